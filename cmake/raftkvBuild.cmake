@@ -29,6 +29,8 @@ endif()
 # raftkv_options: warnings, sanitizer and include folders of our own code.
 add_library(raftkv_options INTERFACE)
 target_compile_options(raftkv_options INTERFACE -Wall -Wextra -Wpedantic -Werror)
+# A failed check names its file as the repository does.
+target_compile_options(raftkv_options INTERFACE -fmacro-prefix-map=${PROJECT_SOURCE_DIR}/=)
 target_include_directories(raftkv_options INTERFACE
   ${PROJECT_SOURCE_DIR} ${PROJECT_SOURCE_DIR}/lib/include)
 # Generated code is not ours to mend: its headers raise no warning.
