@@ -1,0 +1,75 @@
+// How does a program use a cluster that runs elsewhere?
+//
+// A Client is safe from any thread, reconnects by itself, finds the leader, retries within each
+// call's timeout, and never applies a write twice (it retries under its session).
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <raftkv/kv.h>
+#include <raftkv/node.h>
+#include <raftkv/status.h>
+
+namespace raftkv {
+
+struct ClientOptions {
+  /// "host:port" of some or all members.
+  std::vector<std::string> endpoints;
+  Limits limits;
+  /// Gather concurrent calls into one request while another is under way.
+  bool coalesce = true;
+  /// Connections, each with a session of its own; concurrent calls are spread over them.
+  std::uint32_t connections = 1;
+  /// Ask only the endpoints given, in order, and stay where the answer came from, instead of going
+  /// to the leader: for local reads and for tests.
+  bool follow_leader = true;
+  /// See NodeOptions::reserved_signal.
+  int reserved_signal = 0;
+};
+
+/// One member's own view, as `raftkv endpoint status` prints it.
+struct EndpointStatus {
+  std::string endpoint;
+  NodeStatus node;
+  std::string version;
+  std::uint64_t snapshot_index = 0;
+  std::uint64_t db_bytes = 0;
+  bool suspect = false;
+  struct Member {
+    std::uint64_t id = 0;
+    std::string name;
+    std::string address;
+    bool voter = true;
+  };
+  std::vector<Member> members;
+  std::vector<std::string> errors;
+  /// Filled in if asked for: a hash of all keys, values and revisions at hash_index.
+  std::uint64_t content_hash = 0;
+  std::uint64_t hash_index = 0;
+};
+
+class Client {
+ public:
+  /// Connects in the background: an unreachable cluster shows at the first call. InvalidArgument
+  /// for malformed endpoints.
+  static Result<std::unique_ptr<Client>> Connect(ClientOptions options);
+
+  virtual ~Client() = default;
+  virtual KV& kv() = 0;
+  /// Asks just the one endpoint.
+  virtual Result<EndpointStatus> Status(const std::string& endpoint,
+                                        std::chrono::milliseconds timeout, bool with_hash) = 0;
+  /// The header of the latest answer, for `-w json`: cluster, member, term.
+  struct Header {
+    std::uint64_t cluster_id = 0;
+    std::uint64_t member_id = 0;
+    std::uint64_t term = 0;
+  };
+  virtual Header LastHeader() = 0;
+};
+
+}  // namespace raftkv

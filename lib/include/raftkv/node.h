@@ -1,0 +1,107 @@
+// How does a program run a member of a cluster inside itself?
+//
+// A Node is a good guest: it installs no signal handler and changes no disposition that the host
+// can notice, has no global state (several may live in one process), and its destructor stops and
+// joins its threads.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <raftkv/kv.h>
+#include <raftkv/status.h>
+
+namespace raftkv {
+
+enum class LogLevel : unsigned char { kTrace, kDebug, kInfo, kWarn, kError, kOff };
+
+/// Sizes that requests are checked against, at the client before anything is sent and at the server.
+struct Limits {
+  std::uint32_t max_key_bytes = 64 * 1024;
+  std::uint32_t max_value_bytes = 1024 * 1024;          ///< at most 16 MiB
+  std::uint32_t max_request_bytes = 16 * 1024 * 1024;   ///< at most 16 MiB
+  std::uint32_t max_operations = 4096;
+};
+
+/// One member of a new cluster, as `--cluster` names it.
+struct MemberAddress {
+  std::string name;
+  std::string address;  ///< "host:port", resolved anew at each connection
+};
+
+struct NodeOptions {
+  std::string name = "default";
+  /// Made if it does not exist. One process at a time.
+  std::string data_dir;
+  /// "host:port" for peers and clients; port 0: any free one. Empty only for a cluster of one that
+  /// serves nobody but its host.
+  std::string listen;
+  /// What others are told to connect to; empty: `listen`.
+  std::string advertise;
+  /// All members of the new cluster, this one among them; empty: a cluster of one.
+  std::vector<MemberAddress> cluster;
+  /// "host:port" for /metrics, /livez and /readyz; empty: none.
+  std::string http;
+  std::string zone;
+  /// An election timeout is drawn from [election_timeout, 2 * election_timeout).
+  std::chrono::milliseconds election_timeout{300};
+  std::chrono::milliseconds heartbeat{100};
+  Limits limits;
+  /// Connections that this node accepts at most, peers and clients together.
+  std::uint32_t max_connections = 1024;
+  /// The signal that the event loop reserves (kj's event port blocks it on the node's own thread
+  /// only); 0: SIGUSR1.
+  int reserved_signal = 0;
+  LogLevel log_level = LogLevel::kInfo;
+  /// Where log lines go; runs on any thread, one line without a line break. Unset: stderr.
+  std::function<void(LogLevel, std::string_view)> log_sink;
+};
+
+enum class Role : unsigned char { kForming, kFollower, kPreCandidate, kCandidate, kLeader };
+std::string_view RoleName(Role role);
+
+struct NodeStatus {
+  std::string name;
+  std::uint64_t cluster_id = 0;  ///< 0: not formed yet
+  std::uint64_t member_id = 0;
+  Role role = Role::kForming;
+  std::string leader;  ///< the leader's name; empty: none is known
+  std::uint64_t term = 0;
+  std::uint64_t commit_index = 0;
+  std::uint64_t applied_index = 0;
+  std::uint64_t log_first_index = 0;
+  std::uint64_t log_last_index = 0;
+};
+
+class Node {
+ public:
+  /// Opens the data folder, listens, and takes part in the cluster; does not wait for a leader.
+  /// Errors: InvalidArgument (options), Unavailable (folder or port in use), Corruption,
+  /// VersionMismatch (a newer format), PermissionDenied (folder of another member or cluster).
+  static Result<std::unique_ptr<Node>> Open(NodeOptions options);
+
+  virtual ~Node() = default;
+
+  /// Ok once a leader is known that has committed in its term and this member follows it, or is it.
+  virtual Status WaitForLeader(std::chrono::milliseconds timeout) = 0;
+  virtual KV& kv() = 0;
+  virtual NodeStatus status() = 0;
+  [[nodiscard]] Role role() { return status().role; }
+  [[nodiscard]] std::string leader() { return status().leader; }
+  /// The address that is really listened on, with the port that was chosen.
+  [[nodiscard]] virtual std::string listen_address() const = 0;
+  [[nodiscard]] virtual std::string http_address() const = 0;
+  /// Waits until the node stopped by itself (a failed disk), and says why; DeadlineExceeded if it
+  /// still runs after `timeout`.
+  virtual Status WaitForFailure(std::chrono::milliseconds timeout) = 0;
+  /// Ends open calls with Cancelled or UnknownOutcome, flushes, joins the threads; the destructor
+  /// does the same.
+  virtual Status Close() = 0;
+};
+
+}  // namespace raftkv

@@ -1,0 +1,109 @@
+# What a client asks for, and what it is answered: the specification of requests and responses.
+#
+# A `Request` of writes is encoded once, by the client library. Those bytes travel to the leader, are
+# the payload of one log entry (kind `command`), travel to the followers inside AppendEntries and are
+# read by every member's state machine: nothing in between encodes them again.
+#
+# Atomicity: all operations of a request are one log entry: applied in order, all at one revision,
+# and all or none survive a crash. Each operation has its own outcome (a failed compare does not undo
+# its neighbours).
+#
+# Exactly once: a request is known by (session, sequence). A retry carries identical bytes. Its
+# answer is kept in the replicated state until `acknowledgedBelow` of a later request of the session
+# passes its sequence. `openedAtMs` is the replicated time that the client was told when it opened
+# the session: only a session younger than a session's life is opened at apply; any other unknown
+# one is answered sessionExpired and nothing is applied. Session 0 is refused.
+#
+# Compatibility: fields and union members are only added. A state machine that meets a formatVersion
+# above its own, or an operation that it does not know, halts before it: it never skips.
+@0xf2b5c8d0a7e94311;
+
+using Cxx = import "/capnp/c++.capnp";
+$Cxx.namespace("raftkv::kv::wire");
+
+struct Request {
+  formatVersion @0 :UInt16;      # 1
+  session @1 :UInt64;            # random, chosen by the client
+  openedAtMs @2 :UInt64;
+  sequence @3 :UInt64;           # from 1, never used twice for different bytes
+  acknowledgedBelow @4 :UInt64;  # the client has the answers of all sequences below this one
+  operations @5 :List(Operation);
+}
+
+struct Operation {
+  union {
+    put :group {
+      putKey @0 :Data;
+      putValue @1 :Data;
+    }
+    deleteRange :group {
+      range @2 :KeyRange;
+    }
+    compareAndSwap :group {
+      casKey @3 :Data;
+      expected @4 :Data;
+      expectAbsent @5 :Bool;     # instead of `expected`: create only
+      desired @6 :Data;
+    }
+    increment :group {
+      incrementKey @7 :Data;
+      delta @8 :Int64;
+    }
+  }
+}
+
+struct KeyRange {
+  begin @0 :Data;
+  union {
+    single @1 :Void;             # just the key `begin`
+    end @2 :Data;                # begin <= key < end
+    unbounded @3 :Void;          # begin <= key
+  }
+}
+
+struct Response {
+  formatVersion @0 :UInt16;      # 1
+  code @1 :UInt16;               # of the whole request, raftkv::Code; not ok: nothing was applied
+  message @2 :Text;
+  revision @3 :UInt64;           # the log index of the request
+  results @4 :List(OperationResult);  # one an operation, in order; empty: every one is ok without
+                                 # anything to say (a request of puts only)
+}
+
+struct OperationResult {
+  code @0 :UInt16;               # raftkv::Code
+  message @1 :Text;
+  number @2 :Int64;              # deleteRange: how many keys went; increment: the new value
+}
+
+struct ReadRequest {
+  formatVersion @0 :UInt16;      # 1
+  reads @1 :List(Read);          # all are answered from one point in the log
+}
+
+struct Read {
+  range @0 :KeyRange;
+  limit @1 :UInt64;              # 0: none but the size of the answer
+  keysOnly @2 :Bool;
+  countOnly @3 :Bool;
+}
+
+struct ReadResponse {
+  formatVersion @0 :UInt16;      # 1
+  code @1 :UInt16;
+  message @2 :Text;
+  revision @3 :UInt64;           # the log index that is reflected (applied)
+  results @4 :List(ReadResult);  # one a read, in order
+}
+
+struct ReadResult {
+  kvs @0 :List(KeyValue);        # ascending by key
+  count @1 :UInt64;              # countOnly: keys in the range; otherwise the number of kvs
+  more @2 :Bool;                 # the answer's limit or size ended it
+}
+
+struct KeyValue {
+  key @0 :Data;
+  value @1 :Data;
+  modRevision @2 :UInt64;
+}

@@ -1,0 +1,23 @@
+// Which keys does the state machine keep in its engine? (docs/disk-format.md has an example)
+//
+//   'a'                               applied: index u64, term u64, replicated time ms u64 (all
+//                                     big-endian), after a format version byte
+//   'd' key                           data: format version byte, mod_revision u64, value
+//   's' session u64                   a session record (lib/kv/session.h)
+//   'f'                               eviction floor of sessions
+//
+// All that one log entry changes is in one Engine::Write together with 'a'.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+namespace raftkv::kv {
+
+inline constexpr char kAppliedPrefix = 'a';
+inline constexpr char kDataPrefix = 'd';
+inline constexpr char kSessionPrefix = 's';
+inline constexpr char kSessionFloorPrefix = 'f';
+inline constexpr unsigned char kRecordFormatVersion = 1;
+
+}  // namespace raftkv::kv

@@ -1,0 +1,97 @@
+// How is a request built by the client, and checked where it enters the server?
+#pragma once
+
+#include <raftkv/kv.h>
+#include <raftkv/node.h>
+#include <raftkv/status.h>
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "lib/base/bytes.h"
+
+namespace raftkv::kv {
+
+inline constexpr std::uint16_t kRequestFormatVersion = 1;
+
+/// The keys of an operation or read.
+struct Range {
+  enum class Kind : std::uint8_t { kSingle, kBounded, kUnbounded };
+  Kind kind = Kind::kSingle;
+  std::string begin;
+  std::string end;
+
+  static Range Single(std::string key) { return {Kind::kSingle, std::move(key), {}}; }
+  /// From the public type, where an empty end is unbounded.
+  static Range From(const KeyRange& range);
+};
+
+struct PutOp {
+  std::string key;
+  std::string value;
+};
+struct DeleteOp {
+  Range range;
+};
+struct CompareAndSwapOp {
+  std::string key;
+  std::optional<std::string> expected;
+  std::string desired;
+};
+struct IncrementOp {
+  std::string key;
+  std::int64_t delta = 0;
+};
+using Operation = std::variant<PutOp, DeleteOp, CompareAndSwapOp, IncrementOp>;
+
+/// Bytes that `operation` will add to a request, not below the truth.
+std::size_t EncodedSize(const Operation& operation);
+/// The sizes of keys and values against `limits`: InvalidArgument says which, how large, and the limit.
+Status CheckOperation(const Operation& operation, const Limits& limits);
+
+struct RequestHeader {
+  std::uint64_t session = 0;
+  std::uint64_t opened_at_ms = 0;
+  std::uint64_t sequence = 0;
+  std::uint64_t acknowledged_below = 0;
+};
+
+/// A flat Cap'n Proto message (segment table and segments).
+Bytes EncodeRequest(const RequestHeader& header, const std::vector<Operation>& operations);
+
+/// The server's check of bytes from outside: well formed, known version, known operations, within
+/// `limits`, session and sequence not 0. InvalidArgument otherwise (VersionMismatch for a newer version).
+Result<RequestHeader> ValidateRequest(std::string_view bytes, const Limits& limits);
+
+struct OperationResult {
+  Code code = Code::kOk;
+  std::string message;
+  std::int64_t number = 0;
+};
+
+struct Response {
+  Code code = Code::kOk;
+  std::string message;
+  std::uint64_t revision = 0;
+  /// One an operation (already expanded if the wire left them out).
+  std::vector<OperationResult> results;
+};
+/// `operations`: how many the request had. Corruption if malformed.
+Result<Response> DecodeResponse(std::string_view bytes, std::size_t operations);
+
+struct ReadOp {
+  Range range;
+  std::uint64_t limit = 0;
+  bool keys_only = false;
+  bool count_only = false;
+};
+Bytes EncodeReadRequest(const std::vector<ReadOp>& reads);
+Status ValidateReadRequest(std::string_view bytes, const Limits& limits);
+/// One ScanResult a read. The Status is the whole request's.
+Result<std::vector<ScanResult>> DecodeReadResponse(std::string_view bytes);
+
+}  // namespace raftkv::kv

@@ -1,0 +1,73 @@
+// What does a committed entry do to the keys, and what is its answer? Deterministic: the same entries
+// give the same bytes and answers on every member.
+//
+// Owned by the apply thread. Reads go through Read(), which is safe from any thread.
+#pragma once
+
+#include <raftkv/node.h>
+#include <raftkv/status.h>
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "lib/base/bytes.h"
+#include "lib/base/ids.h"
+#include "lib/kv/engine.h"
+#include "lib/raft/types.h"
+
+namespace raftkv::kv {
+
+struct StoreOptions {
+  /// A session that was not used for so long, in replicated time, is forgotten.
+  std::uint64_t session_life_ms = 15 * 60 * 1000;
+  std::size_t max_sessions = 64 * 1024;
+  /// Stored answers of one session; beyond it the oldest is replaced by a mark (see session.h).
+  std::size_t max_response_bytes = 1 << 20;
+  /// Sequences of one session that are not acknowledged; a request beyond it is refused.
+  std::size_t max_outstanding = 128;
+};
+
+class SessionTable;
+
+class Store {
+ public:
+  /// Loads sessions and the applied index. VersionMismatch: written by a newer version.
+  static Result<std::unique_ptr<Store>> Open(Engine& engine, StoreOptions options);
+  ~Store();
+
+  struct AppliedEntry {
+    Index index;
+    /// An encoded Response (command.capnp); empty for entries that are no commands.
+    Bytes response;
+  };
+
+  /// Applies `entries` in order (contiguous from applied + 1). One Engine::Write may cover several
+  /// entries, but none is ever split over two. On an error nothing of the failing write is applied
+  /// and the node must halt: VersionMismatch (a command of an unknown version), IOError, Corruption.
+  Result<std::vector<AppliedEntry>> Apply(const std::vector<raft::Entry>& entries);
+
+  [[nodiscard]] Index applied() const;
+  /// The largest time stamp of the entries applied so far, in ms since 1970; never goes back.
+  [[nodiscard]] std::uint64_t replicated_time_ms() const;
+
+ private:
+  Store(Engine& engine, StoreOptions options);
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+/// Answers an encoded ReadRequest from one view of the engine with an encoded ReadResponse of at
+/// most about `max_bytes`. Unavailable: tier kMemory was not enough; ask again with kAll.
+/// InvalidArgument: malformed.
+Result<Bytes> Read(Engine& engine, ReadTier tier, std::string_view request, std::size_t max_bytes);
+
+/// XXH3 over all data records, in order, and the applied index they reflect: equal on members at an
+/// equal index.
+struct ContentHash {
+  std::uint64_t hash = 0;
+  Index index;
+};
+Result<ContentHash> HashContent(Engine& engine);
+
+}  // namespace raftkv::kv

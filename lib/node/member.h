@@ -1,0 +1,143 @@
+// What is a member from its birth to its stop: who it is, with whom it forms a cluster, whom it lets
+// speak to it, and the node that runs the consensus once the cluster is formed?
+//
+// The RPC server hands everything that comes from outside to this class. Pumped by the loop thread;
+// owns no thread. The ports are borrowed and outlive it.
+#pragma once
+
+#include <raftkv/node.h>
+#include <raftkv/status.h>
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "lib/node/ports.h"
+#include "lib/raft/raft.h"
+
+namespace raftkv::node {
+
+inline constexpr std::uint32_t kProtocolMin = 1;
+inline constexpr std::uint32_t kProtocolMax = 1;
+
+/// What a member says of itself when it connects to another one.
+struct Hello {
+  std::uint32_t protocol_min = kProtocolMin;
+  std::uint32_t protocol_max = kProtocolMax;
+  ClusterId cluster;  ///< 0: not formed
+  NodeId member;
+  std::string name;
+  Boot boot;
+  /// Whom the caller thinks it has reached; nobody: it only knows the name.
+  NodeId expected_member;
+  std::string expected_name;
+  /// How the caller was told to form the cluster: "n1=host:port,n2=...", sorted by name; empty if formed.
+  std::string formation;
+};
+
+struct HelloAnswer {
+  /// Empty: accepted. Otherwise one line that says what is wrong and how to mend it.
+  std::string refusal;
+  /// With a refusal: the caller can never be right as it is (other cluster, copied disk, ...), so it
+  /// should say so and not just try again.
+  bool permanent = false;
+  /// The one who answers, of itself; filled in with a refusal as well.
+  Hello self;
+  /// If the answerer is formed and the caller is not, and is one of the first members: the payload
+  /// of the log's first entry.
+  Bytes formed;
+};
+
+/// What was found in the data folder.
+struct Birth {
+  std::string name;
+  NodeId member;
+  ClusterId cluster;  ///< 0: not formed
+  Boot boot;          ///< of this open, durable
+  Bytes formation;    ///< payload of the first entry ever, empty if not formed
+  std::map<NodeId, Boot> peer_boots;
+  raft::InitialState raft;
+};
+
+struct Ports {
+  Clock& clock;
+  LogStore& log;
+  StateMachine& machine;
+  Transport& transport;
+  MetaStore& meta;
+  Observer& observer;
+  LogSink log_sink;
+};
+
+struct MemberOptions {
+  std::string name;
+  std::string advertise;  ///< this member's address as others should use it
+  std::string zone;
+  std::vector<MemberAddress> cluster;  ///< as --cluster says; empty: of one
+  Limits limits;
+  Duration election_timeout = std::chrono::milliseconds(300);
+  Duration heartbeat = std::chrono::milliseconds(100);
+  std::uint64_t seed = 1;  ///< of election timeouts; and of the cluster id where this member makes it
+  std::size_t max_pending_bytes = 64 << 20;  ///< proposals, forwards and reads that wait here
+};
+
+class Node;
+class Formation;
+
+class Member {
+ public:
+  Member(MemberOptions options, Birth birth, Ports ports);
+  ~Member();
+
+  /// Starts: sets the transport's peers, forms or joins in.
+  void Start();
+  /// Does what has become due; call it at NextDeadline() at the latest and after any batch of inputs.
+  /// (Inputs below only queue work; Pump carries it out, so that what came together goes together.)
+  void Pump();
+  [[nodiscard]] MonoTime NextDeadline() const;
+  /// Called once, whenever an input made Pump() necessary; the loop runs Pump after what is ready.
+  void SetWakeup(std::function<void()> wakeup);
+
+  // --- From peers.
+  /// What to say to the member that a connection was made to.
+  [[nodiscard]] Hello MakeHello(NodeId expected_member, const std::string& expected_name) const;
+  /// A peer introduced itself on a connection that it made; the answer comes once its boot is durable here.
+  void OnHello(Hello hello, std::function<void(HelloAnswer)> done);
+  /// The answer to our hello. Ok: messages may be sent. Otherwise: say so (once) and try again later;
+  /// while the cluster is forming hellos are repeated every `kFormationPoll`.
+  Status OnHelloAnswer(const HelloAnswer& answer);
+  /// Messages on a connection whose hello was accepted, from `peer`.
+  void Receive(NodeId peer, std::vector<PeerMessage> messages);
+  /// The connection on which `peer` spoke to us ended.
+  void PeerDisconnected(NodeId peer);
+  /// Messages to `peer` were dropped.
+  void PeerUnreachable(NodeId peer);
+
+  // --- From clients and the host.
+  /// `request`: encoded kv Request, not checked yet. `deadline`: when the caller stops waiting.
+  void Submit(Bytes request, MonoTime deadline, std::function<void(SubmitOutcome)> done);
+  /// `request`: encoded kv ReadRequest, not checked yet.
+  void Read(Bytes request, Consistency consistency, MonoTime deadline, Done<Bytes> done);
+  /// The replicated time that a new session starts from.
+  [[nodiscard]] std::uint64_t replicated_time_ms() const;
+
+  [[nodiscard]] NodeStatus status() const;
+  [[nodiscard]] NodeId leader() const;
+  /// The leader's address, empty if none is known.
+  [[nodiscard]] std::string leader_address() const;
+  [[nodiscard]] std::vector<raft::Member> members() const;
+  /// The core, for metrics; null while forming.
+  [[nodiscard]] const raft::Raft* core() const;
+  /// Not ok: the node stopped for good, and why.
+  [[nodiscard]] const Status& failure() const { return failure_; }
+
+  static constexpr Duration kFormationPoll = std::chrono::milliseconds(50);
+
+ private:
+  Status failure_;
+};
+
+}  // namespace raftkv::node

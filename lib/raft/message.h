@@ -1,0 +1,86 @@
+// What do members say to each other? (Raft paper, Figure 2, "RPCs"; pre-vote: thesis §9.6)
+//
+// Every message may be lost, doubled, delayed and overtaken. `term` is the sender's term, but for a
+// pre-vote, where it is the term that the sender would campaign in.
+#pragma once
+
+#include <cstdint>
+#include <variant>
+#include <vector>
+
+#include "lib/raft/types.h"
+
+namespace raftkv::raft {
+
+struct RequestVote {
+  Term term;
+  Index last_log_index;
+  Term last_log_term;
+  bool pre_vote = false;
+  friend bool operator==(const RequestVote&, const RequestVote&) = default;
+};
+
+struct RequestVoteReply {
+  /// Granted pre-vote: the term of the request. Otherwise the sender's term.
+  Term term;
+  bool granted = false;
+  bool pre_vote = false;
+  friend bool operator==(const RequestVoteReply&, const RequestVoteReply&) = default;
+};
+
+/// Without entries it is also the heartbeat.
+struct AppendEntries {
+  Term term;
+  Index prev_log_index;
+  Term prev_log_term;
+  Index leader_commit;
+  /// The leader's latest read round (ReadIndex); echoed by the reply.
+  std::uint64_t read_round = 0;
+  /// Contiguous from prev_log_index + 1.
+  std::vector<Entry> entries;
+  friend bool operator==(const AppendEntries&, const AppendEntries&) = default;
+};
+
+struct AppendEntriesReply {
+  Term term;
+  bool success = false;
+  /// success: the sender's log equals the leader's up to here, and it is durable there.
+  /// Otherwise: the prev_log_index that did not match.
+  Index index;
+  /// Failure only: the last index that may still match, and its term, so that the leader can skip
+  /// whole terms (§5.3, the optimization in its last paragraphs).
+  Index hint_index;
+  Term hint_term;
+  std::uint64_t read_round = 0;
+  friend bool operator==(const AppendEntriesReply&, const AppendEntriesReply&) = default;
+};
+
+/// A follower asks for a read index (thesis §6.4); `context` is its own number for the request.
+struct ReadIndex {
+  Term term;
+  std::uint64_t context = 0;
+  friend bool operator==(const ReadIndex&, const ReadIndex&) = default;
+};
+
+struct ReadIndexReply {
+  Term term;
+  std::uint64_t context = 0;
+  /// False: the asked member does not lead, or gave up leading before it could confirm it.
+  bool confirmed = false;
+  Index index;
+  friend bool operator==(const ReadIndexReply&, const ReadIndexReply&) = default;
+};
+
+using Body = std::variant<RequestVote, RequestVoteReply, AppendEntries, AppendEntriesReply,
+                          ReadIndex, ReadIndexReply>;
+
+struct Message {
+  NodeId from;
+  NodeId to;
+  Body body;
+  friend bool operator==(const Message&, const Message&) = default;
+};
+
+[[nodiscard]] Term TermOf(const Message& message);
+
+}  // namespace raftkv::raft

@@ -1,0 +1,52 @@
+// What does the leader know of one follower, and how much may it send? (etcd/raft's Progress)
+//
+//   Probe      one AppendEntries at a time until the logs are known to meet
+//   Replicate  pipelined: `next` runs ahead of `match`, bounded by the inflights
+#pragma once
+
+#include <cstdint>
+#include <deque>
+
+#include "lib/base/time.h"
+#include "lib/raft/types.h"
+
+namespace raftkv::raft {
+
+enum class ProgressState : std::uint8_t { kProbe, kReplicate };
+
+/// AppendEntries with entries that are under way, oldest first.
+class Inflights {
+ public:
+  [[nodiscard]] std::size_t messages() const { return sent_.size(); }
+  [[nodiscard]] std::size_t bytes() const { return bytes_; }
+  void Add(Index last, std::size_t bytes);
+  /// Everything up to `match` has arrived.
+  void FreeThrough(Index match);
+  void Clear();
+
+ private:
+  struct Sent {
+    Index last;
+    std::size_t bytes;
+  };
+  std::deque<Sent> sent_;
+  std::size_t bytes_ = 0;
+};
+
+struct Progress {
+  ProgressState state = ProgressState::kProbe;
+  Index match;  ///< matchIndex (Figure 2)
+  Index next;   ///< nextIndex (Figure 2)
+  Inflights inflights;
+  /// Probe: one is under way, wait for its answer or the next heartbeat.
+  bool probe_sent = false;
+  /// Entries before the buffer were asked for and have not come yet.
+  bool waits_for_entries = false;
+  /// The highest commit index that was sent along.
+  Index sent_commit;
+  /// The highest read round that it has echoed in this term.
+  std::uint64_t acked_round = 0;
+  MonoTime last_heard{};
+};
+
+}  // namespace raftkv::raft

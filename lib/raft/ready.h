@@ -1,0 +1,68 @@
+// What must the outside do now, and in which order, so that nothing is promised before it is durable?
+//
+// The core changes state in memory and hands out its effects as a Ready. The outside carries it out
+// from top to bottom:
+//
+//   1 `messages`                 may leave at once, in parallel with the disk: only what an elected
+//                                leader sends, and what promises nothing about this node's disk
+//   2 `hard_state`, `entries`    one atomic write; synced if `must_sync`
+//   3 `messages_after_persist`   only once 2 is durable: every vote, every acknowledgement, and
+//                                RequestVote too
+//   4 `committed_entries`        apply in order; they are durable HERE; answer with Applied()
+//   5 `read_states`              serve once applied >= read_index
+//   6 `wanted_entries`           read them from the log, hand them to ProvideEntries()
+//
+// At most one write (2) is under way: while it is, TakeReady(Disk::kBusy) leaves 2 and 3 in the
+// core, where the next batch gathers; Persisted() says that it is done.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "lib/raft/message.h"
+#include "lib/raft/types.h"
+
+namespace raftkv::raft {
+
+enum class Disk : std::uint8_t { kIdle, kBusy };
+
+/// A ReadIndex() call that has its answer.
+struct ReadState {
+  std::uint64_t context = 0;
+  /// False: leadership could not be confirmed; the read was not served, ask again.
+  bool confirmed = false;
+  /// A state machine that has applied this index answers linearizably.
+  Index read_index;
+  friend bool operator==(const ReadState&, const ReadState&) = default;
+};
+
+/// Entries that are no longer in memory: for a follower that lags, or (peer is nobody) to apply.
+struct WantedEntries {
+  NodeId peer;
+  Index first;
+  Index last;
+  std::size_t max_bytes = 0;
+  friend bool operator==(const WantedEntries&, const WantedEntries&) = default;
+};
+
+struct Ready {
+  std::optional<SoftState> soft_state;  ///< if it changed
+  std::vector<Message> messages;
+  std::optional<HardState> hard_state;  ///< if it changed
+  /// Replace everything in the stored log from entries.front().index on.
+  std::vector<Entry> entries;
+  bool must_sync = false;
+  std::vector<Message> messages_after_persist;
+  std::vector<Entry> committed_entries;
+  std::vector<ReadState> read_states;
+  std::vector<WantedEntries> wanted_entries;
+
+  [[nodiscard]] bool HasWrite() const { return hard_state.has_value() || !entries.empty(); }
+  [[nodiscard]] bool Empty() const {
+    return !soft_state && messages.empty() && !HasWrite() && messages_after_persist.empty() &&
+           committed_entries.empty() && read_states.empty() && wanted_entries.empty();
+  }
+};
+
+}  // namespace raftkv::raft

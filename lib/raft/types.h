@@ -1,0 +1,94 @@
+// What is in the log and in the state that must survive a crash? (Raft paper, Figure 2, "State")
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "lib/base/bytes.h"
+#include "lib/base/ids.h"
+
+namespace raftkv::raft {
+
+/// The numbers are part of the disk and wire formats.
+enum class EntryKind : std::uint8_t {
+  kNoop = 0,           ///< the leader's first entry of a term; no payload
+  kCommand = 1,        ///< for the state machine; the core does not look inside
+  kConfiguration = 2,  ///< in force as soon as it is in the log (§6)
+};
+
+struct Entry {
+  Index index;
+  Term term;
+  EntryKind kind = EntryKind::kCommand;
+  /// The leader's wall clock when it appended the entry, in ms since 1970; carried, not interpreted.
+  std::uint64_t time_ms = 0;
+  Bytes payload;
+
+  /// What the entry costs in memory and in a message, in bytes.
+  [[nodiscard]] std::size_t Footprint() const { return payload.size() + kOverheadBytes; }
+  static constexpr std::size_t kOverheadBytes = 64;
+
+  friend bool operator==(const Entry&, const Entry&) = default;
+};
+
+/// What must be on disk before anything that follows from it is said (Figure 2, persistent state).
+/// `commit` may lag: it is a lower bound that saves time after a restart.
+struct HardState {
+  Term term;
+  NodeId vote;
+  Index commit;
+
+  friend bool operator==(const HardState&, const HardState&) = default;
+};
+
+enum class Role : std::uint8_t { kFollower, kPreCandidate, kCandidate, kLeader };
+
+/// What others may want to show; never persisted.
+struct SoftState {
+  Role role = Role::kFollower;
+  NodeId leader;
+
+  friend bool operator==(const SoftState&, const SoftState&) = default;
+};
+
+struct Member {
+  NodeId id;
+  std::string name;
+  std::string address;
+  std::string zone;
+  std::uint64_t incarnation = 1;
+  bool learner = false;
+
+  friend bool operator==(const Member&, const Member&) = default;
+};
+
+/// Who takes part. Its encoding is lib/raft/configuration.capnp.
+struct Configuration {
+  ClusterId cluster;
+  std::vector<Member> members;
+
+  [[nodiscard]] const Member* Find(NodeId id) const {
+    for (const Member& member : members) {
+      if (member.id == id) return &member;
+    }
+    return nullptr;
+  }
+  [[nodiscard]] bool IsVoter(NodeId id) const {
+    const Member* member = Find(id);
+    return member != nullptr && !member->learner;
+  }
+
+  friend bool operator==(const Configuration&, const Configuration&) = default;
+};
+
+/// The entries from `first` on, up to the next run, have `term`: what the core keeps of the whole
+/// log, so that term(i) never touches the disk.
+struct TermRun {
+  Term term;
+  Index first;
+
+  friend bool operator==(const TermRun&, const TermRun&) = default;
+};
+
+}  // namespace raftkv::raft
