@@ -15,9 +15,9 @@ endif()
 write_basic_package_version_file(${PROJECT_BINARY_DIR}/raftkvConfigVersion.cmake
   COMPATIBILITY SameMinorVersion)
 install(FILES ${PROJECT_BINARY_DIR}/raftkvConfigVersion.cmake
-  ${PROJECT_SOURCE_DIR}/cmake/raftkvConfig.cmake
-  ${PROJECT_SOURCE_DIR}/cmake/raftkvDependencies.cmake DESTINATION ${package_dir})
+  ${PROJECT_SOURCE_DIR}/lib/package/raftkvConfig.cmake
+  ${PROJECT_SOURCE_DIR}/third_party/raftkvDependencies.cmake DESTINATION ${package_dir})
 
 file(RELATIVE_PATH prefix_from_pkgconfig /prefix/${CMAKE_INSTALL_LIBDIR}/pkgconfig /prefix)
-configure_file(${PROJECT_SOURCE_DIR}/cmake/raftkv.pc.in ${PROJECT_BINARY_DIR}/raftkv.pc @ONLY)
+configure_file(${PROJECT_SOURCE_DIR}/lib/package/raftkv.pc.in ${PROJECT_BINARY_DIR}/raftkv.pc @ONLY)
 install(FILES ${PROJECT_BINARY_DIR}/raftkv.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)

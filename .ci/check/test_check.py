@@ -1,0 +1,137 @@
+#!/usr/bin/env python3
+"""Do the checks complain about what is wrong, and only about that?"""
+
+import unittest
+
+import layering
+import style
+from source import Source
+
+_HEADER = "// What is this?\n#pragma once\n"
+
+
+def layering_of(path, line):
+    return list(layering.check(Source(path, line + "\n")))
+
+
+def style_of(path, text):
+    return list(style.check(Source(path, text)))
+
+
+class Layering(unittest.TestCase):
+    def test_allowed(self):
+        for path, include in [
+            ("lib/raft/a.cc", '"lib/base/ids.h"'),
+            ("lib/raft/a.cc", '"lib/raft/raft.capnp.h"'),
+            ("lib/raft/a.cc", "<capnp/message.h>"),
+            ("lib/kv/a.cc", '"lib/raft/ready.h"'),
+            ("lib/node/a.cc", "<raftkv/status.h>"),
+            ("lib/base/a.cc", "<cstdio>"),
+            ("lib/include/raftkv/kv.h", "<chrono>"),
+            ("storage/a.cc", "<rocksdb/db.h>"),
+            ("storage/a.cc", "<unistd.h>"),
+            ("rpc/http/a.cc", "<kj/compat/http.h>"),
+            ("lib/open.cc", '"storage/log_store.h"'),
+            ("lib/open_node.cc", "<thread>"),
+            ("cmd/main.cc", "<CLI/CLI.hpp>"),
+            ("tests/storage/a.cc", "<rocksdb/db.h>"),
+        ]:
+            self.assertEqual(layering_of(path, "#include " + include), [], (path, include))
+
+    def test_forbidden(self):
+        for path, include in [
+            ("lib/base/a.cc", '"lib/raft/raft.h"'),
+            ("lib/raft/a.cc", '"lib/kv/command.h"'),
+            ("lib/raft/a.cc", "<thread>"),
+            ("lib/raft/a.cc", "<random>"),
+            ("lib/raft/a.cc", "<unistd.h>"),
+            ("lib/raft/a.cc", "<sys/socket.h>"),
+            ("lib/raft/a.cc", "<capnp/rpc-twoparty.h>"),
+            ("lib/raft/a.cc", "<kj/async.h>"),
+            ("lib/kv/a.cc", "<rocksdb/db.h>"),
+            ("lib/node/a.cc", "<spdlog/spdlog.h>"),
+            ("lib/node/a.cc", '"storage/log_store.h"'),
+            ("storage/a.cc", '"rpc/peer.h"'),
+            ("storage/a.cc", "<kj/async-io.h>"),
+            ("rpc/a.cc", '"storage/log_store.h"'),
+            ("rpc/a.cc", "<rocksdb/db.h>"),
+            ("rpc/a.cc", '"lib/open.h"'),
+            ("cmd/a.cc", "<rocksdb/db.h>"),
+            ("lib/include/raftkv/kv.h", '"lib/base/ids.h"'),
+            ("lib/include/raftkv/kv.h", "<kj/common.h>"),
+            ("rpc/a.cc", '"peer.h"'),
+            ("rpc/a.cc", "<rpc/peer.h>"),
+            ("rpc/a.cc", "<boost/asio.hpp>"),
+            ("rpc/a.cc", '"raftkv/kv.h"'),
+        ]:
+            self.assertEqual(len(layering_of(path, "#include " + include)), 1, (path, include))
+
+    def test_a_file_outside_every_layer(self):
+        self.assertEqual(len(layering_of("lib/stray.cc", "")), 1)
+
+    def test_excused(self):
+        line = "#include <thread>  // check:allow include: only its id type"
+        self.assertEqual(layering_of("lib/raft/a.cc", line), [])
+
+
+class Style(unittest.TestCase):
+    def test_banned(self):
+        for path, line in [
+            ("lib/raft/a.cc", "assert(x);"),
+            ("storage/a.cc", "int x = rand();"),
+            ("storage/a.cc", "auto t = time(nullptr);"),
+            ("lib/raft/a.cc", "auto t = std::chrono::steady_clock::now();"),
+            ("rpc/a.cc", "std::cout << 1;"),
+            ("rpc/a.cc", 'printf("x");'),
+            ("tests/unit/a.cc", "std::this_thread::sleep_for(1s);"),
+            ("cmd/a.cc", "using namespace std;"),
+            ("storage/a.cc", "throw 1;"),
+            ("lib/open.cc", "signal(SIGPIPE, SIG_IGN);"),
+            ("storage/a.cc", "std::abort();"),
+            ("rpc/a.cc", "int n = atoi(text);"),
+        ]:
+            self.assertEqual(len(style_of(path, line + "\n")), 1, (path, line))
+
+    def test_allowed(self):
+        for path, line in [
+            ("lib/raft/a.cc", "static_assert(sizeof(int) == 4);"),
+            ("lib/raft/a.cc", "// never assert(x) here, never throw"),
+            ("lib/raft/a.cc", 'Log("rand() is banned; throw");'),
+            ("lib/raft/a.cc", "clock.time(); random.rand();"),
+            ("lib/raft/a.cc", "int time(int x);"),
+            ("rpc/a.cc", "throw std::runtime_error(text);"),
+            ("cmd/a.cc", "std::cout << 1;"),
+            ("tests/support/wait.cc", "std::this_thread::sleep_for(1ms);"),
+            ("storage/a.cc", "long n = 1'000'000; throw_away(n);"),
+            ("cmd/a.cc", "using namespace std::chrono_literals;"),
+            ("storage/a.cc", "std::abort();  // check:allow exit: as RocksDB's callback asks"),
+        ]:
+            self.assertEqual(style_of(path, line + "\n"), [], (path, line))
+
+    def test_header(self):
+        self.assertEqual(style_of("storage/a.h", _HEADER), [])
+        self.assertEqual(len(style_of("storage/a.h", "#pragma once\n")), 1)
+        self.assertEqual(len(style_of("storage/a.h", "// A class.\n#pragma once\n")), 1)
+        self.assertEqual(len(style_of("storage/a.h", "// What?\nint x;\n")), 1)
+
+    def test_length_of_a_file(self):
+        self.assertEqual(style_of("storage/a.cc", "int x;\n" * 600), [])
+        self.assertEqual(len(style_of("storage/a.cc", "int x;\n" * 601)), 1)
+
+    def test_length_of_a_function(self):
+        def body(lines):
+            return "template <class T>\nvoid A::F(T x) const {\n" + "  x += 1;\n" * lines + "}\n"
+
+        self.assertEqual(style_of("storage/a.cc", body(67)), [])
+        self.assertEqual(len(style_of("storage/a.cc", body(68))), 1)
+        self.assertEqual(style_of("tests/unit/a.cc", body(68)), [])
+        wrapped = "namespace raftkv {\nclass B : public C<int(int)> {\n public:\n" + body(68) + "};\n}\n"
+        self.assertEqual([c.split(":")[1] for c in style_of("storage/a.cc", wrapped)], ["4"])
+
+    def test_functions_in_a_row(self):
+        text = "A::A(int x) : x_(x), y_{x} {}\nint F() {\n  return G({1, 2});\n}\nint t[] = {F(), 2};\n"
+        self.assertEqual(list(style.functions(Source("a.cc", text).code))[-1], (2, 4))
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=0)
