@@ -31,10 +31,11 @@ class View {
       const std::function<bool(std::string_view key, std::string_view value)>& visit) = 0;
 };
 
+/// Borrows its bytes for the duration of Engine::Write.
 struct Mutation {
   bool is_delete = false;
-  std::string key;
-  std::string value;
+  std::string_view key;
+  std::string_view value;
 };
 
 class Engine {
