@@ -23,10 +23,10 @@ std::string DescribeValues(const Values&... values) {
 }  // namespace raftkv
 
 /// RAFTKV_CHECK(a <= b, a, b): values after the condition are printed when it does not hold.
-#define RAFTKV_CHECK(condition, ...)                                                  \
-  do {                                                                                \
-    if (!(condition)) [[unlikely]] {                                                  \
-      ::raftkv::CheckFailed(__FILE__, __LINE__, #condition,                           \
-                            ::raftkv::internal::DescribeValues(__VA_ARGS__));         \
-    }                                                                                 \
+#define RAFTKV_CHECK(condition, ...)                                          \
+  do {                                                                        \
+    if (!(condition)) [[unlikely]] {                                          \
+      ::raftkv::CheckFailed(__FILE__, __LINE__, #condition,                   \
+                            ::raftkv::internal::DescribeValues(__VA_ARGS__)); \
+    }                                                                         \
   } while (false)

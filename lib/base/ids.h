@@ -1,4 +1,5 @@
-// Which number is this: a term, an index, a member? Strong types, so that none is taken for another.
+// Which number is this: a term, an index, a member? Strong types, so that none is taken for
+// another.
 #pragma once
 
 #include <compare>

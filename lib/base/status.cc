@@ -1,7 +1,7 @@
-#include <raftkv/status.h>
-
 #include <cstdio>
 #include <cstdlib>
+
+#include <raftkv/status.h>
 
 namespace raftkv {
 

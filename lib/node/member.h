@@ -1,12 +1,9 @@
-// What is a member from its birth to its stop: who it is, with whom it forms a cluster, whom it lets
-// speak to it, and the node that runs the consensus once the cluster is formed?
+// What is a member from its birth to its stop: who it is, with whom it forms a cluster, whom it
+// lets speak to it, and the node that runs the consensus once the cluster is formed?
 //
 // The RPC server hands everything that comes from outside to this class. Pumped by the loop thread;
 // owns no thread. The ports are borrowed and outlive it.
 #pragma once
-
-#include <raftkv/node.h>
-#include <raftkv/status.h>
 
 #include <cstdint>
 #include <map>
@@ -14,6 +11,9 @@
 #include <optional>
 #include <string>
 #include <vector>
+
+#include <raftkv/node.h>
+#include <raftkv/status.h>
 
 #include "lib/node/ports.h"
 #include "lib/raft/raft.h"
@@ -34,15 +34,16 @@ struct Hello {
   /// Whom the caller thinks it has reached; nobody: it only knows the name.
   NodeId expected_member;
   std::string expected_name;
-  /// How the caller was told to form the cluster: "n1=host:port,n2=...", sorted by name; empty if formed.
+  /// How the caller was told to form the cluster: "n1=host:port,n2=...", sorted by name; empty if
+  /// formed.
   std::string formation;
 };
 
 struct HelloAnswer {
   /// Empty: accepted. Otherwise one line that says what is wrong and how to mend it.
   std::string refusal;
-  /// With a refusal: the caller can never be right as it is (other cluster, copied disk, ...), so it
-  /// should say so and not just try again.
+  /// With a refusal: the caller can never be right as it is (other cluster, copied disk, ...), so
+  /// it should say so and not just try again.
   bool permanent = false;
   /// The one who answers, of itself; filled in with a refusal as well.
   Hello self;
@@ -80,7 +81,8 @@ struct MemberOptions {
   Limits limits;
   Duration election_timeout = std::chrono::milliseconds(300);
   Duration heartbeat = std::chrono::milliseconds(100);
-  std::uint64_t seed = 1;  ///< of election timeouts; and of the cluster id where this member makes it
+  std::uint64_t seed =
+      1;  ///< of election timeouts; and of the cluster id where this member makes it
   std::size_t max_pending_bytes = 64 << 20;  ///< proposals, forwards and reads that wait here
 };
 
@@ -94,8 +96,9 @@ class Member {
 
   /// Starts: sets the transport's peers, forms or joins in.
   void Start();
-  /// Does what has become due; call it at NextDeadline() at the latest and after any batch of inputs.
-  /// (Inputs below only queue work; Pump carries it out, so that what came together goes together.)
+  /// Does what has become due; call it at NextDeadline() at the latest and after any batch of
+  /// inputs. (Inputs below only queue work; Pump carries it out, so that what came together goes
+  /// together.)
   void Pump();
   [[nodiscard]] MonoTime NextDeadline() const;
   /// Called once, whenever an input made Pump() necessary; the loop runs Pump after what is ready.
@@ -104,10 +107,11 @@ class Member {
   // --- From peers.
   /// What to say to the member that a connection was made to.
   [[nodiscard]] Hello MakeHello(NodeId expected_member, const std::string& expected_name) const;
-  /// A peer introduced itself on a connection that it made; the answer comes once its boot is durable here.
+  /// A peer introduced itself on a connection that it made; the answer comes once its boot is
+  /// durable here.
   void OnHello(Hello hello, std::function<void(HelloAnswer)> done);
-  /// The answer to our hello. Ok: messages may be sent. Otherwise: say so (once) and try again later;
-  /// while the cluster is forming hellos are repeated every `kFormationPoll`.
+  /// The answer to our hello. Ok: messages may be sent. Otherwise: say so (once) and try again
+  /// later; while the cluster is forming hellos are repeated every `kFormationPoll`.
   Status OnHelloAnswer(const HelloAnswer& answer);
   /// Messages on a connection whose hello was accepted, from `peer`.
   void Receive(NodeId peer, std::vector<PeerMessage> messages);

@@ -2,10 +2,9 @@
 // them, the simulator virtual time, network and disks.
 //
 // lib/node is pumped by one thread, the loop. Every callback that is handed to a port runs on the
-// loop, later, never inside the call that took it, at most once, and not after the node was stopped.
+// loop, later, never inside the call that took it, at most once, and not after the node was
+// stopped.
 #pragma once
-
-#include <raftkv/status.h>
 
 #include <cstdint>
 #include <functional>
@@ -13,6 +12,8 @@
 #include <string>
 #include <variant>
 #include <vector>
+
+#include <raftkv/status.h>
 
 #include "lib/base/bytes.h"
 #include "lib/base/time.h"
@@ -90,7 +91,8 @@ struct ForwardSubmitReply {
 using PeerMessage = std::variant<raft::Message, ForwardSubmit, ForwardSubmitReply>;
 
 /// Messages to other members: each may be lost, doubled or overtaken. Sending never blocks; a full
-/// queue or a missing connection drops the message and reports PeerUnreachable to the receiver side.
+/// queue or a missing connection drops the message and reports PeerUnreachable to the receiver
+/// side.
 class Transport {
  public:
   virtual ~Transport() = default;
@@ -115,8 +117,9 @@ struct Boot {
 class MetaStore {
  public:
   virtual ~MetaStore() = default;
-  /// Makes this member one of a formed cluster: the cluster id, the first log entry (index 1, term 1,
-  /// kind configuration, with `payload`) and the hard state (term 1, no vote, commit 1), atomic and synced.
+  /// Makes this member one of a formed cluster: the cluster id, the first log entry (index 1, term
+  /// 1, kind configuration, with `payload`) and the hard state (term 1, no vote, commit 1), atomic
+  /// and synced.
   virtual void SaveFormation(ClusterId cluster, Bytes payload, DoneStatus done) = 0;
   /// Synced.
   virtual void SavePeerBoot(NodeId peer, Boot boot, DoneStatus done) = 0;
@@ -124,11 +127,11 @@ class MetaStore {
 
 /// Where the time of a write goes, in the order of its journey.
 enum class Stage : std::uint8_t {
-  kLogSync,       ///< one synced write of the log database
-  kReplicate,     ///< from proposal to commit
-  kApply,         ///< from commit to applied
-  kPropose,       ///< from proposal to the answer, whole
-  kReadIndex,     ///< from a linearizable read's arrival until it may be served
+  kLogSync,    ///< one synced write of the log database
+  kReplicate,  ///< from proposal to commit
+  kApply,      ///< from commit to applied
+  kPropose,    ///< from proposal to the answer, whole
+  kReadIndex,  ///< from a linearizable read's arrival until it may be served
 };
 
 /// Takes measurements; called on the loop, must be cheap.

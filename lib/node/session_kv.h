@@ -1,18 +1,19 @@
 // How do calls of a KV become requests that are carried out exactly once?
 //
-// SessionKv gathers concurrent calls into one request, encodes it once, sends it over a Channel, and
-// retries the identical bytes under its session until each call's timeout. It is the KV of the remote
-// client (a channel over a connection) and of a host's own node (a channel straight into it).
+// SessionKv gathers concurrent calls into one request, encodes it once, sends it over a Channel,
+// and retries the identical bytes under its session until each call's timeout. It is the KV of the
+// remote client (a channel over a connection) and of a host's own node (a channel straight into
+// it).
 //
 // The KV interface is safe from any thread; everything else happens on the loop.
 #pragma once
 
-#include <raftkv/kv.h>
-#include <raftkv/node.h>
-
 #include <cstdint>
 #include <functional>
 #include <memory>
+
+#include <raftkv/kv.h>
+#include <raftkv/node.h>
 
 #include "lib/base/bytes.h"
 #include "lib/base/time.h"
@@ -24,7 +25,8 @@ namespace raftkv::node {
 class Loop {
  public:
   virtual ~Loop() = default;
-  /// Runs `work` on the loop; safe from any thread. After the loop ended, drops it: its destructor runs.
+  /// Runs `work` on the loop; safe from any thread. After the loop ended, drops it: its destructor
+  /// runs.
   virtual void Post(std::function<void()> work) = 0;
   /// On the loop only: runs `work` at `when` (not cancellable; may run late).
   virtual void At(MonoTime when, std::function<void()> work) = 0;
@@ -38,8 +40,9 @@ class Channel {
   virtual ~Channel() = default;
   /// The replicated time that a new session starts from.
   virtual void OpenSession(MonoTime deadline, Done<std::uint64_t> done) = 0;
-  /// One attempt. A channel that lost its connection after sending answers UnknownOutcome; before, or
-  /// where nobody could be reached, Unavailable. It looks for the leader by itself, between attempts.
+  /// One attempt. A channel that lost its connection after sending answers UnknownOutcome; before,
+  /// or where nobody could be reached, Unavailable. It looks for the leader by itself, between
+  /// attempts.
   virtual void Submit(Bytes request, MonoTime deadline,
                       std::function<void(SubmitOutcome)> done) = 0;
   virtual void Read(Bytes request, Consistency consistency, MonoTime deadline,
@@ -58,8 +61,8 @@ struct SessionKvOptions {
   std::size_t max_outstanding = 64;
 };
 
-/// `loop` and `channel` outlive the KV. Destroy it on the loop: open calls end with Cancelled or, where
-/// a write may have been carried out, UnknownOutcome.
+/// `loop` and `channel` outlive the KV. Destroy it on the loop: open calls end with Cancelled or,
+/// where a write may have been carried out, UnknownOutcome.
 std::unique_ptr<KV> NewSessionKv(Loop& loop, Channel& channel, SessionKvOptions options);
 
 }  // namespace raftkv::node

@@ -16,8 +16,7 @@ VoteResult CountVotes(const Configuration& configuration,
                       const std::function<int(NodeId)>& vote_of);
 
 /// The highest index that a commit quorum of the voters has, given each voter's match index.
-Index QuorumIndex(const Configuration& configuration,
-                  const std::function<Index(NodeId)>& match_of);
+Index QuorumIndex(const Configuration& configuration, const std::function<Index(NodeId)>& match_of);
 
 /// The same for any counter, for example read rounds: the highest value that a quorum has reached.
 std::uint64_t QuorumValue(const Configuration& configuration,

@@ -7,14 +7,14 @@
 // raft_invariants.cc says what is always true.
 #pragma once
 
-#include <raftkv/status.h>
-
 #include <cstdint>
 #include <deque>
 #include <map>
 #include <optional>
 #include <set>
 #include <vector>
+
+#include <raftkv/status.h>
 
 #include "lib/base/random.h"
 #include "lib/base/time.h"
@@ -84,7 +84,8 @@ class Raft {
   /// A message that came from the network. Anything may come: it is checked here.
   void Step(const Message& message);
 
-  /// Leader: appends an entry. NotLeader, or Unavailable (uncommitted proposals are at their bound).
+  /// Leader: appends an entry. NotLeader, or Unavailable (uncommitted proposals are at their
+  /// bound).
   Result<LogPosition> Propose(EntryKind kind, Bytes payload, std::uint64_t time_ms);
 
   /// Asks for an index from which a read is linearizable; the answer comes as a ReadState with
@@ -132,7 +133,130 @@ class Raft {
 
  private:
   friend class RaftInvariants;  // raft_invariants.cc reads everything and changes nothing
-PLACEHOLDER
+
+  // --- raft.cc
+  void BecomeFollower(Term term, NodeId leader);
+  void Append(Entry entry);
+  void TruncateFrom(Index first);
+  void SetConfiguration(Index index, Configuration configuration);
+  void AdvanceCommit(Index index);
+  void Send(NodeId to, Body body) { messages_.push_back({options_.id, to, std::move(body)}); }
+  void SendAfterPersist(NodeId to, Body body);
+  [[nodiscard]] bool NeedsWrite() const;
+  void TakeWrite(Ready& ready);
+  void TakeCommitted(Ready& ready);
+  [[nodiscard]] bool HasCommittedToApply() const;
+  [[nodiscard]] Index ApplicableIndex() const;
+
+  // --- election.cc
+  void ResetElectionTimer();
+  [[nodiscard]] bool CanCampaign() const;
+  [[nodiscard]] bool HeardLeaderRecently() const;
+  void StartPreVote();
+  void StartElection();
+  void AskForVotes(Term term, bool pre_vote);
+  void CountElection();
+  void HandleRequestVote(NodeId from, const RequestVote& request);
+  void HandleRequestVoteReply(NodeId from, const RequestVoteReply& reply);
+
+  // --- follower.cc
+  void HandleAppendEntries(NodeId from, const AppendEntries& request);
+  [[nodiscard]] bool IsWellFormed(const AppendEntries& request) const;
+  bool AppendFromLeader(const AppendEntries& request);
+  void Refuse(NodeId from, const AppendEntries& request);
+
+  // --- leader.cc
+  void BecomeLeader();
+  void TrackMembers();
+  void HandleAppendEntriesReply(NodeId from, const AppendEntriesReply& reply);
+  void HandleRefusal(Progress& progress, const AppendEntriesReply& reply);
+  void MaybeCommit();
+  void Replicate();
+  void SendEntries(NodeId to, Progress& progress);
+  void SendAppend(NodeId to, Progress& progress, std::vector<Entry> entries);
+  void SendHeartbeat(NodeId to, Progress& progress) { SendAppend(to, progress, {}); }
+  void BroadcastHeartbeat();
+  void SendCommitNotices();
+  void CheckQuorum();
+
+  // --- read_index.cc
+  struct PendingRead {
+    NodeId from;  ///< nobody: a local call
+    std::uint64_t context = 0;
+  };
+  struct ReadRound {
+    std::uint64_t round = 0;
+    Index index;
+    std::vector<PendingRead> reads;
+  };
+  bool AddRead(PendingRead read);
+  void StartReadRound();
+  void FinishReadRounds();
+  void FailReads();
+  void AnswerRead(const PendingRead& read, bool confirmed, Index index);
+  void HandleReadIndex(NodeId from, const ReadIndex& request);
+  void HandleReadIndexReply(NodeId from, const ReadIndexReply& reply);
+
+  // --- Constant after construction.
+  const Options options_;
+
+  // --- Persistent state on all servers (Figure 2), as it is in memory.
+  Term term_;
+  NodeId vote_;
+  RaftLog log_;
+
+  // --- Volatile state on all servers (Figure 2).
+  Index commit_index_;
+  Index applied_index_;
+
+  // --- Volatile state on leaders (Figure 2); the leader itself is not in it.
+  std::map<NodeId, Progress> progress_;
+
+  // --- What of the persistent state is durable. A write is under way while `write_` is set.
+  struct Write {
+    HardState hard_state;
+    Index last;
+  };
+  Term durable_term_;
+  NodeId durable_vote_;
+  Index durable_index_;
+  Index handed_to_disk_;
+  HardState hard_state_on_disk_;  ///< as last handed out
+  std::optional<Write> write_;
+
+  // --- Roles and elections.
+  Role role_ = Role::kFollower;
+  NodeId leader_;
+  /// (index of the entry, configuration in force from it on); never empty, ascending.
+  std::vector<std::pair<Index, Configuration>> configurations_;
+  std::map<NodeId, bool> votes_;
+  Random random_;
+  MonoTime now_;
+  /// When this follower last heard the current leader; unset: not, or its connection closed.
+  std::optional<MonoTime> leader_heard_;
+  MonoTime election_deadline_ = kNever;
+  MonoTime heartbeat_deadline_ = kNever;
+  MonoTime check_quorum_deadline_ = kNever;
+  MonoTime commit_notice_deadline_ = kNever;
+
+  // --- Leader: replication and reads.
+  bool replicate_pending_ = false;
+  std::size_t uncommitted_bytes_ = 0;
+  std::uint64_t read_round_ = 0;
+  std::deque<ReadRound> read_rounds_;       ///< sent, not confirmed; at most one
+  std::vector<PendingRead> pending_reads_;  ///< wait for the next round
+
+  // --- Outputs that were not taken yet.
+  SoftState soft_state_taken_;
+  std::vector<Message> messages_;
+  std::vector<Message> messages_after_persist_;
+  std::vector<ReadState> read_states_;
+  std::vector<WantedEntries> wanted_entries_;
+
+  // --- Applying: one batch is handed out at a time.
+  Index handed_to_apply_;
+  bool apply_wants_entries_ = false;
+  std::vector<Entry> fetched_to_apply_;
 };
 
 }  // namespace raftkv::raft

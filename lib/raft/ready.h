@@ -1,4 +1,5 @@
-// What must the outside do now, and in which order, so that nothing is promised before it is durable?
+// What must the outside do now, and in which order, so that nothing is promised before it is
+// durable?
 //
 // The core changes state in memory and hands out its effects as a Ready. The outside carries it out
 // from top to bottom:

@@ -21,7 +21,8 @@ struct Entry {
   Index index;
   Term term;
   EntryKind kind = EntryKind::kCommand;
-  /// The leader's wall clock when it appended the entry, in ms since 1970; carried, not interpreted.
+  /// The leader's wall clock when it appended the entry, in ms since 1970; carried, not
+  /// interpreted.
   std::uint64_t time_ms = 0;
   Bytes payload;
 

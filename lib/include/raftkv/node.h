@@ -20,11 +20,12 @@ namespace raftkv {
 
 enum class LogLevel : unsigned char { kTrace, kDebug, kInfo, kWarn, kError, kOff };
 
-/// Sizes that requests are checked against, at the client before anything is sent and at the server.
+/// Sizes that requests are checked against, at the client before anything is sent and at the
+/// server.
 struct Limits {
   std::uint32_t max_key_bytes = 64 * 1024;
-  std::uint32_t max_value_bytes = 1024 * 1024;          ///< at most 16 MiB
-  std::uint32_t max_request_bytes = 16 * 1024 * 1024;   ///< at most 16 MiB
+  std::uint32_t max_value_bytes = 1024 * 1024;         ///< at most 16 MiB
+  std::uint32_t max_request_bytes = 16 * 1024 * 1024;  ///< at most 16 MiB
   std::uint32_t max_operations = 4096;
 };
 

@@ -66,8 +66,8 @@ class [[nodiscard]] Status {
 template <class T>
 class [[nodiscard]] Result {
  public:
-  Result(T value) : value_(std::move(value)) {}             // NOLINT: a value is a Result
-  Result(Status status) : status_(std::move(status)) {}     // NOLINT: and so is a failure
+  Result(T value) : value_(std::move(value)) {}          // NOLINT: a value is a Result
+  Result(Status status) : status_(std::move(status)) {}  // NOLINT: and so is a failure
 
   [[nodiscard]] bool ok() const { return value_.has_value(); }
   [[nodiscard]] const Status& status() const { return status_; }

@@ -1,0 +1,86 @@
+// How does a follower take over the leader's log? (Figure 2, AppendEntries receiver; §5.3)
+#include <algorithm>
+#include <utility>
+
+#include "lib/base/check.h"
+#include "lib/raft/configuration.h"
+#include "lib/raft/raft.h"
+
+namespace raftkv::raft {
+
+bool Raft::IsWellFormed(const AppendEntries& request) const {
+  Index index = request.prev_log_index;
+  Term term = request.prev_log_term;
+  if ((index == Index{}) != (term == Term{})) return false;
+  for (const Entry& entry : request.entries) {
+    ++index;
+    if (entry.index != index || entry.term < term || entry.term == Term{}) return false;
+    term = entry.term;
+    if (entry.kind == EntryKind::kConfiguration &&
+        !DecodeConfiguration(entry.payload.view()).ok()) {
+      return false;
+    }
+  }
+  return term <= request.term;
+}
+
+void Raft::HandleAppendEntries(NodeId from, const AppendEntries& request) {
+  RAFTKV_CHECK(request.term == term_);
+  if (role_ == Role::kLeader) return;  // only a forged message can claim a second leader of a term
+  if (leader_ != kNobody && leader_ != from) return;
+  if (role_ != Role::kFollower || leader_ != from) BecomeFollower(term_, from);
+  leader_heard_ = now_;
+  ResetElectionTimer();
+
+  // Figure 2, receiver 2. What is committed is in every leader's log (§5.4), so it surely matches.
+  const Index prev = request.prev_log_index;
+  const bool matches = prev <= commit_index_ ||
+                       (prev <= log_.last_index() && log_.TermAt(prev) == request.prev_log_term);
+  if (!matches) {
+    Refuse(from, request);
+    return;
+  }
+  if (!AppendFromLeader(request)) return;
+  // Receiver 5: not beyond the last entry that is known to be the leader's.
+  const Index last_new = prev + request.entries.size();
+  const Index known = std::min(request.leader_commit, last_new);
+  AdvanceCommit(std::max(commit_index_, known));
+
+  AppendEntriesReply ack{term_, true, last_new, {}, {}, request.read_round};
+  if (request.entries.empty() && durable_term_ == term_ && write_) {
+    // A heartbeat is answered at once, from what is durable already, so that a slow disk neither
+    // holds up reads nor makes the leader doubt us.
+    ack.index = std::min(ack.index, durable_index_);
+    Send(from, ack);
+    return;
+  }
+  SendAfterPersist(from, ack);
+}
+
+/// Receiver 3 and 4. False: the message contradicts what is committed, which no leader can send.
+bool Raft::AppendFromLeader(const AppendEntries& request) {
+  for (const Entry& entry : request.entries) {
+    if (entry.index <= log_.last_index()) {
+      if (log_.TermAt(entry.index) == entry.term) continue;
+      // Before the first entry that is still in the log everything is committed and equal.
+      if (entry.index < log_.first_index()) continue;
+      if (entry.index <= commit_index_) return false;
+      TruncateFrom(entry.index);
+    }
+    Append(entry);
+  }
+  return true;
+}
+
+void Raft::Refuse(NodeId from, const AppendEntries& request) {
+  AppendEntriesReply reply{term_, false, request.prev_log_index, {}, {}, 0};
+  if (request.term == term_) {
+    reply.hint_index = log_.LastIndexWithTermAtMost(
+        std::min(request.prev_log_index, log_.last_index()), request.prev_log_term);
+    reply.hint_term = log_.TermAt(reply.hint_index);
+    reply.read_round = request.read_round;  // it leads; only the logs do not meet yet
+  }
+  SendAfterPersist(from, reply);
+}
+
+}  // namespace raftkv::raft

@@ -1,0 +1,191 @@
+// How does a leader replicate and commit? (§5.3, §5.4.2; check-quorum: thesis §6.2)
+#include <algorithm>
+#include <utility>
+
+#include "lib/base/check.h"
+#include "lib/raft/raft.h"
+
+namespace raftkv::raft {
+
+void Raft::BecomeLeader() {
+  RAFTKV_CHECK(role_ == Role::kCandidate);
+  RAFTKV_CHECK(durable_term_ == term_ && durable_vote_ == options_.id);
+  role_ = Role::kLeader;
+  leader_ = options_.id;
+  leader_heard_.reset();
+  votes_.clear();
+  election_deadline_ = kNever;
+  heartbeat_deadline_ = now_ + options_.heartbeat_interval;
+  check_quorum_deadline_ = now_ + options_.election_timeout;
+  RAFTKV_CHECK(progress_.empty());
+  TrackMembers();
+  // §8: a no-op at the start of the term finds out what is committed.
+  Entry noop{log_.last_index().Next(), term_, EntryKind::kNoop, 0, {}};
+  uncommitted_bytes_ = noop.Footprint();
+  Append(std::move(noop));
+  replicate_pending_ = true;
+}
+
+void Raft::TrackMembers() {
+  std::erase_if(progress_,
+                [this](const auto& item) { return configuration().Find(item.first) == nullptr; });
+  for (const Member& member : configuration().members) {
+    if (member.id == options_.id) continue;
+    const auto [it, added] = progress_.try_emplace(member.id);
+    if (!added) continue;
+    it->second.next = log_.last_index().Next();
+    it->second.last_heard = now_;
+  }
+}
+
+// --- Sending.
+
+/// Sends what each follower lacks, as far as its window allows: called once for all that was
+/// proposed since the last Ready, so that what came together goes together.
+void Raft::Replicate() {
+  if (!replicate_pending_) return;
+  replicate_pending_ = false;
+  for (auto& [id, progress] : progress_) SendEntries(id, progress);
+}
+
+void Raft::SendEntries(NodeId to, Progress& progress) {
+  while (progress.next <= log_.last_index() && !progress.waits_for_entries) {
+    if (progress.state == ProgressState::kProbe && progress.probe_sent) return;
+    if (progress.inflights.messages() >= options_.max_inflight_messages ||
+        progress.inflights.bytes() >= options_.max_inflight_bytes) {
+      return;
+    }
+    if (!log_.InBuffer(progress.next)) {
+      progress.waits_for_entries = true;
+      const Index end = log_.buffer_first().Previous();
+      wanted_entries_.push_back({to, progress.next, end, options_.max_append_bytes});
+      return;
+    }
+    SendAppend(to, progress,
+               log_.Slice(progress.next, log_.last_index(), options_.max_append_bytes));
+  }
+}
+
+void Raft::SendAppend(NodeId to, Progress& progress, std::vector<Entry> entries) {
+  RAFTKV_CHECK(role_ == Role::kLeader && progress.next > Index{});
+  AppendEntries append;
+  append.term = term_;
+  append.prev_log_index = progress.next.Previous();
+  append.prev_log_term = log_.TermAt(append.prev_log_index);
+  append.leader_commit = commit_index_;
+  append.read_round = read_round_;
+  progress.sent_commit = commit_index_;
+  if (!entries.empty()) {
+    RAFTKV_CHECK(entries.front().index == progress.next);
+    std::size_t bytes = 0;
+    for (const Entry& entry : entries) bytes += entry.Footprint();
+    const Index last = entries.back().index;
+    if (progress.state == ProgressState::kReplicate) {
+      progress.next = last.Next();
+      progress.inflights.Add(last, bytes);
+    } else {
+      progress.probe_sent = true;
+    }
+  }
+  append.entries = std::move(entries);
+  Send(to, std::move(append));
+}
+
+void Raft::BroadcastHeartbeat() {
+  heartbeat_deadline_ = now_ + options_.heartbeat_interval;
+  for (auto& [id, progress] : progress_) {
+    progress.probe_sent = false;  // an unanswered probe was lost: try again
+    SendHeartbeat(id, progress);
+  }
+  replicate_pending_ = true;
+}
+
+void Raft::SendCommitNotices() {
+  commit_notice_deadline_ = kNever;
+  for (auto& [id, progress] : progress_) {
+    const bool idle = progress.next > log_.last_index();
+    if (idle && progress.sent_commit < commit_index_) SendHeartbeat(id, progress);
+  }
+}
+
+// --- Answers.
+
+void Raft::HandleAppendEntriesReply(NodeId from, const AppendEntriesReply& reply) {
+  const auto it = progress_.find(from);
+  if (role_ != Role::kLeader || it == progress_.end()) return;
+  if (reply.index > log_.last_index() || reply.read_round > read_round_) return;  // forged
+  Progress& progress = it->second;
+  progress.last_heard = now_;
+  progress.acked_round = std::max(progress.acked_round, reply.read_round);
+  if (!reply.success) {
+    HandleRefusal(progress, reply);
+  } else {
+    if (reply.index > progress.match) {
+      progress.match = reply.index;
+      progress.next = std::max(progress.next, progress.match.Next());
+      progress.inflights.FreeThrough(progress.match);
+      MaybeCommit();
+    }
+    if (progress.state == ProgressState::kProbe && reply.index.Next() >= progress.next) {
+      progress.state = ProgressState::kReplicate;  // the logs meet
+      progress.probe_sent = false;
+    }
+  }
+  replicate_pending_ = true;
+  FinishReadRounds();
+}
+
+/// §5.3: nextIndex goes back; by whole terms, with the follower's hint and our own log.
+void Raft::HandleRefusal(Progress& progress, const AppendEntriesReply& reply) {
+  if (reply.index <= progress.match) return;  // late: overtaken by an acknowledgement
+  if (progress.state == ProgressState::kReplicate) {
+    progress.state = ProgressState::kProbe;
+    progress.inflights.Clear();
+    progress.waits_for_entries = false;
+  } else if (reply.index != progress.next.Previous()) {
+    return;  // the answer to an older probe
+  }
+  const Index hint = std::min(reply.hint_index, log_.last_index());
+  const Index meets = log_.LastIndexWithTermAtMost(hint, reply.hint_term);
+  progress.next = std::max(std::min(meets, reply.index.Previous()), progress.match).Next();
+  progress.probe_sent = false;
+  progress.waits_for_entries = false;
+}
+
+void Raft::PeerUnreachable(NodeId peer) {
+  const auto it = progress_.find(peer);
+  if (it == progress_.end() || it->second.state != ProgressState::kReplicate) return;
+  Progress& progress = it->second;
+  progress.state = ProgressState::kProbe;
+  progress.next = progress.match.Next();
+  progress.inflights.Clear();
+  progress.probe_sent = true;  // until the next heartbeat: do not pour into a broken pipe
+  progress.waits_for_entries = false;
+}
+
+/// §5.3 and §5.4.2: a majority has it, and it is of our own term.
+void Raft::MaybeCommit() {
+  const Index index = QuorumIndex(configuration(), [this](NodeId id) {
+    if (id == options_.id) return durable_index_;
+    const auto it = progress_.find(id);
+    return it == progress_.end() ? Index{} : it->second.match;
+  });
+  if (index > commit_index_ && log_.TermAt(index) == term_) {
+    AdvanceCommit(index);
+    FinishReadRounds();
+  }
+}
+
+void Raft::CheckQuorum() {
+  check_quorum_deadline_ = now_ + options_.election_timeout;
+  const VoteResult heard = CountVotes(configuration(), [this](NodeId id) {
+    if (id == options_.id) return 1;
+    const auto it = progress_.find(id);
+    const bool recent =
+        it != progress_.end() && now_ - it->second.last_heard <= options_.election_timeout;
+    return recent ? 1 : -1;
+  });
+  if (heard != VoteResult::kWon) BecomeFollower(term_, kNobody);
+}
+
+}  // namespace raftkv::raft
