@@ -1,0 +1,313 @@
+#include "tests/interaction/commands.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <sstream>
+
+#include <gtest/gtest.h>
+
+#include "tests/support/raft_format.h"
+
+namespace raftkv::test {
+
+namespace {
+
+std::uint64_t Number(const std::string& word) {
+  char* end = nullptr;
+  const std::uint64_t value = std::strtoull(word.c_str(), &end, 10);
+  EXPECT_TRUE(end != word.c_str() && *end == '\0') << "not a number: " << word;
+  return value;
+}
+
+NodeId Node(const std::string& word) { return NodeId(Number(word)); }
+
+Duration ParseDuration(const std::string& word) {
+  EXPECT_TRUE(word.size() > 2 && word.substr(word.size() - 2) == "ms") << "not in ms: " << word;
+  return std::chrono::milliseconds(Number(word.substr(0, word.size() - 2)));
+}
+
+bool StartsWith(const std::string& text, const std::string& prefix) {
+  return text.compare(0, prefix.size(), prefix) == 0;
+}
+
+SimNetwork::Link ParseLink(const std::string& word) {
+  const std::size_t arrow = word.find("->");
+  if (arrow == std::string::npos) {
+    ADD_FAILURE() << "not a link like 1->2: " << word;
+    return {};
+  }
+  return {Node(word.substr(0, arrow)), Node(word.substr(arrow + 2))};
+}
+
+}  // namespace
+
+std::vector<std::string> Commands::Run(const std::string& line) {
+  output_.clear();
+  std::istringstream in(line);
+  Words words;
+  for (std::string word; in >> word;) words.push_back(word);
+  converged_last_ = words[0] == "converge";
+  if (!cluster_ && words[0] != "add-nodes") {
+    ADD_FAILURE() << "a transcript begins with add-nodes, not with: " << line;
+    return {};
+  }
+  if (!RunSetup(words) && !RunInput(words) && !RunOutput(words) && !RunNetwork(words) &&
+      !RunFault(words) && !RunShow(words)) {
+    ADD_FAILURE() << "no such command: " << line;
+  }
+  return output_;
+}
+
+// --- Setup.
+
+void Commands::AddNodes(const Words& words) {
+  ClusterOptions options;
+  options.nodes = Number(words.at(1));
+  for (std::size_t i = 2; i < words.size(); ++i) {
+    const std::size_t equals = words[i].find('=');
+    const std::string key = words[i].substr(0, equals);
+    const std::uint64_t value = Number(words[i].substr(equals + 1));
+    if (key == "append-bytes") {
+      options.raft.max_append_bytes = value;
+    } else if (key == "inflight") {
+      options.raft.max_inflight_messages = value;
+    } else if (key == "inflight-bytes") {
+      options.raft.max_inflight_bytes = value;
+    } else if (key == "buffer-bytes") {
+      options.raft.max_buffer_bytes = value;
+    } else if (key == "uncommitted-bytes") {
+      options.raft.max_uncommitted_bytes = value;
+    } else if (key == "pending-reads") {
+      options.raft.max_pending_reads = value;
+    } else if (key == "seed") {
+      options.seed = value;
+    } else {
+      ADD_FAILURE() << "no such option: " << key;
+    }
+  }
+  cluster_ = std::make_unique<RaftCluster>(options);
+  cluster_->OnEvent([this](const std::string& line) { Say(line); });
+}
+
+void Commands::SetLog(const Words& words) {
+  const NodeId id = Node(words.at(1));
+  std::vector<std::uint64_t> terms;
+  std::uint64_t commit = 1;
+  for (std::size_t i = 3; i < words.size(); ++i) {
+    if (StartsWith(words[i], "commit=")) {
+      commit = Number(words[i].substr(7));
+      continue;
+    }
+    const std::size_t star = words[i].find('*');
+    const std::uint64_t count = star == std::string::npos ? 1 : Number(words[i].substr(star + 1));
+    terms.insert(terms.end(), count, Number(words[i].substr(0, star)));
+  }
+  cluster_->SetDisk(id, DiskWithLog(cluster_->configuration(), terms, Number(words.at(2)), commit));
+}
+
+bool Commands::RunSetup(const Words& words) {
+  if (words[0] == "add-nodes") {
+    AddNodes(words);
+  } else if (words[0] == "set-log") {
+    SetLog(words);
+  } else {
+    return false;
+  }
+  return true;
+}
+
+// --- Inputs.
+
+void Commands::Propose(const Words& words) {
+  const NodeId id = Node(words.at(1));
+  const bool many = words.size() == 5;
+  const std::uint64_t count = many ? Number(words[3]) : 1;
+  for (std::uint64_t i = 0; i < count; ++i) {
+    std::string text = words.at(2);
+    if (many) text.resize(Number(words[4]), '.');
+    const auto result = cluster_->Propose(id, text);
+    if (!result.ok()) Say("refused: " + std::string(CodeName(result.code())));
+  }
+}
+
+bool Commands::RunInput(const Words& words) {
+  const std::string& verb = words[0];
+  if (verb == "campaign") {
+    cluster_->Campaign(Node(words.at(1)));
+  } else if (verb == "tick" && words.size() == 2) {
+    cluster_->TickAll(ParseDuration(words[1]));
+  } else if (verb == "tick") {
+    cluster_->Tick(Node(words.at(1)), ParseDuration(words.at(2)));
+  } else if (verb == "propose") {
+    Propose(words);
+  } else if (verb == "read") {
+    const Status status = cluster_->Read(Node(words.at(1)), Number(words.at(2)));
+    if (!status.ok()) Say("refused: " + std::string(CodeName(status.code())));
+  } else if (verb == "disconnect") {
+    cluster_->PeerDisconnected(Node(words.at(1)), Node(words.at(2)));
+  } else if (verb == "unreachable") {
+    cluster_->PeerUnreachable(Node(words.at(1)), Node(words.at(2)));
+  } else {
+    return false;
+  }
+  return true;
+}
+
+// --- Outputs.
+
+bool Commands::RunOutput(const Words& words) {
+  const std::string& verb = words[0];
+  if (verb == "process-ready") {
+    for (std::size_t i = 1; i < words.size(); ++i) {
+      if (!cluster_->ProcessReady(Node(words[i]))) Say(words[i] + ": nothing to do");
+    }
+  } else if (verb == "persist") {
+    for (std::size_t i = 1; i < words.size(); ++i) {
+      if (!cluster_->Persist(Node(words[i]))) Say(words[i] + ": no write is under way");
+    }
+  } else if (verb == "stabilize") {
+    quiet_ = words.size() > 1 && words[1] == "quiet";
+    cluster_->Stabilize();
+    quiet_ = false;
+  } else if (verb == "converge") {
+    Converge();
+  } else {
+    return false;
+  }
+  return true;
+}
+
+void Commands::Converge() {
+  quiet_ = true;
+  const bool converged = cluster_->Converge(std::chrono::seconds(20));
+  quiet_ = false;
+  EXPECT_TRUE(converged) << "the healed cluster reaches no common commit";
+  if (!converged) return;
+  const raft::Raft& leader = cluster_->node(cluster_->Leader()).core();
+  Say("all agree: log " + FormatRuns(leader.log()) + ", committed and applied");
+}
+
+// --- Network.
+
+std::vector<SimNetwork::Link> Commands::LinksOf(const std::string& word) {
+  if (word.find("->") != std::string::npos) return {ParseLink(word)};
+  std::vector<SimNetwork::Link> links;
+  for (NodeId from : cluster_->ids()) links.emplace_back(from, Node(word));
+  return links;
+}
+
+void Commands::Deliver(const Words& words) {
+  SimNetwork& network = cluster_->network();
+  if (words.at(1) == "last") {
+    const SimNetwork::Link link = ParseLink(words.at(2));
+    const auto message = network.Take(link, network.CountOn(link) - 1);
+    if (message) cluster_->Deliver(*message);
+    return;
+  }
+  for (const SimNetwork::Link& link : LinksOf(words[1])) {
+    std::size_t count = network.CountOn(link);
+    if (words.size() > 2) count = std::min<std::size_t>(count, Number(words[2]));
+    for (; count > 0; --count) {
+      if (const auto message = network.Take(link)) cluster_->Deliver(*message);
+    }
+  }
+}
+
+void Commands::Partition(const Words& words) {
+  std::vector<std::vector<NodeId>> groups(1);
+  for (std::size_t i = 1; i < words.size(); ++i) {
+    if (words[i] == "|") {
+      groups.emplace_back();
+    } else {
+      groups.back().push_back(Node(words[i]));
+    }
+  }
+  cluster_->Partition(groups);
+}
+
+bool Commands::RunNetwork(const Words& words) {
+  const std::string& verb = words[0];
+  SimNetwork& network = cluster_->network();
+  if (verb == "deliver") {
+    Deliver(words);
+  } else if (verb == "drop") {
+    std::size_t dropped = 0;
+    for (const SimNetwork::Link& link : LinksOf(words.at(1))) dropped += network.Drop(link);
+    Say("dropped " + std::to_string(dropped));
+  } else if (verb == "duplicate") {
+    Say("doubled " + std::to_string(network.Duplicate(ParseLink(words.at(1)))));
+  } else if (verb == "hold") {
+    const std::size_t count = words.size() > 2 ? Number(words[2]) : SIZE_MAX;
+    Say("held " + std::to_string(network.Hold(ParseLink(words.at(1)), count)));
+  } else if (verb == "release") {
+    Say("released " + std::to_string(network.Release()));
+  } else if (verb == "partition") {
+    Partition(words);
+  } else if (verb == "cut") {
+    network.Cut(ParseLink(words.at(1)));
+  } else if (verb == "mend") {
+    network.Mend(ParseLink(words.at(1)));
+  } else if (verb == "heal") {
+    cluster_->Heal();
+  } else {
+    return false;
+  }
+  return true;
+}
+
+// --- Faults.
+
+bool Commands::RunFault(const Words& words) {
+  const std::string& verb = words[0];
+  if (verb == "disk-stall" || verb == "disk-resume") {
+    cluster_->StallDisk(Node(words.at(1)), verb == "disk-stall");
+  } else if (verb == "crash") {
+    cluster_->Crash(Node(words.at(1)), words.size() > 2 && words[2] == "keep-write");
+  } else if (verb == "restart") {
+    cluster_->Restart(Node(words.at(1)));
+  } else if (verb == "flush") {
+    cluster_->FlushApplied(Node(words.at(1)));
+  } else {
+    return false;
+  }
+  return true;
+}
+
+// --- Show.
+
+void Commands::ShowProgress(NodeId id) {
+  for (const auto& [peer, progress] : cluster_->node(id).core().progress()) {
+    const bool probe = progress.state == raft::ProgressState::kProbe;
+    Say(Format(peer) + (probe ? " probe" : " replicate") + " match:" +
+        std::to_string(progress.match.value) + " next:" + std::to_string(progress.next.value) +
+        " inflight:" + std::to_string(progress.inflights.messages()));
+  }
+}
+
+bool Commands::RunShow(const Words& words) {
+  const std::string& verb = words[0];
+  if (verb == "status") {
+    for (NodeId id : cluster_->ids()) {
+      SimNode& node = cluster_->node(id);
+      Say(node.up() ? FormatState(node.core()) : Format(id) + " is down");
+    }
+  } else if (verb == "raft-log") {
+    for (NodeId id : cluster_->ids()) {
+      if (words.size() > 1 && Node(words[1]) != id) continue;
+      if (!cluster_->node(id).up()) continue;
+      Say(Format(id) + ": " + FormatRuns(cluster_->node(id).core().log()));
+    }
+  } else if (verb == "progress") {
+    ShowProgress(Node(words.at(1)));
+  } else if (verb == "in-flight") {
+    for (const SimNetwork::Link& link : cluster_->network().BusyLinks()) {
+      Say(Format(link.first) + "->" + Format(link.second) + ": " +
+          std::to_string(cluster_->network().CountOn(link)));
+    }
+  } else {
+    return false;
+  }
+  return true;
+}
+
+}  // namespace raftkv::test

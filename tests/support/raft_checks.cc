@@ -1,0 +1,199 @@
+#include "tests/support/raft_checks.h"
+
+#include <algorithm>
+#include <variant>
+
+#include "tests/support/raft_format.h"
+
+namespace raftkv::test {
+
+using raft::AppendEntries;
+using raft::AppendEntriesReply;
+using raft::Entry;
+using raft::Message;
+using raft::Raft;
+using raft::RequestVote;
+using raft::RequestVoteReply;
+using raft::Role;
+
+void ClusterChecks::StartFrom(const SimDisk& disk) {
+  for (Index i(1); i <= disk.durable.commit; ++i) {
+    if (i.value > committed_.size()) committed_.push_back({disk.log[i.value - 1], Term()});
+  }
+  Term previous;
+  for (const Entry& entry : disk.log) {
+    places_.emplace(std::pair(entry.index, entry.term), Place{previous, entry});
+    previous = entry.term;
+  }
+}
+
+void ClusterChecks::AfterStep(NodeId id) {
+  const SimNode& node = nodes_.at(id);
+  const Raft& core = node.core();
+  Seen& seen = seen_[id];
+  if (core.term() < seen.term) report_("the term of node " + Format(id) + " went back");
+  if (core.term() < node.disk().durable.term) report_("a term below the durable one");
+  seen.term = core.term();
+  if (core.role() == Role::kLeader) CheckLeader(id, core);
+  CheckCommit(id, core);
+  CheckApplied(id, node);
+}
+
+void ClusterChecks::OnRestart(NodeId id) {
+  const SimNode& node = nodes_.at(id);
+  seen_[id] = Seen{node.core().term(), Index(), 0};
+  std::erase_if(reads_, [&](const auto& read) { return read.first.first == id; });
+  AfterStep(id);
+}
+
+// Election Safety and Leader Completeness.
+void ClusterChecks::CheckLeader(NodeId id, const Raft& core) {
+  const auto [at, is_new] = leaders_.emplace(core.term(), id);
+  if (at->second != id) {
+    report_("two leaders in term " + std::to_string(core.term().value) + ": " + Format(at->second) +
+            " and " + Format(id));
+  }
+  if (!is_new) return;
+  for (const Committed& committed : committed_) {
+    if (committed.committed_in >= core.term()) continue;
+    if (core.log().TermAt(committed.entry.index) != committed.entry.term) {
+      report_("leader " + Format(id) + " of term " + std::to_string(core.term().value) +
+              " lacks the committed entry " + Format(committed.entry));
+      return;
+    }
+  }
+}
+
+bool ClusterChecks::IsDurableOnQuorum(const Entry& entry) const {
+  std::size_t holders = 0;
+  for (const auto& [id, node] : nodes_) {
+    if (node.disk().TermAt(entry.index) == entry.term) ++holders;
+  }
+  return holders * 2 > nodes_.size();
+}
+
+// State Machine Safety, before anything is applied: what is committed is the same everywhere.
+void ClusterChecks::CheckCommit(NodeId id, const Raft& core) {
+  Seen& seen = seen_[id];
+  if (core.commit_index() < seen.commit) report_("the commit index of a node went back");
+  for (Index i = seen.commit.Next(); i <= core.commit_index(); ++i) {
+    const Term term = core.log().TermAt(i);
+    if (i.value <= committed_.size()) {
+      if (committed_[i.value - 1].entry.term != term) {
+        report_("node " + Format(id) + " commits another entry than " +
+                Format(committed_[i.value - 1].entry));
+      }
+      continue;
+    }
+    const auto place = places_.find({i, term});
+    if (place == places_.end()) {
+      report_("node " + Format(id) + " commits an entry that nobody has written, index " +
+              std::to_string(i.value));
+      return;
+    }
+    if (!IsDurableOnQuorum(place->second.entry)) {
+      report_("committed but not durable on a quorum: " + Format(place->second.entry));
+    }
+    committed_.push_back({place->second.entry, core.term()});
+  }
+  seen.commit = core.commit_index();
+}
+
+void ClusterChecks::CheckApplied(NodeId id, const SimNode& node) {
+  Seen& seen = seen_[id];
+  if (node.core().applied_index() > node.core().commit_index()) report_("applied > commit");
+  for (; seen.applied < node.applied().size(); ++seen.applied) {
+    const Entry& entry = node.applied()[seen.applied];
+    if (entry.index.value > committed_.size() ||
+        !(committed_[entry.index.value - 1].entry == entry)) {
+      report_("node " + Format(id) + " applied what is not committed: " + Format(entry));
+    }
+  }
+}
+
+// Log Matching: an entry is told by its index and term, and so is all that stands before it.
+void ClusterChecks::OnWrite(NodeId id) {
+  const SimDisk& disk = nodes_.at(id).disk();
+  const std::vector<Entry>& entries = disk.pending->entries;
+  if (entries.empty()) return;
+  Term previous = disk.TermAt(entries.front().index.Previous());
+  for (const Entry& entry : entries) {
+    const auto [at, is_new] =
+        places_.emplace(std::pair(entry.index, entry.term), Place{previous, entry});
+    if (!(at->second.entry == entry) || at->second.previous_term != previous) {
+      report_("log matching: node " + Format(id) + " writes " + Format(entry) +
+              " where another has " + Format(at->second.entry));
+    }
+    previous = entry.term;
+    if (entry.index <= disk.durable.commit &&
+        committed_[entry.index.value - 1].entry.term != entry.term) {
+      report_("node " + Format(id) + " overwrites a committed entry by " + Format(entry));
+    }
+  }
+}
+
+void ClusterChecks::Vote(NodeId voter, Term term, NodeId candidate) {
+  const auto [at, is_new] = votes_.emplace(std::pair(voter, term), candidate);
+  if (at->second != candidate) {
+    report_("node " + Format(voter) + " votes twice in term " + std::to_string(term.value) +
+            ": for " + Format(at->second) + " and " + Format(candidate));
+  }
+}
+
+void ClusterChecks::OnSend(const Message& message) {
+  const SimNode& node = nodes_.at(message.from);
+  if (message.from == message.to) report_("a message to itself: " + Format(message));
+  CheckSendOf(node, message);
+}
+
+// Durable before promised: `node` sends this while its disk is as it is.
+void ClusterChecks::CheckSendOf(const SimNode& node, const Message& message) {
+  const SimDisk& disk = node.disk();
+  const auto early = [&] { report_("sent before it is durable: " + Format(message)); };
+  const auto voted = [&](Term term, NodeId candidate) {
+    Vote(node.id(), term, candidate);
+    return disk.durable.term > term ||
+           (disk.durable.term == term && disk.durable.vote == candidate);
+  };
+  if (const auto* ask = std::get_if<RequestVote>(&message.body)) {
+    if (!ask->pre_vote && !voted(ask->term, node.id())) early();
+  } else if (const auto* reply = std::get_if<RequestVoteReply>(&message.body)) {
+    if (reply->granted && !reply->pre_vote && !voted(reply->term, message.to)) early();
+  } else if (const auto* append = std::get_if<AppendEntries>(&message.body)) {
+    if (!voted(append->term, node.id())) early();
+    const auto leader = leaders_.find(append->term);
+    if (leader == leaders_.end() || leader->second != node.id()) {
+      report_("AppendEntries from who does not lead: " + Format(message));
+    }
+    for (std::size_t i = 0; i < append->entries.size(); ++i) {
+      if (append->entries[i].index != append->prev_log_index + i + 1) {
+        report_("entries are not contiguous: " + Format(message));
+      }
+      if (append->entries[i].term > append->term) report_("an entry of a later term");
+    }
+  } else if (const auto* acked = std::get_if<AppendEntriesReply>(&message.body)) {
+    if (!acked->success) return;
+    if (disk.durable.term < acked->term || disk.last_index() < acked->index) early();
+  }
+}
+
+void ClusterChecks::OnReadRequested(NodeId id, std::uint64_t context, Index committed) {
+  reads_[{id, context}] = committed;
+}
+
+void ClusterChecks::OnReadState(NodeId id, const raft::ReadState& state) {
+  const auto at = reads_.find({id, state.context});
+  if (at == reads_.end()) {
+    report_("a ReadState that nobody asked for, or twice: context " +
+            std::to_string(state.context));
+    return;
+  }
+  if (state.confirmed && state.read_index < at->second) {
+    report_("stale read at node " + Format(id) + ": index " +
+            std::to_string(state.read_index.value) + " though " + std::to_string(at->second.value) +
+            " was committed when it began");
+  }
+  reads_.erase(at);
+}
+
+}  // namespace raftkv::test

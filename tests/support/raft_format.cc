@@ -1,0 +1,129 @@
+#include "tests/support/raft_format.h"
+
+#include <sstream>
+#include <variant>
+
+namespace raftkv::test {
+
+namespace {
+
+using raft::AppendEntries;
+using raft::AppendEntriesReply;
+using raft::Entry;
+using raft::EntryKind;
+using raft::ReadIndex;
+using raft::ReadIndexReply;
+using raft::RequestVote;
+using raft::RequestVoteReply;
+
+constexpr std::size_t kShownEntries = 6;
+constexpr std::size_t kShownPayloadBytes = 16;
+
+std::string Place(Term term, Index index) {
+  return std::to_string(term.value) + "/" + std::to_string(index.value);
+}
+
+std::string FormatRound(std::uint64_t round) {
+  return round == 0 ? "" : " round:" + std::to_string(round);
+}
+
+struct BodyFormatter {
+  std::string operator()(const RequestVote& m) const {
+    return std::string("RequestVote ") + (m.pre_vote ? "pre " : "") +
+           "term:" + std::to_string(m.term.value) +
+           " last:" + Place(m.last_log_term, m.last_log_index);
+  }
+  std::string operator()(const RequestVoteReply& m) const {
+    return std::string("RequestVoteReply ") + (m.pre_vote ? "pre " : "") +
+           "term:" + std::to_string(m.term.value) + (m.granted ? " granted" : " refused");
+  }
+  std::string operator()(const AppendEntries& m) const {
+    std::string out = "AppendEntries term:" + std::to_string(m.term.value) +
+                      " prev:" + Place(m.prev_log_term, m.prev_log_index) +
+                      " commit:" + std::to_string(m.leader_commit.value) +
+                      FormatRound(m.read_round);
+    if (!m.entries.empty()) out += " entries:[" + Format(m.entries) + "]";
+    return out;
+  }
+  std::string operator()(const AppendEntriesReply& m) const {
+    std::string out = "AppendEntriesReply term:" + std::to_string(m.term.value) +
+                      (m.success ? " ok" : " rejected") + " index:" + std::to_string(m.index.value);
+    if (!m.success) out += " hint:" + Place(m.hint_term, m.hint_index);
+    return out + FormatRound(m.read_round);
+  }
+  std::string operator()(const ReadIndex& m) const {
+    return "ReadIndex term:" + std::to_string(m.term.value) +
+           " context:" + std::to_string(m.context);
+  }
+  std::string operator()(const ReadIndexReply& m) const {
+    return "ReadIndexReply term:" + std::to_string(m.term.value) +
+           " context:" + std::to_string(m.context) +
+           (m.confirmed ? " index:" + std::to_string(m.index.value) : std::string(" refused"));
+  }
+};
+
+}  // namespace
+
+std::string Format(NodeId id) { return id == kNobody ? "none" : std::to_string(id.value); }
+
+std::string Format(raft::Role role) {
+  switch (role) {
+    case raft::Role::kFollower: return "follower";
+    case raft::Role::kPreCandidate: return "pre-candidate";
+    case raft::Role::kCandidate: return "candidate";
+    case raft::Role::kLeader: return "leader";
+  }
+  return "?";
+}
+
+std::string Format(const Entry& entry) {
+  const std::string place = Place(entry.term, entry.index);
+  if (entry.kind == EntryKind::kNoop) return place + " noop";
+  if (entry.kind == EntryKind::kConfiguration) return place + " configuration";
+  if (entry.payload.size() > kShownPayloadBytes) {
+    return place + " cmd " + std::to_string(entry.payload.size()) + "B";
+  }
+  return place + " cmd \"" + std::string(entry.payload.view()) + "\"";
+}
+
+std::string Format(const std::vector<Entry>& entries) {
+  if (entries.size() > kShownEntries) {
+    return Format(entries.front()) + " .. " + Format(entries.back()) + ": " +
+           std::to_string(entries.size()) + " entries";
+  }
+  std::string out;
+  for (const Entry& entry : entries) {
+    if (!out.empty()) out += ", ";
+    out += Format(entry);
+  }
+  return out;
+}
+
+std::string Format(const raft::Message& message) {
+  return Format(message.from) + "->" + Format(message.to) + " " +
+         std::visit(BodyFormatter{}, message.body);
+}
+
+std::string FormatState(const raft::Raft& core) {
+  std::ostringstream out;
+  out << Format(core.id()) << ' ' << Format(core.role()) << " term:" << core.term().value
+      << " vote:" << Format(core.vote()) << " leader:" << Format(core.leader())
+      << " log:" << Place(core.log().last_term(), core.log().last_index())
+      << " durable:" << core.durable_index().value << " commit:" << core.commit_index().value
+      << " applied:" << core.applied_index().value;
+  return out.str();
+}
+
+std::string FormatRuns(const raft::RaftLog& log) {
+  std::string out;
+  const std::vector<raft::TermRun>& runs = log.runs();
+  for (std::size_t i = 0; i < runs.size(); ++i) {
+    const Index last = i + 1 < runs.size() ? runs[i + 1].first.Previous() : log.last_index();
+    if (!out.empty()) out += ' ';
+    out += Place(runs[i].term, runs[i].first);
+    if (last != runs[i].first) out += ".." + std::to_string(last.value);
+  }
+  return out.empty() ? "empty" : out;
+}
+
+}  // namespace raftkv::test
