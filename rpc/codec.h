@@ -1,0 +1,55 @@
+// How do messages between members become Cap'n Proto and back, with everything checked on the way in?
+//
+// Payloads are copied once into the message and once out of it.
+#pragma once
+
+#include <raftkv/client.h>
+#include <raftkv/status.h>
+
+#include <optional>
+
+#include "lib/node/member.h"
+#include "lib/node/ports.h"
+#include "rpc/raftkv.capnp.h"
+
+namespace raftkv::rpc {
+
+/// Words that `message` takes in a list of PeerMessage, not below the truth.
+std::size_t EncodedWords(const node::PeerMessage& message);
+void Encode(const node::PeerMessage& message, wire::PeerMessage::Builder to);
+
+/// `from` and `to` are the two ends of the connection. InvalidArgument says what is wrong with the
+/// message; nullopt: of a kind that this version does not know. Throws a kj::Exception only where
+/// the Cap'n Proto message is malformed.
+Result<std::optional<node::PeerMessage>> Decode(wire::PeerMessage::Reader message, NodeId from,
+                                                NodeId to);
+
+void Encode(const node::Hello& hello, wire::PeerHello::Builder to);
+Result<node::Hello> Decode(wire::PeerHello::Reader hello);
+void Encode(const node::HelloAnswer& answer, wire::PeerAnswer::Builder to);
+Result<node::HelloAnswer> Decode(wire::PeerAnswer::Reader answer);
+
+void Encode(const Status& status, wire::Outcome::Builder to);
+/// An unknown code is UnknownOutcome: the answer cannot be told.
+Status Decode(wire::Outcome::Reader outcome);
+
+/// A member's view of itself beside every answer to a client.
+struct AnswerHeader {
+  ClusterId cluster;
+  NodeId member;
+  Term term;
+  bool leads = false;
+  std::string leader_address;  ///< empty if this one leads or nobody is known to
+};
+void Encode(const AnswerHeader& header, wire::AnswerHeader::Builder to);
+AnswerHeader Decode(wire::AnswerHeader::Reader header);
+
+/// Without what is in the header; `status.endpoint` stays out.
+void Encode(const EndpointStatus& status, wire::MemberStatus::Builder to);
+EndpointStatus Decode(wire::MemberStatus::Reader status);
+
+capnp::Data::Reader AsData(std::string_view bytes);
+Bytes ToBytes(capnp::Data::Reader data);
+std::string ToString(capnp::Text::Reader text);
+
+}  // namespace raftkv::rpc

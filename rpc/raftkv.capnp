@@ -1,0 +1,242 @@
+# What do members and clients say to each other? This file is the specification of the protocol.
+#
+# Transport: one TCP connection, Cap'n Proto RPC, level 1, two parties; the listening side offers
+# `Bootstrap`. Peers and clients use the same port. Who connects speaks first and must finish a
+# handshake (`connect` or `peer`) within 5 s; until then messages are bounded to 256 KiB, afterwards
+# to the request limit plus slack. Whatever breaks a bound or is no message ends the connection.
+#
+# Ordering: calls on one connection are started in the order in which they were sent; answers may
+# come in any order. Two connections have no order between them.
+# Loss: a connection that ends leaves every open call without an answer; nobody knows whether the
+# other side carried it out. Each method says what to do then.
+#
+# Compatibility: `protocolMin`..`protocolMax` of both ends must overlap; the highest common number is
+# spoken, which is 1 now. Within a protocol version fields, union members, enumerants and methods are
+# only added; a receiver ignores fields that it does not know, and a peer message of an unknown kind
+# is dropped like a lost one. Requests, responses and log entries are opaque here; their own formats
+# (lib/kv/command.capnp) carry their own versions.
+@0x9d1f7c53ba6e2084;
+
+using Cxx = import "/capnp/c++.capnp";
+$Cxx.namespace("raftkv::rpc::wire");
+
+interface Bootstrap {
+  connect @0 (hello :ClientHello) -> (answer :ClientAnswer, service :KvService);
+  # A client introduces itself. `service` is null if `answer.refusal` is not empty.
+  # Ordering: first call of a client. Loss: connect again. Duplication: harmless, but a connection
+  # is either a client's or a peer's. Retry: at once elsewhere, with a pause at the same member.
+
+  peer @1 (hello :PeerHello) -> (answer :PeerAnswer, peer :Peer);
+  # A member introduces itself on the connection that it made; it only sends here, and is sent to on
+  # the connection that the other one makes. Answered once the caller's boot is durable at the
+  # answerer. `peer` is null after a refusal and while either of the two is not formed.
+  # Ordering: first call of a peer; repeated every 50 ms while a cluster is forming. Loss and
+  # duplication: harmless. Retry: with back-off from 10 ms to 500 ms; if refused, no faster than 500 ms.
+}
+
+struct ClientHello {
+  protocolMin @0 :UInt32;
+  protocolMax @1 :UInt32;
+  cluster @2 :UInt64;         # the cluster that the client expects; 0: any
+}
+
+struct ClientAnswer {
+  refusal @0 :Text;           # empty: accepted; otherwise one line: what is wrong, how to mend it
+  protocol @1 :UInt32;        # spoken from now on
+  header @2 :AnswerHeader;
+  name @3 :Text;              # of the member
+  version @4 :Text;           # of its program
+  maxRequestBytes @5 :UInt32; # larger requests end the connection: check before sending
+}
+
+# The answering member's view at the time of the answer; with every answer to a client.
+struct AnswerHeader {
+  cluster @0 :UInt64;         # 0: not formed
+  member @1 :UInt64;
+  term @2 :UInt64;
+  leads @3 :Bool;
+  leader @4 :Text;            # address of the leader if another member is known to lead, else empty
+}
+
+# What came of a call; `code` is raftkv::Code, `message` one line, empty if ok.
+struct Outcome {
+  code @0 :UInt16;
+  message @1 :Text;
+}
+
+enum Consistency {
+  linearizable @0;
+  local @1;
+}
+
+interface KvService {
+  openSession @0 (timeoutMs :UInt32) -> (header :AnswerHeader, outcome :Outcome, replicatedTimeMs :UInt64);
+  # The replicated time that a new session starts from. Nothing is written: the session begins with
+  # its first request. Loss, duplication, retry: harmless.
+
+  submit @1 (request :Data, timeoutMs :UInt32)
+      -> (header :AnswerHeader, outcome :Outcome, response :Data);
+  # Carries out a request of writes (kv Request), at this member if it leads, else it is handed to
+  # the leader. `response` (kv Response) is there if the outcome is ok.
+  # Ordering: none between calls; a client that needs one waits for the answer.
+  # Loss: the outcome is unknown. Duplication: answered from the replicated answers, never applied
+  # twice. Retry: the identical bytes, at any member, as long as the caller waits.
+  # notLeader, unavailable, invalidArgument: it was not carried out under this attempt.
+  # unknownOutcome: perhaps; only a retry can tell.
+
+  read @2 (request :Data, consistency :Consistency, timeoutMs :UInt32)
+      -> (header :AnswerHeader, outcome :Outcome, response :Data);
+  # Answers a kv ReadRequest with a kv ReadResponse. Loss, duplication, retry: harmless; a
+  # linearizable answer reflects every write that was acknowledged before the call was sent.
+
+  status @3 (withHash :Bool, timeoutMs :UInt32)
+      -> (header :AnswerHeader, outcome :Outcome, status :MemberStatus);
+  # This member's own view of itself. With hash it reads everything. Retry: harmless.
+
+  ping @4 () -> (header :AnswerHeader);
+  # Is the member's loop alive, and who leads? Sent by a client that waits for a slow answer. Retry:
+  # harmless.
+}
+
+struct MemberStatus {
+  name @0 :Text;
+  version @1 :Text;
+  role @2 :Role;
+  leader @3 :Text;            # its name; empty: none is known
+  commitIndex @4 :UInt64;
+  appliedIndex @5 :UInt64;
+  logFirstIndex @6 :UInt64;
+  logLastIndex @7 :UInt64;
+  snapshotIndex @8 :UInt64;
+  dbBytes @9 :UInt64;
+  suspect @10 :Bool;
+  members @11 :List(Member);
+  errors @12 :List(Text);
+  contentHash @13 :UInt64;    # asked for: of all keys, values and revisions at hashIndex
+  hashIndex @14 :UInt64;
+
+  struct Member {
+    id @0 :UInt64;
+    name @1 :Text;
+    address @2 :Text;
+    voter @3 :Bool;
+  }
+}
+
+enum Role {
+  forming @0;
+  follower @1;
+  preCandidate @2;
+  candidate @3;
+  leader @4;
+}
+
+# What a member says of itself, and whom it thinks it speaks to (lib/node/member.h, Hello).
+struct PeerHello {
+  protocolMin @0 :UInt32;
+  protocolMax @1 :UInt32;
+  cluster @2 :UInt64;         # 0: not formed
+  member @3 :UInt64;
+  name @4 :Text;
+  bootCounter @5 :UInt64;
+  bootNonce @6 :UInt64;
+  expectedMember @7 :UInt64;  # 0: the caller only knows the name
+  expectedName @8 :Text;
+  formation @9 :Text;         # "n1=host:port,n2=...", sorted by name; empty if formed
+}
+
+struct PeerAnswer {
+  refusal @0 :Text;           # empty: accepted
+  permanent @1 :Bool;         # with a refusal: the caller can never be right as it is
+  self @2 :PeerHello;         # of the answerer; expected* and formation as it knows them
+  formed @3 :Data;            # for a caller that is to be formed: payload of the log's first entry
+}
+
+interface Peer {
+  deliver @0 (messages :List(PeerMessage)) -> ();
+  # Messages from the member that said hello on this connection to the one that answered; their
+  # sender and receiver are those two. Answered when the messages were taken over, which says nothing
+  # about what becomes of them: the answers bound what is under way (16 calls).
+  # Ordering: in the order sent, on one connection; over a reconnect messages may be overtaken.
+  # Loss: each message may be lost or doubled; Raft asks again. Retry: never, the sender of the
+  # message decides.
+}
+
+struct PeerMessage {
+  union {
+    unknown @0 :Void;
+    requestVote @1 :RequestVote;
+    requestVoteReply @2 :RequestVoteReply;
+    appendEntries @3 :AppendEntries;
+    appendEntriesReply @4 :AppendEntriesReply;
+    readIndex @5 :ReadIndex;
+    readIndexReply @6 :ReadIndexReply;
+    forwardSubmit @7 :ForwardSubmit;
+    forwardSubmitReply @8 :ForwardSubmitReply;
+  }
+}
+
+# The Raft messages: lib/raft/message.h says what each field means.
+struct RequestVote {
+  term @0 :UInt64;
+  lastLogIndex @1 :UInt64;
+  lastLogTerm @2 :UInt64;
+  preVote @3 :Bool;
+}
+
+struct RequestVoteReply {
+  term @0 :UInt64;
+  granted @1 :Bool;
+  preVote @2 :Bool;
+}
+
+struct AppendEntries {
+  term @0 :UInt64;
+  prevLogIndex @1 :UInt64;
+  prevLogTerm @2 :UInt64;
+  leaderCommit @3 :UInt64;
+  readRound @4 :UInt64;
+  entries @5 :List(Entry);    # the i-th, from 0, has the index prevLogIndex + 1 + i; terms from
+                              # prevLogTerm to term, never falling
+}
+
+struct Entry {
+  term @0 :UInt64;
+  kind @1 :UInt8;             # raft::EntryKind
+  timeMs @2 :UInt64;
+  payload @3 :Data;
+}
+
+struct AppendEntriesReply {
+  term @0 :UInt64;
+  success @1 :Bool;
+  index @2 :UInt64;
+  hintIndex @3 :UInt64;
+  hintTerm @4 :UInt64;
+  readRound @5 :UInt64;
+}
+
+struct ReadIndex {
+  term @0 :UInt64;
+  context @1 :UInt64;
+}
+
+struct ReadIndexReply {
+  term @0 :UInt64;
+  context @1 :UInt64;
+  confirmed @2 :Bool;
+  index @3 :UInt64;
+}
+
+# A request that a member hands to the leader for its client or host; `id` is the sender's own.
+# Lost: the sender answers its client unknownOutcome after a while. Doubled: as in `submit`.
+struct ForwardSubmit {
+  id @0 :UInt64;
+  request @1 :Data;
+}
+
+struct ForwardSubmitReply {
+  id @0 :UInt64;
+  outcome @1 :Outcome;
+  response @2 :Data;
+}
