@@ -3,8 +3,6 @@
 // One ordered space of keys. lib/kv decides what the keys are (lib/kv/layout.h).
 #pragma once
 
-#include <raftkv/status.h>
-
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -12,6 +10,8 @@
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include <raftkv/status.h>
 
 namespace raftkv::kv {
 
@@ -43,7 +43,8 @@ class Engine {
   virtual ~Engine() = default;
   /// Safe from any thread.
   virtual std::unique_ptr<View> NewView(ReadTier tier) = 0;
-  /// All or nothing, in order; not durable by itself: after a crash a prefix of the writes is there.
+  /// All or nothing, in order; not durable by itself: after a crash a prefix of the writes is
+  /// there.
   virtual Status Write(const std::vector<Mutation>& mutations) = 0;
 };
 

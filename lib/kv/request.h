@@ -1,16 +1,16 @@
 // How is a request built by the client, and checked where it enters the server?
 #pragma once
 
-#include <raftkv/kv.h>
-#include <raftkv/node.h>
-#include <raftkv/status.h>
-
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <variant>
 #include <vector>
+
+#include <raftkv/kv.h>
+#include <raftkv/node.h>
+#include <raftkv/status.h>
 
 #include "lib/base/bytes.h"
 
@@ -50,7 +50,10 @@ using Operation = std::variant<PutOp, DeleteOp, CompareAndSwapOp, IncrementOp>;
 
 /// Bytes that `operation` will add to a request, not below the truth.
 std::size_t EncodedSize(const Operation& operation);
-/// The sizes of keys and values against `limits`: InvalidArgument says which, how large, and the limit.
+/// Bytes of a request without its operations or reads.
+std::size_t EncodedHeaderSize();
+/// The sizes of keys and values against `limits`: InvalidArgument says which, how large, and the
+/// limit.
 Status CheckOperation(const Operation& operation, const Limits& limits);
 
 struct RequestHeader {
@@ -64,7 +67,8 @@ struct RequestHeader {
 Bytes EncodeRequest(const RequestHeader& header, const std::vector<Operation>& operations);
 
 /// The server's check of bytes from outside: well formed, known version, known operations, within
-/// `limits`, session and sequence not 0. InvalidArgument otherwise (VersionMismatch for a newer version).
+/// `limits`, session and sequence not 0. InvalidArgument otherwise (VersionMismatch for a newer
+/// version).
 Result<RequestHeader> ValidateRequest(std::string_view bytes, const Limits& limits);
 
 struct OperationResult {
@@ -89,6 +93,8 @@ struct ReadOp {
   bool keys_only = false;
   bool count_only = false;
 };
+std::size_t EncodedSize(const ReadOp& read);
+Status CheckRead(const ReadOp& read, const Limits& limits);
 Bytes EncodeReadRequest(const std::vector<ReadOp>& reads);
 Status ValidateReadRequest(std::string_view bytes, const Limits& limits);
 /// One ScanResult a read. The Status is the whole request's.

@@ -1,15 +1,15 @@
-// What does a committed entry do to the keys, and what is its answer? Deterministic: the same entries
-// give the same bytes and answers on every member.
+// What does a committed entry do to the keys, and what is its answer? Deterministic: the same
+// entries give the same bytes and answers on every member.
 //
 // Owned by the apply thread. Reads go through Read(), which is safe from any thread.
 #pragma once
 
-#include <raftkv/node.h>
-#include <raftkv/status.h>
-
 #include <cstdint>
 #include <memory>
 #include <vector>
+
+#include <raftkv/node.h>
+#include <raftkv/status.h>
 
 #include "lib/base/bytes.h"
 #include "lib/base/ids.h"
@@ -44,7 +44,8 @@ class Store {
 
   /// Applies `entries` in order (contiguous from applied + 1). One Engine::Write may cover several
   /// entries, but none is ever split over two. On an error nothing of the failing write is applied
-  /// and the node must halt: VersionMismatch (a command of an unknown version), IOError, Corruption.
+  /// and the node must halt: VersionMismatch (a command of an unknown version), IOError,
+  /// Corruption.
   Result<std::vector<AppliedEntry>> Apply(const std::vector<raft::Entry>& entries);
 
   [[nodiscard]] Index applied() const;

@@ -1,0 +1,52 @@
+// What does an encoded request say? The one reader of request bytes: what is checked where a
+// request enters is what is carried out later.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+#include <vector>
+
+#include <raftkv/status.h>
+
+#include "lib/kv/message_reader.h"
+#include "lib/kv/request.h"
+
+namespace raftkv::kv {
+
+/// A range that borrows its keys.
+struct RangeView {
+  Range::Kind kind = Range::Kind::kSingle;
+  std::string_view begin;
+  std::string_view end;
+};
+
+struct ParsedOperation {
+  enum class Kind : std::uint8_t { kPut, kDelete, kCompareAndSwap, kIncrement };
+  Kind kind = Kind::kPut;
+  bool expect_absent = false;
+  std::int64_t delta = 0;
+  RangeView range;            ///< kDelete; otherwise `begin` is the key
+  std::string_view value;     ///< kPut, kCompareAndSwap: what the key shall hold
+  std::string_view expected;  ///< kCompareAndSwap
+};
+
+struct ParsedRequest {
+  RequestHeader header;
+  std::vector<ParsedOperation> operations;
+};
+
+struct ParsedRead {
+  RangeView range;
+  std::uint64_t limit = 0;
+  bool keys_only = false;
+  bool count_only = false;
+};
+
+/// `out` borrows `bytes` and `storage`. InvalidArgument: malformed, or more than `max_operations`.
+/// VersionMismatch: a newer version, or an operation that is not known.
+Status ParseRequest(std::string_view bytes, std::size_t max_operations, MessageBytes& storage,
+                    ParsedRequest& out);
+Status ParseReadRequest(std::string_view bytes, std::size_t max_reads, MessageBytes& storage,
+                        std::vector<ParsedRead>& out);
+
+}  // namespace raftkv::kv

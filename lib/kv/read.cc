@@ -1,0 +1,157 @@
+// What does a read answer?
+#include <algorithm>
+#include <limits>
+
+#include "lib/kv/arena.h"
+#include "lib/kv/command.capnp.h"
+#include "lib/kv/layout.h"
+#include "lib/kv/parse.h"
+#include "lib/kv/record.h"
+#include "lib/kv/store.h"
+
+namespace raftkv::kv {
+namespace {
+
+struct Pair {
+  std::string_view key;
+  std::string_view value;
+  std::uint64_t mod_revision = 0;
+};
+
+struct Found {
+  std::vector<Pair> pairs;
+  std::uint64_t count = 0;
+  bool more = false;
+};
+
+/// Answers the reads of one request; they share the room of the answer.
+class Reader {
+ public:
+  Reader(View& view, std::size_t max_bytes) : view_(view), left_bytes_(max_bytes) {}
+
+  Status Run(const ParsedRead& read) {
+    // Later reads of a full answer say `more` and are asked again; the first always gets on.
+    first_ = found_.empty();
+    Found& found = found_.emplace_back();
+    if (read.range.kind == Range::Kind::kSingle) return Get(read, found);
+    return Scan(read, found);
+  }
+
+  [[nodiscard]] const std::vector<Found>& found() const { return found_; }
+  /// An upper bound of the words of all results.
+  [[nodiscard]] std::size_t words() const { return words_; }
+
+ private:
+  Status Get(const ParsedRead& read, Found& found) {
+    const auto record = view_.Get(DataKey(read.range.begin));
+    if (!record.ok()) return record.status();
+    if (!record->has_value()) return Status::Ok();
+    Status status;
+    Add(read, found, read.range.begin, **record, status);
+    return status;
+  }
+
+  Status Scan(const ParsedRead& read, Found& found) {
+    const EngineRange range = DataRange(read.range);
+    if (range.begin >= range.end) return Status::Ok();
+    Status damage;
+    Status status = view_.Scan(range.begin, range.end, [&](auto key, auto record) {
+      return Add(read, found, key.substr(1), record, damage);
+    });
+    return status.ok() ? damage : status;
+  }
+
+  /// False: no more of this read.
+  bool Add(const ParsedRead& read, Found& found, std::string_view key, std::string_view record,
+           Status& damage) {
+    if (read.limit != 0 && found.count >= read.limit) {
+      found.more = true;
+      return false;
+    }
+    if (read.count_only) {
+      ++found.count;
+      return true;
+    }
+    const auto data = DecodeDataRecord(record);
+    if (!data.ok()) {
+      damage = data.status();
+      return false;
+    }
+    const std::string_view value = read.keys_only ? std::string_view() : data->value;
+    const std::size_t words =
+        capnp::sizeInWords<wire::KeyValue>() + DataWords(key.size()) + DataWords(value.size());
+    const bool must_get_on = first_ && found.pairs.empty();
+    if (words * kWordBytes > left_bytes_ && !must_get_on) {
+      found.more = true;
+      left_bytes_ = 0;
+      return false;
+    }
+    left_bytes_ -= std::min(left_bytes_, words * kWordBytes);
+    words_ += words;
+    found.pairs.push_back({bytes_.Copy(key), bytes_.Copy(value), data->mod_revision});
+    ++found.count;
+    return true;
+  }
+
+  View& view_;
+  std::size_t left_bytes_;
+  bool first_ = true;
+  std::size_t words_ = 0;
+  std::vector<Found> found_;
+  Arena bytes_;
+};
+
+Bytes EncodeAnswer(const Reader& reader, std::uint64_t revision) {
+  constexpr std::size_t kListTagWords = 1;
+  const auto& found = reader.found();
+  const std::size_t words = capnp::sizeInWords<wire::ReadResponse>() + kListTagWords +
+                            reader.words() +
+                            found.size() * (capnp::sizeInWords<wire::ReadResult>() + kListTagWords);
+  return BuildMessage(words, [&](capnp::MessageBuilder& message) {
+    auto out = message.initRoot<wire::ReadResponse>();
+    out.setFormatVersion(kRequestFormatVersion);
+    out.setRevision(revision);
+    auto results = out.initResults(static_cast<unsigned>(found.size()));
+    for (unsigned i = 0; i < results.size(); ++i) {
+      const Found& from = found[i];
+      results[i].setCount(from.count);
+      results[i].setMore(from.more);
+      auto kvs = results[i].initKvs(static_cast<unsigned>(from.pairs.size()));
+      for (unsigned k = 0; k < kvs.size(); ++k) {
+        kvs[k].setKey(ToData(from.pairs[k].key));
+        kvs[k].setValue(ToData(from.pairs[k].value));
+        kvs[k].setModRevision(from.pairs[k].mod_revision);
+      }
+    }
+  });
+}
+
+/// The log index that `view` reflects.
+Result<Index> AppliedIndex(View& view) {
+  const auto record = view.Get(std::string(1, kAppliedPrefix));
+  if (!record.ok()) return record.status();
+  if (!record->has_value()) return Index();
+  const auto position = DecodePosition(**record);
+  if (!position.ok()) return position.status();
+  return position->index;
+}
+
+}  // namespace
+
+Result<Bytes> Read(Engine& engine, ReadTier tier, std::string_view request, std::size_t max_bytes) {
+  constexpr auto kNoLimit = std::numeric_limits<std::size_t>::max();
+  MessageBytes storage;
+  std::vector<ParsedRead> reads;
+  Status status = ParseReadRequest(request, kNoLimit, storage, reads);
+  if (!status.ok()) return status;
+  const std::unique_ptr<View> view = engine.NewView(tier);
+  const auto revision = AppliedIndex(*view);
+  if (!revision.ok()) return revision.status();
+  Reader reader(*view, max_bytes);
+  for (const ParsedRead& read : reads) {
+    if (status = reader.Run(read); !status.ok()) return status;
+  }
+  return EncodeAnswer(reader, revision->value);
+}
+
+}  // namespace raftkv::kv

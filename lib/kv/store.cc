@@ -1,0 +1,140 @@
+#include "lib/kv/store.h"
+
+#include <limits>
+#include <string>
+
+#include "lib/base/check.h"
+#include "lib/kv/execute.h"
+#include "lib/kv/layout.h"
+#include "lib/kv/parse.h"
+#include "lib/kv/pending_write.h"
+#include "lib/kv/record.h"
+#include "lib/kv/response.h"
+#include "lib/kv/session.h"
+
+namespace raftkv::kv {
+namespace {
+
+/// A write is closed after the entry that takes it beyond this.
+constexpr std::size_t kWriteBytes = 8 << 20;
+
+constexpr std::string_view kAppliedKey(&kAppliedPrefix, 1);
+
+}  // namespace
+
+struct Store::State {
+  State(Engine& engine, const StoreOptions& options) : sessions(options), pending(engine) {}
+
+  Status ParseCommand(const raft::Entry& entry);
+  Result<Bytes> Command(Index index);
+  Status Write();
+
+  SessionTable sessions;
+  PendingWrite pending;
+  Position written;  ///< as the engine has it
+  Position reached;  ///< with what is pending
+  /// Not ok: memory may be ahead of the engine, so nothing more is applied.
+  Status failure;
+  /// Of the entry at hand; kept for their memory.
+  MessageBytes message;
+  ParsedRequest request;
+  Response response;
+};
+
+/// Nothing is changed before a command is understood as a whole: the node can halt before it.
+Status Store::State::ParseCommand(const raft::Entry& entry) {
+  constexpr auto kNoLimit = std::numeric_limits<std::size_t>::max();
+  Status status = ParseRequest(entry.payload.view(), kNoLimit, message, request);
+  if (status.ok()) return status;
+  // What is malformed was refused where it entered: here it is damage.
+  const Code code = status.code() == Code::kInvalidArgument ? Code::kCorruption : status.code();
+  return {code, "log entry " + std::to_string(entry.index.value) + ": " + status.message()};
+}
+
+Result<Bytes> Store::State::Command(Index index) {
+  SessionTable::Admission admission = sessions.Admit(request.header, index, reached.time_ms);
+  if (admission.execute == nullptr) return std::move(admission.response);
+  response.revision = index.value;
+  if (Status status = Execute(request.operations, index.value, pending, response.results);
+      !status.ok()) {
+    return status;
+  }
+  Bytes encoded = EncodeResponse(response);
+  Answer answer;
+  answer.sequence = request.header.sequence;
+  answer.revision = index.value;
+  if (!response.results.empty()) {
+    answer.kind = Answer::Kind::kResponse;
+    answer.response = encoded;
+  }
+  sessions.Remember(*admission.execute, std::move(answer));
+  return encoded;
+}
+
+Status Store::State::Write() {
+  if (reached.index == written.index) return Status::Ok();
+  sessions.Save(pending);
+  pending.PutRecord(kAppliedKey, EncodePosition(reached));
+  if (Status status = pending.Write(); !status.ok()) return status;
+  written = reached;
+  return Status::Ok();
+}
+
+Store::Store(Engine& engine, StoreOptions options)
+    : state_(std::make_unique<State>(engine, options)) {}
+
+Store::~Store() = default;
+
+Result<std::unique_ptr<Store>> Store::Open(Engine& engine, StoreOptions options) {
+  std::unique_ptr<Store> store(new Store(engine, options));
+  State& state = *store->state_;
+  const std::unique_ptr<View> view = engine.NewView(ReadTier::kAll);
+  const auto record = view->Get(kAppliedKey);
+  if (!record.ok()) return record.status();
+  if (record->has_value()) {
+    const auto position = DecodePosition(**record);
+    if (!position.ok()) return position.status();
+    state.written = state.reached = *position;
+  }
+  if (Status status = state.sessions.Load(*view); !status.ok()) return status;
+  return store;
+}
+
+Result<std::vector<Store::AppliedEntry>> Store::Apply(const std::vector<raft::Entry>& entries) {
+  State& state = *state_;
+  if (!state.failure.ok()) return state.failure;
+  std::vector<AppliedEntry> applied;
+  applied.reserve(entries.size());
+  for (const raft::Entry& entry : entries) {
+    RAFTKV_CHECK(entry.index == state.reached.index.Next(), entry.index.value,
+                 state.reached.index.value);
+    RAFTKV_CHECK(entry.term >= state.reached.term, entry.term.value, state.reached.term.value);
+    const bool is_command = entry.kind == raft::EntryKind::kCommand;
+    if (is_command) {
+      if (Status status = state.ParseCommand(entry); !status.ok()) {
+        state.failure = state.Write();
+        if (state.failure.ok()) state.failure = std::move(status);
+        return state.failure;
+      }
+    }
+    state.reached = {entry.index, entry.term, std::max(state.reached.time_ms, entry.time_ms)};
+    state.sessions.Expire(state.reached.time_ms);
+    Bytes response;
+    if (is_command) {
+      Result<Bytes> answer = state.Command(entry.index);
+      if (!answer.ok()) return state.failure = answer.status();
+      response = *std::move(answer);
+    }
+    applied.push_back({entry.index, std::move(response)});
+    if (state.pending.size_bytes() < kWriteBytes) continue;
+    if (state.failure = state.Write(); !state.failure.ok()) return state.failure;
+  }
+  if (state.failure = state.Write(); !state.failure.ok()) return state.failure;
+  return applied;
+}
+
+Index Store::applied() const { return state_->written.index; }
+
+std::uint64_t Store::replicated_time_ms() const { return state_->written.time_ms; }
+
+}  // namespace raftkv::kv
