@@ -81,9 +81,10 @@ struct MemberOptions {
   Limits limits;
   Duration election_timeout = std::chrono::milliseconds(300);
   Duration heartbeat = std::chrono::milliseconds(100);
-  std::uint64_t seed =
-      1;  ///< of election timeouts; and of the cluster id where this member makes it
-  std::size_t max_pending_bytes = 64 << 20;  ///< proposals, forwards and reads that wait here
+  /// Of election timeouts, and of the cluster id where this member makes it: from the system's
+  /// entropy in production.
+  std::uint64_t seed = 1;
+  std::size_t max_pending_bytes = 64 << 20;  ///< requests that wait here
 };
 
 class Node;
@@ -91,30 +92,36 @@ class Formation;
 
 class Member {
  public:
-  Member(MemberOptions options, Birth birth, Ports ports);
+  /// `replicated_time_ms` is what the state machine has applied at the open.
+  Member(MemberOptions options, Birth birth, std::uint64_t replicated_time_ms, Ports ports);
   ~Member();
 
-  /// Starts: sets the transport's peers, forms or joins in.
-  void Start();
-  /// Does what has become due; call it at NextDeadline() at the latest and after any batch of
-  /// inputs. (Inputs below only queue work; Pump carries it out, so that what came together goes
-  /// together.)
-  void Pump();
-  [[nodiscard]] MonoTime NextDeadline() const;
-  /// Called once, whenever an input made Pump() necessary; the loop runs Pump after what is ready.
+  /// `wakeup` is called, on the loop, whenever an input made a Pump() necessary (perhaps many
+  /// times): the loop runs Pump once after the inputs that are ready, so that what came together
+  /// goes together.
   void SetWakeup(std::function<void()> wakeup);
+  /// Sets the transport's peers, and forms the cluster or takes its part in it.
+  void Start();
+  /// Carries out what the inputs below brought about, and what has become due.
+  void Pump();
+  /// When Pump() is due if no input comes before.
+  [[nodiscard]] MonoTime NextDeadline() const;
+  /// Ends all waiting requests and takes no more.
+  void Stop();
 
   // --- From peers.
-  /// What to say to the member that a connection was made to.
+  /// What to say to the member that a connection was made to; `expected_member` is nobody while the
+  /// cluster is forming.
   [[nodiscard]] Hello MakeHello(NodeId expected_member, const std::string& expected_name) const;
   /// A peer introduced itself on a connection that it made; the answer comes once its boot is
-  /// durable here.
+  /// durable here. With an empty refusal its messages may be handed to Receive().
   void OnHello(Hello hello, std::function<void(HelloAnswer)> done);
-  /// The answer to our hello. Ok: messages may be sent. Otherwise: say so (once) and try again
-  /// later; while the cluster is forming hellos are repeated every `kFormationPoll`.
-  Status OnHelloAnswer(const HelloAnswer& answer);
-  /// Messages on a connection whose hello was accepted, from `peer`.
-  void Receive(NodeId peer, std::vector<PeerMessage> messages);
+  /// The answer to our hello to `expected_name`. Ok: messages may be sent. Unavailable: not yet,
+  /// one of the two is still forming; repeat the hello after kFormationPoll. Otherwise: refused,
+  /// for the reason given; try again with back-off.
+  Status OnHelloAnswer(const std::string& expected_name, const HelloAnswer& answer);
+  /// A message on a connection whose hello was accepted, from `peer`.
+  void Receive(NodeId peer, PeerMessage message);
   /// The connection on which `peer` spoke to us ended.
   void PeerDisconnected(NodeId peer);
   /// Messages to `peer` were dropped.
@@ -133,15 +140,51 @@ class Member {
   /// The leader's address, empty if none is known.
   [[nodiscard]] std::string leader_address() const;
   [[nodiscard]] std::vector<raft::Member> members() const;
+  /// A leader is known that has committed in its term, as far as this member can tell.
+  [[nodiscard]] bool HasSettledLeader() const;
   /// The core, for metrics; null while forming.
   [[nodiscard]] const raft::Raft* core() const;
-  /// Not ok: the node stopped for good, and why.
+  /// Not ok: the member stopped for good, and why.
   [[nodiscard]] const Status& failure() const { return failure_; }
 
   static constexpr Duration kFormationPoll = std::chrono::milliseconds(50);
 
  private:
+  void BecomeFormed(ClusterId cluster, Bytes formation, raft::InitialState initial);
+  void SaveFormation(const raft::Configuration& configuration, Bytes payload);
+  void TryToForm();
+  void SetPeers();
+  void SayForWhomItWaits();
+  void Fail(const Status& why);
+  void Wake();
+  std::string JudgeHello(const Hello& hello, bool& permanent) const;
+  std::string JudgeIdentity(const Hello& hello, bool& permanent) const;
+  void LogRefusal(const std::string& name, const std::string& why);
+  void RecordRefusal(const std::string& by, const HelloAnswer& answer);
+  [[nodiscard]] std::string AddressOf(const raft::Member& member) const;
+
+  // --- Constant after construction.
+  const MemberOptions options_;
+  Ports ports_;
+
+  // --- Who this is; cluster and formation are set once.
+  Birth birth_;
+  const std::uint64_t replicated_time_at_open_ms_;
+  std::function<void()> wakeup_;
   Status failure_;
+
+  // --- While forming; null afterwards.
+  std::unique_ptr<Formation> formation_;
+  bool saving_formation_ = false;
+  MonoTime next_waiting_line_{};
+
+  // --- Once formed.
+  std::unique_ptr<Node> node_;
+  bool had_leader_ = false;
+  /// Who refused us for good, and how they put it; only as long as this member never had a leader.
+  std::map<std::string, std::string> refused_by_;
+  /// When which refusal of another was last put into the log.
+  std::map<std::string, MonoTime> logged_refusals_;
 };
 
 }  // namespace raftkv::node

@@ -1,0 +1,210 @@
+// Who may speak to this member, and what does a refusal say? (the part of Member that judges
+// hellos)
+#include <algorithm>
+#include <cstdio>
+#include <utility>
+
+#include "lib/base/check.h"
+#include "lib/node/formation.h"
+#include "lib/node/member.h"
+#include "lib/node/node.h"
+#include "lib/raft/configuration.h"
+
+namespace raftkv::node {
+
+namespace {
+
+constexpr Duration kRefusalLineEvery = std::chrono::seconds(30);
+constexpr std::size_t kLoggedRefusalsMax = 64;
+
+template <class Id>
+std::string Hex(Id id) {
+  char text[17];
+  std::snprintf(text, sizeof text, "%016llx", static_cast<unsigned long long>(id.value));
+  return text;
+}
+
+std::string Versions(std::uint32_t low, std::uint32_t high) {
+  return std::to_string(low) + " to " + std::to_string(high);
+}
+
+}  // namespace
+
+Hello Member::MakeHello(NodeId expected_member, const std::string& expected_name) const {
+  Hello hello;
+  hello.cluster = birth_.cluster;
+  hello.member = birth_.member;
+  hello.name = options_.name;
+  hello.boot = birth_.boot;
+  hello.expected_member = expected_member;
+  hello.expected_name = expected_name;
+  if (formation_) hello.formation = formation_->spec();
+  return hello;
+}
+
+/// Empty, or why `hello` is refused.
+std::string Member::JudgeHello(const Hello& hello, bool& permanent) const {
+  permanent = true;
+  if (hello.protocol_min > kProtocolMax || hello.protocol_max < kProtocolMin) {
+    return "'" + hello.name + "' speaks protocol versions " +
+           Versions(hello.protocol_min, hello.protocol_max) + ", '" + options_.name + "' speaks " +
+           Versions(kProtocolMin, kProtocolMax) + ": upgrade the older one";
+  }
+  if (hello.member == kNobody || hello.boot.counter == 0) return "a hello without an identity";
+  if (hello.member == birth_.member) {
+    return "member id " + Hex(hello.member) + " is that of '" + options_.name +
+           "' itself: a data folder was copied; start '" + hello.name + "' with an empty one";
+  }
+  if (hello.name == options_.name) {
+    return "two members are called '" + hello.name + "': give each its own name";
+  }
+  if (hello.expected_name != options_.name) {
+    return "this is '" + options_.name + "', not '" + hello.expected_name +
+           "': correct the addresses in the cluster list";
+  }
+  const bool other_self =
+      hello.expected_member != kNobody && hello.expected_member != birth_.member;
+  if (hello.cluster != ClusterId{} && birth_.cluster != ClusterId{} &&
+      hello.cluster != birth_.cluster) {
+    return "'" + hello.name + "' belongs to cluster " + Hex(hello.cluster) + ", '" + options_.name +
+           "' to cluster " + Hex(birth_.cluster) +
+           ": correct the addresses, or start it with the data folder of this cluster";
+  }
+  if (other_self) {
+    return "'" + options_.name + "' has member id " + Hex(birth_.member) + ", '" + hello.name +
+           "' knows it as " + Hex(hello.expected_member) +
+           ": its data folder was replaced; give it the old one back, or replace the member";
+  }
+  return JudgeIdentity(hello, permanent);
+}
+
+std::string Member::JudgeIdentity(const Hello& hello, bool& permanent) const {
+  if (formation_) {
+    if (hello.cluster != ClusterId{}) {
+      permanent = false;
+      return {};  // it has formed already: our next hello to it brings us the first entry
+    }
+    permanent = false;
+    if (hello.formation != formation_->spec()) {
+      return "'" + hello.name + "' was started with the cluster list " + hello.formation + ", '" +
+             options_.name + "' with " + formation_->spec() +
+             ": start all members with the same list";
+    }
+    return {};
+  }
+  const raft::Configuration& configuration = node_->core().configuration();
+  const raft::Member* known = configuration.Find(hello.member);
+  if (known == nullptr) {
+    return "cluster " + Hex(birth_.cluster) + " is formed already and does not know '" +
+           hello.name + "' with member id " + Hex(hello.member) +
+           " (a lost or emptied data folder makes a new member): add it with 'raftkv member add " +
+           hello.name + " ADDRESS'";
+  }
+  const auto seen = birth_.peer_boots.find(hello.member);
+  if (seen != birth_.peer_boots.end()) {
+    const bool older = hello.boot.counter < seen->second.counter;
+    const bool twin =
+        hello.boot.counter == seen->second.counter && hello.boot.nonce != seen->second.nonce;
+    if (older || twin) {
+      return "the data folder of '" + hello.name + "' was rolled back or copied (boot " +
+             std::to_string(hello.boot.counter) + ", but boot " +
+             std::to_string(seen->second.counter) +
+             " was seen): what it acknowledged may be lost; replace the member";
+    }
+  }
+  return {};
+}
+
+void Member::OnHello(Hello hello, std::function<void(HelloAnswer)> done) {
+  HelloAnswer answer;
+  answer.self = MakeHello(hello.member, hello.name);
+  answer.refusal = failure_.ok() ? JudgeHello(hello, answer.permanent) : failure_.message();
+  if (!answer.refusal.empty()) {
+    LogRefusal(hello.name, answer.refusal);
+    done(std::move(answer));
+    return;
+  }
+  if (formation_) {
+    if (hello.cluster == ClusterId{} && formation_->Names(hello.name)) {
+      formation_->Met(hello.name, hello.member, ports_.clock.Now());
+      Wake();
+    }
+    done(std::move(answer));
+    return;
+  }
+  if (hello.cluster == ClusterId{}) answer.formed = birth_.formation;
+  const auto seen = birth_.peer_boots.find(hello.member);
+  if (seen != birth_.peer_boots.end() && seen->second == hello.boot) {
+    done(std::move(answer));
+    return;
+  }
+  // S: its boot must be durable here before any vote or acknowledgement of it counts.
+  const auto saved = [this, hello, answer, done](const Status& status) mutable {
+    if (!failure_.ok()) return;
+    if (!status.ok()) {
+      answer.refusal = "'" + options_.name + "' could not write: " + status.message();
+    } else {
+      Boot& known = birth_.peer_boots[hello.member];
+      if (hello.boot.counter >= known.counter) known = hello.boot;
+    }
+    done(std::move(answer));
+  };
+  ports_.meta.SavePeerBoot(hello.member, hello.boot, saved);
+}
+
+void Member::LogRefusal(const std::string& name, const std::string& why) {
+  // Who is refused comes again and again: say it once, and now and then.
+  const MonoTime now = ports_.clock.Now();
+  if (logged_refusals_.size() > kLoggedRefusalsMax) logged_refusals_.clear();
+  auto [it, first] = logged_refusals_.try_emplace(name + ": " + why, now);
+  if (!first && now - it->second < kRefusalLineEvery) return;
+  it->second = now;
+  ports_.log_sink(LogSeverity::kWarn, "refused '" + name + "': " + why);
+}
+
+Status Member::OnHelloAnswer(const std::string& expected_name, const HelloAnswer& answer) {
+  if (!failure_.ok()) return failure_;
+  if (!answer.refusal.empty()) {
+    if (answer.permanent) RecordRefusal(expected_name, answer);
+    return {Code::kPermissionDenied, "'" + expected_name + "' refused: " + answer.refusal};
+  }
+  refused_by_.erase(expected_name);
+  if (node_) {
+    if (answer.self.cluster == ClusterId{}) {
+      return {Code::kUnavailable, "'" + expected_name + "' has not joined the new cluster yet"};
+    }
+    if (answer.self.cluster != birth_.cluster) {
+      return {Code::kPermissionDenied, "'" + expected_name + "' belongs to another cluster"};
+    }
+    return Status::Ok();
+  }
+  if (!formation_) return {Code::kUnavailable, "starting"};
+  if (answer.formed.empty()) {
+    if (answer.self.cluster == ClusterId{} && formation_->Names(answer.self.name) &&
+        answer.self.name != options_.name && answer.self.member != kNobody) {
+      formation_->Met(answer.self.name, answer.self.member, ports_.clock.Now());
+      Wake();
+    }
+    return {Code::kUnavailable, "the cluster is forming"};
+  }
+  const auto configuration = raft::DecodeConfiguration(answer.formed.view());
+  if (!configuration.ok() || !configuration->IsVoter(birth_.member)) {
+    return {Code::kCorruption, "'" + expected_name + "' sent a first entry without this member"};
+  }
+  if (!saving_formation_) SaveFormation(*configuration, answer.formed);
+  return {Code::kUnavailable, "the cluster is forming"};
+}
+
+void Member::RecordRefusal(const std::string& by, const HelloAnswer& answer) {
+  if (had_leader_) return;
+  refused_by_[by] = answer.refusal;
+  // A member that was never part of anything has nothing to wait for; one that was gives up when
+  // those who refuse it leave no majority that could take it in.
+  const std::size_t others = node_ ? members().size() - 1 : 1;
+  const std::size_t needed = node_ ? (others + 1) / 2 : 0;
+  if (others - std::min(others, refused_by_.size()) < needed || !node_) {
+    Fail({Code::kPermissionDenied, "'" + by + "' refused this member: " + answer.refusal});
+  }
+}
+
+}  // namespace raftkv::node

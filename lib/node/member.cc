@@ -1,0 +1,259 @@
+#include "lib/node/member.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "lib/base/check.h"
+#include "lib/node/formation.h"
+#include "lib/node/node.h"
+#include "lib/raft/configuration.h"
+
+namespace raftkv::node {
+
+namespace {
+
+constexpr Duration kFirstWaitingLine = std::chrono::seconds(1);
+constexpr Duration kWaitingLineEvery = std::chrono::seconds(5);
+
+}  // namespace
+
+Member::Member(MemberOptions options, Birth birth, std::uint64_t replicated_time_ms, Ports ports)
+    : options_(std::move(options)),
+      ports_(std::move(ports)),
+      birth_(std::move(birth)),
+      replicated_time_at_open_ms_(replicated_time_ms),
+      wakeup_([] {}) {
+  RAFTKV_CHECK(birth_.member != kNobody && birth_.boot.counter > 0);
+  RAFTKV_CHECK((birth_.cluster == ClusterId{}) == birth_.formation.empty());
+}
+
+Member::~Member() = default;
+
+void Member::SetWakeup(std::function<void()> wakeup) { wakeup_ = std::move(wakeup); }
+void Member::Wake() { wakeup_(); }
+
+void Member::Start() {
+  RAFTKV_CHECK(!node_ && !formation_);
+  if (birth_.cluster != ClusterId{}) {
+    BecomeFormed(birth_.cluster, birth_.formation, std::move(birth_.raft));
+    return;
+  }
+  std::vector<MemberAddress> cluster = options_.cluster;
+  if (cluster.empty()) cluster.push_back({options_.name, options_.advertise});
+  formation_ = std::make_unique<Formation>(cluster, options_.name, birth_.member);
+  next_waiting_line_ = ports_.clock.Now() + kFirstWaitingLine;
+  SetPeers();
+  Wake();
+}
+
+void Member::Stop() {
+  if (node_) node_->Stop({Code::kCancelled, "this member is being stopped"});
+  if (failure_.ok()) failure_ = {Code::kCancelled, "this member is being stopped"};
+}
+
+void Member::Fail(const Status& why) {
+  if (!failure_.ok()) return;
+  failure_ = why;
+  ports_.log_sink(LogSeverity::kError, why.message());
+  ports_.transport.SetPeers({});
+  if (node_) node_->Stop(why);
+  Wake();
+}
+
+// --- Time.
+
+void Member::Pump() {
+  if (!failure_.ok()) return;
+  if (formation_) {
+    TryToForm();
+    if (formation_ && ports_.clock.Now() >= next_waiting_line_) SayForWhomItWaits();
+  }
+  if (!node_) return;
+  node_->Pump();
+  if (!node_->failure().ok()) {
+    Fail(node_->failure());
+  } else if (!had_leader_ && node_->core().leader() != kNobody) {
+    had_leader_ = true;
+    refused_by_.clear();
+  }
+}
+
+MonoTime Member::NextDeadline() const {
+  if (!failure_.ok()) return kNever;
+  if (node_) return node_->NextDeadline();
+  return formation_ ? next_waiting_line_ : kNever;
+}
+
+// --- Forming.
+
+void Member::TryToForm() {
+  const MonoTime now = ports_.clock.Now();
+  if (saving_formation_ || !formation_->IsFounder() || !formation_->WaitsFor(now).empty()) return;
+  Random random(options_.seed);
+  ClusterId cluster(random.Next());
+  while (cluster == ClusterId{}) cluster = ClusterId(random.Next());
+  const raft::Configuration configuration = formation_->Found(cluster, options_.zone);
+  SaveFormation(configuration, raft::EncodeConfiguration(configuration));
+}
+
+void Member::SaveFormation(const raft::Configuration& configuration, Bytes payload) {
+  RAFTKV_CHECK(!saving_formation_ && configuration.IsVoter(birth_.member));
+  saving_formation_ = true;
+  const auto saved = [this, configuration, payload](const Status& status) {
+    saving_formation_ = false;
+    if (!failure_.ok()) return;
+    if (!status.ok()) {
+      Fail({status.code(), "the new cluster could not be written down: " + status.message()});
+      return;
+    }
+    raft::InitialState initial;
+    initial.hard_state = {Term{1}, kNobody, Index{1}};
+    initial.configuration = configuration;
+    initial.configuration_index = Index{1};
+    initial.term_runs = {{Term{1}, Index{1}}};
+    initial.last_index = Index{1};
+    BecomeFormed(configuration.cluster, payload, std::move(initial));
+  };
+  ports_.meta.SaveFormation(configuration.cluster, payload, saved);
+}
+
+void Member::BecomeFormed(ClusterId cluster, Bytes formation, raft::InitialState initial) {
+  RAFTKV_CHECK(!node_ && cluster != ClusterId{} && !formation.empty());
+  formation_.reset();
+  birth_.cluster = cluster;
+  birth_.formation = std::move(formation);
+  NodeConfig config;
+  config.raft.id = birth_.member;
+  config.raft.election_timeout = options_.election_timeout;
+  config.raft.heartbeat_interval = options_.heartbeat;
+  config.limits = options_.limits;
+  config.seed = options_.seed;
+  config.context_base = birth_.boot.nonce;
+  config.max_pending_bytes = options_.max_pending_bytes;
+  node_ = std::make_unique<Node>(config, std::move(initial), replicated_time_at_open_ms_,
+                                 NodePorts{ports_.clock, ports_.log, ports_.machine,
+                                           ports_.transport, ports_.observer, ports_.log_sink},
+                                 [this] { Wake(); });
+  SetPeers();
+  Wake();
+}
+
+void Member::SayForWhomItWaits() {
+  const MonoTime now = ports_.clock.Now();
+  next_waiting_line_ = now + kWaitingLineEvery;
+  std::string names;
+  for (const std::string& name : formation_->WaitsFor(now)) {
+    names += (names.empty() ? "" : ", ") + name;
+  }
+  const std::string founder = formation_->spec().substr(0, formation_->spec().find('='));
+  ports_.log_sink(LogSeverity::kInfo, names.empty()
+                                          ? "waiting for '" + founder + "' to found the new cluster"
+                                          : "waiting for " + names + " to form the new cluster");
+}
+
+std::string Member::AddressOf(const raft::Member& member) const {
+  // Who starts a member with a newer list knows better where the others are.
+  for (const MemberAddress& given : options_.cluster) {
+    if (given.name == member.name) return given.address;
+  }
+  return member.address;
+}
+
+void Member::SetPeers() {
+  std::vector<Transport::Peer> peers;
+  if (node_) {
+    for (const raft::Member& member : members()) {
+      if (member.id != birth_.member) peers.push_back({member.id, member.name, AddressOf(member)});
+    }
+  } else {
+    for (const MemberAddress& member : options_.cluster) {
+      if (member.name != options_.name) peers.push_back({kNobody, member.name, member.address});
+    }
+  }
+  ports_.transport.SetPeers(std::move(peers));
+}
+
+// --- Peers' messages.
+
+void Member::Receive(NodeId peer, PeerMessage message) {
+  if (node_) node_->Receive(peer, std::move(message));
+}
+
+void Member::PeerDisconnected(NodeId peer) {
+  if (node_) node_->PeerDisconnected(peer);
+}
+
+void Member::PeerUnreachable(NodeId peer) {
+  if (node_) node_->PeerUnreachable(peer);
+}
+
+// --- Clients.
+
+void Member::Submit(Bytes request, MonoTime deadline, std::function<void(SubmitOutcome)> done) {
+  if (!node_ || !failure_.ok()) {
+    const std::string why = failure_.ok() ? "the cluster is not formed yet" : failure_.message();
+    done({{Code::kUnavailable, why}, {}});
+    return;
+  }
+  node_->Submit(std::move(request), deadline, std::move(done));
+}
+
+void Member::Read(Bytes request, Consistency consistency, MonoTime deadline, Done<Bytes> done) {
+  if (!node_ || !failure_.ok()) {
+    const std::string why = failure_.ok() ? "the cluster is not formed yet" : failure_.message();
+    done(Status(Code::kUnavailable, why));
+    return;
+  }
+  node_->Read(std::move(request), consistency, deadline, std::move(done));
+}
+
+std::uint64_t Member::replicated_time_ms() const {
+  return node_ ? node_->replicated_time_ms() : replicated_time_at_open_ms_;
+}
+
+// --- Status.
+
+const raft::Raft* Member::core() const { return node_ ? &node_->core() : nullptr; }
+NodeId Member::leader() const { return node_ ? node_->core().leader() : kNobody; }
+
+std::vector<raft::Member> Member::members() const {
+  return node_ ? node_->core().configuration().members : std::vector<raft::Member>{};
+}
+
+std::string Member::leader_address() const {
+  if (!node_) return {};
+  const raft::Member* member = node_->core().configuration().Find(leader());
+  if (member == nullptr) return {};
+  return member->id == birth_.member ? options_.advertise : AddressOf(*member);
+}
+
+bool Member::HasSettledLeader() const {
+  if (!node_ || !failure_.ok()) return false;
+  const raft::Raft& core = node_->core();
+  if (core.leader() == kNobody) return false;
+  // A follower learns of the leader's first commit when it can apply an entry of this term.
+  return core.log().TermAt(core.commit_index()) == core.term();
+}
+
+NodeStatus Member::status() const {
+  NodeStatus status;
+  status.name = options_.name;
+  status.cluster_id = birth_.cluster.value;
+  status.member_id = birth_.member.value;
+  if (!node_) return status;
+  const raft::Raft& core = node_->core();
+  static constexpr Role kRoles[] = {Role::kFollower, Role::kPreCandidate, Role::kCandidate,
+                                    Role::kLeader};
+  status.role = kRoles[static_cast<int>(core.role())];
+  if (const raft::Member* member = core.configuration().Find(core.leader())) {
+    status.leader = member->name;
+  }
+  status.term = core.term().value;
+  status.commit_index = core.commit_index().value;
+  status.applied_index = core.applied_index().value;
+  status.log_first_index = core.log().first_index().value;
+  status.log_last_index = core.log().last_index().value;
+  return status;
+}
+
+}  // namespace raftkv::node

@@ -1,0 +1,422 @@
+#include "lib/node/node.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <utility>
+
+#include "lib/base/check.h"
+#include "lib/kv/request.h"
+
+namespace raftkv::node {
+
+namespace {
+
+/// How often what waits is searched for passed deadlines; answers may be late by so much.
+constexpr Duration kSweepInterval = std::chrono::milliseconds(50);
+
+std::string Hex(NodeId id) {
+  char text[17];
+  std::snprintf(text, sizeof text, "%016llx", static_cast<unsigned long long>(id.value));
+  return text;
+}
+
+}  // namespace
+
+Node::Node(const NodeConfig& config, raft::InitialState initial, std::uint64_t replicated_time_ms,
+           NodePorts ports, std::function<void()> wakeup)
+    : config_(config),
+      ports_(std::move(ports)),
+      wakeup_(std::move(wakeup)),
+      core_(config.raft, std::move(initial), Random(config.seed), ports_.clock.Now()),
+      reads_(config.context_base),
+      next_id_(config.context_base),
+      replicated_time_ms_(replicated_time_ms),
+      next_sweep_(ports_.clock.Now() + kSweepInterval) {}
+
+MonoTime Node::Tick() {
+  const MonoTime now = ports_.clock.Now();
+  core_.Tick(now);
+  return now;
+}
+
+// --- The pump.
+
+void Node::Pump() {
+  if (!failure_.ok()) return;
+  const MonoTime now = Tick();
+  if (now >= next_sweep_) Sweep();
+  const auto disk = [this] { return write_under_way_ ? raft::Disk::kBusy : raft::Disk::kIdle; };
+  while (true) {
+    if (reads_.WantsToAsk() || !reads_.empty()) {
+      reads_.Ask(core_, now, config_.raft.election_timeout);
+    }
+    if (!core_.HasReady(disk())) break;
+    CarryOut(core_.TakeReady(disk()));
+  }
+}
+
+MonoTime Node::NextDeadline() const {
+  if (!failure_.ok()) return kNever;
+  const bool waits = !held_.empty() || !forwards_.empty() || !reads_.empty();
+  return waits ? std::min(core_.NextDeadline(), next_sweep_) : core_.NextDeadline();
+}
+
+void Node::CarryOut(raft::Ready ready) {
+  // The order is that of ready.h: nothing that follows from a write is said before it is durable.
+  if (ready.soft_state) OnSoftState(*ready.soft_state);
+  SendAll(std::move(ready.messages));
+  if (ready.HasWrite()) {
+    Write(ready);
+  } else {
+    RAFTKV_CHECK(ready.messages_after_persist.empty() || !write_under_way_);
+    SendAll(std::move(ready.messages_after_persist));
+  }
+  if (!ready.committed_entries.empty()) Apply(std::move(ready.committed_entries));
+  for (const raft::ReadState& state : ready.read_states) reads_.OnReadState(state);
+  for (PendingRead& read : reads_.TakeServable(core_.applied_index())) {
+    ports_.observer.Observe(Stage::kReadIndex, ports_.clock.Now() - read.arrived);
+    Release(read.request.size());
+    ports_.machine.Read(std::move(read.request), config_.max_answer_bytes, std::move(read.done));
+  }
+  for (const raft::WantedEntries& wanted : ready.wanted_entries) Fetch(wanted);
+}
+
+void Node::SendAll(std::vector<raft::Message> messages) {
+  for (raft::Message& message : messages) {
+    const NodeId to = message.to;
+    ports_.transport.Send(to, std::move(message));
+  }
+}
+
+void Node::OnSoftState(const raft::SoftState& state) {
+  static constexpr const char* kNames[] = {"follower", "pre-candidate", "candidate", "leader"};
+  const raft::Member* leader = core_.configuration().Find(state.leader);
+  ports_.log_sink(LogSeverity::kInfo,
+                  std::string("role ") + kNames[static_cast<int>(state.role)] + ", term " +
+                      std::to_string(core_.term().value) + ", leader " +
+                      (leader ? leader->name + " (" + Hex(state.leader) + ")" : "unknown"));
+  if (state.role == raft::Role::kCandidate) ports_.observer.CountElection();
+  if (state.role != raft::Role::kLeader) {
+    FailProposals({Code::kUnknownOutcome, "this member lost its leadership meanwhile"});
+  }
+  for (auto it = forwards_.begin(); it != forwards_.end();) {
+    if (it->second.leader == state.leader) {
+      ++it;
+      continue;
+    }
+    Forward forward = std::move(it->second);
+    it = forwards_.erase(it);
+    Release(forward.bytes);
+    forward.done({{Code::kUnknownOutcome, "the leader changed meanwhile"}, {}});
+  }
+  if (state.leader == kNobody) return;
+  for (Held& held : std::exchange(held_, {})) {
+    Release(held.request.size());
+    Dispatch(std::move(held));
+  }
+}
+
+// --- The disk.
+
+void Node::Write(raft::Ready& ready) {
+  RAFTKV_CHECK(!write_under_way_ && after_persist_.empty());
+  write_under_way_ = true;
+  after_persist_ = std::move(ready.messages_after_persist);
+  LogWrite write{ready.hard_state, std::move(ready.entries), ready.must_sync};
+  ports_.log.Write(std::move(write), [this](const Status& status) { OnWritten(status); });
+}
+
+void Node::OnWritten(const Status& status) {
+  RAFTKV_CHECK(write_under_way_);
+  if (!failure_.ok()) return;
+  if (!status.ok()) {
+    // The fate of the write is unknown and a sync is never repeated: only a restart, which reads
+    // what is really there, can tell.
+    Stop({status.code(), "the log could not be written, this member stops: " + status.message()});
+    return;
+  }
+  write_under_way_ = false;
+  Tick();
+  core_.Persisted();
+  SendAll(std::exchange(after_persist_, {}));
+  wakeup_();
+}
+
+void Node::Fetch(const raft::WantedEntries& wanted) {
+  ports_.log.Read(wanted.first, wanted.last, wanted.max_bytes,
+                  [this, wanted](Result<std::vector<raft::Entry>> entries) {
+                    if (!failure_.ok()) return;
+                    if (!entries.ok()) {
+                      Stop({entries.code(), "the log could not be read, this member stops: " +
+                                                entries.status().message()});
+                      return;
+                    }
+                    Tick();
+                    core_.ProvideEntries(wanted, *std::move(entries));
+                    wakeup_();
+                  });
+}
+
+// --- Applying.
+
+void Node::Apply(std::vector<raft::Entry> entries) {
+  const MonoTime now = ports_.clock.Now();
+  const Index first = entries.front().index;
+  const Index last = entries.back().index;
+  for (Proposal& proposal : proposals_) {
+    if (proposal.position.index > last) break;
+    if (proposal.position.index < first) continue;
+    proposal.committed_at = now;
+    ports_.observer.Observe(Stage::kReplicate, now - proposal.proposed_at);
+  }
+  ports_.machine.Apply(std::move(entries), [this, first](Result<Applied> result) {
+    OnApplied(first, std::move(result));
+  });
+}
+
+void Node::OnApplied(Index first, Result<Applied> result) {
+  if (!failure_.ok()) return;
+  if (!result.ok()) {
+    Stop({result.code(),
+          "the log could not be applied, this member stops: " + result.status().message()});
+    return;
+  }
+  const MonoTime now = Tick();
+  RAFTKV_CHECK(result->index.Next() - first == result->responses.size());
+  RAFTKV_CHECK(result->replicated_time_ms >= replicated_time_ms_);
+  replicated_time_ms_ = result->replicated_time_ms;
+  core_.Applied(result->index);
+  while (!proposals_.empty() && proposals_.front().position.index <= result->index) {
+    Proposal proposal = std::move(proposals_.front());
+    proposals_.pop_front();
+    RAFTKV_CHECK(proposal.position.index >= first);
+    Release(proposal.bytes);
+    ports_.observer.Observe(Stage::kApply, now - proposal.committed_at);
+    ports_.observer.Observe(Stage::kPropose, now - proposal.proposed_at);
+    ports_.observer.CountProposal(Code::kOk);
+    Bytes response = result->responses[proposal.position.index - first];
+    RAFTKV_CHECK(!response.empty());
+    proposal.done({Status::Ok(), std::move(response)});
+  }
+  for (PendingRead& read : reads_.TakeServable(result->index)) {
+    ports_.observer.Observe(Stage::kReadIndex, now - read.arrived);
+    Release(read.request.size());
+    ports_.machine.Read(std::move(read.request), config_.max_answer_bytes, std::move(read.done));
+  }
+  wakeup_();
+}
+
+// --- Requests.
+
+bool Node::HasRoom(std::size_t bytes) const {
+  return pending_bytes_ == 0 || pending_bytes_ + bytes <= config_.max_pending_bytes;
+}
+
+void Node::Release(std::size_t bytes) {
+  RAFTKV_CHECK(pending_bytes_ >= bytes);
+  pending_bytes_ -= bytes;
+}
+
+void Node::Submit(Bytes request, MonoTime deadline, SubmitDone done) {
+  if (!failure_.ok()) {
+    done({{Code::kUnavailable, failure_.message()}, {}});
+    return;
+  }
+  const auto header = kv::ValidateRequest(request.view(), config_.limits);
+  if (!header.ok()) {
+    done({header.status(), {}});
+    return;
+  }
+  Tick();
+  Dispatch({std::move(request), deadline, std::move(done)});
+  wakeup_();
+}
+
+void Node::Dispatch(Held held) {
+  if (!HasRoom(held.request.size())) {
+    ports_.observer.CountProposal(Code::kUnavailable);
+    held.done({{Code::kUnavailable, "too many requests wait at this member; try again"}, {}});
+  } else if (core_.role() == raft::Role::kLeader) {
+    Propose(std::move(held.request), std::move(held.done));
+  } else if (core_.leader() != kNobody) {
+    ForwardToLeader(std::move(held));
+  } else {
+    // An election is short: wait for its outcome, but not for long, since another member may know.
+    held.deadline = std::min(held.deadline, ports_.clock.Now() + config_.raft.election_timeout);
+    pending_bytes_ += held.request.size();
+    held_.push_back(std::move(held));
+  }
+}
+
+void Node::Propose(Bytes request, SubmitDone done) {
+  const std::size_t bytes = request.size();
+  const auto position =
+      core_.Propose(raft::EntryKind::kCommand, std::move(request), ports_.clock.WallTimeMs());
+  if (!position.ok()) {
+    ports_.observer.CountProposal(position.code());
+    done({position.status(), {}});
+    return;
+  }
+  RAFTKV_CHECK(proposals_.empty() || proposals_.back().position.index < position->index);
+  pending_bytes_ += bytes;
+  const MonoTime now = ports_.clock.Now();
+  proposals_.push_back({*position, bytes, now, now, std::move(done)});
+}
+
+void Node::ForwardToLeader(Held held) {
+  const std::uint64_t id = next_id_++;
+  const std::size_t bytes = held.request.size();
+  pending_bytes_ += bytes;
+  forwards_.emplace(id, Forward{core_.leader(), bytes, held.deadline, std::move(held.done)});
+  ports_.transport.Send(core_.leader(), ForwardSubmit{id, std::move(held.request)});
+}
+
+void Node::ReceiveForward(NodeId peer, ForwardSubmit forward) {
+  const auto answer = [this, peer, id = forward.id](SubmitOutcome outcome) {
+    ports_.transport.Send(peer, ForwardSubmitReply{id, std::move(outcome)});
+  };
+  const auto header = kv::ValidateRequest(forward.request.view(), config_.limits);
+  if (!header.ok()) {
+    answer({header.status(), {}});
+  } else if (core_.role() != raft::Role::kLeader) {
+    answer({{Code::kNotLeader, "the asked member does not lead; try again"}, {}});
+  } else if (!HasRoom(forward.request.size())) {
+    answer({{Code::kUnavailable, "too many requests wait at the leader; try again"}, {}});
+  } else {
+    Propose(std::move(forward.request), answer);
+  }
+}
+
+void Node::ReceiveForwardReply(NodeId peer, ForwardSubmitReply reply) {
+  const auto it = forwards_.find(reply.id);
+  if (it == forwards_.end() || it->second.leader != peer) return;  // late or doubled
+  Forward forward = std::move(it->second);
+  forwards_.erase(it);
+  Release(forward.bytes);
+  forward.done(std::move(reply.outcome));
+}
+
+void Node::Read(Bytes request, Consistency consistency, MonoTime deadline, Done<Bytes> done) {
+  if (!failure_.ok()) {
+    done(Status(Code::kUnavailable, failure_.message()));
+    return;
+  }
+  const Status valid = kv::ValidateReadRequest(request.view(), config_.limits);
+  if (!valid.ok()) {
+    done(valid);
+  } else if (consistency == Consistency::kLocal) {
+    ports_.machine.Read(std::move(request), config_.max_answer_bytes, std::move(done));
+  } else if (!HasRoom(request.size())) {
+    done(Status(Code::kUnavailable, "too many requests wait at this member; try again"));
+  } else {
+    pending_bytes_ += request.size();
+    reads_.Add({std::move(request), ports_.clock.Now(), deadline, std::move(done)});
+    wakeup_();
+  }
+}
+
+// --- Peers.
+
+void Node::Receive(NodeId peer, PeerMessage message) {
+  if (!failure_.ok()) return;
+  Tick();
+  if (auto* raft_message = std::get_if<raft::Message>(&message)) {
+    if (raft_message->from == peer) core_.Step(*raft_message);
+  } else if (auto* forward = std::get_if<ForwardSubmit>(&message)) {
+    ReceiveForward(peer, std::move(*forward));
+  } else if (auto* reply = std::get_if<ForwardSubmitReply>(&message)) {
+    ReceiveForwardReply(peer, std::move(*reply));
+  }
+  wakeup_();
+}
+
+void Node::PeerDisconnected(NodeId peer) {
+  if (!failure_.ok()) return;
+  Tick();
+  core_.PeerDisconnected(peer);
+  // Its answers would have come on that connection.
+  FailForwards({Code::kUnknownOutcome, "the connection from the leader broke"}, peer);
+  wakeup_();
+}
+
+void Node::PeerUnreachable(NodeId peer) {
+  if (!failure_.ok()) return;
+  Tick();
+  core_.PeerUnreachable(peer);
+  FailForwards({Code::kUnknownOutcome, "the connection to the leader broke"}, peer);
+  wakeup_();
+}
+
+// --- Endings.
+
+void Node::FailProposals(const Status& why) {
+  for (Proposal& proposal : std::exchange(proposals_, {})) {
+    Release(proposal.bytes);
+    ports_.observer.CountProposal(why.code());
+    proposal.done({why, {}});
+  }
+}
+
+void Node::FailForwards(const Status& why, NodeId leader) {
+  for (auto it = forwards_.begin(); it != forwards_.end();) {
+    if (it->second.leader != leader) {
+      ++it;
+      continue;
+    }
+    Forward forward = std::move(it->second);
+    it = forwards_.erase(it);
+    Release(forward.bytes);
+    forward.done({why, {}});
+  }
+}
+
+void Node::Sweep() {
+  const MonoTime now = ports_.clock.Now();
+  next_sweep_ = now + kSweepInterval;
+  std::deque<Held> kept;
+  for (Held& held : std::exchange(held_, {})) {
+    if (held.deadline > now) {
+      kept.push_back(std::move(held));
+      continue;
+    }
+    Release(held.request.size());
+    held.done({{Code::kUnavailable, "no leader is known; a majority of members must be up"}, {}});
+  }
+  for (Held& held : held_) kept.push_back(std::move(held));
+  held_ = std::move(kept);
+  for (auto it = forwards_.begin(); it != forwards_.end();) {
+    if (it->second.deadline > now) {
+      ++it;
+      continue;
+    }
+    Forward forward = std::move(it->second);
+    it = forwards_.erase(it);
+    Release(forward.bytes);
+    forward.done({{Code::kUnknownOutcome, "the leader did not answer in time"}, {}});
+  }
+  for (PendingRead& read : reads_.TakeExpired(now)) {
+    Release(read.request.size());
+    read.done(Status(Code::kUnavailable,
+                     "no leader confirmed the read in time; a majority of members must be up"));
+  }
+}
+
+void Node::Stop(const Status& why) {
+  RAFTKV_CHECK(!why.ok());
+  if (!failure_.ok()) return;
+  failure_ = why;
+  FailProposals({Code::kUnknownOutcome, why.message()});
+  for (auto& [id, forward] : std::exchange(forwards_, {})) {
+    forward.done({{Code::kUnknownOutcome, why.message()}, {}});
+  }
+  for (Held& held : std::exchange(held_, {})) {
+    held.done({{Code::kUnavailable, why.message()}, {}});
+  }
+  for (PendingRead& read : reads_.TakeAll()) {
+    read.done(Status(Code::kUnavailable, why.message()));
+  }
+  pending_bytes_ = 0;
+  wakeup_();
+}
+
+}  // namespace raftkv::node

@@ -1,0 +1,140 @@
+// How are the core's effects carried out, and how does a request find its answer?
+//
+// A Node owns the consensus core of a formed cluster's member and works through the ports. It is
+// pumped by the loop thread and knows no other. The journey of a write through it:
+//
+//   Submit -> core.Propose -> Pump: messages to followers and LogStore::Write side by side
+//          -> Persisted, acknowledgements -> committed -> StateMachine::Apply -> the caller's
+//          answer
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <map>
+#include <string>
+#include <vector>
+
+#include <raftkv/node.h>
+
+#include "lib/node/ports.h"
+#include "lib/node/read_queue.h"
+#include "lib/raft/raft.h"
+
+namespace raftkv::node {
+
+struct NodeConfig {
+  raft::Options raft;
+  Limits limits;
+  std::uint64_t seed = 1;
+  /// Where this open's read contexts and forward ids start: random, so that an answer to an earlier
+  /// open of the same member cannot be taken for one of ours.
+  std::uint64_t context_base = 0;
+  /// Requests that wait here, in bytes; more are refused.
+  std::size_t max_pending_bytes = 64 << 20;
+  /// Size of a read's answer.
+  std::size_t max_answer_bytes = 4 << 20;
+};
+
+struct NodePorts {
+  Clock& clock;
+  LogStore& log;
+  StateMachine& machine;
+  Transport& transport;
+  Observer& observer;
+  LogSink log_sink;
+};
+
+class Node {
+ public:
+  Node(const NodeConfig& config, raft::InitialState initial, std::uint64_t replicated_time_ms,
+       NodePorts ports, std::function<void()> wakeup);
+
+  void Pump();
+  [[nodiscard]] MonoTime NextDeadline() const;
+
+  void Receive(NodeId peer, PeerMessage message);
+  void PeerDisconnected(NodeId peer);
+  void PeerUnreachable(NodeId peer);
+
+  void Submit(Bytes request, MonoTime deadline, std::function<void(SubmitOutcome)> done);
+  void Read(Bytes request, Consistency consistency, MonoTime deadline, Done<Bytes> done);
+
+  [[nodiscard]] const raft::Raft& core() const { return core_; }
+  [[nodiscard]] std::uint64_t replicated_time_ms() const { return replicated_time_ms_; }
+  /// Not ok: stopped for good.
+  [[nodiscard]] const Status& failure() const { return failure_; }
+
+  /// Ends everything that waits: writes with UnknownOutcome where they may have been carried out.
+  void Stop(const Status& why);
+
+ private:
+  using SubmitDone = std::function<void(SubmitOutcome)>;
+
+  /// A proposal of this leader that is not applied yet.
+  struct Proposal {
+    raft::LogPosition position;
+    std::size_t bytes = 0;
+    MonoTime proposed_at;
+    MonoTime committed_at;
+    SubmitDone done;
+  };
+  /// A request that was handed on to the leader.
+  struct Forward {
+    NodeId leader;
+    std::size_t bytes = 0;
+    MonoTime deadline;
+    SubmitDone done;
+  };
+  /// A request that waits for a leader to be known.
+  struct Held {
+    Bytes request;
+    MonoTime deadline;
+    SubmitDone done;
+  };
+
+  void Dispatch(Held held);
+  void Propose(Bytes request, SubmitDone done);
+  void ForwardToLeader(Held held);
+  void ReceiveForward(NodeId peer, ForwardSubmit forward);
+  void ReceiveForwardReply(NodeId peer, ForwardSubmitReply reply);
+
+  void CarryOut(raft::Ready ready);
+  void OnSoftState(const raft::SoftState& state);
+  void Write(raft::Ready& ready);
+  void OnWritten(const Status& status);
+  void Apply(std::vector<raft::Entry> entries);
+  void OnApplied(Index first, Result<Applied> result);
+  void Fetch(const raft::WantedEntries& wanted);
+  void SendAll(std::vector<raft::Message> messages);
+
+  void FailProposals(const Status& why);
+  void FailForwards(const Status& why, NodeId leader);
+  void Sweep();
+  [[nodiscard]] bool HasRoom(std::size_t bytes) const;
+  void Release(std::size_t bytes);
+  MonoTime Tick();
+
+  // --- Constant after construction.
+  const NodeConfig config_;
+  NodePorts ports_;
+  const std::function<void()> wakeup_;
+
+  // --- The core and what is under way for it.
+  raft::Raft core_;
+  bool write_under_way_ = false;
+  std::vector<raft::Message> after_persist_;
+  Status failure_;
+
+  // --- Requests.
+  std::deque<Proposal> proposals_;  ///< ascending by index
+  std::map<std::uint64_t, Forward> forwards_;
+  std::deque<Held> held_;
+  ReadQueue reads_;
+  std::uint64_t next_id_;
+  std::size_t pending_bytes_ = 0;
+  std::uint64_t replicated_time_ms_ = 0;
+  MonoTime next_sweep_;
+};
+
+}  // namespace raftkv::node

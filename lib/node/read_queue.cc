@@ -1,0 +1,73 @@
+#include "lib/node/read_queue.h"
+
+#include <iterator>
+#include <utility>
+
+namespace raftkv::node {
+
+namespace {
+
+void MoveAll(std::vector<PendingRead>& from, std::vector<PendingRead>& to) {
+  to.insert(to.end(), std::make_move_iterator(from.begin()), std::make_move_iterator(from.end()));
+  from.clear();
+}
+
+}  // namespace
+
+void ReadQueue::Ask(raft::Raft& core, MonoTime now, Duration ask_again) {
+  if (!asked_.empty() && now - asked_at_ >= ask_again) {
+    // The question or its answer was lost, or the leader is gone: these reads ask anew.
+    MoveAll(asked_, gathered_);
+  }
+  if (gathered_.empty() || !asked_.empty()) return;
+  const std::uint64_t context = next_context_++;
+  if (!core.RequestReadIndex(context).ok()) return;  // no leader yet: the next Pump tries again
+  asked_ = std::exchange(gathered_, {});
+  asked_context_ = context;
+  asked_at_ = now;
+}
+
+void ReadQueue::OnReadState(const raft::ReadState& state) {
+  if (asked_.empty() || state.context != asked_context_) return;
+  if (!state.confirmed) {
+    MoveAll(asked_, gathered_);
+    return;
+  }
+  for (PendingRead& read : std::exchange(asked_, {})) {
+    confirmed_.emplace(state.read_index, std::move(read));
+  }
+}
+
+std::vector<PendingRead> ReadQueue::TakeServable(Index applied) {
+  std::vector<PendingRead> reads;
+  const auto end = confirmed_.upper_bound(applied);
+  for (auto it = confirmed_.begin(); it != end; ++it) reads.push_back(std::move(it->second));
+  confirmed_.erase(confirmed_.begin(), end);
+  return reads;
+}
+
+std::vector<PendingRead> ReadQueue::TakeExpired(MonoTime now) {
+  std::vector<PendingRead> expired;
+  for (std::vector<PendingRead>* queue : {&gathered_, &asked_}) {
+    std::erase_if(*queue, [&](PendingRead& read) {
+      if (read.deadline > now) return false;
+      expired.push_back(std::move(read));
+      return true;
+    });
+  }
+  std::erase_if(confirmed_, [&](auto& item) {
+    if (item.second.deadline > now) return false;
+    expired.push_back(std::move(item.second));
+    return true;
+  });
+  return expired;
+}
+
+std::vector<PendingRead> ReadQueue::TakeAll() {
+  std::vector<PendingRead> all = TakeServable(Index(UINT64_MAX));
+  MoveAll(asked_, all);
+  MoveAll(gathered_, all);
+  return all;
+}
+
+}  // namespace raftkv::node

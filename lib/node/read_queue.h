@@ -1,0 +1,54 @@
+// Which reads wait for a read index, and which for the state machine to reach theirs?
+//
+// Reads that arrive while this member asks for a read index share the next question, so that one
+// round with the leader serves them all.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <vector>
+
+#include "lib/node/ports.h"
+#include "lib/raft/raft.h"
+
+namespace raftkv::node {
+
+struct PendingRead {
+  Bytes request;
+  MonoTime arrived;
+  MonoTime deadline;
+  Done<Bytes> done;
+};
+
+class ReadQueue {
+ public:
+  explicit ReadQueue(std::uint64_t first_context) : next_context_(first_context) {}
+
+  void Add(PendingRead read) { gathered_.push_back(std::move(read)); }
+  /// Asks the core for a read index for what has gathered, unless a question is under way that is
+  /// younger than `ask_again`.
+  void Ask(raft::Raft& core, MonoTime now, Duration ask_again);
+  /// The core's answer; an unknown context is an old question's and changes nothing.
+  void OnReadState(const raft::ReadState& state);
+  /// Takes the reads that may be served now that `applied` is applied.
+  [[nodiscard]] std::vector<PendingRead> TakeServable(Index applied);
+  /// Takes the reads whose deadline has passed.
+  [[nodiscard]] std::vector<PendingRead> TakeExpired(MonoTime now);
+  [[nodiscard]] std::vector<PendingRead> TakeAll();
+  [[nodiscard]] bool empty() const {
+    return gathered_.empty() && asked_.empty() && confirmed_.empty();
+  }
+  /// Something has gathered that no question was asked for yet.
+  [[nodiscard]] bool WantsToAsk() const { return !gathered_.empty(); }
+
+ private:
+  std::uint64_t next_context_;
+  std::vector<PendingRead> gathered_;
+  /// One question under way at a time.
+  std::vector<PendingRead> asked_;
+  std::uint64_t asked_context_ = 0;
+  MonoTime asked_at_{};
+  std::multimap<Index, PendingRead> confirmed_;
+};
+
+}  // namespace raftkv::node
