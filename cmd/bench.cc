@@ -1,0 +1,123 @@
+// The verbs that measure: bench put, bench get.
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <random>
+#include <string>
+
+#include <fmt/format.h>
+
+#include "cmd/flags.h"
+#include "cmd/histogram.h"
+#include "cmd/load.h"
+#include "cmd/output.h"
+
+namespace raftkv::cmd {
+namespace {
+
+struct BenchFlags {
+  LoadOptions load;
+  std::uint32_t connections = 1;
+  DurationFlag duration;
+  bool no_coalesce = false;
+};
+
+constexpr std::uint64_t kDefaultTotal = 10'000;
+
+void PrintResult(const ClientFlags& flags, const BenchFlags& bench, const std::string& operation,
+                 const LoadResult& result, const Histogram& histogram) {
+  const auto ms = [](std::uint64_t ns) { return static_cast<double>(ns) / 1e6; };
+  const std::uint64_t ops = histogram.count();
+  const double ops_per_s = result.seconds > 0 ? static_cast<double>(ops) / result.seconds : 0;
+  const Json json = {{"op", operation},
+                     {"clients", bench.load.clients},
+                     {"connections", bench.connections},
+                     {"value_size", bench.load.value_bytes},
+                     {"ops", ops},
+                     {"errors", result.errors},
+                     {"seconds", result.seconds},
+                     {"ops_per_s", ops_per_s},
+                     {"p50_ms", ms(histogram.Quantile(0.5))},
+                     {"p90_ms", ms(histogram.Quantile(0.9))},
+                     {"p99_ms", ms(histogram.Quantile(0.99))},
+                     {"p999_ms", ms(histogram.Quantile(0.999))},
+                     {"max_ms", ms(histogram.max())}};
+  if (flags.format() == Format::kJson) return PrintLine(Dump(json));
+  std::vector<std::vector<std::string>> rows;
+  for (const auto& [name, value] : json.items()) {
+    rows.push_back({name, value.is_number_float() ? fmt::format("{:.3f}", value.get<double>())
+                          : value.is_string()     ? value.get<std::string>()
+                                                  : value.dump()});
+  }
+  PrintTable({operation, ""}, rows);
+}
+
+Exit RunBench(const ClientFlags& flags, BenchFlags& bench, const std::string& operation) {
+  ClientOptions options;
+  options.connections = bench.connections;
+  options.coalesce = !bench.no_coalesce;
+  if (operation == "put" && bench.load.value_bytes > options.limits.max_value_bytes) {
+    return Fail(Exit::kBadArguments,
+                fmt::format("--value-size: at most {} bytes", options.limits.max_value_bytes));
+  }
+  auto client = Connect(flags, options);
+  if (!client.ok()) return Fail(Exit::kBadArguments, client.status().message());
+
+  LoadOptions& load = bench.load;
+  load.operation = operation == "put" ? LoadOptions::Operation::kPut : LoadOptions::Operation::kGet;
+  load.duration = bench.duration.value;
+  if (load.total == 0 && load.duration.count() == 0) load.total = kDefaultTotal;
+  load.timeout = flags.timeout.value;
+  load.seed = std::random_device()();
+  const auto histogram = std::make_unique<Histogram>();
+  const LoadResult result = Load(load, (*client)->kv(), *histogram).Run();
+  PrintResult(flags, bench, operation, result, *histogram);
+  const Exit printed = FinishOutput();
+  if (result.errors == 0) return printed;
+  return Fail(
+      ExitOf(result.first_error.code()),
+      fmt::format("{} calls failed, the first: {}", result.errors, result.first_error.message()));
+}
+
+void AddBenchVerb(Program& program, CLI::App& parent, const std::string& operation,
+                  const std::string& help) {
+  auto flags = std::make_shared<BenchFlags>();
+  CLI::App* verb = program.AddClientVerb(parent, operation, help);
+  const auto add = [verb](const std::string& name, auto& value, const std::string& text) {
+    return verb->add_option(name, value, text)->type_name("N");
+  };
+  add("--clients", flags->load.clients, "calls under way at a time")
+      ->check(CLI::Range(1, 100'000))
+      ->capture_default_str();
+  add("--connections", flags->connections, "that the calls are spread over")
+      ->check(CLI::Range(1, 1000))
+      ->capture_default_str();
+  auto* total = add("--total", flags->load.total, "calls in all, 10000 without --duration")
+                    ->check(CLI::PositiveNumber);
+  verb->add_option("--duration", flags->duration, "instead of --total")
+      ->check(IsDuration())
+      ->type_name("DURATION")
+      ->excludes(total);
+  add("--value-size", flags->load.value_bytes, "bytes")->capture_default_str();
+  add("--key-space", flags->load.key_space, "how many different keys")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  add("--rate", flags->load.rate, "calls a second; 0: as fast as they go")->capture_default_str();
+  verb->add_flag("--no-coalesce", flags->no_coalesce, "one request for each call");
+  verb->callback([&program, flags, operation] {
+    program.run = [&client = program.client, flags, operation] {
+      return RunBench(client, *flags, operation);
+    };
+  });
+}
+
+}  // namespace
+
+void AddBenchVerbs(Program& program) {
+  CLI::App* bench = program.AddClientVerb(program.app, "bench", "measure throughput and latency");
+  bench->require_subcommand(1);
+  AddBenchVerb(program, *bench, "put", "write random values to random keys");
+  AddBenchVerb(program, *bench, "get", "read random keys, linearizable");
+}
+
+}  // namespace raftkv::cmd

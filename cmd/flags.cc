@@ -1,0 +1,88 @@
+#include "cmd/flags.h"
+
+#include <algorithm>
+#include <array>
+#include <cctype>
+#include <charconv>
+#include <utility>
+
+namespace raftkv::cmd {
+namespace {
+
+// A timeout of more is a mistake, and this much cannot overflow in nanoseconds.
+constexpr std::int64_t kMaxDurationMs = std::int64_t{1000} * 86'400 * 365;
+
+}  // namespace
+
+bool lexical_cast(const std::string& text, DurationFlag& duration) {
+  static constexpr std::array<std::pair<std::string_view, std::int64_t>, 4> kUnits = {
+      {{"ms", 1}, {"s", 1000}, {"m", 60'000}, {"h", 3'600'000}}};
+  std::int64_t number = 0;
+  const char* const end = text.data() + text.size();
+  const auto [rest, error] = std::from_chars(text.data(), end, number);
+  if (error != std::errc() || number < 0) return false;
+  for (const auto& [unit, factor] : kUnits) {
+    if (std::string_view(rest, end - rest) != unit) continue;
+    if (number > kMaxDurationMs / factor) return false;
+    duration.value = std::chrono::milliseconds(number * factor);
+    return true;
+  }
+  return false;
+}
+
+CLI::Validator IsDuration() {
+  const auto check = [](std::string& text) -> std::string {
+    DurationFlag duration;
+    if (lexical_cast(text, duration) && duration.value.count() > 0) return {};
+    return "'" + text + "' is no duration above zero such as 500ms, 5s or 1m";
+  };
+  return {check, "DURATION"};
+}
+
+CLI::Option* WithEnvironment(CLI::Option* option) {
+  std::string name = "RAFTKV_" + option->get_lnames().front();
+  for (char& c : name) {
+    c = c == '-' ? '_' : static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
+  }
+  return option->envname(name);
+}
+
+Format ClientFlags::format() const {
+  if (write_out == "json") return Format::kJson;
+  return write_out == "table" ? Format::kTable : Format::kSimple;
+}
+
+std::vector<std::string> ClientFlags::endpoint_list() const {
+  return CLI::detail::split(endpoints, ',');
+}
+
+CLI::App* Program::AddClientVerb(CLI::App& parent, const std::string& name,
+                                 const std::string& help) {
+  CLI::App* verb = parent.add_subcommand(name, help);
+  verb->fallthrough();
+  return verb;
+}
+
+void AddClientFlags(Program& program) {
+  ClientFlags& flags = program.client;
+  CLI::App& app = program.app;
+  WithEnvironment(app.add_option("--endpoints", flags.endpoints, "HOST:PORT,... to talk to"))
+      ->capture_default_str();
+  WithEnvironment(app.add_option("--timeout", flags.timeout, "for the whole call, such as 5s"))
+      ->check(IsDuration())
+      ->type_name("DURATION")
+      ->default_str("5s");
+  WithEnvironment(app.add_option("-w,--write-out", flags.write_out, "output format"))
+      ->check(CLI::IsMember({"simple", "json", "table"}))
+      ->capture_default_str();
+  WithEnvironment(app.add_flag("--hex", flags.hex, "print keys and values as \\x68\\x69"));
+  WithEnvironment(app.add_flag("--json-strings", flags.json_strings,
+                               "keys and values in JSON as text instead of base64"));
+}
+
+Result<std::unique_ptr<Client>> Connect(const ClientFlags& flags, ClientOptions options) {
+  options.endpoints = flags.endpoint_list();
+  return Client::Connect(std::move(options));
+}
+
+}  // namespace raftkv::cmd

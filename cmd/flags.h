@@ -1,0 +1,78 @@
+// Which flags do all client verbs share, and what does a flag look like (duration, environment)?
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <CLI/CLI.hpp>
+
+#include <raftkv/client.h>
+
+#include "cmd/exit_code.h"
+
+namespace raftkv::cmd {
+
+/// "500ms", "5s", "1m" or "2h".
+struct DurationFlag {
+  std::chrono::milliseconds value{0};
+};
+/// Found by CLI11 where it reads a DurationFlag; false if `text` is no duration.
+bool lexical_cast(const std::string& text, DurationFlag& duration);
+/// For ->check(): at least 1 ms, and says how a duration is written.
+CLI::Validator IsDuration();
+
+/// Gives the option the environment variable RAFTKV_ + its long name in capitals.
+CLI::Option* WithEnvironment(CLI::Option* option);
+
+/// A positional argument that may be left out. (CLI11 reads "" into an std::optional as nothing.)
+struct Positional {
+  std::string text;
+  const CLI::Option* option = nullptr;
+
+  [[nodiscard]] bool given() const { return option->count() > 0; }
+  /// This object must stay where it is from here on.
+  void AddTo(CLI::App& verb, const std::string& name, const std::string& help) {
+    option = verb.add_option(name, text, help);
+  }
+};
+
+enum class Format : unsigned char { kSimple, kJson, kTable };
+
+struct ClientFlags {
+  std::string endpoints = "127.0.0.1:7001";
+  DurationFlag timeout{std::chrono::seconds(5)};
+  std::string write_out = "simple";
+  bool hex = false;
+  bool json_strings = false;
+
+  [[nodiscard]] Format format() const;
+  [[nodiscard]] std::vector<std::string> endpoint_list() const;
+};
+
+/// The command line while it is read: each verb group adds its verbs, and the one that was named
+/// leaves in `run` what is to be done.
+struct Program {
+  CLI::App app{"raftkv, a replicated, durable key-value store"};
+  ClientFlags client;
+  std::function<Exit()> run;
+
+  /// A verb that talks to a cluster: takes the global flags after its name as well.
+  CLI::App* AddClientVerb(CLI::App& parent, const std::string& name, const std::string& help);
+};
+
+void AddClientFlags(Program& program);
+
+/// Connects with the endpoints of `flags` in place of those of `options`.
+Result<std::unique_ptr<Client>> Connect(const ClientFlags& flags, ClientOptions options = {});
+
+// Each verb group, in a file of its own.
+void AddServeVerb(Program& program);
+void AddKvVerbs(Program& program);
+void AddGetVerb(Program& program);
+void AddEndpointVerbs(Program& program);
+void AddBenchVerbs(Program& program);
+
+}  // namespace raftkv::cmd

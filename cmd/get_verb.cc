@@ -1,0 +1,162 @@
+// The verb that reads: get.
+#include <chrono>
+#include <cstdint>
+#include <iostream>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "cmd/flags.h"
+#include "cmd/output.h"
+
+namespace raftkv::cmd {
+namespace {
+
+struct GetFlags {
+  std::string key;
+  Positional end;
+  bool prefix = false;
+  std::uint64_t limit = 0;
+  bool keys_only = false;
+  bool print_value_only = false;
+  bool count_only = false;
+  bool fail_if_missing = false;
+  std::string consistency = "linearizable";
+};
+
+// Prints pairs as they come, page by page, so that a large range needs no memory here (a table
+// does: its columns are as wide as the widest cell).
+class PairPrinter {
+ public:
+  PairPrinter(const ClientFlags& flags, const GetFlags& get) : flags_(flags), get_(get) {}
+
+  void Pairs(const Client::Header& header, const ScanResult& page) {
+    if (flags_.format() == Format::kJson && !begun_) {
+      std::cout << R"({"header":)" << Dump(HeaderJson(header, page.revision)) << R"(,"kvs":[)";
+    }
+    begun_ = true;
+    for (const KeyValue& kv : page.kvs) Pair(kv);
+  }
+
+  void End(std::uint64_t count, bool more) {
+    switch (flags_.format()) {
+      case Format::kSimple:
+        if (get_.count_only) PrintLine(std::to_string(count));
+        break;
+      case Format::kJson:
+        std::cout << R"(],"count":)" << count << R"(,"more":)" << (more ? "true" : "false")
+                  << "}\n";
+        break;
+      case Format::kTable:
+        if (get_.count_only) {
+          PrintTable({"COUNT"}, {{std::to_string(count)}});
+        } else {
+          PrintTable({"KEY", "VALUE", "MOD_REVISION"}, rows_);
+        }
+        break;
+    }
+  }
+
+ private:
+  void Pair(const KeyValue& kv) {
+    switch (flags_.format()) {
+      case Format::kSimple:
+        if (!get_.print_value_only) PrintLine(ShowBytes(kv.key, flags_));
+        if (!get_.keys_only) PrintLine(ShowBytes(kv.value, flags_));
+        break;
+      case Format::kJson:
+        std::cout << (pairs_ ? "," : "")
+                  << Dump({{"key", JsonBytes(kv.key, flags_)},
+                           {"value", JsonBytes(kv.value, flags_)},
+                           {"mod_revision", kv.mod_revision},
+                           {"lease", 0}});
+        break;
+      case Format::kTable:
+        rows_.push_back({ShowBytes(kv.key, flags_), ShowBytes(kv.value, flags_),
+                         std::to_string(kv.mod_revision)});
+        break;
+    }
+    ++pairs_;
+  }
+
+  const ClientFlags& flags_;
+  const GetFlags& get_;
+  bool begun_ = false;
+  std::uint64_t pairs_ = 0;
+  std::vector<std::vector<std::string>> rows_;
+};
+
+KeyRange RangeOf(const GetFlags& get) {
+  if (get.prefix) return KeyRange::Prefix(get.key);
+  return {get.key, get.end.given() ? get.end.text : get.key + '\0'};
+}
+
+Exit RunGet(const ClientFlags& flags, const GetFlags& get) {
+  if (get.prefix && get.end.given())
+    return Fail(Exit::kBadArguments, "either END or --prefix, not both");
+  if (get.end.given() && get.end.text.empty()) return Fail(Exit::kBadArguments, "END is empty");
+  if (get.key.empty() && !get.prefix) {
+    return Fail(Exit::kBadArguments, "KEY is empty; every key: get \"\" --prefix");
+  }
+  ScanOptions options;
+  const bool local = get.consistency == "local";
+  options.consistency = local ? Consistency::kLocal : Consistency::kLinearizable;
+  options.keys_only = get.keys_only;
+  options.count_only = get.count_only;
+  ClientOptions client_options;
+  client_options.follow_leader = !local;
+  auto client = Connect(flags, std::move(client_options));
+  if (!client.ok()) return Fail(Exit::kBadArguments, client.status().message());
+
+  using std::chrono::steady_clock;
+  const auto deadline = steady_clock::now() + flags.timeout.value;
+  KeyRange range = RangeOf(get);
+  PairPrinter printer(flags, get);
+  std::uint64_t count = 0;
+  bool more = true;
+  while (more) {
+    options.limit = get.limit ? get.limit - count : 0;
+    options.timeout = std::chrono::ceil<std::chrono::milliseconds>(deadline - steady_clock::now());
+    if (options.timeout.count() <= 0) {
+      return Fail({Code::kDeadlineExceeded, "the range did not fit in the time; raise --timeout"});
+    }
+    const auto page = (*client)->kv().Scan(range, options);
+    if (!page.ok()) return Fail(page.status());
+    printer.Pairs((*client)->LastHeader(), *page);
+    count += page->count;
+    more = page->more;
+    if (page->kvs.empty() || count == get.limit) break;
+    range.begin = page->kvs.back().key + '\0';
+  }
+  printer.End(count, more);
+  const Exit printed = FinishOutput();
+  if (get.fail_if_missing && count == 0) return Fail(Exit::kKeyMissing, "no such key");
+  return printed;
+}
+
+}  // namespace
+
+void AddGetVerb(Program& program) {
+  auto get = std::make_shared<GetFlags>();
+  CLI::App* verb =
+      program.AddClientVerb(program.app, "get", "read a key, or the keys in [KEY, END)");
+  verb->add_option("KEY", get->key)->required();
+  get->end.AddTo(*verb, "END", "read all keys from KEY to before END");
+  verb->add_flag("--prefix", get->prefix, "read all keys that start with KEY");
+  verb->add_option("--limit", get->limit, "at most so many pairs; 0: all")->type_name("N");
+  auto* keys_only = verb->add_flag("--keys-only", get->keys_only, "leave the values out");
+  verb->add_flag("--print-value-only", get->print_value_only, "leave the keys out")
+      ->excludes(keys_only);
+  verb->add_flag("--count-only", get->count_only, "just the number of keys")->excludes(keys_only);
+  verb->add_flag("--fail-if-missing", get->fail_if_missing, "exit 8 where no key was found");
+  verb->add_option("--consistency", get->consistency,
+                   "linearizable, or local: what the asked member has, without a quorum")
+      ->check(CLI::IsMember({"linearizable", "local"}))
+      ->capture_default_str();
+  verb->callback([&program, get] {
+    program.run = [&client = program.client, get] { return RunGet(client, *get); };
+  });
+}
+
+}  // namespace raftkv::cmd

@@ -1,0 +1,167 @@
+// The verbs that write: put, del, cas, incr.
+#include <charconv>
+#include <cstdint>
+#include <iostream>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "cmd/flags.h"
+#include "cmd/output.h"
+
+namespace raftkv::cmd {
+namespace {
+
+// Reads stdin to its end, but not on and on where it is too large anyhow.
+Result<std::string> ReadValueFromStdin(std::uint32_t max_value_bytes) {
+  std::string value;
+  char buffer[64 * 1024];
+  while (std::cin.read(buffer, sizeof(buffer)) || std::cin.gcount() > 0) {
+    value.append(buffer, static_cast<std::size_t>(std::cin.gcount()));
+    if (value.size() > max_value_bytes) {
+      return Status(Code::kInvalidArgument,
+                    fmt::format("the value on stdin is larger than the limit of {} bytes; split "
+                                "it over several keys",
+                                max_value_bytes));
+    }
+  }
+  if (std::cin.bad()) return Status(Code::kIOError, "stdin cannot be read");
+  return value;
+}
+
+struct PutFlags {
+  std::string key;
+  Positional value;
+};
+
+Exit RunPut(const ClientFlags& flags, const PutFlags& put) {
+  auto client = Connect(flags);
+  if (!client.ok()) return Fail(Exit::kBadArguments, client.status().message());
+  std::string value;
+  if (put.value.given()) {
+    value = put.value.text;
+  } else {
+    auto from_stdin = ReadValueFromStdin(Limits{}.max_value_bytes);
+    if (!from_stdin.ok()) return Fail(from_stdin.status());
+    value = std::move(from_stdin).value();
+  }
+  const auto result = (*client)->kv().Put(put.key, std::move(value), {flags.timeout.value});
+  if (!result.ok()) return Fail(result.status());
+  PrintAnswer({"RESULT", "OK"}, (*client)->LastHeader(), result->revision, flags);
+  return FinishOutput();
+}
+
+struct DelFlags {
+  std::string key;
+  Positional end;
+  bool prefix = false;
+};
+
+Exit RunDel(const ClientFlags& flags, const DelFlags& del) {
+  if (del.prefix && del.end.given())
+    return Fail(Exit::kBadArguments, "either END or --prefix, not both");
+  if (del.end.given() && del.end.text.empty()) return Fail(Exit::kBadArguments, "END is empty");
+  auto client = Connect(flags);
+  if (!client.ok()) return Fail(Exit::kBadArguments, client.status().message());
+  KV& kv = (*client)->kv();
+  const WriteOptions options{flags.timeout.value};
+  const auto result = del.prefix        ? kv.DeleteRange(KeyRange::Prefix(del.key), options)
+                      : del.end.given() ? kv.DeleteRange({del.key, del.end.text}, options)
+                                        : kv.Delete(del.key, options);
+  if (!result.ok()) return Fail(result.status());
+  PrintAnswer({"DELETED", std::to_string(result->deleted), {{"deleted", result->deleted}}},
+              (*client)->LastHeader(), result->revision, flags);
+  return FinishOutput();
+}
+
+struct CasFlags {
+  std::string key;
+  std::string first;
+  Positional second;
+  bool absent = false;
+};
+
+Exit RunCas(const ClientFlags& flags, const CasFlags& cas) {
+  if (cas.absent == cas.second.given()) {
+    return Fail(Exit::kBadArguments, "cas takes KEY EXPECTED NEW, or KEY NEW --absent");
+  }
+  auto client = Connect(flags);
+  if (!client.ok()) return Fail(Exit::kBadArguments, client.status().message());
+  const auto expected = cas.absent ? std::nullopt : std::optional(cas.first);
+  const auto result = (*client)->kv().CompareAndSwap(
+      cas.key, expected, cas.absent ? cas.first : cas.second.text, {flags.timeout.value});
+  const bool succeeded = result.ok();
+  if (!succeeded && result.code() != Code::kCompareFailed) return Fail(result.status());
+  PrintAnswer({"RESULT", succeeded ? "SUCCESS" : "FAILURE", {{"succeeded", succeeded}}},
+              (*client)->LastHeader(), succeeded ? result->revision : 0, flags);
+  const Exit printed = FinishOutput();
+  return succeeded ? printed : Exit::kCompareFailed;
+}
+
+struct IncrFlags {
+  std::string key;
+  std::string delta = "1";
+};
+
+Exit RunIncr(const ClientFlags& flags, const IncrFlags& incr) {
+  std::int64_t delta = 0;
+  const char* begin = incr.delta.data();
+  const char* const end = begin + incr.delta.size();
+  if (incr.delta.size() > 1 && *begin == '+' && begin[1] != '-') ++begin;
+  const auto [rest, error] = std::from_chars(begin, end, delta);
+  if (error != std::errc() || rest != end) {
+    return Fail(Exit::kBadInput,
+                fmt::format("DELTA: '{}' is no 64-bit signed decimal number", incr.delta));
+  }
+  auto client = Connect(flags);
+  if (!client.ok()) return Fail(Exit::kBadArguments, client.status().message());
+  const auto result = (*client)->kv().Increment(incr.key, delta, {flags.timeout.value});
+  if (!result.ok()) return Fail(result.status());
+  PrintAnswer({"VALUE", std::to_string(result->value), {{"value", result->value}}},
+              (*client)->LastHeader(), result->revision, flags);
+  return FinishOutput();
+}
+
+}  // namespace
+
+void AddKvVerbs(Program& program) {
+  const ClientFlags& client = program.client;
+
+  auto put = std::make_shared<PutFlags>();
+  CLI::App* verb = program.AddClientVerb(program.app, "put", "write a key");
+  verb->add_option("KEY", put->key)->required();
+  put->value.AddTo(*verb, "VALUE", "from stdin when left out");
+  verb->callback(
+      [&program, &client, put] { program.run = [&client, put] { return RunPut(client, *put); }; });
+
+  auto del = std::make_shared<DelFlags>();
+  verb = program.AddClientVerb(program.app, "del", "delete a key, or the keys in [KEY, END)");
+  verb->add_option("KEY", del->key)->required();
+  del->end.AddTo(*verb, "END", "delete all keys from KEY to before END");
+  verb->add_flag("--prefix", del->prefix, "delete all keys that start with KEY");
+  verb->callback(
+      [&program, &client, del] { program.run = [&client, del] { return RunDel(client, *del); }; });
+
+  auto cas = std::make_shared<CasFlags>();
+  verb = program.AddClientVerb(program.app, "cas", "compare and swap: KEY EXPECTED NEW");
+  verb->add_option("KEY", cas->key)->required();
+  verb->add_option("EXPECTED", cas->first, "the value it must have; left out with --absent")
+      ->required();
+  cas->second.AddTo(*verb, "NEW", "the value it gets");
+  verb->add_flag("--absent", cas->absent, "create only: KEY NEW --absent");
+  verb->callback(
+      [&program, &client, cas] { program.run = [&client, cas] { return RunCas(client, *cas); }; });
+
+  auto incr = std::make_shared<IncrFlags>();
+  verb = program.AddClientVerb(program.app, "incr", "add to a 64-bit signed decimal number");
+  verb->add_option("KEY", incr->key)->required();
+  verb->add_option("DELTA", incr->delta)->capture_default_str();
+  verb->callback([&program, &client, incr] {
+    program.run = [&client, incr] { return RunIncr(client, *incr); };
+  });
+}
+
+}  // namespace raftkv::cmd

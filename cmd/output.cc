@@ -1,0 +1,100 @@
+#include "cmd/output.h"
+
+#include <algorithm>
+#include <iostream>
+
+#include <fmt/format.h>
+
+namespace raftkv::cmd {
+namespace {
+
+std::string Base64(std::string_view bytes) {
+  static constexpr std::string_view kAlphabet =
+      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  std::string out;
+  out.reserve((bytes.size() + 2) / 3 * 4);
+  for (std::size_t i = 0; i < bytes.size(); i += 3) {
+    const std::size_t count = std::min<std::size_t>(3, bytes.size() - i);
+    std::uint32_t group = 0;
+    for (std::size_t k = 0; k < 3; ++k) {
+      group = group << 8 | (k < count ? static_cast<unsigned char>(bytes[i + k]) : 0);
+    }
+    for (std::size_t k = 0; k < 4; ++k) {
+      out.push_back(k <= count ? kAlphabet[group >> (18 - 6 * k) & 63] : '=');
+    }
+  }
+  return out;
+}
+
+void PrintRow(const std::vector<std::string>& cells, const std::vector<std::size_t>& widths) {
+  std::string line = "|";
+  for (std::size_t i = 0; i < cells.size(); ++i)
+    line += fmt::format(" {:<{}} |", cells[i], widths[i]);
+  PrintLine(line);
+}
+
+}  // namespace
+
+std::string ShowBytes(std::string_view bytes, const ClientFlags& flags) {
+  if (!flags.hex) return std::string(bytes);
+  std::string out;
+  out.reserve(bytes.size() * 4);
+  for (const unsigned char byte : bytes) out += fmt::format("\\x{:02x}", byte);
+  return out;
+}
+
+std::string JsonBytes(std::string_view bytes, const ClientFlags& flags) {
+  return flags.json_strings ? std::string(bytes) : Base64(bytes);
+}
+
+std::string Dump(const Json& json) {
+  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+Json HeaderJson(const Client::Header& header, std::uint64_t revision) {
+  return {{"cluster_id", header.cluster_id},
+          {"member", header.member_id},
+          {"revision", revision},
+          {"term", header.term}};
+}
+
+void PrintLine(std::string_view line) { std::cout << line << '\n'; }
+
+void PrintTable(const std::vector<std::string>& columns,
+                const std::vector<std::vector<std::string>>& rows) {
+  std::vector<std::size_t> widths;
+  for (std::size_t i = 0; i < columns.size(); ++i) {
+    widths.push_back(columns[i].size());
+    for (const auto& row : rows) widths[i] = std::max(widths[i], row[i].size());
+  }
+  std::string rule = "+";
+  for (const std::size_t width : widths) rule += std::string(width + 2, '-') + "+";
+  PrintLine(rule);
+  PrintRow(columns, widths);
+  PrintLine(rule);
+  for (const auto& row : rows) PrintRow(row, widths);
+  if (!rows.empty()) PrintLine(rule);
+}
+
+void PrintAnswer(const Answer& answer, const Client::Header& header, std::uint64_t revision,
+                 const ClientFlags& flags) {
+  switch (flags.format()) {
+    case Format::kSimple: PrintLine(answer.simple); break;
+    case Format::kJson: {
+      Json json = {{"header", HeaderJson(header, revision)}};
+      json.update(answer.fields);
+      PrintLine(Dump(json));
+      break;
+    }
+    case Format::kTable:
+      PrintTable({answer.title, "REVISION"}, {{answer.simple, std::to_string(revision)}});
+      break;
+  }
+}
+
+Exit FinishOutput() {
+  std::cout.flush();
+  return std::cout.good() ? Exit::kOk : Fail(Exit::kError, "stdout cannot be written to");
+}
+
+}  // namespace raftkv::cmd

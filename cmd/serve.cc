@@ -1,0 +1,183 @@
+// The verb that runs a member: serve.
+#include <signal.h>
+#include <sys/resource.h>
+
+#include <cerrno>
+#include <chrono>
+#include <ctime>
+#include <iostream>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include <raftkv/node.h>
+
+#include "cmd/config_file.h"
+#include "cmd/flags.h"
+#include "cmd/log.h"
+#include "cmd/output.h"
+
+namespace raftkv::cmd {
+namespace {
+
+struct ServeFlags {
+  std::string name = "default";
+  std::string data_dir;
+  std::string listen = "127.0.0.1:7001";
+  std::string cluster;
+  std::string advertise;
+  std::string http;
+  std::string config;
+  std::string log_level = "info";
+  std::string log_format = "text";
+  std::string zone;
+  DurationFlag election_timeout{std::chrono::milliseconds(300)};
+  DurationFlag heartbeat{std::chrono::milliseconds(100)};
+};
+
+Result<std::vector<MemberAddress>> ParseCluster(const std::string& text) {
+  std::vector<MemberAddress> members;
+  if (text.empty()) return members;
+  for (const std::string& part : CLI::detail::split(text, ',')) {
+    const auto equals = part.find('=');
+    if (equals == std::string::npos || equals == 0 || equals + 1 == part.size()) {
+      return Status(Code::kInvalidArgument,
+                    fmt::format("--cluster: '{}' is not NAME=HOST:PORT", part));
+    }
+    members.push_back({part.substr(0, equals), part.substr(equals + 1)});
+  }
+  return members;
+}
+
+Result<NodeOptions> OptionsOf(const ServeFlags& flags) {
+  auto cluster = ParseCluster(flags.cluster);
+  if (!cluster.ok()) return cluster.status();
+  if (flags.data_dir.empty()) {
+    return Status(Code::kInvalidArgument, "--data-dir is missing: the folder that keeps the data");
+  }
+  if (flags.listen.empty()) {
+    return Status(Code::kInvalidArgument, "--listen is empty: HOST:PORT for peers and clients");
+  }
+  NodeOptions options;
+  options.name = flags.name;
+  options.data_dir = flags.data_dir;
+  options.listen = flags.listen;
+  options.advertise = flags.advertise;
+  options.cluster = std::move(cluster).value();
+  options.http = flags.http;
+  options.zone = flags.zone;
+  options.election_timeout = flags.election_timeout.value;
+  options.heartbeat = flags.heartbeat.value;
+  options.log_level = LogLevelOf(flags.log_level).value();
+  options.log_sink = NewLogSink(flags.log_format == "json", flags.name);
+  return options;
+}
+
+// Connections and RocksDB's files together are more than the usual soft limit of 1,024.
+void RaiseFileLimit() {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &limit);  // if it is refused the soft limit stays, which serves too
+}
+
+// SIGTERM and SIGINT, blocked in every thread and waited for in one.
+class StopSignals {
+ public:
+  // Before the first thread starts: threads inherit the mask.
+  StopSignals() {
+    sigemptyset(&set_);
+    sigaddset(&set_, SIGTERM);
+    sigaddset(&set_, SIGINT);
+    pthread_sigmask(SIG_BLOCK, &set_, nullptr);
+  }
+
+  // Whether one came within a fraction of a second.
+  bool Wait() {
+    const timespec slice{.tv_sec = 0, .tv_nsec = 200'000'000};
+    return sigtimedwait(&set_, nullptr, &slice) > 0;
+  }
+
+  // From here on the next one ends the process at once.
+  void Release() { pthread_sigmask(SIG_UNBLOCK, &set_, nullptr); }
+
+ private:
+  sigset_t set_{};
+};
+
+Exit RunServe(const ServeFlags& flags) {
+  auto options = OptionsOf(flags);
+  if (!options.ok()) return Fail(Exit::kBadArguments, options.status().message());
+  StopSignals stop;
+  signal(SIGPIPE, SIG_IGN);  // whoever reads our stderr may go away
+  RaiseFileLimit();
+
+  auto opened = Node::Open(std::move(options).value());
+  if (!opened.ok()) {
+    const bool bad = opened.code() == Code::kInvalidArgument;
+    return Fail(bad ? Exit::kBadArguments : Exit::kError, opened.status().message());
+  }
+  const std::unique_ptr<Node> node = std::move(opened).value();
+  PrintLine(fmt::format("ready name={} listen={} http={}", flags.name, node->listen_address(),
+                        node->http_address()));
+  std::cout.flush();
+
+  while (!stop.Wait()) {
+    const Status failure = node->WaitForFailure(std::chrono::milliseconds(0));
+    if (failure.code() == Code::kDeadlineExceeded) continue;
+    stop.Release();
+    return Fail(Exit::kError, failure.message());
+  }
+  stop.Release();
+  const Status closed = node->Close();
+  return closed.ok() ? Exit::kOk : Fail(Exit::kError, closed.message());
+}
+
+void AddServeFlags(CLI::App& verb, ServeFlags& flags) {
+  const auto add = [&verb](const std::string& name, auto& value, const std::string& help) {
+    return WithEnvironment(verb.add_option(name, value, help));
+  };
+  add("--name", flags.name, "this member's name in the cluster")->capture_default_str();
+  add("--data-dir", flags.data_dir, "folder of the data; made if it does not exist");
+  add("--listen", flags.listen, "HOST:PORT for peers and clients")->capture_default_str();
+  add("--cluster", flags.cluster, "n1=HOST:PORT,... all members of a new cluster; none: of one");
+  add("--advertise", flags.advertise, "HOST:PORT that others connect to; as --listen");
+  add("--http", flags.http, "HOST:PORT of /metrics, /livez and /readyz; none");
+  add("--config", flags.config, "file.toml with these flags")->configurable(false);
+  add("--log-level", flags.log_level, "trace, debug, info, warn, error or off")
+      ->check(CLI::IsMember({"trace", "debug", "info", "warn", "error", "off"}))
+      ->capture_default_str();
+  add("--log-format", flags.log_format, "of stderr")
+      ->check(CLI::IsMember({"text", "json"}))
+      ->capture_default_str();
+  add("--zone", flags.zone, "label of where this member runs");
+  add("--election-timeout", flags.election_timeout, "T: a timeout is drawn from [T, 2T)")
+      ->check(IsDuration())
+      ->type_name("DURATION")
+      ->default_str("300ms");
+  add("--heartbeat", flags.heartbeat, "how often the leader is heard")
+      ->check(IsDuration())
+      ->type_name("DURATION")
+      ->default_str("100ms");
+}
+
+}  // namespace
+
+void AddServeVerb(Program& program) {
+  auto flags = std::make_shared<ServeFlags>();
+  CLI::App* verb = program.app.add_subcommand("serve", "run a member of a cluster");
+  AddServeFlags(*verb, *flags);
+  verb->callback([&program, verb, flags] {
+    program.run = [verb, flags] {
+      if (!flags->config.empty()) {
+        const Status read = ReadConfigFile(flags->config, *verb);
+        if (!read.ok()) return Fail(Exit::kBadArguments, read.message());
+      }
+      return RunServe(*flags);
+    };
+  });
+}
+
+}  // namespace raftkv::cmd
