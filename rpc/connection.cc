@@ -1,0 +1,186 @@
+#include "rpc/connection.h"
+
+#include <kj/debug.h>
+
+#include <algorithm>
+
+#include "lib/base/check.h"
+#include "rpc/kv_service.h"
+#include "rpc/pending.h"
+#include "rpc/sockets.h"
+
+namespace raftkv::rpc {
+namespace {
+
+using SharedConnection = std::shared_ptr<Connection::Shared>;
+constexpr std::size_t kMaxMessagesInDelivery = 64 * 1024;
+
+class PeerServer final : public wire::Peer::Server {
+ public:
+  PeerServer(SharedConnection shared, NodeId from, NodeId to)
+      : shared_(std::move(shared)), from_(from), to_(to) {}
+
+ private:
+  kj::Promise<void> deliver(DeliverContext context) override {
+    if (shared_->connection == nullptr) return kj::READY_NOW;
+    const auto list = context.getParams().getMessages();
+    KJ_REQUIRE(list.size() <= kMaxMessagesInDelivery, "too many messages in one call");
+    std::vector<node::PeerMessage> messages;
+    messages.reserve(list.size());
+    for (const auto wire_message : list) {
+      auto message = Decode(wire_message, from_, to_);
+      if (!message.ok()) {
+        shared_->owner.LogOffence("a message from " + shared_->connection->remote() +
+                                  " was dropped: " + message.status().message());
+        continue;
+      }
+      if (message->has_value()) messages.push_back(std::move(**message));
+    }
+    context.releaseParams();
+    if (!messages.empty()) shared_->owner.service().Receive(from_, std::move(messages));
+    return kj::READY_NOW;
+  }
+
+  const SharedConnection shared_;
+  const NodeId from_;
+  const NodeId to_;
+};
+
+class BootstrapServer final : public wire::Bootstrap::Server {
+ public:
+  explicit BootstrapServer(SharedConnection shared) : shared_(std::move(shared)) {}
+
+ private:
+  kj::Promise<void> connect(ConnectContext context) override {
+    if (shared_->connection == nullptr) return kj::READY_NOW;
+    ConnectionOwner& owner = shared_->owner;
+    const auto hello = context.getParams().getHello();
+    auto answer = context.getResults().initAnswer();
+    const AnswerHeader header = owner.service().Header();
+    Encode(header, answer.initHeader());
+    answer.setName(owner.service().Name().c_str());
+    answer.setVersion(owner.options().version.c_str());
+    const std::string refusal = RefusalOf(hello, header);
+    if (!refusal.empty()) {
+      answer.setRefusal(refusal.c_str());
+      owner.LogOffence("refused the client " + shared_->connection->remote() + ": " + refusal);
+      return kj::READY_NOW;
+    }
+    answer.setProtocol(std::min(hello.getProtocolMax(), node::kProtocolMax));
+    answer.setMaxRequestBytes(owner.options().limits.max_request_bytes);
+    shared_->connection->Become(Connection::Kind::kClient);
+    context.getResults().setService(
+        NewKvService(owner.loop(), owner.service(), owner.options().limits,
+                     std::shared_ptr<const bool>(shared_, &shared_->alive)));
+    return kj::READY_NOW;
+  }
+
+  std::string RefusalOf(wire::ClientHello::Reader hello, const AnswerHeader& header) const {
+    if (shared_->connection->kind() == Connection::Kind::kPeer) {
+      return "this connection belongs to a peer; make another one for a client";
+    }
+    const std::uint32_t min = hello.getProtocolMin();
+    const std::uint32_t max = hello.getProtocolMax();
+    if (min > node::kProtocolMax || max < node::kProtocolMin) {
+      return "the client speaks protocol versions " + std::to_string(min) + " to " +
+             std::to_string(max) + ", this member " + std::to_string(node::kProtocolMin) + " to " +
+             std::to_string(node::kProtocolMax) + "; upgrade the older of the two";
+    }
+    if (hello.getCluster() != 0 && hello.getCluster() != header.cluster.value) {
+      return "the client expects cluster " + std::to_string(hello.getCluster()) +
+             ", this member is of cluster " + std::to_string(header.cluster.value) +
+             "; check the endpoints";
+    }
+    return "";
+  }
+
+  kj::Promise<void> peer(PeerContext context) override {
+    if (shared_->connection == nullptr) return kj::READY_NOW;
+    Result<node::Hello> hello = Decode(context.getParams().getHello());
+    std::string refusal;
+    if (!hello.ok()) {
+      refusal = hello.status().message();
+    } else if (shared_->connection->kind() == Connection::Kind::kClient) {
+      refusal = "this connection belongs to a client; make another one for a peer";
+    }
+    if (!refusal.empty()) {
+      auto answer = context.getResults().initAnswer();
+      answer.setRefusal(refusal.c_str());
+      answer.setPermanent(true);
+      shared_->owner.LogOffence("refused the peer " + shared_->connection->remote() + ": " +
+                                refusal);
+      return kj::READY_NOW;
+    }
+    auto pending = NewPending<node::HelloAnswer>();
+    node::Hello from = *hello;
+    shared_->owner.service().OnHello(std::move(hello).value(), std::move(pending.done));
+    context.releaseParams();
+    context.allowCancellation();
+    return pending.promise.then(
+        [shared = shared_, from = std::move(from), context](node::HelloAnswer&& answer) mutable {
+          Answer(*shared, from, answer, context);
+          if (shared->connection != nullptr && shared->connection->kind() == Connection::Kind::kPeer &&
+              shared->connection->peer() != kNobody) {
+            context.getResults().setPeer(
+                kj::heap<PeerServer>(shared, from.member, answer.self.member));
+          }
+        });
+  }
+
+  static void Answer(Connection::Shared& shared, const node::Hello& from,
+                     const node::HelloAnswer& answer, PeerContext& context) {
+    Encode(answer, context.getResults().initAnswer());
+    if (shared.connection == nullptr) return;
+    if (!answer.refusal.empty()) {
+      shared.owner.LogOffence("refused the peer " + from.name + " at " +
+                              shared.connection->remote() + ": " + answer.refusal);
+      return;
+    }
+    shared.connection->Become(Connection::Kind::kPeer);
+    const bool formed = from.cluster != ClusterId() && answer.self.cluster != ClusterId();
+    if (formed) shared.owner.BecamePeer(*shared.connection, from.member);
+  }
+
+  const SharedConnection shared_;
+};
+
+capnp::ReaderOptions Unbounded() {
+  // CheckedStream puts the bounds of the moment in.
+  capnp::ReaderOptions options;
+  options.traversalLimitInWords = std::uint64_t{1} << 60;
+  return options;
+}
+
+}  // namespace
+
+Connection::Connection(ConnectionOwner& owner, std::uint64_t number,
+                       kj::Own<kj::AsyncIoStream> stream)
+    : number_(number),
+      remote_(PeerAddressOf(*stream)),
+      max_message_bytes_(owner.options().limits.max_request_bytes + kMessageSlackBytes),
+      shared_(std::make_shared<Shared>(Shared{owner, this, true})),
+      stream_(kj::mv(stream)),
+      checked_(*stream_, kHandshakeBytes),
+      network_(checked_, capnp::rpc::twoparty::Side::SERVER, Unbounded()),
+      rpc_(capnp::makeRpcServer(network_, kj::heap<BootstrapServer>(shared_))) {
+  rpc_.setFlowLimit(2 * max_message_bytes_ / sizeof(capnp::word));
+}
+
+Connection::~Connection() noexcept {
+  shared_->connection = nullptr;
+  shared_->alive = false;
+}
+
+kj::Promise<CheckedStream::End> Connection::Ended() {
+  return checked_.Ended().exclusiveJoin(network_.onDisconnect().then([] {
+    return CheckedStream::End{};
+  }));
+}
+
+void Connection::Become(Kind kind) {
+  RAFTKV_CHECK(kind_ == Kind::kUnknown || kind_ == kind);
+  kind_ = kind;
+  checked_.SetMaxMessageBytes(max_message_bytes_);
+}
+
+}  // namespace raftkv::rpc

@@ -1,0 +1,72 @@
+// What is one connection that somebody made to this member?
+#pragma once
+
+#include <capnp/rpc-twoparty.h>
+#include <kj/async-io.h>
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "rpc/checked_stream.h"
+#include "rpc/event_loop.h"
+#include "rpc/raftkv.capnp.h"
+#include "rpc/server.h"
+
+namespace raftkv::rpc {
+
+class Connection;
+
+/// The server, as its connections see it.
+class ConnectionOwner {
+ public:
+  virtual ~ConnectionOwner() = default;
+  [[nodiscard]] virtual EventLoop& loop() = 0;
+  [[nodiscard]] virtual Service& service() = 0;
+  [[nodiscard]] virtual const ServerOptions& options() const = 0;
+  /// `connection` is now the one on which `peer` speaks; an earlier one is closed.
+  virtual void BecamePeer(Connection& connection, NodeId peer) = 0;
+  /// One line about something that came from outside; rate limited.
+  virtual void LogOffence(const std::string& line) = 0;
+};
+
+/// Lives on the loop. Calls of its capabilities may run on after it was destroyed: they share `Shared`.
+class Connection {
+ public:
+  enum class Kind : std::uint8_t { kUnknown, kClient, kPeer };
+  struct Shared {
+    ConnectionOwner& owner;
+    Connection* connection;  // null once it was destroyed; then `owner` must not be used either
+    bool alive;
+  };
+
+  Connection(ConnectionOwner& owner, std::uint64_t number, kj::Own<kj::AsyncIoStream> stream);
+  ~Connection() noexcept;
+  Connection(const Connection&) = delete;
+  Connection& operator=(const Connection&) = delete;
+
+  /// Resolves when the other side is gone or has broken the protocol; call it once.
+  kj::Promise<CheckedStream::End> Ended();
+  /// The handshake is done: larger messages are accepted from now on.
+  void Become(Kind kind);
+
+  [[nodiscard]] Kind kind() const { return kind_; }
+  [[nodiscard]] std::uint64_t number() const { return number_; }
+  [[nodiscard]] NodeId peer() const { return peer_; }
+  void set_peer(NodeId peer) { peer_ = peer; }
+  [[nodiscard]] const std::string& remote() const { return remote_; }
+
+ private:
+  const std::uint64_t number_;
+  const std::string remote_;
+  const std::size_t max_message_bytes_;
+  Kind kind_ = Kind::kUnknown;
+  NodeId peer_;
+  std::shared_ptr<Shared> shared_;
+  kj::Own<kj::AsyncIoStream> stream_;
+  CheckedStream checked_;
+  capnp::TwoPartyVatNetwork network_;
+  capnp::RpcSystem<capnp::rpc::twoparty::VatId> rpc_;
+};
+
+}  // namespace raftkv::rpc

@@ -1,0 +1,25 @@
+// How are the calls of clients carried out by the member, and how many at a time?
+#pragma once
+
+#include <raftkv/node.h>
+
+#include <cstdint>
+#include <memory>
+
+#include "rpc/event_loop.h"
+#include "rpc/raftkv.capnp.h"
+#include "rpc/service.h"
+
+namespace raftkv::rpc {
+
+/// Calls of one connection that wait for their answers; more are answered Unavailable.
+inline constexpr std::uint32_t kMaxCallsPerConnection = 1024;
+/// What a client may ask to wait at most.
+inline constexpr std::uint32_t kMaxTimeoutMs = 10 * 60 * 1000;
+
+/// The capability that a client gets from its handshake. `loop` and `service` are used only while
+/// `*alive`: a call may outlive its connection by a turn of the loop.
+wire::KvService::Client NewKvService(EventLoop& loop, Service& service, const Limits& limits,
+                                     std::shared_ptr<const bool> alive);
+
+}  // namespace raftkv::rpc

@@ -1,0 +1,73 @@
+// What is the state of the connection to one peer, and what waits to be sent on it?
+//
+//   waiting --(back-off over)--> connecting --> greeting --(accepted, both formed)--> ready
+//      ^                             |             | ^ |                                |
+//      +------(failed, lost, refused)+-------------+ +-+ (forming: again every 50 ms)   |
+//      +------(lost)--------------------------------------------------------------------+
+#pragma once
+
+#include <deque>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "rpc/outbound.h"
+#include "rpc/peers.h"
+
+namespace raftkv::rpc {
+
+class PeerLink final : private kj::TaskSet::ErrorHandler {
+ public:
+  PeerLink(Peers& peers, node::Transport::Peer peer);
+  ~PeerLink() noexcept;
+
+  [[nodiscard]] const node::Transport::Peer& peer() const { return peer_; }
+  void set_id(NodeId id) { peer_.id = id; }
+  [[nodiscard]] bool ready() const { return state_ == State::kReady; }
+  void Send(node::PeerMessage message);
+  void RetryNow();
+
+ private:
+  enum class State : std::uint8_t { kWaiting, kConnecting, kGreeting, kReady };
+  struct Queued {
+    node::PeerMessage message;
+    std::size_t words;
+  };
+
+  void Connect();
+  void Connected(std::unique_ptr<Outbound> connection);
+  kj::Promise<void> Greet();
+  kj::Promise<void> Greeted(wire::PeerAnswer::Reader answer, wire::Peer::Client peer, bool formed);
+  void Refused(const std::string& why);
+  /// The connection is gone or not wanted any more; tries again later.
+  void Lose(const std::string& why, bool refused);
+  void ScheduleFlush();
+  void Flush();
+  void Deliver();
+  void Drop();
+  void LogOnce(node::LogSeverity severity, const std::string& line);
+  void taskFailed(kj::Exception&& exception) override;
+
+  Peers& peers_;
+  node::Transport::Peer peer_;
+  State state_ = State::kWaiting;
+  Duration backoff_{};
+  std::string last_line_;  // so that one cause is logged once
+
+  std::deque<Queued> queue_;
+  std::size_t queued_words_ = 0;
+  std::size_t calls_ = 0;
+  std::size_t call_words_ = 0;
+  bool flush_scheduled_ = false;
+  bool unreachable_scheduled_ = false;
+
+  std::unique_ptr<Outbound> connection_;
+  kj::Maybe<wire::Bootstrap::Client> bootstrap_;
+  kj::Maybe<wire::Peer::Client> remote_;
+  // Destroyed first: their promises refer to all of the above. `connection_tasks_` are of the present
+  // connection (or of the attempt at one), `link_tasks_` of the link.
+  std::optional<kj::TaskSet> connection_tasks_;
+  kj::TaskSet link_tasks_;
+};
+
+}  // namespace raftkv::rpc

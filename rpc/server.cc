@@ -1,0 +1,157 @@
+#include "rpc/server.h"
+
+#include <map>
+
+#include "lib/base/check.h"
+#include "rpc/connection.h"
+#include "rpc/rate_limit.h"
+#include "rpc/sockets.h"
+
+namespace raftkv::rpc {
+namespace {
+
+constexpr auto kAcceptRetryDelay = 100 * kj::MILLISECONDS;
+
+class ServerImpl final : public Server,
+                         private ConnectionOwner,
+                         private kj::TaskSet::ErrorHandler {
+ public:
+  ServerImpl(EventLoop& loop, Service& service, ServerOptions options, Listener listener)
+      : loop_(loop),
+        service_(service),
+        options_(std::move(options)),
+        address_(std::move(listener.address)),
+        receiver_(loop.low_level().wrapListenSocketFd(
+            kj::mv(listener.fd), kj::LowLevelAsyncIoProvider::ALREADY_CLOEXEC |
+                                     kj::LowLevelAsyncIoProvider::ALREADY_NONBLOCK)),
+        tasks_(*this) {
+    tasks_.add(AcceptLoop());
+  }
+  // No task may run while connections go.
+  ~ServerImpl() noexcept override { connections_.clear(); }
+
+  const std::string& address() const override { return address_; }
+  std::size_t connections() const override { return connections_.size(); }
+
+ private:
+  kj::Promise<void> AcceptLoop() {
+    return receiver_->accept().then(
+        [this](kj::Own<kj::AsyncIoStream>&& stream) {
+          Accept(kj::mv(stream));
+          return AcceptLoop();
+        },
+        [this](kj::Exception&& exception) {
+          // No descriptor left, for example: the port stays open for when there is one again.
+          refused_.Log(options_.log_sink, loop_.Now(), node::LogSeverity::kError,
+                       "cannot accept a connection on " + address_ + ": " + ShortReason(exception));
+          return loop_.timer().afterDelay(kAcceptRetryDelay).then([this] { return AcceptLoop(); });
+        });
+  }
+
+  void Accept(kj::Own<kj::AsyncIoStream> stream) {
+    if (connections_.size() >= options_.max_connections) {
+      refused_.Log(options_.log_sink, loop_.Now(), node::LogSeverity::kWarn,
+                   "closed a new connection from " + PeerAddressOf(*stream) + ": all " +
+                       std::to_string(options_.max_connections) + " connections are in use");
+      return;
+    }
+    ConfigureSocket(*stream);
+    const std::uint64_t number = ++last_number_;
+    auto connection = std::make_unique<Connection>(static_cast<ConnectionOwner&>(*this), number, kj::mv(stream));
+    tasks_.add(connection->Ended().then(
+        [this, number](CheckedStream::End&& end) { Remove(number, end); }));
+    tasks_.add(loop_.timer()
+                   .afterDelay(options_.handshake_timeout.count() * kj::NANOSECONDS)
+                   .then([this, number] { CheckHandshake(number); }));
+    connections_.emplace(number, std::move(connection));
+  }
+
+  void CheckHandshake(std::uint64_t number) {
+    const auto found = connections_.find(number);
+    if (found == connections_.end() || found->second->kind() != Connection::Kind::kUnknown) return;
+    LogOffence("closed the connection from " + found->second->remote() +
+               ": it did not shake hands in time");
+    Close(number);
+  }
+
+  void Remove(std::uint64_t number, const CheckedStream::End& end) {
+    const auto found = connections_.find(number);
+    if (found == connections_.end()) return;
+    if (end.offence) {
+      LogOffence("closed the connection from " + found->second->remote() +
+                 ": it sent what is no raftkv message, or one that is too large (" + end.reason +
+                 ')');
+    }
+    Close(number);
+  }
+
+  void Close(std::uint64_t number) {
+    auto node = connections_.extract(number);
+    if (node.empty()) return;
+    const NodeId peer = node.mapped()->peer();
+    node.mapped().reset();
+    const auto current = peers_.find(peer);
+    if (peer == kNobody || current == peers_.end() || current->second != number) return;
+    peers_.erase(current);
+    service_.PeerDisconnected(peer);
+  }
+
+  EventLoop& loop() override { return loop_; }
+  Service& service() override { return service_; }
+  const ServerOptions& options() const override { return options_; }
+
+  void BecamePeer(Connection& connection, NodeId peer) override {
+    if (connection.peer() == peer) return;
+    RAFTKV_CHECK(peer != kNobody);
+    const std::uint64_t number = connection.number();
+    connection.set_peer(peer);
+    std::uint64_t& current = peers_[peer];
+    const std::uint64_t previous = std::exchange(current, number);
+    // The peer made a new connection, so it has given up the old one, whatever TCP thinks of it.
+    if (previous != 0) {
+      tasks_.add(kj::evalLater([this, previous] { Close(previous); }));
+    }
+  }
+
+  void LogOffence(const std::string& line) override {
+    offences_.Log(options_.log_sink, loop_.Now(), node::LogSeverity::kWarn, line);
+  }
+
+  void taskFailed(kj::Exception&& exception) override {
+    LogOffence("a connection failed: " + ShortReason(exception));
+  }
+
+  // Constant after construction.
+  EventLoop& loop_;
+  Service& service_;
+  const ServerOptions options_;
+  const std::string address_;
+
+  std::map<std::uint64_t, std::unique_ptr<Connection>> connections_;
+  std::map<NodeId, std::uint64_t> peers_;  // the latest connection of each
+  std::uint64_t last_number_ = 0;
+  RateLimitedLog offences_;
+  RateLimitedLog refused_;
+  kj::Own<kj::ConnectionReceiver> receiver_;
+  kj::TaskSet tasks_;  // last: goes first
+};
+
+}  // namespace
+
+Result<std::unique_ptr<Server>> Server::Listen(EventLoop& loop, Service& service,
+                                               ServerOptions options) {
+  RAFTKV_CHECK(loop.OnLoop());
+  Result<Listener> listener = rpc::Listen(options.listen, "--listen");
+  if (!listener.ok()) return listener.status();
+  std::unique_ptr<Server> server;
+  auto failed = kj::runCatchingExceptions([&] {
+    server = std::make_unique<ServerImpl>(loop, service, std::move(options),
+                                          std::move(listener).value());
+  });
+  KJ_IF_MAYBE (exception, failed) {
+    return raftkv::Status(Code::kUnavailable, "cannot listen: " + ShortReason(*exception));
+  }
+  return server;
+}
+
+}  // namespace raftkv::rpc

@@ -1,0 +1,53 @@
+// What does the RPC server need of the member behind it? (MemberService gives it; tests have fakes)
+//
+// All of it happens on the loop; every callback runs once, later, on the loop, or is destroyed without
+// having run when the member stops.
+#pragma once
+
+#include <raftkv/client.h>
+#include <raftkv/kv.h>
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "lib/node/member.h"
+#include "lib/node/ports.h"
+#include "rpc/codec.h"
+
+namespace raftkv::rpc {
+
+/// Takes what comes in on connections that others made.
+class Service {
+ public:
+  virtual ~Service() = default;
+
+  // --- From peers.
+  virtual void OnHello(node::Hello hello, std::function<void(node::HelloAnswer)> done) = 0;
+  virtual void Receive(NodeId peer, std::vector<node::PeerMessage> messages) = 0;
+  virtual void PeerDisconnected(NodeId peer) = 0;
+
+  // --- From clients.
+  virtual void Submit(Bytes request, MonoTime deadline,
+                      std::function<void(node::SubmitOutcome)> done) = 0;
+  virtual void Read(Bytes request, Consistency consistency, MonoTime deadline,
+                    node::Done<Bytes> done) = 0;
+  /// 0: not known yet.
+  virtual std::uint64_t ReplicatedTimeMs() = 0;
+  virtual AnswerHeader Header() = 0;
+  virtual std::string Name() = 0;
+  virtual void Status(bool with_hash, node::Done<EndpointStatus> done) = 0;
+};
+
+/// What the connections that this member makes need of it.
+class PeerOwner {
+ public:
+  virtual ~PeerOwner() = default;
+  virtual node::Hello MakeHello(NodeId expected_member, const std::string& expected_name) = 0;
+  /// Not ok: messages must not be sent.
+  virtual raftkv::Status OnHelloAnswer(const node::HelloAnswer& answer) = 0;
+  virtual void PeerUnreachable(NodeId peer) = 0;
+};
+
+}  // namespace raftkv::rpc
