@@ -1,0 +1,55 @@
+// How are concurrent calls spread over several connections, each with a session of its own? In turn.
+#pragma once
+
+#include <raftkv/kv.h>
+
+#include <atomic>
+#include <utility>
+#include <vector>
+
+namespace raftkv::rpc {
+
+class SpreadKv final : public KV {
+ public:
+  /// `kvs` is not empty; they outlive this.
+  explicit SpreadKv(std::vector<KV*> kvs) : kvs_(std::move(kvs)) {}
+
+  void PutAsync(std::string key, std::string value, WriteOptions options,
+                Callback<WriteResult> done) override {
+    Next().PutAsync(std::move(key), std::move(value), options, std::move(done));
+  }
+  void DeleteAsync(std::string key, WriteOptions options, Callback<DeleteResult> done) override {
+    Next().DeleteAsync(std::move(key), options, std::move(done));
+  }
+  void DeleteRangeAsync(KeyRange range, WriteOptions options,
+                        Callback<DeleteResult> done) override {
+    Next().DeleteRangeAsync(std::move(range), options, std::move(done));
+  }
+  void CompareAndSwapAsync(std::string key, std::optional<std::string> expected,
+                           std::string desired, WriteOptions options,
+                           Callback<WriteResult> done) override {
+    Next().CompareAndSwapAsync(std::move(key), std::move(expected), std::move(desired), options,
+                               std::move(done));
+  }
+  void IncrementAsync(std::string key, std::int64_t delta, WriteOptions options,
+                      Callback<IncrementResult> done) override {
+    Next().IncrementAsync(std::move(key), delta, options, std::move(done));
+  }
+  void WriteAsync(Batch batch, WriteOptions options, Callback<WriteResult> done) override {
+    Next().WriteAsync(std::move(batch), options, std::move(done));
+  }
+  void GetAsync(std::string key, ReadOptions options, Callback<KeyValue> done) override {
+    Next().GetAsync(std::move(key), options, std::move(done));
+  }
+  void ScanAsync(KeyRange range, ScanOptions options, Callback<ScanResult> done) override {
+    Next().ScanAsync(std::move(range), options, std::move(done));
+  }
+
+ private:
+  KV& Next() { return *kvs_[turn_.fetch_add(1, std::memory_order_relaxed) % kvs_.size()]; }
+
+  const std::vector<KV*> kvs_;
+  std::atomic<std::size_t> turn_{0};
+};
+
+}  // namespace raftkv::rpc
