@@ -1,0 +1,112 @@
+#include "storage/data_folder.h"
+
+#include <sys/random.h>
+
+#include <algorithm>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "lib/base/check.h"
+#include "storage/files.h"
+
+namespace raftkv::storage {
+
+namespace {
+
+using Names = std::vector<std::string>;
+
+/// What a folder may hold that was not even given its first record.
+bool IsOfNoMember(const std::string& name) {
+  return name == kLockName || name == TemporaryName(kRecordName) || name == "lost+found";
+}
+
+}  // namespace
+
+Result<std::optional<Record>> InspectFolder(rocksdb::Env& env, const std::string& folder,
+                                            const std::string& name) {
+  Result<std::optional<Names>> names = ListFolder(env, folder);
+  if (!names.ok()) return names.status();
+  if (!names->has_value()) return std::optional<Record>();
+  Result<std::optional<Record>> record = ReadRecord(env, folder);
+  if (!record.ok()) return record.status();
+  if (!record->has_value()) {
+    const auto other = std::find_if_not((*names)->begin(), (*names)->end(), IsOfNoMember);
+    if (other == (*names)->end()) return std::optional<Record>();
+    return Status(Code::kInvalidArgument, "data folder " + folder + " holds '" + *other +
+                                              "' and no raftkv member: name a new or empty folder");
+  }
+  if (!(*record)->complete) return std::optional<Record>();
+  if ((*record)->name != name) {
+    return Status(Code::kPermissionDenied, "data folder " + folder + " belongs to member '" +
+                                               (*record)->name + "', not '" + name +
+                                               "': use that name or another folder");
+  }
+  return record;
+}
+
+Result<std::unique_ptr<FolderLock>> FolderLock::Take(rocksdb::Env& env, const std::string& folder) {
+  const std::string path = folder + "/" + kLockName;
+  rocksdb::FileLock* lock = nullptr;
+  const rocksdb::Status locked = env.LockFile(path, &lock);
+  if (locked.ok()) return std::unique_ptr<FolderLock>(new FolderLock(env, lock));
+  const std::string text = locked.ToString();
+  // RocksDB has no code of its own for it; these two are from its PosixFileSystem::LockFile.
+  if (text.find("lock hold by current process") != std::string::npos ||
+      text.find("hile lock file") != std::string::npos) {
+    return Status(Code::kUnavailable, "data folder " + folder +
+                                          " is in use by another process; stop that one or name "
+                                          "another folder");
+  }
+  return ToStatus(locked, "lock " + path);
+}
+
+FolderLock::~FolderLock() { env_.UnlockFile(lock_).PermitUncheckedError(); }
+
+Result<Record> MakeMember(const LogDbOptions& log, const KvEngineOptions& kv,
+                          const std::string& folder, const std::string& name,
+                          const std::string& machine_boot) {
+  rocksdb::Env& env = *log.env;
+  Record record;
+  record.member = NodeId(DrawId());
+  record.name = name;
+  record.machine_boot = machine_boot;
+  if (Status s = WriteRecord(env, folder, record); !s.ok()) return s;
+  // What an earlier attempt left.
+  if (Status s = RemoveTree(env, log.folder); !s.ok()) return s;
+  if (Status s = RemoveUnreferenced(env, folder, ""); !s.ok()) return s;
+
+  if (Status s = MakeFolder(env, log.folder); !s.ok()) return s;
+  if (Status s = MakeFolder(env, kv.folder); !s.ok()) return s;
+  const Identity identity{record.member, ClusterId(), name};
+  if (Status s = LogDb::Create(log, identity, kFirstKvFolder); !s.ok()) return s;
+  if (Status s = KvEngine::Create(kv); !s.ok()) return s;
+  if (Status s = SyncFolder(env, folder); !s.ok()) return s;
+
+  record.complete = true;
+  record.clean_close = true;
+  if (Status s = WriteRecord(env, folder, record); !s.ok()) return s;
+  return record;
+}
+
+Status RemoveUnreferenced(rocksdb::Env& env, const std::string& folder, const std::string& live) {
+  Result<std::optional<Names>> names = ListFolder(env, folder);
+  if (!names.ok()) return names.status();
+  for (const std::string& name : names->value_or(Names())) {
+    if (name == live || name.substr(0, std::string_view(kKvFolderPrefix).size()) != kKvFolderPrefix)
+      continue;
+    if (Status s = RemoveTree(env, folder + "/" + name); !s.ok()) return s;
+  }
+  return Status::Ok();
+}
+
+std::uint64_t DrawId() {
+  std::uint64_t id = 0;
+  while (id == 0) {
+    const ssize_t got = getrandom(&id, sizeof(id), 0);
+    RAFTKV_CHECK(got == static_cast<ssize_t>(sizeof(id)), got);
+  }
+  return id;
+}
+
+}  // namespace raftkv::storage

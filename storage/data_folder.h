@@ -1,0 +1,65 @@
+// Whose is a data folder, is it in use, and how does a new one come to be?
+//
+//   LOCK      held by the process that has the folder open
+//   record    identity and lower bounds (record.h)
+//   log/      the log database
+//   kv-<n>/   the key-value database; `live_kv` in the log database names the one in use
+//
+// A new folder is made in an order in which a crash at any point is followed by an open that
+// succeeds: a record that says "not complete", the databases, a record that says "complete". Until
+// then nobody was told of the member id, so what an incomplete record stands beside is thrown away.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include <rocksdb/env.h>
+
+#include <raftkv/status.h>
+
+#include "storage/kv_engine.h"
+#include "storage/log_db.h"
+#include "storage/record.h"
+
+namespace raftkv::storage {
+
+inline constexpr char kLockName[] = "LOCK";
+inline constexpr char kLogFolder[] = "log";
+inline constexpr char kKvFolderPrefix[] = "kv-";
+inline constexpr char kFirstKvFolder[] = "kv-1";
+
+/// The record of a folder that member `name` may use; nullopt: the folder is missing, empty, or was
+/// not made to its end. Changes nothing. PermissionDenied: it is another member's. InvalidArgument:
+/// it holds something else. VersionMismatch, Corruption: see record.h.
+Result<std::optional<Record>> InspectFolder(rocksdb::Env& env, const std::string& folder,
+                                            const std::string& name);
+
+/// Releases the folder when it ends.
+class FolderLock {
+ public:
+  /// Unavailable: in use.
+  static Result<std::unique_ptr<FolderLock>> Take(rocksdb::Env& env, const std::string& folder);
+  ~FolderLock();
+  FolderLock(const FolderLock&) = delete;
+  FolderLock& operator=(const FolderLock&) = delete;
+
+ private:
+  FolderLock(rocksdb::Env& env, rocksdb::FileLock* lock) : env_(env), lock_(lock) {}
+
+  rocksdb::Env& env_;
+  rocksdb::FileLock* const lock_;
+};
+
+/// Makes the databases of a new member with a new random id; the folder exists and is locked.
+Result<Record> MakeMember(const LogDbOptions& log, const KvEngineOptions& kv,
+                          const std::string& folder, const std::string& name,
+                          const std::string& machine_boot);
+
+/// Removes key-value databases other than `live`.
+Status RemoveUnreferenced(rocksdb::Env& env, const std::string& folder, const std::string& live);
+
+/// 64 bits of the system's entropy, never 0.
+std::uint64_t DrawId();
+
+}  // namespace raftkv::storage

@@ -1,0 +1,39 @@
+// How are files and folders made so that they are still there after a power cut?
+//
+// Everything goes through the rocksdb::Env that the databases use, so that tests with a file system
+// of their own see every operation.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <rocksdb/env.h>
+
+#include <raftkv/status.h>
+
+namespace raftkv::storage {
+
+/// `doing` says what was tried, for example "open the log database"; it begins the message.
+Status ToStatus(const rocksdb::Status& status, const std::string& doing);
+
+/// nullopt: there is no such file.
+Result<std::optional<std::string>> ReadFileIfExists(rocksdb::Env& env, const std::string& path);
+
+/// Replaces `folder`/`name` as a whole: temporary file, sync, rename, sync of the folder. Ok: the
+/// new content is durable; otherwise the old or the new one is there, never a mixture.
+Status ReplaceFile(rocksdb::Env& env, const std::string& folder, const std::string& name,
+                   const std::string& content);
+/// What ReplaceFile may leave behind when it is cut short.
+std::string TemporaryName(const std::string& name);
+
+Status SyncFolder(rocksdb::Env& env, const std::string& folder);
+/// Makes `folder` and those above it that are missing; each is durable in the one above it.
+Status MakeFolder(rocksdb::Env& env, const std::string& folder);
+Status RemoveTree(rocksdb::Env& env, const std::string& folder);
+
+/// Names in `folder`, sorted, without "." and ".."; nullopt: there is no such folder.
+Result<std::optional<std::vector<std::string>>> ListFolder(rocksdb::Env& env,
+                                                           const std::string& folder);
+
+}  // namespace raftkv::storage

@@ -1,0 +1,139 @@
+#include "storage/kv_engine.h"
+
+#include <utility>
+
+#include <rocksdb/cache.h>
+#include <rocksdb/db.h>
+#include <rocksdb/filter_policy.h>
+#include <rocksdb/options.h>
+#include <rocksdb/table.h>
+#include <rocksdb/write_batch.h>
+
+#include "lib/base/check.h"
+#include "storage/files.h"
+#include "storage/rocksdb_logger.h"
+
+namespace raftkv::storage {
+
+namespace {
+
+rocksdb::Slice Slice(std::string_view bytes) { return {bytes.data(), bytes.size()}; }
+
+rocksdb::Options DatabaseOptions(const KvEngineOptions& options) {
+  rocksdb::Options out;
+  out.env = options.env;
+  out.info_log = NewRocksdbLogger("kv", options.log_sink);
+  out.create_if_missing = false;
+  out.write_buffer_size = 64 << 20;
+  out.max_write_buffer_number = 3;
+  out.max_background_jobs = 2;
+  out.stats_dump_period_sec = 0;
+  out.stats_persist_period_sec = 0;
+  out.skip_stats_update_on_db_open = true;
+  // Closing flushes only where Flush() asks for it: the log has everything anyway.
+  out.avoid_flush_during_shutdown = true;
+  rocksdb::BlockBasedTableOptions table;
+  table.block_cache = rocksdb::NewLRUCache(options.cache_bytes);
+  table.filter_policy.reset(rocksdb::NewBloomFilterPolicy(10));
+  table.block_size = 8 * 1024;
+  out.table_factory.reset(rocksdb::NewBlockBasedTableFactory(table));
+  return out;
+}
+
+class KvView final : public kv::View {
+ public:
+  KvView(rocksdb::DB& db, kv::ReadTier tier) : db_(db), snapshot_(db.GetSnapshot()) {
+    options_.snapshot = snapshot_;
+    if (tier == kv::ReadTier::kMemory) options_.read_tier = rocksdb::kBlockCacheTier;
+  }
+  ~KvView() override { db_.ReleaseSnapshot(snapshot_); }
+  KvView(const KvView&) = delete;
+  KvView& operator=(const KvView&) = delete;
+
+  Result<std::optional<std::string>> Get(std::string_view key) override {
+    std::string value;
+    const rocksdb::Status got = db_.Get(options_, db_.DefaultColumnFamily(), Slice(key), &value);
+    if (got.IsNotFound()) return std::optional<std::string>();
+    if (!got.ok()) return ToStatus(got, "read a key");
+    return std::optional<std::string>(std::move(value));
+  }
+
+  Status Scan(
+      std::string_view begin, std::string_view end,
+      const std::function<bool(std::string_view key, std::string_view value)>& visit) override {
+    rocksdb::ReadOptions options = options_;
+    const rocksdb::Slice bound = Slice(end);
+    if (!end.empty()) options.iterate_upper_bound = &bound;
+    const std::unique_ptr<rocksdb::Iterator> it(db_.NewIterator(options));
+    for (it->Seek(Slice(begin)); it->Valid(); it->Next()) {
+      const rocksdb::Slice key = it->key();
+      const rocksdb::Slice value = it->value();
+      if (!visit({key.data(), key.size()}, {value.data(), value.size()})) break;
+    }
+    return ToStatus(it->status(), "read a range of keys");
+  }
+
+ private:
+  rocksdb::DB& db_;
+  const rocksdb::Snapshot* const snapshot_;
+  rocksdb::ReadOptions options_;
+};
+
+}  // namespace
+
+Status KvEngine::Create(const KvEngineOptions& options) {
+  rocksdb::Options database = DatabaseOptions(options);
+  database.create_if_missing = true;
+  database.error_if_exists = true;
+  rocksdb::DB* db = nullptr;
+  const rocksdb::Status made = rocksdb::DB::Open(database, options.folder, &db);
+  if (!made.ok()) return ToStatus(made, "make the key-value database " + options.folder);
+  const std::unique_ptr<rocksdb::DB> owned(db);
+  return ToStatus(owned->Close(), "close the key-value database");
+}
+
+Result<std::unique_ptr<KvEngine>> KvEngine::Open(const KvEngineOptions& options) {
+  rocksdb::DB* db = nullptr;
+  const rocksdb::Status opened = rocksdb::DB::Open(DatabaseOptions(options), options.folder, &db);
+  if (!opened.ok()) return ToStatus(opened, "open the key-value database " + options.folder);
+  return std::unique_ptr<KvEngine>(new KvEngine(std::unique_ptr<rocksdb::DB>(db)));
+}
+
+KvEngine::KvEngine(std::unique_ptr<rocksdb::DB> db) : db_(std::move(db)) {}
+
+KvEngine::~KvEngine() {
+  if (db_ != nullptr) db_->Close().PermitUncheckedError();
+}
+
+std::unique_ptr<kv::View> KvEngine::NewView(kv::ReadTier tier) {
+  RAFTKV_CHECK(db_ != nullptr);
+  return std::make_unique<KvView>(*db_, tier);
+}
+
+Status KvEngine::Write(const std::vector<kv::Mutation>& mutations) {
+  RAFTKV_CHECK(db_ != nullptr);
+  rocksdb::WriteBatch batch;
+  for (const kv::Mutation& mutation : mutations) {
+    const rocksdb::Status added = mutation.is_delete
+                                      ? batch.Delete(Slice(mutation.key))
+                                      : batch.Put(Slice(mutation.key), Slice(mutation.value));
+    if (!added.ok()) return ToStatus(added, "write keys");
+  }
+  rocksdb::WriteOptions options;
+  options.disableWAL = true;
+  return ToStatus(db_->Write(options, &batch), "write the key-value database");
+}
+
+Status KvEngine::Flush() {
+  RAFTKV_CHECK(db_ != nullptr);
+  return ToStatus(db_->Flush(rocksdb::FlushOptions()), "flush the key-value database");
+}
+
+Status KvEngine::Close() {
+  const Status flushed = Flush();
+  const rocksdb::Status closed = db_->Close();
+  db_.reset();
+  return flushed.ok() ? ToStatus(closed, "close the key-value database") : flushed;
+}
+
+}  // namespace raftkv::storage

@@ -1,0 +1,204 @@
+#include "storage/log_contents.h"
+
+#include <memory>
+#include <optional>
+#include <string_view>
+#include <utility>
+
+#include "lib/raft/configuration.h"
+#include "storage/files.h"
+
+namespace raftkv::storage {
+
+namespace {
+
+Status Damaged(const std::string& what) {
+  return Status(Code::kCorruption, "the data folder is damaged: " + what + "; " + DamageAdvice());
+}
+
+std::string_view View(const rocksdb::Slice& slice) { return {slice.data(), slice.size()}; }
+
+/// The value of a key of family `state`; nullopt: it is not there.
+Result<std::optional<std::string>> Get(const LogHandles& handles, std::string_view key) {
+  std::string value;
+  const rocksdb::Status got = handles.db().Get(rocksdb::ReadOptions(), handles.state(),
+                                               rocksdb::Slice(key.data(), key.size()), &value);
+  if (got.IsNotFound()) return std::optional<std::string>();
+  if (!got.ok()) return ToStatus(got, "read " + std::string(key));
+  return std::optional<std::string>(std::move(value));
+}
+
+/// Decodes a value that must be there.
+template <class T, class Decode>
+Status Require(const LogHandles& handles, std::string_view key, Decode decode, T& out) {
+  Result<std::optional<std::string>> value = Get(handles, key);
+  if (!value.ok()) return value.status();
+  if (!value->has_value()) {
+    std::string what = "the log database lacks ";
+    what.append(key);
+    return Damaged(what);
+  }
+  Result<T> decoded = decode(**value);
+  if (!decoded.ok()) return decoded.status();
+  out = std::move(*decoded);
+  return Status::Ok();
+}
+
+Status LoadState(const LogHandles& handles, LogContents& contents) {
+  std::uint32_t version = 0;
+  if (Status s = Require(handles, kFormatVersionKey, DecodeFormatVersion, version); !s.ok()) {
+    return s;
+  }
+  if (version > kFolderFormatVersion) {
+    return Status(Code::kVersionMismatch, "the log database has format version " +
+                                              std::to_string(version) + ", this program knows " +
+                                              std::to_string(kFolderFormatVersion) +
+                                              ": use the newer program");
+  }
+  if (Status s = Require(handles, kIdentityKey, DecodeIdentity, contents.identity); !s.ok()) {
+    return s;
+  }
+  if (Status s = Require(handles, kBootKey, DecodeBoot, contents.boot); !s.ok()) return s;
+  if (Status s = Require(handles, kBatchKey, DecodeBatchMark, contents.mark); !s.ok()) return s;
+  if (Status s = Require(handles, kHardStateKey, DecodeHardState, contents.raft.hard_state);
+      !s.ok()) {
+    return s;
+  }
+  const auto plain = [](std::string_view value) { return DecodeBytes(value, "a text"); };
+  if (Status s = Require(handles, kLiveKvKey, plain, contents.live_kv); !s.ok()) return s;
+  Result<std::optional<std::string>> formation = Get(handles, kFormationKey);
+  if (!formation.ok()) return formation.status();
+  if (formation->has_value()) {
+    Result<std::string> payload = DecodeBytes(**formation, "the formation");
+    if (!payload.ok()) return payload.status();
+    contents.formation = Bytes(std::move(*payload));
+  }
+  return Status::Ok();
+}
+
+Status LoadPeerBoots(const LogHandles& handles, LogContents& contents) {
+  const std::unique_ptr<rocksdb::Iterator> it(
+      handles.db().NewIterator(rocksdb::ReadOptions(), handles.state()));
+  for (it->Seek(rocksdb::Slice(kPeerBootPrefix.data(), kPeerBootPrefix.size()));
+       it->Valid() && View(it->key()).substr(0, kPeerBootPrefix.size()) == kPeerBootPrefix;
+       it->Next()) {
+    Result<NodeId> peer = DecodePeerBootKey(View(it->key()));
+    if (!peer.ok()) return peer.status();
+    Result<node::Boot> boot = DecodeBoot(View(it->value()));
+    if (!boot.ok()) return boot.status();
+    contents.peer_boots[*peer] = *boot;
+  }
+  return ToStatus(it->status(), "read the peers' boots");
+}
+
+/// One step along the log: `entry` follows what is in `raft`.
+Status AddEntry(const StoredEntry& stored, const BatchMark& mark, std::uint64_t& last_batch,
+                raft::InitialState& raft) {
+  const raft::Entry& entry = stored.entry;
+  const std::string name = "log entry " + std::to_string(entry.index.value);
+  if (entry.index != raft.last_index.Next()) {
+    return Damaged("log entry " + std::to_string(raft.last_index.value + 1) + " is missing");
+  }
+  const Term last_term = raft.term_runs.empty() ? Term() : raft.term_runs.back().term;
+  if (entry.term.value == 0 || entry.term < last_term) {
+    return Damaged(name + " has term " + std::to_string(entry.term.value) + " after term " +
+                   std::to_string(last_term.value));
+  }
+  if (stored.batch_number < last_batch || stored.batch_number > mark.number) {
+    return Damaged(name + " is of batch " + std::to_string(stored.batch_number) +
+                   ", which does not fit its neighbours");
+  }
+  if (entry.term != last_term) raft.term_runs.push_back({entry.term, entry.index});
+  raft.last_index = entry.index;
+  last_batch = stored.batch_number;
+  return Status::Ok();
+}
+
+Status LoadLog(const LogHandles& handles, LogContents& contents) {
+  rocksdb::ReadOptions options;
+  options.fill_cache = false;
+  options.readahead_size = 2 << 20;
+  const std::unique_ptr<rocksdb::Iterator> it(handles.db().NewIterator(options, handles.log()));
+  std::uint64_t last_batch = 0;
+  Bytes configuration;
+  for (it->SeekToFirst(); it->Valid(); it->Next()) {
+    Result<Index> index = DecodeLogKey(View(it->key()));
+    if (!index.ok()) return index.status();
+    Result<StoredEntry> stored = DecodeEntry(*index, View(it->value()));
+    if (stored.code() == Code::kCorruption) return Damaged(stored.status().message());
+    if (!stored.ok()) return stored.status();
+    if (Status s = AddEntry(*stored, contents.mark, last_batch, contents.raft); !s.ok()) return s;
+    if (stored->entry.kind == raft::EntryKind::kConfiguration) {
+      configuration = stored->entry.payload;
+      contents.raft.configuration_index = *index;
+    }
+  }
+  if (!it->status().ok()) return ToStatus(it->status(), "read the log; " + DamageAdvice());
+  if (contents.raft.configuration_index.value == 0) return Status::Ok();
+  Result<raft::Configuration> decoded = raft::DecodeConfiguration(configuration.view());
+  if (!decoded.ok()) return decoded.status();
+  contents.raft.configuration = std::move(*decoded);
+  return Status::Ok();
+}
+
+}  // namespace
+
+std::string DamageAdvice() {
+  return "do not start this member from this folder again: remove it from the cluster and add a "
+         "new one, or put its disk back from a copy that is not older";
+}
+
+Result<BatchMark> LoadBatchMark(const LogHandles& handles) {
+  Result<std::optional<std::string>> value = Get(handles, kBatchKey);
+  if (!value.ok()) return value.status();
+  if (!value->has_value()) return BatchMark{};
+  return DecodeBatchMark(**value);
+}
+
+Result<LogContents> LoadContents(const LogHandles& handles) {
+  LogContents contents;
+  if (Status s = LoadState(handles, contents); !s.ok()) return s;
+  if (Status s = LoadPeerBoots(handles, contents); !s.ok()) return s;
+  if (Status s = LoadLog(handles, contents); !s.ok()) return s;
+  const raft::InitialState& raft = contents.raft;
+  if (raft.last_index != contents.mark.last_index) {
+    return Damaged("the log ends at entry " + std::to_string(raft.last_index.value) +
+                   " instead of " + std::to_string(contents.mark.last_index.value));
+  }
+  const Term last_term = raft.term_runs.empty() ? Term() : raft.term_runs.back().term;
+  if (raft.hard_state.term < last_term) {
+    return Damaged("the hard state is of term " + std::to_string(raft.hard_state.term.value) +
+                   ", but the log of term " + std::to_string(last_term.value));
+  }
+  if (raft.hard_state.commit > raft.last_index) {
+    return Damaged("entry " + std::to_string(raft.hard_state.commit.value) +
+                   " is committed, but the log ends at " + std::to_string(raft.last_index.value));
+  }
+  return contents;
+}
+
+Status CheckAgainstRecord(const LogContents& contents, const Record& record) {
+  const raft::HardState& hard_state = contents.raft.hard_state;
+  if (contents.identity.member != record.member || contents.identity.name != record.name) {
+    return Damaged("its record and its log database belong to different members");
+  }
+  if (record.cluster.value != 0 && contents.identity.cluster != record.cluster) {
+    return Damaged("its record and its log database belong to different clusters");
+  }
+  const bool behind =
+      contents.mark.number < record.batch_number ||
+      contents.raft.last_index < record.durable_index || hard_state.term < record.term ||
+      contents.boot.counter < record.boot.counter ||
+      (contents.boot.counter == record.boot.counter && contents.boot != record.boot) ||
+      (hard_state.term == record.term && record.vote != kNobody && hard_state.vote != record.vote);
+  if (!behind) return Status::Ok();
+  return Damaged(
+      "its log database (batch " + std::to_string(contents.mark.number) + ", entry " +
+      std::to_string(contents.raft.last_index.value) + ", term " +
+      std::to_string(hard_state.term.value) + ", boot " + std::to_string(contents.boot.counter) +
+      ") lacks what its record knows (batch " + std::to_string(record.batch_number) + ", entry " +
+      std::to_string(record.durable_index.value) + ", term " + std::to_string(record.term.value) +
+      ", boot " + std::to_string(record.boot.counter) + ")");
+}
+
+}  // namespace raftkv::storage

@@ -1,0 +1,41 @@
+// What stands in the log database, and does it hold together?
+#pragma once
+
+#include <map>
+#include <string>
+
+#include <raftkv/status.h>
+
+#include "lib/node/ports.h"
+#include "lib/raft/raft.h"
+#include "storage/log_format.h"
+#include "storage/log_handles.h"
+#include "storage/record.h"
+
+namespace raftkv::storage {
+
+struct LogContents {
+  Identity identity;
+  node::Boot boot;
+  BatchMark mark;
+  Bytes formation;  ///< empty: not formed
+  std::string live_kv;
+  std::map<NodeId, node::Boot> peer_boots;
+  /// All but `applied`, which the key-value store knows.
+  raft::InitialState raft;
+};
+
+/// Reads the state and the whole log. Corruption: an entry is damaged or missing, terms go back,
+/// the hard state is behind the log, or the log ends elsewhere than the last batch says.
+Result<LogContents> LoadContents(const LogHandles& handles);
+
+/// Only the mark of the last batch; zeros if there is none.
+Result<BatchMark> LoadBatchMark(const LogHandles& handles);
+
+/// Is the database behind the record's bounds, or another member's? Then Corruption.
+Status CheckAgainstRecord(const LogContents& contents, const Record& record);
+
+/// The end of every message about a damaged folder.
+std::string DamageAdvice();
+
+}  // namespace raftkv::storage

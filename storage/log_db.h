@@ -1,0 +1,85 @@
+// How is the log written, so that a batch is there whole or not at all?
+//
+// One RocksDB with column families `log` and `state` (log_format.h). Each call that writes is one
+// WriteBatch and one synced append to the write-ahead log, and has a number of its own; at most one
+// batch is ever unsynced. Owned by the disk thread, except Read.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include <raftkv/status.h>
+
+#include "storage/log_contents.h"
+#include "storage/log_handles.h"
+
+namespace rocksdb {
+class WriteBatch;
+}
+
+namespace raftkv::storage {
+
+class LogDb {
+ public:
+  /// Makes the database of a new member, with boot (0, 0) and an empty log; durable.
+  static Status Create(const LogDbOptions& options, const Identity& identity,
+                       const std::string& live_kv);
+  /// Opens one that ExamineLog (log_recovery.h) found to be sound, and reads all of it.
+  static Result<std::unique_ptr<LogDb>> Open(const LogDbOptions& options,
+                                             rocksdb::WALRecoveryMode recovery);
+
+  /// As it was found at the open; grows stale with the first write.
+  [[nodiscard]] const LogContents& found() const { return found_; }
+
+  // Each of these is one batch. A failure is final: every later call returns it again.
+
+  /// A commit index that comes alone is only remembered: it rides with the next batch, or Close().
+  Status Write(const node::LogWrite& write);
+  Status SaveFormation(ClusterId cluster, const Bytes& payload);
+  Status SavePeerBoot(NodeId peer, const node::Boot& boot);
+  Status SaveBoot(const node::Boot& boot);
+
+  /// Entries first..last of at most `max_bytes` but at least one. Safe from any thread.
+  /// Unavailable: the log was cut meanwhile.
+  Result<std::vector<raft::Entry>> Read(Index first, Index last, std::size_t max_bytes) const;
+
+  [[nodiscard]] const Identity& identity() const { return identity_; }
+  [[nodiscard]] const BatchMark& mark() const { return mark_; }
+  /// As the last batch has it.
+  [[nodiscard]] const raft::HardState& hard_state() const { return hard_state_; }
+  /// Synced writes since the open. Safe from any thread.
+  [[nodiscard]] std::uint64_t sync_count() const { return sync_count_.load(); }
+
+  /// Writes what only rode along, and closes. Nothing else may be called afterwards.
+  Status Close();
+
+ private:
+  LogDb(bool sync, std::unique_ptr<LogHandles> handles, LogContents found);
+  /// Begins a batch that leaves the log ending at `last_index`.
+  [[nodiscard]] rocksdb::WriteBatch BeginBatch(Index last_index) const;
+  Status Commit(rocksdb::WriteBatch& batch, Index last_index);
+  void PutState(rocksdb::WriteBatch& batch, std::string_view key, const std::string& value) const;
+  void CheckWrite(const node::LogWrite& write) const;
+
+  const bool sync_;
+  const std::unique_ptr<LogHandles> handles_;
+  LogContents found_;
+
+  // Owned by the disk thread.
+  Identity identity_;
+  BatchMark mark_;
+  raft::HardState hard_state_;
+  /// A hard state that differs from hard_state_ in `commit` only and waits for a batch.
+  std::optional<raft::HardState> riding_;
+  Status failure_;
+
+  // Shared, so that a reader can tell a log that was cut under it from one with a hole.
+  std::atomic<std::uint64_t> last_index_;
+  std::atomic<std::uint64_t> cuts_{0};
+  std::atomic<std::uint64_t> sync_count_{0};
+};
+
+}  // namespace raftkv::storage

@@ -1,0 +1,81 @@
+// Which bytes stand in the log database? (docs/disk-format.md has a worked example)
+//
+// Column family `log`: key = index u64, value = entry header and payload. Column family `state`:
+// one key a subject, below. All numbers are big-endian; every value begins with its format version.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include <raftkv/status.h>
+
+#include "lib/base/ids.h"
+#include "lib/node/ports.h"
+#include "lib/raft/types.h"
+
+namespace raftkv::storage {
+
+/// Of the data folder as a whole; a program refuses a folder of a newer one.
+inline constexpr std::uint32_t kFolderFormatVersion = 1;
+inline constexpr std::uint8_t kValueFormatVersion = 1;
+
+inline constexpr std::string_view kLogFamily = "log";
+inline constexpr std::string_view kStateFamily = "state";
+
+// Keys of column family `state`.
+inline constexpr std::string_view kFormatVersionKey = "format_version";
+inline constexpr std::string_view kIdentityKey = "identity";
+inline constexpr std::string_view kBootKey = "boot";
+inline constexpr std::string_view kHardStateKey = "hard_state";
+inline constexpr std::string_view kFormationKey = "formation";
+inline constexpr std::string_view kLiveKvKey = "live_kv";
+inline constexpr std::string_view kPeerBootPrefix = "peer_boot/";
+/// The first put of every batch: which batch it is and where the log ends after it.
+inline constexpr std::string_view kBatchKey = "batch";
+
+/// Writes of the log database are counted: each raises the number by one, and the log that is found
+/// at an open must reach from the first to the last without a gap.
+struct BatchMark {
+  std::uint64_t number = 0;
+  Index last_index;
+  friend bool operator==(const BatchMark&, const BatchMark&) = default;
+};
+
+struct Identity {
+  NodeId member;
+  ClusterId cluster;  ///< 0: not formed
+  std::string name;
+  friend bool operator==(const Identity&, const Identity&) = default;
+};
+
+std::string EncodeLogKey(Index index);
+/// Nothing of it if the key is not 8 bytes long: Corruption.
+Result<Index> DecodeLogKey(std::string_view key);
+
+/// The batch that wrote an entry stands in it.
+struct StoredEntry {
+  raft::Entry entry;
+  std::uint64_t batch_number = 0;
+};
+std::string EncodeEntry(const raft::Entry& entry, std::uint64_t batch_number);
+/// Corruption: the checksum does not fit the bytes and the index, or the kind is unknown.
+Result<StoredEntry> DecodeEntry(Index index, std::string_view value);
+
+std::string EncodeFormatVersion(std::uint32_t version);
+Result<std::uint32_t> DecodeFormatVersion(std::string_view value);
+std::string EncodeIdentity(const Identity& identity);
+Result<Identity> DecodeIdentity(std::string_view value);
+std::string EncodeBoot(const node::Boot& boot);
+Result<node::Boot> DecodeBoot(std::string_view value);
+std::string EncodeHardState(const raft::HardState& state);
+Result<raft::HardState> DecodeHardState(std::string_view value);
+std::string EncodeBatchMark(const BatchMark& mark);
+Result<BatchMark> DecodeBatchMark(std::string_view value);
+/// Formation and live_kv are plain bytes behind the version.
+std::string EncodeBytes(std::string_view bytes);
+Result<std::string> DecodeBytes(std::string_view value, std::string_view what);
+std::string PeerBootKey(NodeId peer);
+Result<NodeId> DecodePeerBootKey(std::string_view key);
+
+}  // namespace raftkv::storage

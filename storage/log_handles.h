@@ -1,0 +1,61 @@
+// How is the log database opened: with which options, and which column families?
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include <rocksdb/db.h>
+#include <rocksdb/options.h>
+
+#include <raftkv/status.h>
+
+#include "lib/node/ports.h"
+
+namespace rocksdb {
+class WalFilter;
+}
+
+namespace raftkv::storage {
+
+struct LogDbOptions {
+  std::string folder;
+  rocksdb::Env* env = nullptr;
+  /// False only in tests, which show by it that they notice a missing sync.
+  bool sync = true;
+  node::LogSink log_sink;
+};
+
+/// An open RocksDB and its families; closes in the right order.
+class LogHandles {
+ public:
+  LogHandles(std::unique_ptr<rocksdb::DB> db,
+             const std::vector<rocksdb::ColumnFamilyHandle*>& families);
+  ~LogHandles();
+  LogHandles(const LogHandles&) = delete;
+  LogHandles& operator=(const LogHandles&) = delete;
+
+  [[nodiscard]] rocksdb::DB& db() const { return *db_; }
+  [[nodiscard]] rocksdb::ColumnFamilyHandle* log() const { return families_[1]; }
+  [[nodiscard]] rocksdb::ColumnFamilyHandle* state() const { return families_[2]; }
+  /// The destructor does the same and ignores the outcome.
+  Status Close();
+
+ private:
+  std::unique_ptr<rocksdb::DB> db_;
+  /// default (unused), log, state
+  std::vector<rocksdb::ColumnFamilyHandle*> families_;
+};
+
+/// Makes the database; the folder must exist and hold none.
+Result<std::unique_ptr<LogHandles>> CreateLogHandles(const LogDbOptions& options);
+
+struct OpenMode {
+  /// Changes nothing on disk: recovers into memory.
+  bool read_only = false;
+  rocksdb::WALRecoveryMode recovery = rocksdb::WALRecoveryMode::kTolerateCorruptedTailRecords;
+  /// May be null.
+  rocksdb::WalFilter* watch = nullptr;
+};
+Result<std::unique_ptr<LogHandles>> OpenLogHandles(const LogDbOptions& options, OpenMode mode);
+
+}  // namespace raftkv::storage

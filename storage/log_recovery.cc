@@ -1,0 +1,127 @@
+#include "storage/log_recovery.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "storage/files.h"
+#include "storage/log_contents.h"
+#include "storage/wal_filter.h"
+#include "storage/wal_scan.h"
+
+namespace raftkv::storage {
+
+namespace {
+
+Status Damaged(const std::string& what) {
+  return Status(Code::kCorruption, "the data folder is damaged: " + what + "; " + DamageAdvice());
+}
+
+/// What is in the tables, without the write-ahead log.
+struct Flushed {
+  std::uint64_t batch_number = 0;
+  std::uint64_t oldest_log = 0;
+};
+
+Result<Flushed> LookAtTables(const LogDbOptions& options) {
+  WalWatch watch(/*ignore=*/true);
+  OpenMode mode;
+  mode.read_only = true;
+  mode.recovery = rocksdb::WALRecoveryMode::kSkipAnyCorruptedRecords;
+  mode.watch = &watch;
+  Result<std::unique_ptr<LogHandles>> handles = OpenLogHandles(options, mode);
+  if (!handles.ok()) {
+    return Status(handles.code(), handles.status().message() + "; " + DamageAdvice());
+  }
+  Result<BatchMark> mark = LoadBatchMark(**handles);
+  if (!mark.ok()) return mark.status();
+  return Flushed{mark->number, watch.oldest_log().value_or(0)};
+}
+
+/// The number in "000012.log"; nullopt for other names.
+std::optional<std::uint64_t> WalNumber(const std::string& name) {
+  constexpr std::string_view kEnding = ".log";
+  if (name.size() <= kEnding.size() || !name.ends_with(kEnding)) return std::nullopt;
+  const std::string digits = name.substr(0, name.size() - kEnding.size());
+  const bool number = std::all_of(digits.begin(), digits.end(),
+                                  [](unsigned char c) { return c >= '0' && c <= '9'; });
+  if (!number || digits.size() > 19) return std::nullopt;
+  return std::strtoull(digits.c_str(), nullptr, 10);
+}
+
+Result<std::vector<WalFile>> ReadWalFiles(const LogDbOptions& options, std::uint64_t oldest) {
+  Result<std::optional<std::vector<std::string>>> names = ListFolder(*options.env, options.folder);
+  if (!names.ok()) return names.status();
+  std::vector<std::pair<std::uint64_t, std::string>> live;
+  for (const std::string& name : names->value_or(std::vector<std::string>())) {
+    const std::optional<std::uint64_t> number = WalNumber(name);
+    if (number.has_value() && *number >= oldest) live.emplace_back(*number, name);
+  }
+  std::sort(live.begin(), live.end());
+  std::vector<WalFile> files;
+  for (const auto& [number, name] : live) {
+    Result<std::optional<std::string>> content =
+        ReadFileIfExists(*options.env, options.folder + "/" + name);
+    if (!content.ok()) return content.status();
+    if (content->has_value()) files.push_back({name, std::move(**content)});
+  }
+  return files;
+}
+
+/// Recovers into memory as the real open would, and looks at the result.
+Status TryCut(const LogDbOptions& options, const Record& record, std::uint64_t last_batch) {
+  OpenMode mode;
+  mode.read_only = true;
+  mode.recovery = rocksdb::WALRecoveryMode::kSkipAnyCorruptedRecords;
+  Result<std::unique_ptr<LogHandles>> handles = OpenLogHandles(options, mode);
+  if (!handles.ok()) return handles.status();
+  Result<LogContents> contents = LoadContents(**handles);
+  if (!contents.ok()) return contents.status();
+  if (contents->mark.number != last_batch) {
+    return Damaged("batch " + std::to_string(last_batch) + " is there but cannot be recovered");
+  }
+  return CheckAgainstRecord(*contents, record);
+}
+
+}  // namespace
+
+Result<rocksdb::WALRecoveryMode> ExamineLog(const LogDbOptions& options, const Record& record,
+                                            bool rebooted) {
+  Result<Flushed> flushed = LookAtTables(options);
+  if (!flushed.ok()) return flushed.status();
+  Result<std::vector<WalFile>> files = ReadWalFiles(options, flushed->oldest_log);
+  if (!files.ok()) return files.status();
+  const WalScan scan = ScanWal(*files);
+
+  if (scan.state == WalState::kDamaged) return Damaged("write-ahead log " + scan.where);
+  if (scan.first_batch > flushed->batch_number + 1) {
+    return Damaged("batches " + std::to_string(flushed->batch_number + 1) + " to " +
+                   std::to_string(scan.first_batch - 1) + " are missing in the write-ahead log");
+  }
+  const std::uint64_t last_batch = std::max(flushed->batch_number, scan.last_batch);
+  if (last_batch < record.batch_number) {
+    return Damaged("its log database ends at batch " + std::to_string(last_batch) + ", but batch " +
+                   std::to_string(record.batch_number) + " was synced" +
+                   (scan.where.empty() ? "" : " (write-ahead log " + scan.where + ")"));
+  }
+  switch (scan.state) {
+    case WalState::kWhole: return rocksdb::WALRecoveryMode::kTolerateCorruptedTailRecords;
+    case WalState::kCutShort:
+      if (record.clean_close) break;
+      return rocksdb::WALRecoveryMode::kTolerateCorruptedTailRecords;
+    case WalState::kTorn: {
+      if (record.clean_close || !rebooted) break;
+      if (Status cut = TryCut(options, record, last_batch); !cut.ok()) return cut;
+      return rocksdb::WALRecoveryMode::kSkipAnyCorruptedRecords;
+    }
+    case WalState::kDamaged: break;
+  }
+  return Damaged("write-ahead log " + scan.where + ", and " +
+                 (record.clean_close ? "the folder was closed cleanly"
+                                     : "the machine was not restarted since it was written"));
+}
+
+}  // namespace raftkv::storage

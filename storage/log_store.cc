@@ -1,0 +1,104 @@
+#include "storage/log_store.h"
+
+#include <chrono>
+#include <utility>
+
+namespace raftkv::storage {
+
+namespace {
+
+// A node has one write under way, and one meta write a peer: these bounds are never met by a sane
+// one.
+constexpr std::size_t kMaxQueuedWrites = 256;
+constexpr std::size_t kMaxQueuedReads = 256;
+
+Status QueueFull() { return Status(Code::kUnavailable, "the queue to the disk is full"); }
+
+}  // namespace
+
+LogStore::LogStore(LogStoreOptions options, std::unique_ptr<LogDb> db, Record record,
+                   Completions completions)
+    : options_(std::move(options)),
+      db_(std::move(db)),
+      opened_(std::move(record)),
+      completions_(std::move(completions)),
+      disk_("raftkv-disk", kMaxQueuedWrites),
+      reader_("raftkv-reader", kMaxQueuedReads),
+      keeper_(*options_.env, options_.folder, opened_, reader_, options_.log_sink) {}
+
+Record LogStore::Bounds() const {
+  Record record = opened_;
+  record.cluster = db_->identity().cluster;
+  record.batch_number = db_->mark().number;
+  record.durable_index = db_->hard_state().commit;
+  record.term = db_->hard_state().term;
+  record.vote = db_->hard_state().vote;
+  return record;
+}
+
+void LogStore::OnDisk(std::function<Status(LogDb&)> batch, std::size_t entries, std::size_t bytes,
+                      node::DoneStatus done) {
+  auto shared_done = std::make_shared<node::DoneStatus>(std::move(done));
+  const bool posted = disk_.Post([this, batch = std::move(batch), entries, bytes, shared_done] {
+    const std::uint64_t syncs_before = db_->sync_count();
+    const auto begin = std::chrono::steady_clock::now();
+    Status outcome = batch(*db_);
+    const Duration took = std::chrono::steady_clock::now() - begin;
+    const bool synced = db_->sync_count() != syncs_before;
+    completions_.Post([observer = options_.observer, synced, took, entries, bytes, shared_done,
+                       outcome = std::move(outcome)] {
+      if (observer != nullptr && synced) {
+        observer->Observe(node::Stage::kLogSync, took);
+        observer->CountLogSync(entries, bytes);
+      }
+      (*shared_done)(outcome);
+    });
+    if (synced) keeper_.Durable(Bounds(), bytes);
+  });
+  if (!posted) completions_.Post([shared_done] { (*shared_done)(QueueFull()); });
+}
+
+void LogStore::Write(node::LogWrite write, node::DoneStatus done) {
+  const std::size_t entries = write.entries.size();
+  std::size_t bytes = 0;
+  for (const raft::Entry& entry : write.entries) bytes += entry.Footprint();
+  // std::function wants what it holds to be copyable.
+  auto shared = std::make_shared<node::LogWrite>(std::move(write));
+  OnDisk([shared](LogDb& db) { return db.Write(*shared); }, entries, bytes, std::move(done));
+}
+
+void LogStore::SaveFormation(ClusterId cluster, Bytes payload, node::DoneStatus done) {
+  const std::size_t bytes = payload.size();
+  OnDisk([cluster,
+          payload = std::move(payload)](LogDb& db) { return db.SaveFormation(cluster, payload); },
+         1, bytes, std::move(done));
+}
+
+void LogStore::SavePeerBoot(NodeId peer, node::Boot boot, node::DoneStatus done) {
+  OnDisk([peer, boot](LogDb& db) { return db.SavePeerBoot(peer, boot); }, 0, 0, std::move(done));
+}
+
+void LogStore::Read(Index first, Index last, std::size_t max_bytes,
+                    node::Done<std::vector<raft::Entry>> done) {
+  auto shared_done = std::make_shared<node::Done<std::vector<raft::Entry>>>(std::move(done));
+  const bool posted = reader_.Post([this, first, last, max_bytes, shared_done] {
+    completions_.Post([shared_done, entries = db_->Read(first, last, max_bytes)]() mutable {
+      (*shared_done)(std::move(entries));
+    });
+  });
+  if (!posted) {
+    completions_.Post(
+        [shared_done] { (*shared_done)(Result<std::vector<raft::Entry>>(QueueFull())); });
+  }
+}
+
+Status LogStore::Close(bool clean) {
+  if (std::exchange(closed_, true)) return Status::Ok();
+  disk_.Stop();
+  reader_.Stop();
+  const Status status = db_->Close();
+  if (!status.ok() || !clean) return status;
+  return keeper_.WriteCleanClose(Bounds());
+}
+
+}  // namespace raftkv::storage

@@ -1,0 +1,68 @@
+// How do log writes get off the loop, and their completions back to it?
+//
+// node::LogStore and node::MetaStore over LogDb: one disk thread writes, in order; another thread
+// reads old entries and writes the record, so that reads do not wait behind syncs.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include <raftkv/status.h>
+
+#include "lib/node/ports.h"
+#include "storage/completions.h"
+#include "storage/log_db.h"
+#include "storage/record_keeper.h"
+#include "storage/worker.h"
+
+namespace raftkv::storage {
+
+struct LogStoreOptions {
+  rocksdb::Env* env = nullptr;
+  /// The data folder, where the record is.
+  std::string folder;
+  node::LogSink log_sink;
+  /// May be null. Called on the loop; outlives the store or its Stop().
+  node::Observer* observer = nullptr;
+};
+
+class LogStore final : public node::LogStore, public node::MetaStore {
+ public:
+  /// `record`: as it stands on disk, of this open.
+  LogStore(LogStoreOptions options, std::unique_ptr<LogDb> db, Record record,
+           Completions completions);
+  ~LogStore() override { static_cast<void>(Close(/*clean=*/false)); }
+
+  void Write(node::LogWrite write, node::DoneStatus done) override;
+  void Read(Index first, Index last, std::size_t max_bytes,
+            node::Done<std::vector<raft::Entry>> done) override;
+  void SaveFormation(ClusterId cluster, Bytes payload, node::DoneStatus done) override;
+  void SavePeerBoot(NodeId peer, node::Boot boot, node::DoneStatus done) override;
+
+  /// Synced writes of the log database since the open.
+  [[nodiscard]] std::uint64_t sync_count() const { return db_->sync_count(); }
+
+  /// Ends what is queued, joins the threads, closes the database. `clean`: marks the folder as
+  /// closed cleanly if nothing failed. No other call afterwards.
+  Status Close(bool clean);
+
+ private:
+  /// Runs one batch on the disk thread and posts its outcome.
+  void OnDisk(std::function<Status(LogDb&)> batch, std::size_t entries, std::size_t bytes,
+              node::DoneStatus done);
+  [[nodiscard]] Record Bounds() const;
+
+  // Constant after construction.
+  const LogStoreOptions options_;
+  const std::unique_ptr<LogDb> db_;  ///< written by the disk thread only
+  const Record opened_;              ///< identity and boot; the bounds in it grow stale
+  Completions completions_;
+  // Ends before what it runs on.
+  Worker disk_;
+  Worker reader_;
+  RecordKeeper keeper_;
+  bool closed_ = false;
+};
+
+}  // namespace raftkv::storage

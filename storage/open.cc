@@ -1,0 +1,180 @@
+#include "storage/open.h"
+
+#include <algorithm>
+#include <fstream>
+#include <utility>
+
+#include <rocksdb/env.h>
+
+#include "lib/base/check.h"
+#include "storage/data_folder.h"
+#include "storage/files.h"
+#include "storage/kv_state_machine.h"
+#include "storage/log_recovery.h"
+#include "storage/log_store.h"
+
+namespace raftkv::storage {
+
+namespace {
+
+/// Empty where the system does not say: then no crash is taken for a power cut.
+std::string ReadMachineBoot() {
+  std::string id;
+  std::ifstream file("/proc/sys/kernel/random/boot_id");
+  std::getline(file, id);
+  return id;
+}
+
+LogDbOptions LogOptionsOf(const StoreOptions& options) {
+  return {options.dir + "/" + kLogFolder, options.env, options.sync, options.log_sink};
+}
+
+KvEngineOptions KvOptionsOf(const StoreOptions& options, const std::string& kv_folder) {
+  return {options.dir + "/" + kv_folder, options.env, options.kv_cache_bytes, options.log_sink};
+}
+
+/// Finds the folder, or makes it; a folder that is refused stays as it is.
+Result<Record> TakeFolder(const StoreOptions& options, std::unique_ptr<FolderLock>& lock) {
+  // First without the lock, whose file would be a change.
+  Result<std::optional<Record>> seen = InspectFolder(*options.env, options.dir, options.name);
+  if (!seen.ok()) return seen.status();
+  if (Status s = MakeFolder(*options.env, options.dir); !s.ok()) return s;
+  Result<std::unique_ptr<FolderLock>> taken = FolderLock::Take(*options.env, options.dir);
+  if (!taken.ok()) return taken.status();
+  lock = std::move(*taken);
+  Result<std::optional<Record>> record = InspectFolder(*options.env, options.dir, options.name);
+  if (!record.ok()) return record.status();
+  if (record->has_value()) return std::move(**record);
+  return MakeMember(LogOptionsOf(options), KvOptionsOf(options, kFirstKvFolder), options.dir,
+                    options.name, options.machine_boot);
+}
+
+Result<std::unique_ptr<LogDb>> OpenLog(const StoreOptions& options, const Record& record) {
+  const bool rebooted = !options.machine_boot.empty() && !record.machine_boot.empty() &&
+                        options.machine_boot != record.machine_boot;
+  const LogDbOptions log_options = LogOptionsOf(options);
+  Result<rocksdb::WALRecoveryMode> mode = ExamineLog(log_options, record, rebooted);
+  if (!mode.ok()) return mode.status();
+  if (*mode == rocksdb::WALRecoveryMode::kSkipAnyCorruptedRecords && options.log_sink) {
+    options.log_sink(node::LogSeverity::kWarn,
+                     "the machine stopped during a write to the log: the write, which nobody was "
+                     "told of, is cut off");
+  }
+  Result<std::unique_ptr<LogDb>> log = LogDb::Open(log_options, *mode);
+  if (!log.ok()) return log.status();
+  if (Status s = CheckAgainstRecord((*log)->found(), record); !s.ok()) return s;
+  return log;
+}
+
+Result<std::unique_ptr<KvStateMachine>> OpenMachine(const StoreOptions& options,
+                                                    const LogContents& log,
+                                                    const Completions& completions) {
+  Result<std::unique_ptr<KvEngine>> engine = KvEngine::Open(KvOptionsOf(options, log.live_kv));
+  if (!engine.ok()) {
+    return Status(engine.code(), engine.status().message() + "; " + DamageAdvice());
+  }
+  Result<std::unique_ptr<KvStateMachine>> machine =
+      KvStateMachine::Open(std::move(*engine), options.kv, completions);
+  if (!machine.ok()) return machine.status();
+  if ((*machine)->applied_at_open() > log.raft.last_index) {
+    return Status(Code::kCorruption, "the data folder is damaged: entry " +
+                                         std::to_string((*machine)->applied_at_open().value) +
+                                         " is applied, but the log ends at " +
+                                         std::to_string(log.raft.last_index.value) + "; " +
+                                         DamageAdvice());
+  }
+  return machine;
+}
+
+/// Raises the boot counter, durable in log and record; returns the record as it is now.
+Result<Record> BeginBoot(const StoreOptions& options, Record record, LogDb& log, node::Boot& boot) {
+  const LogContents& found = log.found();
+  record.cluster = found.identity.cluster;
+  record.boot = found.boot;
+  record.batch_number = found.mark.number;
+  record.durable_index = found.raft.hard_state.commit;
+  record.term = found.raft.hard_state.term;
+  record.vote = found.raft.hard_state.vote;
+  record.machine_boot = options.machine_boot;
+  // Before the first write, which may be torn, the record must not speak of a clean close any more.
+  record.clean_close = false;
+  if (Status s = WriteRecord(*options.env, options.dir, record); !s.ok()) return s;
+  boot = node::Boot{found.boot.counter + 1, DrawId()};
+  if (Status s = log.SaveBoot(boot); !s.ok()) return s;
+  record.boot = boot;
+  record.batch_number = log.mark().number;
+  if (Status s = WriteRecord(*options.env, options.dir, record); !s.ok()) return s;
+  return record;
+}
+
+node::Birth BirthOf(const LogContents& found, node::Boot boot, Index applied) {
+  node::Birth birth;
+  birth.name = found.identity.name;
+  birth.member = found.identity.member;
+  birth.cluster = found.identity.cluster;
+  birth.boot = boot;
+  birth.formation = found.formation;
+  birth.peer_boots = found.peer_boots;
+  birth.raft = found.raft;
+  birth.raft.applied = applied;
+  // The commit index on disk lags; what is applied was committed.
+  birth.raft.hard_state.commit = std::max(birth.raft.hard_state.commit, applied);
+  return birth;
+}
+
+}  // namespace
+
+Store::Store(Executor executor) : completions_(std::move(executor)) {}
+
+Store::~Store() { completions_.Stop(); }
+
+node::LogStore& Store::log() { return *log_; }
+node::MetaStore& Store::meta() { return *log_; }
+node::StateMachine& Store::machine() { return *machine_; }
+kv::Engine& Store::engine() { return machine_->engine(); }
+std::uint64_t Store::replicated_time_at_open_ms() const {
+  return machine_->replicated_time_at_open_ms();
+}
+std::uint64_t Store::sync_count() const { return log_->sync_count(); }
+
+Status Store::Close() {
+  completions_.Stop();
+  const Status machine = machine_->Close(/*clean=*/true);
+  const Status log = log_->Close(/*clean=*/machine.ok());
+  lock_.reset();
+  return machine.ok() ? log : machine;
+}
+
+Result<std::unique_ptr<Store>> Open(StoreOptions options) {
+  RAFTKV_CHECK(options.executor != nullptr);
+  if (options.dir.empty()) {
+    return Status(Code::kInvalidArgument, "no data folder was named: name one");
+  }
+  if (options.name.empty()) return Status(Code::kInvalidArgument, "the member has no name");
+  while (options.dir.size() > 1 && options.dir.back() == '/') options.dir.pop_back();
+  if (options.env == nullptr) options.env = rocksdb::Env::Default();
+  if (options.machine_boot.empty()) options.machine_boot = ReadMachineBoot();
+
+  std::unique_ptr<Store> store(new Store(options.executor));
+  Result<Record> record = TakeFolder(options, store->lock_);
+  if (!record.ok()) return record.status();
+  Result<std::unique_ptr<LogDb>> log = OpenLog(options, *record);
+  if (!log.ok()) return log.status();
+  Result<std::unique_ptr<KvStateMachine>> machine =
+      OpenMachine(options, (*log)->found(), store->completions_);
+  if (!machine.ok()) return machine.status();
+  store->machine_ = std::move(*machine);
+  if (Status s = RemoveUnreferenced(*options.env, options.dir, (*log)->found().live_kv); !s.ok()) {
+    return s;
+  }
+  node::Boot boot;
+  Result<Record> begun = BeginBoot(options, std::move(*record), **log, boot);
+  if (!begun.ok()) return begun.status();
+  store->birth_ = BirthOf((*log)->found(), boot, store->machine_->applied_at_open());
+  store->log_ = std::make_unique<LogStore>(
+      LogStoreOptions{options.env, options.dir, options.log_sink, options.observer},
+      std::move(*log), std::move(*begun), store->completions_);
+  return store;
+}
+
+}  // namespace raftkv::storage

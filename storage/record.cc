@@ -1,0 +1,102 @@
+#include "storage/record.h"
+
+#include <xxhash.h>
+
+#include "lib/base/bytes.h"
+#include "storage/files.h"
+
+namespace raftkv::storage {
+
+namespace {
+
+constexpr std::string_view kMagic = "raftkvrc";
+constexpr std::uint32_t kCompleteFlag = 1;
+constexpr std::uint32_t kCleanCloseFlag = 2;
+
+Status Damaged() {
+  return Status(Code::kCorruption,
+                "the record file of the data folder is damaged: put the folder back from a copy "
+                "of this member's disk, or replace the member");
+}
+
+void AppendText(std::string& out, std::string_view text) {
+  AppendBigEndian32(out, static_cast<std::uint32_t>(text.size()));
+  out.append(text);
+}
+
+bool TakeNumber(std::string_view& in, std::uint64_t& value) {
+  const std::optional<std::uint64_t> taken = TakeBigEndian64(in);
+  value = taken.value_or(0);
+  return taken.has_value();
+}
+
+bool TakeText(std::string_view& in, std::string& text) {
+  const std::optional<std::uint32_t> size = TakeBigEndian32(in);
+  if (!size.has_value() || *size > in.size()) return false;
+  text = std::string(in.substr(0, *size));
+  in.remove_prefix(*size);
+  return true;
+}
+
+}  // namespace
+
+std::string EncodeRecord(const Record& record) {
+  std::string out(kMagic);
+  AppendBigEndian32(out, kRecordFormatVersion);
+  AppendBigEndian32(
+      out, (record.complete ? kCompleteFlag : 0) | (record.clean_close ? kCleanCloseFlag : 0));
+  for (const std::uint64_t number :
+       {record.member.value, record.cluster.value, record.boot.counter, record.boot.nonce,
+        record.batch_number, record.durable_index.value, record.term.value, record.vote.value}) {
+    AppendBigEndian64(out, number);
+  }
+  AppendText(out, record.name);
+  AppendText(out, record.machine_boot);
+  AppendBigEndian64(out, XXH3_64bits(out.data(), out.size()));
+  return out;
+}
+
+Result<Record> DecodeRecord(std::string_view bytes) {
+  if (bytes.substr(0, kMagic.size()) != kMagic) return Damaged();
+  std::string_view in = bytes.substr(kMagic.size());
+  const std::optional<std::uint32_t> version = TakeBigEndian32(in);
+  if (!version.has_value() || *version == 0) return Damaged();
+  if (*version > kRecordFormatVersion) {
+    return Status(Code::kVersionMismatch, "the data folder has format version " +
+                                              std::to_string(*version) + ", this program knows " +
+                                              std::to_string(kRecordFormatVersion) +
+                                              ": use the newer program");
+  }
+  if (in.size() < 8) return Damaged();
+  std::string_view tail = in.substr(in.size() - 8);
+  in.remove_suffix(8);
+  if (*TakeBigEndian64(tail) != XXH3_64bits(bytes.data(), bytes.size() - 8)) return Damaged();
+
+  Record record;
+  const std::optional<std::uint32_t> flags = TakeBigEndian32(in);
+  const bool whole = flags.has_value() && TakeNumber(in, record.member.value) &&
+                     TakeNumber(in, record.cluster.value) && TakeNumber(in, record.boot.counter) &&
+                     TakeNumber(in, record.boot.nonce) && TakeNumber(in, record.batch_number) &&
+                     TakeNumber(in, record.durable_index.value) &&
+                     TakeNumber(in, record.term.value) && TakeNumber(in, record.vote.value) &&
+                     TakeText(in, record.name) && TakeText(in, record.machine_boot) && in.empty();
+  if (!whole) return Damaged();
+  record.complete = (*flags & kCompleteFlag) != 0;
+  record.clean_close = (*flags & kCleanCloseFlag) != 0;
+  return record;
+}
+
+Result<std::optional<Record>> ReadRecord(rocksdb::Env& env, const std::string& folder) {
+  Result<std::optional<std::string>> bytes = ReadFileIfExists(env, folder + "/" + kRecordName);
+  if (!bytes.ok()) return bytes.status();
+  if (!bytes->has_value()) return std::optional<Record>();
+  Result<Record> record = DecodeRecord(**bytes);
+  if (!record.ok()) return Status(record.code(), folder + ": " + record.status().message());
+  return std::optional<Record>(std::move(*record));
+}
+
+Status WriteRecord(rocksdb::Env& env, const std::string& folder, const Record& record) {
+  return ReplaceFile(env, folder, kRecordName, EncodeRecord(record));
+}
+
+}  // namespace raftkv::storage

@@ -1,0 +1,36 @@
+// Which batches does RocksDB find when it recovers, and what was there before it replayed them?
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+
+#include <rocksdb/wal_filter.h>
+
+namespace raftkv::storage {
+
+/// Watches a recovery. With `ignore` no batch is replayed: what one sees then is what was flushed.
+class WalWatch final : public rocksdb::WalFilter {
+ public:
+  explicit WalWatch(bool ignore) : ignore_(ignore) {}
+
+  const char* Name() const override { return "raftkv.WalWatch"; }
+  void ColumnFamilyLogNumberMap(const std::map<std::uint32_t, std::uint64_t>& log_numbers,
+                                const std::map<std::string, std::uint32_t>& families) override;
+  WalProcessingOption LogRecordFound(unsigned long long log_number, const std::string& file_name,
+                                     const rocksdb::WriteBatch& batch,
+                                     rocksdb::WriteBatch* new_batch, bool* batch_changed) override;
+
+  /// The oldest write-ahead log that is still needed; nullopt: there are none.
+  [[nodiscard]] std::optional<std::uint64_t> oldest_log() const { return oldest_log_; }
+  /// The number of the last batch that was found; 0: none.
+  [[nodiscard]] std::uint64_t last_batch() const { return last_batch_; }
+
+ private:
+  const bool ignore_;
+  std::optional<std::uint64_t> oldest_log_;
+  std::uint64_t last_batch_ = 0;
+};
+
+}  // namespace raftkv::storage

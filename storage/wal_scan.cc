@@ -1,0 +1,207 @@
+#include "storage/wal_scan.h"
+
+#include <algorithm>
+
+#include <rocksdb/slice.h>
+#include <rocksdb/write_batch.h>
+
+#include "storage/crc32c.h"
+#include "storage/log_format.h"
+
+namespace raftkv::storage {
+
+namespace {
+
+constexpr std::size_t kBlockBytes = 32 * 1024;
+constexpr std::size_t kHeaderBytes = 4 + 2 + 1;
+
+enum FragmentType : unsigned char { kZero = 0, kFull = 1, kFirst = 2, kMiddle = 3, kLast = 4 };
+
+/// Finds the batch mark, which is the first put of every batch.
+class MarkFinder final : public rocksdb::WriteBatch::Handler {
+ public:
+  rocksdb::Status PutCF(std::uint32_t, const rocksdb::Slice& key,
+                        const rocksdb::Slice& value) override {
+    if (key == rocksdb::Slice(kBatchKey.data(), kBatchKey.size())) {
+      Result<BatchMark> mark = DecodeBatchMark(std::string_view(value.data(), value.size()));
+      if (mark.ok()) number = mark->number;
+    }
+    done_ = true;
+    return rocksdb::Status::OK();
+  }
+  bool Continue() override { return !done_; }
+
+  std::optional<std::uint64_t> number;
+
+ private:
+  bool done_ = false;
+};
+
+/// What stands at a place of a file.
+struct Fragment {
+  enum class Kind : std::uint8_t { kIntact, kPadding, kEnd, kCutShort, kBroken };
+  Kind kind = Kind::kBroken;
+  unsigned char type = kZero;
+  std::string_view payload;
+  std::size_t size = 0;  ///< bytes to the next fragment, for kIntact and kPadding
+};
+
+Fragment ReadFragment(std::string_view file, std::size_t at) {
+  Fragment fragment;
+  const std::size_t in_file = file.size() - at;
+  const std::size_t in_block = kBlockBytes - at % kBlockBytes;
+  if (in_file == 0) {
+    fragment.kind = Fragment::Kind::kEnd;
+    return fragment;
+  }
+  if (in_block < kHeaderBytes) {
+    fragment.kind = Fragment::Kind::kPadding;
+    fragment.size = std::min(in_block, in_file);
+    return fragment;
+  }
+  if (in_file < kHeaderBytes) {
+    fragment.kind = Fragment::Kind::kCutShort;
+    return fragment;
+  }
+  const auto* p = reinterpret_cast<const unsigned char*>(file.data() + at);
+  const std::uint32_t crc =
+      static_cast<std::uint32_t>(p[0]) | static_cast<std::uint32_t>(p[1]) << 8 |
+      static_cast<std::uint32_t>(p[2]) << 16 | static_cast<std::uint32_t>(p[3]) << 24;
+  const std::size_t length = static_cast<std::size_t>(p[4]) | static_cast<std::size_t>(p[5]) << 8;
+  fragment.type = p[6];
+  if (fragment.type < kFull || fragment.type > kLast || length > in_block - kHeaderBytes) {
+    return fragment;
+  }
+  // The CRC covers type and payload, not the length: a wrong length can look like a short file.
+  const std::size_t there = std::min(length, in_file - kHeaderBytes);
+  const bool fits = MaskedCrc32c(file.substr(at + 6, 1 + there)) == crc;
+  if (there < length) {
+    fragment.kind = fits ? Fragment::Kind::kBroken : Fragment::Kind::kCutShort;
+    return fragment;
+  }
+  if (!fits) return fragment;
+  fragment.kind = Fragment::Kind::kIntact;
+  fragment.payload = file.substr(at + kHeaderBytes, length);
+  fragment.size = kHeaderBytes + length;
+  return fragment;
+}
+
+class Scanner {
+ public:
+  WalScan Scan(const std::vector<WalFile>& files) {
+    for (const WalFile& file : files) {
+      std::size_t at = 0;
+      batch_.reset();
+      if (scan_.state == WalState::kWhole) at = ScanIntact(file);
+      if (scan_.state != WalState::kWhole) ScanBehind(file, at);
+      if (scan_.state == WalState::kDamaged) break;
+    }
+    return scan_;
+  }
+
+ private:
+  void Found(WalState state, const WalFile& file, std::size_t at, const std::string& what) {
+    scan_.state = state;
+    scan_.where = file.name + " at " + std::to_string(at) + ": " + what;
+  }
+
+  /// Reads fragments one after the other; returns where the intact ones end.
+  std::size_t ScanIntact(const WalFile& file) {
+    std::size_t at = 0;
+    while (true) {
+      const Fragment fragment = ReadFragment(file.content, at);
+      switch (fragment.kind) {
+        case Fragment::Kind::kEnd:
+          if (batch_.has_value()) Found(WalState::kCutShort, file, at, "a batch has no end");
+          return at;
+        case Fragment::Kind::kCutShort:
+          Found(WalState::kCutShort, file, at, "a fragment is cut short");
+          return at;
+        case Fragment::Kind::kBroken:
+          Found(WalState::kTorn, file, at, "a fragment is broken");
+          return at;
+        case Fragment::Kind::kPadding: break;
+        case Fragment::Kind::kIntact:
+          if (!Take(fragment)) {
+            if (scan_.state == WalState::kWhole) {
+              Found(WalState::kTorn, file, at, "a fragment is out of order");
+            } else {
+              Found(WalState::kDamaged, file, at, "batches are missing before it");
+            }
+            return at;
+          }
+          break;
+      }
+      at += fragment.size;
+    }
+  }
+
+  /// Adds an intact fragment to the batch; false: it does not belong here (state as it was), or the
+  /// number of the batch that it ends is not the next one (state kDamaged).
+  bool Take(const Fragment& fragment) {
+    const bool begins = fragment.type == kFull || fragment.type == kFirst;
+    const bool ends = fragment.type == kFull || fragment.type == kLast;
+    if (begins == batch_.has_value()) return false;
+    if (begins) batch_.emplace();
+    batch_->append(fragment.payload);
+    if (!ends) return true;
+    const std::optional<std::uint64_t> number = BatchNumberOf(*batch_);
+    batch_.reset();
+    if (!number.has_value() || (scan_.last_batch != 0 && *number != scan_.last_batch + 1)) {
+      scan_.state = WalState::kDamaged;
+      return false;
+    }
+    if (scan_.first_batch == 0) scan_.first_batch = *number;
+    scan_.last_batch = *number;
+    return true;
+  }
+
+  /// Looks for the beginning of a later batch, or a whole one, at every offset from `at` on.
+  void ScanBehind(const WalFile& file, std::size_t at) {
+    const std::string_view content = file.content;
+    std::optional<std::string> batch;
+    while (at < content.size()) {
+      const Fragment fragment = ReadFragment(content, at);
+      if (fragment.kind != Fragment::Kind::kIntact) {
+        ++at;
+        continue;
+      }
+      const bool begins = fragment.type == kFull || fragment.type == kFirst;
+      if (begins) {
+        batch.emplace(fragment.payload);
+      } else if (batch.has_value()) {
+        batch->append(fragment.payload);
+      }
+      const std::optional<std::uint64_t> number =
+          batch.has_value() ? BatchNumberOf(*batch) : std::nullopt;
+      if (number.has_value() && *number > scan_.last_batch) {
+        Found(WalState::kDamaged, file, at,
+              "batch " + std::to_string(*number) + " stands behind a broken place, batch " +
+                  std::to_string(scan_.last_batch + 1) + " was lost before it");
+        return;
+      }
+      if (fragment.type == kFull || fragment.type == kLast) batch.reset();
+      at += fragment.size;
+    }
+  }
+
+  WalScan scan_;
+  /// The batch that is being put together from fragments.
+  std::optional<std::string> batch_;
+};
+
+}  // namespace
+
+std::optional<std::uint64_t> BatchNumberOf(std::string_view batch) {
+  constexpr std::size_t kBatchHeaderBytes = 12;
+  if (batch.size() <= kBatchHeaderBytes) return std::nullopt;
+  // Enough for the mark; the rest may be long or missing.
+  rocksdb::WriteBatch beginning(std::string(batch.substr(0, 128)));
+  MarkFinder finder;
+  beginning.Iterate(&finder).PermitUncheckedError();
+  return finder.number;
+}
+
+WalScan ScanWal(const std::vector<WalFile>& files) { return Scanner().Scan(files); }
+
+}  // namespace raftkv::storage

@@ -1,0 +1,46 @@
+// On which thread does work that may block on the disk run?
+//
+// A Worker is one named thread, or a few, with a bounded queue. Work that comes out of one-thread
+// workers runs in the order in which it was posted.
+#pragma once
+
+#include <condition_variable>
+#include <cstddef>
+#include <deque>
+#include <functional>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+namespace raftkv::storage {
+
+class Worker {
+ public:
+  /// `name`: at most 15 bytes, as the system shows it for the thread.
+  Worker(std::string name, std::size_t max_queued, std::size_t threads = 1);
+  ~Worker() { Stop(); }
+  Worker(const Worker&) = delete;
+  Worker& operator=(const Worker&) = delete;
+
+  /// Safe from any thread. False: the queue is full or the worker was stopped; `task` did not run
+  /// and will not.
+  [[nodiscard]] bool Post(std::function<void()> task);
+  /// Runs what is queued, then joins. Not from a task of its own.
+  void Stop();
+
+ private:
+  void Run();
+
+  // Constant after construction.
+  const std::size_t max_queued_;
+  // Guarded by mutex_.
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  std::deque<std::function<void()>> queue_;
+  bool stopping_ = false;
+  // Owned by whoever stops the worker.
+  std::vector<std::thread> threads_;
+};
+
+}  // namespace raftkv::storage
