@@ -115,7 +115,7 @@ void AddBenchVerb(Program& program, CLI::App& parent, const std::string& operati
 
 void AddBenchVerbs(Program& program) {
   CLI::App* bench = program.AddClientVerb(program.app, "bench", "measure throughput and latency");
-  bench->require_subcommand(1);
+  bench->require_subcommand(0, 1);
   AddBenchVerb(program, *bench, "put", "write random values to random keys");
   AddBenchVerb(program, *bench, "get", "read random keys, linearizable");
 }

@@ -164,7 +164,7 @@ Exit RunHealth(const ClientFlags& flags) {
 
 void AddEndpointVerbs(Program& program) {
   CLI::App* endpoint = program.AddClientVerb(program.app, "endpoint", "ask each of --endpoints");
-  endpoint->require_subcommand(1);
+  endpoint->require_subcommand(0, 1);
 
   auto with_hash = std::make_shared<bool>(false);
   CLI::App* verb = program.AddClientVerb(*endpoint, "status", "what each member says of itself");

@@ -32,7 +32,9 @@ Exit ExitOf(Code code) {
 Exit Fail(Exit code, std::string_view message) {
   std::string line = "raftkv: " + std::string(message);
   while (line.ends_with('\n')) line.pop_back();
-  std::replace(line.begin(), line.end(), '\n', ' ');
+  // One line, and nothing that a terminal would take for a command.
+  const auto is_control = [](unsigned char c) { return c < ' ' || c == 0x7f; };
+  std::replace_if(line.begin(), line.end(), is_control, ' ');
   std::cout.flush();  // what was printed before the error stands before it
   std::cerr << line << std::endl;
   return code;

@@ -73,7 +73,7 @@ class PairPrinter {
                            {"lease", 0}});
         break;
       case Format::kTable:
-        rows_.push_back({ShowBytes(kv.key, flags_), ShowBytes(kv.value, flags_),
+        rows_.push_back({ShowCell(kv.key, flags_), ShowCell(kv.value, flags_),
                          std::to_string(kv.mod_revision)});
         break;
     }

@@ -31,7 +31,7 @@ void AddVersionVerb(Program& program) {
 Exit Main(int argc, char** argv) {
   Program program;
   program.app.name("raftkv");
-  program.app.require_subcommand(1);
+  program.app.require_subcommand(0, 1);  // a wrong verb is named where none would be "required"
   AddClientFlags(program);
   AddServeVerb(program);
   AddGetVerb(program);
@@ -47,6 +47,7 @@ Exit Main(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     return Fail(Exit::kBadArguments, std::string(error.what()) + " (see raftkv --help)");
   }
+  if (!program.run) return Fail(Exit::kBadArguments, "which verb? (see raftkv --help)");
   return program.run();
 }
 

@@ -43,6 +43,16 @@ std::string ShowBytes(std::string_view bytes, const ClientFlags& flags) {
   return out;
 }
 
+std::string ShowCell(std::string_view bytes, const ClientFlags& flags) {
+  if (flags.hex) return ShowBytes(bytes, flags);
+  std::string out;
+  for (const unsigned char byte : bytes) {
+    const bool control = byte < ' ' || byte == 0x7f;
+    out += control ? fmt::format("\\x{:02x}", byte) : std::string(1, static_cast<char>(byte));
+  }
+  return out;
+}
+
 std::string JsonBytes(std::string_view bytes, const ClientFlags& flags) {
   return flags.json_strings ? std::string(bytes) : Base64(bytes);
 }

@@ -19,8 +19,10 @@ namespace raftkv::cmd {
 /// Keeps the order of INTERFACE's fields.
 using Json = nlohmann::ordered_json;
 
-/// For simple output and tables: the bytes as they are, or \x68\x69 with --hex.
+/// For simple output: the bytes as they are, or \x68\x69 with --hex.
 std::string ShowBytes(std::string_view bytes, const ClientFlags& flags);
+/// For tables, where control characters would break the rows.
+std::string ShowCell(std::string_view bytes, const ClientFlags& flags);
 /// For JSON: base64, or text with --json-strings.
 std::string JsonBytes(std::string_view bytes, const ClientFlags& flags);
 /// One line; bytes that are no UTF-8 (only with --json-strings) are replaced.
