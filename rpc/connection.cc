@@ -130,12 +130,8 @@ class BootstrapServer final : public wire::Bootstrap::Server {
   static void Answer(Connection::Shared& shared, const node::Hello& from,
                      const node::HelloAnswer& answer, PeerContext& context) {
     Encode(answer, context.getResults().initAnswer());
-    if (shared.connection == nullptr) return;
-    if (!answer.refusal.empty()) {
-      shared.owner.LogOffence("refused the peer " + from.name + " at " +
-                              shared.connection->remote() + ": " + answer.refusal);
-      return;
-    }
+    // The member has logged a refusal.
+    if (shared.connection == nullptr || !answer.refusal.empty()) return;
     shared.connection->Become(Connection::Kind::kPeer);
     const bool formed = from.cluster != ClusterId() && answer.self.cluster != ClusterId();
     if (formed) shared.owner.BecamePeer(*shared.connection, from.member);

@@ -69,12 +69,14 @@ kj::Promise<void> PeerLink::Greeted(wire::PeerAnswer::Reader wire_answer, wire::
                                     bool formed) {
   Result<node::HelloAnswer> answer = Decode(wire_answer);
   Status status = answer.ok() ? peers_.owner_->OnHelloAnswer(*answer) : answer.status();
-  if (!status.ok()) {
+  // Formed since that hello was sent: the next one says so.
+  if (status.ok() && !formed) status = {Code::kUnavailable, "forming"};
+  if (!status.ok() && status.code() != Code::kUnavailable) {
     link_tasks_.add(kj::evalLater([this, why = status.message()] { Refused(why); }));
     return kj::READY_NOW;
   }
   backoff_ = {};
-  if (!formed || answer->self.cluster == ClusterId()) {
+  if (!status.ok()) {
     connection_tasks_->add(peers_.loop_.timer()
                                .afterDelay(ToKj(node::Member::kFormationPoll))
                                .then([this] { return Greet(); }));

@@ -68,9 +68,9 @@ kj::Promise<void> RemoteChannel::TryNext(std::shared_ptr<Round> round) {
   const std::string& address = options_.endpoints[at];
   return ClientLink::Open(loop_, address, options_.connect_timeout)
       .then(
-          [this, round, at](LinkPtr&& link) {
+          [this, at](LinkPtr&& link) {
             next_endpoint_ = at;
-            return GoToLeader(round, std::move(link));
+            return GoToLeader(std::move(link));
           },
           [this, round, &address](kj::Exception&& exception) {
             if (!round->failures.empty()) round->failures += ", ";
@@ -79,7 +79,7 @@ kj::Promise<void> RemoteChannel::TryNext(std::shared_ptr<Round> round) {
           });
 }
 
-kj::Promise<void> RemoteChannel::GoToLeader(std::shared_ptr<Round> round, LinkPtr link) {
+kj::Promise<void> RemoteChannel::GoToLeader(LinkPtr link) {
   const std::string leader = link->header().leader_address;
   if (!options_.follow_leader || leader.empty() || leader == link->address()) {
     EndRound(std::move(link));

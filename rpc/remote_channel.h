@@ -48,7 +48,7 @@ class RemoteChannel final : public node::Channel, private kj::TaskSet::ErrorHand
   void GetLink(MonoTime deadline, WithLink then);
   void StartRound();
   kj::Promise<void> TryNext(std::shared_ptr<Round> round);
-  kj::Promise<void> GoToLeader(std::shared_ptr<Round> round, LinkPtr link);
+  kj::Promise<void> GoToLeader(LinkPtr link);
   void EndRound(Result<LinkPtr> result);
   void Heard(const LinkPtr& link, const AnswerHeader& header);
   void Follow(const std::string& leader);

@@ -45,7 +45,7 @@ class PeerOwner {
  public:
   virtual ~PeerOwner() = default;
   virtual node::Hello MakeHello(NodeId expected_member, const std::string& expected_name) = 0;
-  /// Not ok: messages must not be sent.
+  /// As Member::OnHelloAnswer: ok, Unavailable (say hello again soon), or a refusal.
   virtual raftkv::Status OnHelloAnswer(const node::HelloAnswer& answer) = 0;
   virtual void PeerUnreachable(NodeId peer) = 0;
 };

@@ -1,0 +1,156 @@
+#include "rpc/http/http_server.h"
+
+#include <kj/compat/http.h>
+
+#include <utility>
+
+#include "lib/base/check.h"
+#include "rpc/outbound.h"
+#include "rpc/rate_limit.h"
+#include "rpc/sockets.h"
+
+namespace raftkv::rpc {
+namespace {
+
+constexpr auto kAcceptRetryDelay = 100 * kj::MILLISECONDS;
+
+// Malformed requests are answered; nothing is written to the host's stderr.
+class QuietErrors final : public kj::HttpServerErrorHandler {
+ public:
+  kj::Promise<void> handleApplicationError(kj::Exception,
+                                           kj::Maybe<kj::HttpService::Response&>) override {
+    return kj::READY_NOW;
+  }
+};
+
+class Pages final : public kj::HttpService {
+ public:
+  Pages(kj::HttpHeaderTable& table, HttpHandlers handlers)
+      : table_(table), handlers_(std::move(handlers)) {}
+
+  kj::Promise<void> request(kj::HttpMethod method, kj::StringPtr url, const kj::HttpHeaders&,
+                            kj::AsyncInputStream&, Response& response) override {
+    if (method != kj::HttpMethod::GET && method != kj::HttpMethod::HEAD) {
+      return Send(response, 405, "Method Not Allowed", "only GET and HEAD\n");
+    }
+    std::string path = url.cStr();
+    path = path.substr(0, path.find('?'));
+    if (path == "/metrics") {
+      return Send(response, 200, "OK", handlers_.metrics(), "text/plain; version=0.0.4");
+    }
+    if (path == "/livez") return Send(response, 200, "OK", "ok\n");
+    if (path == "/readyz") {
+      const Status ready = handlers_.ready();
+      if (ready.ok()) return Send(response, 200, "OK", "ok\n");
+      return Send(response, 503, "Service Unavailable", ready.message() + "\n");
+    }
+    return Send(response, 404, "Not Found", "there are /metrics, /livez and /readyz\n");
+  }
+
+ private:
+  kj::Promise<void> Send(Response& response, kj::uint code, kj::StringPtr text, std::string body,
+                         kj::StringPtr type = "text/plain; charset=utf-8") {
+    kj::HttpHeaders headers(table_);
+    headers.set(kj::HttpHeaderId::CONTENT_TYPE, type);
+    auto stream = response.send(code, text, headers, body.size());
+    auto kept = kj::heap<std::string>(std::move(body));
+    auto written = stream->write(kept->data(), kept->size());
+    return written.attach(kj::mv(stream), kj::mv(kept));
+  }
+
+  kj::HttpHeaderTable& table_;
+  const HttpHandlers handlers_;
+};
+
+class HttpServerImpl final : public HttpServer, private kj::TaskSet::ErrorHandler {
+ public:
+  HttpServerImpl(EventLoop& loop, HttpHandlers handlers, HttpOptions options, Listener listener)
+      : loop_(loop),
+        options_(std::move(options)),
+        address_(std::move(listener.address)),
+        pages_(table_, std::move(handlers)),
+        server_(loop.timer(), table_, pages_, Settings()),
+        receiver_(loop.low_level().wrapListenSocketFd(
+            kj::mv(listener.fd), kj::LowLevelAsyncIoProvider::ALREADY_CLOEXEC |
+                                     kj::LowLevelAsyncIoProvider::ALREADY_NONBLOCK)),
+        tasks_(*this) {
+    tasks_.add(AcceptLoop());
+  }
+  ~HttpServerImpl() noexcept override = default;
+
+  const std::string& address() const override { return address_; }
+
+ private:
+  kj::HttpServerSettings Settings() {
+    kj::HttpServerSettings settings;
+    settings.headerTimeout = ToKj(options_.request_timeout);
+    settings.pipelineTimeout = ToKj(options_.request_timeout);
+    settings.errorHandler = errors_;
+    return settings;
+  }
+
+  kj::Promise<void> AcceptLoop() {
+    return receiver_->accept().then(
+        [this](kj::Own<kj::AsyncIoStream>&& stream) {
+          Accept(kj::mv(stream));
+          return AcceptLoop();
+        },
+        [this](kj::Exception&& exception) {
+          log_.Log(options_.log_sink, loop_.Now(), node::LogSeverity::kError,
+                   "cannot accept a connection on " + address_ + ": " + ShortReason(exception));
+          return loop_.timer().afterDelay(kAcceptRetryDelay).then([this] { return AcceptLoop(); });
+        });
+  }
+
+  void Accept(kj::Own<kj::AsyncIoStream> stream) {
+    if (connections_ >= options_.max_connections) {
+      log_.Log(options_.log_sink, loop_.Now(), node::LogSeverity::kWarn,
+               "closed a new HTTP connection from " + PeerAddressOf(*stream) + ": all " +
+                   std::to_string(options_.max_connections) + " are in use");
+      return;
+    }
+    ++connections_;
+    ConfigureSocket(*stream);
+    auto served = loop_.timer().timeoutAfter(ToKj(options_.connection_life),
+                                             server_.listenHttp(kj::mv(stream)));
+    // A request that cannot be parsed, a lost connection, one that is too old: all the same here.
+    tasks_.add(served.catch_([](kj::Exception&&) {}).attach(kj::defer([this] { --connections_; })));
+  }
+
+  void taskFailed(kj::Exception&& exception) override {
+    log_.Log(options_.log_sink, loop_.Now(), node::LogSeverity::kWarn,
+             "HTTP: " + ShortReason(exception));
+  }
+
+  EventLoop& loop_;
+  const HttpOptions options_;
+  const std::string address_;
+  RateLimitedLog log_;
+  std::uint32_t connections_ = 0;
+  kj::HttpHeaderTable table_;
+  QuietErrors errors_;
+  Pages pages_;
+  kj::HttpServer server_;
+  kj::Own<kj::ConnectionReceiver> receiver_;
+  kj::TaskSet tasks_;  // last: goes first
+};
+
+}  // namespace
+
+Result<std::unique_ptr<HttpServer>> HttpServer::Listen(EventLoop& loop, HttpHandlers handlers,
+                                                       HttpOptions options) {
+  RAFTKV_CHECK(loop.OnLoop());
+  Result<Listener> listener = rpc::Listen(options.listen, "--http");
+  if (!listener.ok()) return listener.status();
+  std::unique_ptr<HttpServer> server;
+  auto failed = kj::runCatchingExceptions([&] {
+    server = std::make_unique<HttpServerImpl>(loop, std::move(handlers), std::move(options),
+                                              std::move(listener).value());
+  });
+  KJ_IF_MAYBE (exception, failed) {
+    return Status(Code::kUnavailable, "cannot serve HTTP: " + ShortReason(*exception));
+  }
+  return server;
+}
+
+}  // namespace raftkv::rpc

@@ -1,0 +1,158 @@
+#include "rpc/http/metrics.h"
+
+#include <prometheus/text_serializer.h>
+
+#include <sstream>
+
+#include "lib/base/check.h"
+
+namespace raftkv::rpc {
+namespace {
+
+const prometheus::Histogram::BucketBoundaries kSeconds = {
+    0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01,
+    0.02,    0.05,   0.1,    0.2,    0.5,   1,     2,     5};
+
+constexpr std::array<const char*, 5> kStageNames = {"log_sync", "replicate", "apply", "total",
+                                                    "read_index"};
+
+double Seconds(Duration took) { return std::chrono::duration<double>(took).count(); }
+
+// Sets the gauges that `now` names and removes all others of the family.
+void Replace(prometheus::Family<prometheus::Gauge>& family, const char* label,
+             std::map<std::string, prometheus::Gauge*>& gauges,
+             const std::map<std::string, double>& now) {
+  for (auto it = gauges.begin(); it != gauges.end();) {
+    if (now.count(it->first) != 0) {
+      ++it;
+    } else {
+      family.Remove(it->second);
+      it = gauges.erase(it);
+    }
+  }
+  for (const auto& [name, value] : now) {
+    prometheus::Gauge*& gauge = gauges[name];
+    if (gauge == nullptr) gauge = &family.Add({{label, name}});
+    gauge->Set(value);
+  }
+}
+
+}  // namespace
+
+prometheus::Gauge& Metrics::AddGauge(const std::string& name, const std::string& help) {
+  return prometheus::BuildGauge().Name(name).Help(help).Register(registry_).Add({});
+}
+
+prometheus::Counter& Metrics::AddCounter(const std::string& name, const std::string& help) {
+  return prometheus::BuildCounter().Name(name).Help(help).Register(registry_).Add({});
+}
+
+Metrics::Metrics(const std::string& name, const std::string& version)
+    : wal_sync_seconds_(prometheus::BuildHistogram()
+                            .Name("raftkv_wal_sync_seconds")
+                            .Help("Time of one synced write of the log database")
+                            .Register(registry_)
+                            .Add({}, kSeconds)),
+      wal_syncs_(AddCounter("raftkv_wal_syncs_total", "Synced writes of the log database")),
+      wal_entries_(AddCounter("raftkv_wal_entries_total", "Log entries in synced writes")),
+      wal_bytes_(AddCounter("raftkv_wal_bytes_total", "Bytes of log entries in synced writes")),
+      elections_(AddCounter("raftkv_elections_total", "Elections that this member started")),
+      is_leader_(AddGauge("raftkv_is_leader", "1 if this member leads")),
+      has_leader_(AddGauge("raftkv_has_leader", "1 if this member knows a leader")),
+      term_(AddGauge("raftkv_term", "The current term")),
+      commit_index_(AddGauge("raftkv_commit_index", "The highest committed log index")),
+      applied_index_(AddGauge("raftkv_applied_index", "The highest applied log index")),
+      log_first_index_(AddGauge("raftkv_log_first_index", "The first index in the log")),
+      log_last_index_(AddGauge("raftkv_log_last_index", "The last index in the log")),
+      connections_(AddGauge("raftkv_connections", "Connections that others made to this member")),
+      dropped_(AddGauge("raftkv_dropped_peer_messages",
+                        "Messages to peers that were dropped since the start")),
+      failed_(AddGauge("raftkv_failed", "1 if this member has stopped for good")),
+      leader_(prometheus::BuildGauge()
+                  .Name("raftkv_leader")
+                  .Help("1 for the leader that this member knows")
+                  .Register(registry_)),
+      peer_match_(prometheus::BuildGauge()
+                      .Name("raftkv_peer_match_index")
+                      .Help("On the leader: the highest log index known to be durable at a peer")
+                      .Register(registry_)) {
+  auto& stages = prometheus::BuildHistogram()
+                     .Name("raftkv_write_stage_seconds")
+                     .Help("Where the time of a request goes")
+                     .Register(registry_);
+  for (std::size_t i = 0; i < kStages; ++i) {
+    stages_[i] = &stages.Add({{"stage", kStageNames[i]}}, kSeconds);
+  }
+  auto& proposals = prometheus::BuildCounter()
+                        .Name("raftkv_proposals_total")
+                        .Help("Requests of writes that ended here, by outcome")
+                        .Register(registry_);
+  for (std::size_t i = 0; i < kCodes; ++i) {
+    proposals_[i] = &proposals.Add({{"outcome", std::string(CodeName(static_cast<Code>(i)))}});
+  }
+  auto& roles = prometheus::BuildGauge()
+                    .Name("raftkv_role")
+                    .Help("1 for the role that this member has")
+                    .Register(registry_);
+  for (std::size_t i = 0; i < kRoles; ++i) {
+    constexpr std::array<const char*, kRoles> kNames = {"forming", "follower", "pre_candidate",
+                                                        "candidate", "leader"};
+    roles_[i] = &roles.Add({{"role", kNames[i]}});
+  }
+  prometheus::BuildGauge()
+      .Name("raftkv_info")
+      .Help("Always 1; who this is")
+      .Register(registry_)
+      .Add({{"name", name}, {"version", version}})
+      .Set(1);
+}
+
+void Metrics::Observe(node::Stage stage, Duration took) {
+  const auto at = static_cast<std::size_t>(stage);
+  RAFTKV_CHECK(at < kStages, at);
+  const double seconds = Seconds(took);
+  stages_[at]->Observe(seconds);
+  if (stage == node::Stage::kLogSync) wal_sync_seconds_.Observe(seconds);
+}
+
+void Metrics::CountProposal(Code outcome) {
+  const auto at = static_cast<std::size_t>(outcome);
+  RAFTKV_CHECK(at < kCodes, at);
+  proposals_[at]->Increment();
+}
+
+void Metrics::CountLogSync(std::size_t entries, std::size_t bytes) {
+  wal_syncs_.Increment();
+  wal_entries_.Increment(static_cast<double>(entries));
+  wal_bytes_.Increment(static_cast<double>(bytes));
+}
+
+void Metrics::CountElection() { elections_.Increment(); }
+
+std::string Metrics::Serialize(const MetricsSnapshot& snapshot) {
+  const NodeStatus& node = snapshot.node;
+  for (std::size_t i = 0; i < kRoles; ++i) {
+    roles_[i]->Set(static_cast<std::size_t>(node.role) == i ? 1 : 0);
+  }
+  is_leader_.Set(node.role == Role::kLeader ? 1 : 0);
+  has_leader_.Set(node.leader.empty() ? 0 : 1);
+  term_.Set(static_cast<double>(node.term));
+  commit_index_.Set(static_cast<double>(node.commit_index));
+  applied_index_.Set(static_cast<double>(node.applied_index));
+  log_first_index_.Set(static_cast<double>(node.log_first_index));
+  log_last_index_.Set(static_cast<double>(node.log_last_index));
+  connections_.Set(static_cast<double>(snapshot.connections));
+  dropped_.Set(static_cast<double>(snapshot.dropped_peer_messages));
+  failed_.Set(snapshot.failed ? 1 : 0);
+  std::map<std::string, double> leader;
+  if (!node.leader.empty()) leader[node.leader] = 1;
+  Replace(leader_, "leader", leader_gauges_, leader);
+  std::map<std::string, double> match;
+  for (const auto& [peer, index] : snapshot.peer_match) match[peer] = static_cast<double>(index);
+  Replace(peer_match_, "peer", peer_match_gauges_, match);
+  std::ostringstream out;
+  prometheus::TextSerializer().Serialize(out, registry_.Collect());
+  return out.str();
+}
+
+}  // namespace raftkv::rpc

@@ -1,0 +1,81 @@
+// What can be measured of a node? (docs/metrics.md names every metric)
+//
+// One registry a node, nothing global. Counters and histograms are fed as things happen, gauges are
+// taken from a snapshot when somebody asks.
+#pragma once
+
+#include <prometheus/counter.h>
+#include <prometheus/gauge.h>
+#include <prometheus/histogram.h>
+#include <prometheus/registry.h>
+
+#include <raftkv/node.h>
+
+#include <array>
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "lib/node/ports.h"
+
+namespace raftkv::rpc {
+
+/// Taken on the loop at each scrape.
+struct MetricsSnapshot {
+  NodeStatus node;
+  /// The leader's view of the others; empty elsewhere.
+  std::vector<std::pair<std::string, std::uint64_t>> peer_match;
+  std::uint64_t connections = 0;
+  std::uint64_t dropped_peer_messages = 0;
+  bool failed = false;
+};
+
+/// Used on the loop only.
+class Metrics final : public node::Observer {
+ public:
+  Metrics(const std::string& name, const std::string& version);
+
+  void Observe(node::Stage stage, Duration took) override;
+  void CountProposal(Code outcome) override;
+  void CountLogSync(std::size_t entries, std::size_t bytes) override;
+  void CountElection() override;
+
+  /// The Prometheus text format.
+  std::string Serialize(const MetricsSnapshot& snapshot);
+
+ private:
+  static constexpr std::size_t kStages = 5;
+  static constexpr std::size_t kCodes = 16;
+  static constexpr std::size_t kRoles = 5;
+
+  prometheus::Gauge& AddGauge(const std::string& name, const std::string& help);
+  prometheus::Counter& AddCounter(const std::string& name, const std::string& help);
+
+  prometheus::Registry registry_;
+  std::array<prometheus::Histogram*, kStages> stages_{};
+  prometheus::Histogram& wal_sync_seconds_;
+  prometheus::Counter& wal_syncs_;
+  prometheus::Counter& wal_entries_;
+  prometheus::Counter& wal_bytes_;
+  prometheus::Counter& elections_;
+  std::array<prometheus::Counter*, kCodes> proposals_{};
+
+  std::array<prometheus::Gauge*, kRoles> roles_{};
+  prometheus::Gauge& is_leader_;
+  prometheus::Gauge& has_leader_;
+  prometheus::Gauge& term_;
+  prometheus::Gauge& commit_index_;
+  prometheus::Gauge& applied_index_;
+  prometheus::Gauge& log_first_index_;
+  prometheus::Gauge& log_last_index_;
+  prometheus::Gauge& connections_;
+  prometheus::Gauge& dropped_;
+  prometheus::Gauge& failed_;
+  prometheus::Family<prometheus::Gauge>& leader_;
+  prometheus::Family<prometheus::Gauge>& peer_match_;
+  std::map<std::string, prometheus::Gauge*> leader_gauges_;
+  std::map<std::string, prometheus::Gauge*> peer_match_gauges_;
+};
+
+}  // namespace raftkv::rpc
