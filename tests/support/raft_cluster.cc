@@ -166,7 +166,7 @@ bool RaftCluster::ProcessReady(NodeId id) {
     queues.wanted.push_back(wanted);
   }
   // A write that is not synced ends at once unless the test wants to see it under way.
-  if (options_.automatic && node.disk().pending && !ready->must_sync) Persist(id);
+  if (options_.automatic && ready->HasWrite() && !ready->must_sync) Persist(id);
   while (options_.automatic && (ApplyNext(id) || ProvideNext(id))) {
   }
   ServeReads(id);
