@@ -162,19 +162,20 @@ void Member::LogRefusal(const std::string& name, const std::string& why) {
   ports_.log_sink(LogSeverity::kWarn, "refused '" + name + "': " + why);
 }
 
-Status Member::OnHelloAnswer(const std::string& expected_name, const HelloAnswer& answer) {
+Status Member::OnHelloAnswer(const HelloAnswer& answer) {
+  const std::string& name = answer.self.name;
   if (!failure_.ok()) return failure_;
   if (!answer.refusal.empty()) {
-    if (answer.permanent) RecordRefusal(expected_name, answer);
-    return {Code::kPermissionDenied, "'" + expected_name + "' refused: " + answer.refusal};
+    if (answer.permanent) RecordRefusal(name, answer);
+    return {Code::kPermissionDenied, "'" + name + "' refused: " + answer.refusal};
   }
-  refused_by_.erase(expected_name);
+  refused_by_.erase(name);
   if (node_) {
     if (answer.self.cluster == ClusterId{}) {
-      return {Code::kUnavailable, "'" + expected_name + "' has not joined the new cluster yet"};
+      return {Code::kUnavailable, "'" + name + "' has not joined the new cluster yet"};
     }
     if (answer.self.cluster != birth_.cluster) {
-      return {Code::kPermissionDenied, "'" + expected_name + "' belongs to another cluster"};
+      return {Code::kPermissionDenied, "'" + name + "' belongs to another cluster"};
     }
     return Status::Ok();
   }
@@ -189,7 +190,7 @@ Status Member::OnHelloAnswer(const std::string& expected_name, const HelloAnswer
   }
   const auto configuration = raft::DecodeConfiguration(answer.formed.view());
   if (!configuration.ok() || !configuration->IsVoter(birth_.member)) {
-    return {Code::kCorruption, "'" + expected_name + "' sent a first entry without this member"};
+    return {Code::kCorruption, "'" + name + "' sent a first entry without this member"};
   }
   if (!saving_formation_) SaveFormation(*configuration, answer.formed);
   return {Code::kUnavailable, "the cluster is forming"};

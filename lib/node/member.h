@@ -116,10 +116,10 @@ class Member {
   /// A peer introduced itself on a connection that it made; the answer comes once its boot is
   /// durable here. With an empty refusal its messages may be handed to Receive().
   void OnHello(Hello hello, std::function<void(HelloAnswer)> done);
-  /// The answer to our hello to `expected_name`. Ok: messages may be sent. Unavailable: not yet,
+  /// The answer to our hello. Ok: messages may be sent. Unavailable: not yet,
   /// one of the two is still forming; repeat the hello after kFormationPoll. Otherwise: refused,
   /// for the reason given; try again with back-off.
-  Status OnHelloAnswer(const std::string& expected_name, const HelloAnswer& answer);
+  Status OnHelloAnswer(const HelloAnswer& answer);
   /// A message on a connection whose hello was accepted, from `peer`.
   void Receive(NodeId peer, PeerMessage message);
   /// The connection on which `peer` spoke to us ended.

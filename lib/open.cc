@@ -1,0 +1,109 @@
+// What must hold of the options before anything is touched? (raftkv::Node::Open)
+#include <csignal>
+#include <filesystem>
+#include <utility>
+
+#include <raftkv/node.h>
+
+#include "lib/node/formation.h"
+#include "lib/open_node.h"
+
+namespace raftkv {
+
+namespace {
+
+Status Invalid(const std::string& what) { return {Code::kInvalidArgument, what}; }
+
+Status CheckAddress(const std::string& what, const std::string& address) {
+  const auto colon = address.rfind(':');
+  const bool has_port = colon != std::string::npos && colon + 1 < address.size() &&
+                        address.find_first_not_of("0123456789", colon + 1) == std::string::npos &&
+                        address.size() - colon <= 6 &&
+                        std::stoi(address.substr(colon + 1)) <= 65535;
+  if (!has_port || colon == 0) return Invalid(what + " '" + address + "' is not HOST:PORT");
+  return Status::Ok();
+}
+
+Status CheckLimits(const Limits& limits) {
+  constexpr std::uint32_t kMaxBytes = 16 * 1024 * 1024;
+  if (limits.max_key_bytes == 0 || limits.max_key_bytes > 64 * 1024) {
+    return Invalid("max_key_bytes must be from 1 to 65536");
+  }
+  if (limits.max_value_bytes > kMaxBytes || limits.max_request_bytes > kMaxBytes) {
+    return Invalid("max_value_bytes and max_request_bytes are 16 MiB at most");
+  }
+  if (limits.max_operations == 0 || limits.max_operations > 4096) {
+    return Invalid("max_operations must be from 1 to 4096");
+  }
+  return Status::Ok();
+}
+
+Status CheckTimes(const NodeOptions& options) {
+  using std::chrono::milliseconds;
+  if (options.heartbeat < milliseconds(1)) return Invalid("the heartbeat must be 1 ms at least");
+  if (options.election_timeout < 2 * options.heartbeat) {
+    return Invalid("the election timeout must be twice the heartbeat at least");
+  }
+  if (options.election_timeout > std::chrono::minutes(10)) {
+    return Invalid("the election timeout is 10 minutes at most");
+  }
+  return Status::Ok();
+}
+
+Status CheckOptions(const NodeOptions& options) {
+  if (options.name.empty() || options.name.size() > 256 ||
+      options.name.find_first_of("=,\n\r") != std::string::npos) {
+    return Invalid("the name must have 1 to 256 characters, none of them '=', ',' or a line break");
+  }
+  if (options.data_dir.empty()) return Invalid("a data folder is needed");
+  if (options.zone.size() > 256) return Invalid("the zone's name is too long");
+  for (const auto& [what, address] : {std::pair{"the address to listen on", options.listen},
+                                      std::pair{"the advertised address", options.advertise},
+                                      std::pair{"the HTTP address", options.http}}) {
+    if (address.empty()) continue;
+    if (const Status status = CheckAddress(what, address); !status.ok()) return status;
+  }
+  for (const MemberAddress& member : options.cluster) {
+    const Status status = CheckAddress("the address of '" + member.name + "'", member.address);
+    if (!status.ok()) return status;
+  }
+  if (!options.cluster.empty()) {
+    const Status status = node::CheckCluster(options.cluster, options.name);
+    if (!status.ok()) return status;
+  }
+  if (options.cluster.size() > 1 && options.listen.empty()) {
+    return Invalid("a member of a cluster needs an address to listen on");
+  }
+  if (options.max_connections < 8) return Invalid("max_connections must be 8 at least");
+  if (options.reserved_signal < 0 || options.reserved_signal >= SIGRTMAX) {
+    return Invalid("reserved_signal is no signal");
+  }
+  if (const Status status = CheckLimits(options.limits); !status.ok()) return status;
+  return CheckTimes(options);
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Node>> OpenWith(NodeOptions options, const OpenInternals& internals) {
+  if (Status status = CheckOptions(options); !status.ok()) return status;
+  auto node = std::make_unique<OpenNode>(std::move(options), internals);
+  if (Status status = node->Start(); !status.ok()) return status;
+  return std::unique_ptr<Node>(std::move(node));
+}
+
+Result<std::unique_ptr<Node>> Node::Open(NodeOptions options) {
+  return OpenWith(std::move(options), {});
+}
+
+std::string_view RoleName(Role role) {
+  switch (role) {
+    case Role::kForming: return "forming";
+    case Role::kFollower: return "follower";
+    case Role::kPreCandidate: return "pre-candidate";
+    case Role::kCandidate: return "candidate";
+    case Role::kLeader: return "leader";
+  }
+  return "unknown";
+}
+
+}  // namespace raftkv

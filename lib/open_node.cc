@@ -1,0 +1,250 @@
+#include "lib/open_node.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <random>
+#include <utility>
+
+#include "lib/base/build_version.h"
+#include "lib/base/check.h"
+#include "lib/kv/store.h"
+
+namespace raftkv {
+
+namespace {
+
+/// Status requests that wait for the inspector; more are refused.
+constexpr std::size_t kMaxInspections = 16;
+
+std::uint64_t Entropy() {
+  std::random_device device;
+  return std::uint64_t{device()} << 32 | device();
+}
+
+void LogToStderr(LogLevel level, std::string_view line) {
+  static constexpr const char* kNames[] = {"trace", "debug", "info", "warn", "error", "off"};
+  std::fprintf(stderr, "raftkv %s: %.*s\n", kNames[static_cast<int>(level)],
+               static_cast<int>(line.size()), line.data());
+}
+
+}  // namespace
+
+OpenNode::OpenNode(NodeOptions options, const OpenInternals& internals)
+    : options_(std::move(options)), internals_(internals) {}
+
+node::LogSink OpenNode::Sink() {
+  // Copies: the sink may be used by any thread until the last of them ended.
+  auto sink = options_.log_sink ? options_.log_sink : LogToStderr;
+  const LogLevel least = options_.log_level;
+  return [sink, least](node::LogSeverity severity, const std::string& line) {
+    static constexpr LogLevel kLevels[] = {LogLevel::kDebug, LogLevel::kInfo, LogLevel::kWarn,
+                                           LogLevel::kError};
+    const LogLevel level = kLevels[static_cast<int>(severity)];
+    if (level >= least) sink(level, line);
+  };
+}
+
+// --- Opening.
+
+raftkv::Status OpenNode::Start() {
+  auto loop = rpc::EventLoop::Start({"raftkv-loop", options_.reserved_signal, Sink()});
+  if (!loop.ok()) return loop.status();
+  loop_ = *std::move(loop);
+  // Ports first: if one is taken, nothing was changed on disk.
+  raftkv::Status status = Listen();
+  if (status.ok()) status = OpenStore();
+  if (status.ok()) {
+    RAFTKV_CHECK(loop_->Call([this] { Assemble(); }));
+  } else {
+    static_cast<void>(Close());
+  }
+  return status;
+}
+
+raftkv::Status OpenNode::Listen() {
+  raftkv::Status status;
+  RAFTKV_CHECK(loop_->Call([&] {
+    metrics_ = std::make_unique<rpc::Metrics>(options_.name, RAFTKV_VERSION);
+    if (!options_.listen.empty()) {
+      rpc::ServerOptions server;
+      server.listen = options_.listen;
+      server.limits = options_.limits;
+      server.max_connections = options_.max_connections;
+      server.version = RAFTKV_VERSION;
+      server.log_sink = Sink();
+      auto listening = rpc::Server::Listen(*loop_, *this, server);
+      if (!listening.ok()) {
+        status = listening.status();
+        return;
+      }
+      server_ = *std::move(listening);
+      listen_address_ = server_->address();
+    }
+    if (options_.http.empty()) return;
+    rpc::HttpOptions http;
+    http.listen = options_.http;
+    http.log_sink = Sink();
+    const rpc::HttpHandlers handlers{[this] { return metrics_->Serialize(SnapshotForMetrics()); },
+                                     [this] { return ReadyToServe(); }};
+    auto listening = rpc::HttpServer::Listen(*loop_, handlers, http);
+    if (!listening.ok()) {
+      status = listening.status();
+      return;
+    }
+    http_ = *std::move(listening);
+    http_address_ = http_->address();
+  }));
+  return status;
+}
+
+raftkv::Status OpenNode::OpenStore() {
+  storage::StoreOptions store;
+  store.dir = options_.data_dir;
+  store.name = options_.name;
+  store.executor = [loop = loop_.get()](std::function<void()> work) {
+    loop->Post(std::move(work));
+  };
+  store.log_sink = Sink();
+  store.observer = metrics_.get();
+  store.env = internals_.env;
+  store.machine_boot = internals_.machine_boot;
+  store.sync = internals_.sync;
+  auto opened = storage::Open(std::move(store));
+  if (!opened.ok()) return opened.status();
+  store_ = *std::move(opened);
+  inspector_ = std::make_unique<storage::Worker>("raftkv-inspect", kMaxInspections);
+  return raftkv::Status::Ok();
+}
+
+void OpenNode::Assemble() {
+  rpc::PeersOptions peers;
+  peers.seed = Entropy();
+  peers.log_sink = Sink();
+  peers_ = std::make_unique<rpc::Peers>(*loop_, peers);
+  peers_->SetOwner(*this);
+
+  node::MemberOptions member;
+  member.name = options_.name;
+  member.advertise = options_.advertise;
+  for (const MemberAddress& other : options_.cluster) {
+    if (member.advertise.empty() && other.name == options_.name) member.advertise = other.address;
+  }
+  if (member.advertise.empty()) member.advertise = listen_address_;
+  member.zone = options_.zone;
+  member.cluster = options_.cluster;
+  member.limits = options_.limits;
+  member.election_timeout = options_.election_timeout;
+  member.heartbeat = options_.heartbeat;
+  member.seed = Entropy();
+  member_ =
+      std::make_unique<node::Member>(member, store_->birth(), store_->replicated_time_at_open_ms(),
+                                     node::Ports{*this, store_->log(), store_->machine(), *peers_,
+                                                 store_->meta(), *metrics_, Sink()});
+  member_->SetWakeup([this] { SchedulePump(); });
+  member_->Start();
+
+  node::SessionKvOptions kv;
+  kv.limits = options_.limits;
+  kv.seed = Entropy();
+  kv_ = node::NewSessionKv(*loop_, *this, kv);
+}
+
+// --- The pump.
+
+void OpenNode::SchedulePump() {
+  if (pump_scheduled_) return;
+  pump_scheduled_ = true;
+  // After everything that is ready: what came together is written and sent together.
+  loop_->RunLast([this] {
+    pump_scheduled_ = false;
+    PumpNow();
+  });
+}
+
+void OpenNode::PumpNow() {
+  if (!member_) return;
+  member_->Pump();
+  Publish();
+  ArmTimer();
+}
+
+void OpenNode::ArmTimer() {
+  const MonoTime deadline = member_->NextDeadline();
+  if (deadline == kNever || deadline >= armed_for_) return;  // an earlier timer looks again
+  armed_for_ = deadline;
+  loop_->At(deadline, [this, deadline] {
+    if (armed_for_ == deadline) armed_for_ = kNever;
+    PumpNow();
+  });
+}
+
+/// Tells the threads that wait for a leader or a failure.
+void OpenNode::Publish() {
+  const bool settled = member_->HasSettledLeader();
+  const bool failed = !member_->failure().ok() && member_->failure().code() != Code::kCancelled;
+  const std::lock_guard lock(mutex_);
+  if (settled == settled_ && failed == !failure_.ok()) return;
+  settled_ = settled;
+  if (failed) failure_ = member_->failure();
+  changed_.notify_all();
+}
+
+// --- Closing.
+
+raftkv::Status OpenNode::Close() {
+  if (std::exchange(closed_, true) || !loop_) return raftkv::Status::Ok();
+  loop_->Call([this] {
+    if (member_) member_->Stop();
+    if (store_) store_->StopCompletions();
+    kv_.reset();
+    http_.reset();
+    server_.reset();
+    peers_.reset();
+    member_.reset();
+  });
+  // Off the loop, which still takes (and drops) what the disk threads post.
+  if (inspector_) inspector_->Stop();
+  raftkv::Status status = store_ ? store_->Close() : raftkv::Status::Ok();
+  loop_->Call([this] {
+    store_.reset();
+    metrics_.reset();
+  });
+  loop_->Stop();
+  const std::lock_guard lock(mutex_);
+  settled_ = false;
+  changed_.notify_all();
+  return status;
+}
+
+// --- The host's questions.
+
+raftkv::Status OpenNode::WaitForLeader(std::chrono::milliseconds timeout) {
+  std::unique_lock lock(mutex_);
+  changed_.wait_for(lock, timeout, [this] { return settled_ || !failure_.ok(); });
+  if (!failure_.ok()) return failure_;
+  if (settled_) return raftkv::Status::Ok();
+  return {Code::kDeadlineExceeded, "no leader was found in time: a majority of members must be up"};
+}
+
+raftkv::Status OpenNode::WaitForFailure(std::chrono::milliseconds timeout) {
+  std::unique_lock lock(mutex_);
+  changed_.wait_for(lock, timeout, [this] { return !failure_.ok(); });
+  if (!failure_.ok()) return failure_;
+  return {Code::kDeadlineExceeded, "the member still runs"};
+}
+
+NodeStatus OpenNode::status() {
+  NodeStatus status;
+  status.name = options_.name;
+  loop_->Call([&] {
+    if (member_) status = member_->status();
+  });
+  return status;
+}
+
+std::uint64_t OpenNode::WallTimeMs() {
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  return std::chrono::duration_cast<std::chrono::milliseconds>(now).count();
+}
+
+}  // namespace raftkv

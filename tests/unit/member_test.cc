@@ -1,0 +1,247 @@
+#include <gtest/gtest.h>
+
+#include "lib/node/formation.h"
+#include "tests/support/node_world.h"
+
+namespace raftkv::test {
+namespace {
+
+const std::vector<std::string> kThree = {"n1", "n2", "n3"};
+
+void StartAll(NodeWorld& world) {
+  for (const std::string& name : kThree) world.Start(name, kThree);
+}
+
+TEST(Formation, ThreeMembersFormOneClusterAndElectALeader) {
+  NodeWorld world;
+  StartAll(world);
+  ASSERT_TRUE(world.RunUntil([&] { return world.Leader() != nullptr; }));
+  const auto cluster = world.Find("n1")->member().status().cluster_id;
+  EXPECT_NE(cluster, 0u);
+  for (const std::string& name : kThree) {
+    EXPECT_EQ(world.Find(name)->member().status().cluster_id, cluster);
+    EXPECT_EQ(world.Disk(name).log.front(), world.Disk("n1").log.front());
+  }
+}
+
+TEST(Formation, NobodyIsElectedBeforeAllHaveShakenHandsAndItSaysForWhomItWaits) {
+  NodeWorld world;
+  world.Start("n1", kThree);
+  world.Start("n3", kThree);
+  world.RunFor(std::chrono::seconds(10));
+  EXPECT_EQ(world.Find("n1")->member().core(), nullptr);
+  EXPECT_TRUE(world.Logged("n1: waiting for n2 to form the new cluster"));
+  EXPECT_TRUE(world.Logged("n3: waiting for n2 to form the new cluster"));
+  world.Start("n2", kThree);
+  EXPECT_TRUE(world.RunUntil([&] { return world.Leader() != nullptr; }));
+}
+
+TEST(Formation, AFounderThatCrashesRightAfterFoundingLeavesOneClusterOnly) {
+  for (int after_us = 0; after_us < 4000; after_us += 100) {
+    NodeWorld world(static_cast<std::uint64_t>(after_us) + 1);
+    StartAll(world);
+    ASSERT_TRUE(world.RunUntil([&] { return !world.Disk("n1").log.empty(); }));
+    world.RunFor(std::chrono::microseconds(after_us));
+    world.Crash("n1");
+    world.RunFor(std::chrono::seconds(1));
+    world.Start("n1", kThree);
+    ASSERT_TRUE(world.Put("n2", "k", "v")) << after_us;
+    for (const std::string& name : kThree) {
+      ASSERT_TRUE(world.RunUntil([&] { return !world.Disk(name).log.empty(); }));
+      EXPECT_EQ(world.Disk(name).log.front(), world.Disk("n1").log.front()) << after_us;
+    }
+  }
+}
+
+TEST(Formation, DifferentClusterListsAreRefusedByBoth) {
+  NodeWorld world;
+  world.Start("n1", kThree);
+  world.Start("n2", {"n1", "n2", "n4"});
+  world.RunFor(std::chrono::seconds(2));
+  EXPECT_TRUE(world.Logged("start all members with the same list"));
+  EXPECT_EQ(world.Find("n1")->member().core(), nullptr);
+}
+
+TEST(Formation, AMemberWithAnEmptiedFolderNeverVotesAndIsToldTheCommand) {
+  NodeWorld world;
+  StartAll(world);
+  ASSERT_TRUE(world.Put("n1", "k", "v"));
+  world.Crash("n3");
+  world.Disk("n3") = WorldDisk{};
+  WorldMember& wiped = world.Start("n3", kThree);
+  ASSERT_TRUE(world.RunUntil([&] { return !wiped.member().failure().ok(); }));
+  EXPECT_NE(wiped.member().failure().message().find("raftkv member add n3"), std::string::npos)
+      << wiped.member().failure().message();
+  EXPECT_TRUE(world.Disk("n3").log.empty());
+  EXPECT_TRUE(world.Put("n1", "k", "w"));
+}
+
+TEST(Formation, TheListOfMembersIsChecked) {
+  EXPECT_TRUE(node::CheckCluster({{"a", "x:1"}, {"b", "x:2"}, {"c", "x:3"}}, "b").ok());
+  EXPECT_EQ(node::CheckCluster({{"a", "x:1"}, {"a", "x:2"}, {"c", "x:3"}}, "a").code(),
+            Code::kInvalidArgument);
+  EXPECT_EQ(node::CheckCluster({{"a", "x:1"}, {"b", "x:1"}, {"c", "x:3"}}, "a").code(),
+            Code::kInvalidArgument);
+  EXPECT_EQ(node::CheckCluster({{"a", "x:1"}, {"b", "x:2"}, {"c", "x:3"}}, "d").code(),
+            Code::kInvalidArgument);
+  EXPECT_EQ(node::CheckCluster({{"a", "x:1"}, {"b", "x:2"}}, "a").code(), Code::kInvalidArgument);
+}
+
+/// A formed member's verdict on a hello that was changed by `change`.
+node::HelloAnswer Judge(const std::function<void(node::Hello&)>& change) {
+  NodeWorld world;
+  StartAll(world);
+  EXPECT_TRUE(world.Put("n1", "k", "v"));
+  node::Hello hello = world.Find("n2")->member().MakeHello(world.Disk("n1").birth.member, "n1");
+  change(hello);
+  node::HelloAnswer answer;
+  answer.refusal = "no answer came";
+  world.Find("n1")->member().OnHello(hello, [&](const node::HelloAnswer& a) { answer = a; });
+  world.RunFor(std::chrono::milliseconds(5));
+  return answer;
+}
+
+TEST(Handshake, AKnownMemberIsAccepted) {
+  EXPECT_EQ(Judge([](node::Hello&) {}).refusal, "");
+}
+
+TEST(Handshake, AnUnknownProtocolVersionIsRefused) {
+  const auto answer = Judge(
+      [](node::Hello& hello) { hello.protocol_min = hello.protocol_max = node::kProtocolMax + 1; });
+  EXPECT_NE(answer.refusal.find("upgrade"), std::string::npos) << answer.refusal;
+}
+
+TEST(Handshake, AnotherClusterIsRefused) {
+  const auto answer = Judge([](node::Hello& hello) { ++hello.cluster.value; });
+  EXPECT_NE(answer.refusal.find("belongs to cluster"), std::string::npos) << answer.refusal;
+  EXPECT_TRUE(answer.permanent);
+}
+
+TEST(Handshake, AnUnknownMemberIdIsRefused) {
+  const auto answer = Judge([](node::Hello& hello) { ++hello.member.value; });
+  EXPECT_NE(answer.refusal.find("does not know"), std::string::npos) << answer.refusal;
+}
+
+TEST(Handshake, ACallerThatMeansAnotherMemberIsRefused) {
+  EXPECT_NE(Judge([](node::Hello& hello) { hello.expected_name = "n9"; }).refusal, "");
+  EXPECT_NE(Judge([](node::Hello& hello) { ++hello.expected_member.value; }).refusal, "");
+  EXPECT_NE(Judge([](node::Hello& hello) { hello.name = "n1"; }).refusal, "");
+}
+
+TEST(Handshake, ARolledBackOrCopiedDiskIsRefused) {
+  const auto older = Judge([](node::Hello& hello) { --hello.boot.counter; });
+  EXPECT_NE(older.refusal, "");
+  const auto twin = Judge([](node::Hello& hello) { ++hello.boot.nonce; });
+  EXPECT_NE(twin.refusal.find("rolled back or copied"), std::string::npos) << twin.refusal;
+  EXPECT_EQ(Judge([](node::Hello& hello) { ++hello.boot.counter; }).refusal, "");
+}
+
+TEST(Handshake, AMemberWhoseDiskWasPutBackNeverCountsAgain) {
+  NodeWorld world;
+  StartAll(world);
+  ASSERT_TRUE(world.Put("n1", "k", "1"));
+  world.RunFor(std::chrono::seconds(1));
+  const WorldDisk old = world.CopyDisk("n3");
+  world.Crash("n3");
+  world.Start("n3", kThree);
+  ASSERT_TRUE(world.Put("n1", "k", "2"));
+  world.RunFor(std::chrono::seconds(1));
+  world.Crash("n3");
+  world.Disk("n3") = old;  // its boot counter is raised at the open to one that was seen already
+  WorldMember& back = world.Start("n3", kThree);
+  ASSERT_TRUE(world.RunUntil([&] { return !back.member().failure().ok(); }));
+  EXPECT_NE(back.member().failure().message().find("rolled back or copied"), std::string::npos);
+  EXPECT_EQ(world.Get("n1", "k"), "2");
+}
+
+TEST(Member, WritesAndReadsWorkAtEveryMember) {
+  NodeWorld world;
+  StartAll(world);
+  for (const std::string& name : kThree) {
+    ASSERT_TRUE(world.Put(name, "key-" + name, "value-" + name));
+    for (const std::string& reader : kThree) {
+      EXPECT_EQ(world.Get(reader, "key-" + name), "value-" + name) << reader;
+    }
+  }
+}
+
+TEST(Member, AReadOnTheMinoritySideIsNotAnswered) {
+  NodeWorld world;
+  StartAll(world);
+  ASSERT_TRUE(world.Put("n1", "k", "old"));
+  const std::string leader = world.Leader()->name();
+  for (const std::string& name : kThree) {
+    if (name != leader) world.Cut(leader, name);
+  }
+  const std::string other = leader == "n1" ? "n2" : "n1";
+  ASSERT_TRUE(world.Put(other, "k", "new"));
+  EXPECT_EQ(world.Get(leader, "k", std::chrono::seconds(3)), std::nullopt);
+  world.Heal();
+  EXPECT_EQ(world.Get(leader, "k"), "new");
+}
+
+TEST(Member, AnAcknowledgedWriteSurvivesTheLeadersCrash) {
+  NodeWorld world;
+  StartAll(world);
+  for (int round = 0; round < 10; ++round) {
+    const std::string value = std::to_string(round);
+    ASSERT_TRUE(world.Put("n1", "k", value));
+    ASSERT_TRUE(world.RunUntil([&] { return world.Leader() != nullptr; }));
+    const std::string leader = world.Leader()->name();
+    const std::string other = leader == "n1" ? "n2" : "n1";
+    world.Crash(leader);
+    EXPECT_EQ(world.Get(other, "k"), value);
+    world.Start(leader, kThree);
+  }
+}
+
+TEST(Member, AFailedWriteStopsItForGoodAndNothingIsAcknowledged) {
+  NodeWorld world;
+  WorldMember& alone = world.Start("n1", {});
+  ASSERT_TRUE(world.Put("n1", "k", "v"));
+  alone.FailNextWrite({Code::kIOError, "no such luck"});
+  const kv::RequestHeader header{99, alone.member().replicated_time_ms(), 1, 1};
+  std::optional<node::SubmitOutcome> outcome;
+  alone.member().Submit(kv::EncodeRequest(header, {kv::PutOp{"k", "w"}}),
+                        world.now() + std::chrono::seconds(1),
+                        [&](node::SubmitOutcome o) { outcome = std::move(o); });
+  ASSERT_TRUE(world.RunUntil([&] { return outcome.has_value(); }));
+  EXPECT_EQ(outcome->status.code(), Code::kUnknownOutcome);
+  EXPECT_EQ(alone.member().failure().code(), Code::kIOError);
+  EXPECT_EQ(world.Get("n1", "k", std::chrono::seconds(1)), std::nullopt);
+}
+
+TEST(Member, ConcurrentWritesShareOneSync) {
+  NodeWorld world;
+  WorldMember& alone = world.Start("n1", {});
+  ASSERT_TRUE(world.Put("n1", "k", "v"));
+  const int before = alone.log_writes();
+  int done = 0;
+  for (std::uint64_t i = 0; i < 100; ++i) {
+    const kv::RequestHeader header{1000 + i, alone.member().replicated_time_ms(), 1, 1};
+    alone.member().Submit(kv::EncodeRequest(header, {kv::PutOp{std::to_string(i), "x"}}),
+                          world.now() + std::chrono::seconds(1),
+                          [&](const node::SubmitOutcome& o) { done += o.status.ok(); });
+  }
+  ASSERT_TRUE(world.RunUntil([&] { return done == 100; }));
+  EXPECT_EQ(alone.log_writes() - before, 1);
+}
+
+TEST(Member, EntriesThatLeftTheMemoryAreReadBackForAFollowerAndForApply) {
+  NodeWorld world;
+  StartAll(world);
+  ASSERT_TRUE(world.Put("n1", "k", "v"));
+  world.Crash("n3");
+  for (int i = 0; i < 50; ++i) ASSERT_TRUE(world.Put("n1", "k" + std::to_string(i), "v"));
+  // A restart of both leaves nothing of the log in memory.
+  world.Crash("n1");
+  world.Crash("n2");
+  for (const std::string& name : kThree) {
+    *world.Disk(name).engine = FakeEngine();  // what was not flushed: applied again from the log
+    world.Start(name, kThree);
+  }
+  EXPECT_EQ(world.Get("n3", "k49"), "v");
+}
+
+}  // namespace
+}  // namespace raftkv::test
