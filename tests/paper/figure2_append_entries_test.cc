@@ -1,8 +1,8 @@
 // Raft paper, Figure 2, "AppendEntries RPC", and §5.3: is each sentence true of the receiver?
-#include <gtest/gtest.h>
-
 #include <string>
 #include <vector>
+
+#include <gtest/gtest.h>
 
 #include "tests/support/raft_paper.h"
 
@@ -48,13 +48,14 @@ TEST(Figure2AppendEntries, APreviousEntryThatIsMissingOrOfAnotherTermIsRefused) 
     const auto reply = OnlyReply(me.Step(2, Append(9, c.prev_index, c.prev_term, 1)));
     EXPECT_EQ(reply.success, c.success) << c.prev_term << "/" << c.prev_index;
     EXPECT_EQ(reply.index, Index(c.prev_index));
-    EXPECT_EQ(Terms(me.core().log()), (std::vector<std::uint64_t>{1, 1, 2})) << "nothing is removed";
+    EXPECT_EQ(Terms(me.core().log()), (std::vector<std::uint64_t>{1, 1, 2}))
+        << "nothing is removed";
   }
 }
 
 // AppendEntries 3 and 4: "If an existing entry conflicts with a new one (same index but different
-// terms), delete the existing entry and all that follow it. Append any new entries not already in the
-// log" (§5.3).
+// terms), delete the existing entry and all that follow it. Append any new entries not already in
+// the log" (§5.3).
 TEST(Figure2AppendEntries, ConflictingEntriesGoAndNewOnesCome) {
   struct Case {
     std::uint64_t prev_index, prev_term;
@@ -62,15 +63,15 @@ TEST(Figure2AppendEntries, ConflictingEntriesGoAndNewOnesCome) {
     std::vector<std::uint64_t> result;
   };
   const std::vector<Case> cases = {
-      {3, 2, {}, {1, 1, 2, 2}},              // a heartbeat removes nothing
-      {4, 2, {5}, {1, 1, 2, 2, 5}},          // at the end
-      {3, 2, {5}, {1, 1, 2, 5}},             // instead of the last
-      {2, 1, {4, 5}, {1, 1, 4, 5}},          // instead of the last two
-      {2, 1, {2}, {1, 1, 2, 2}},             // known already: what follows stays
-      {2, 1, {2, 2}, {1, 1, 2, 2}},          // all known
-      {2, 1, {2, 2, 5}, {1, 1, 2, 2, 5}},    // known, and one more
-      {2, 1, {2, 3, 5}, {1, 1, 2, 3, 5}},    // the second conflicts
-      {1, 1, {4}, {1, 4}},                   // a shorter log than before
+      {3, 2, {}, {1, 1, 2, 2}},            // a heartbeat removes nothing
+      {4, 2, {5}, {1, 1, 2, 2, 5}},        // at the end
+      {3, 2, {5}, {1, 1, 2, 5}},           // instead of the last
+      {2, 1, {4, 5}, {1, 1, 4, 5}},        // instead of the last two
+      {2, 1, {2}, {1, 1, 2, 2}},           // known already: what follows stays
+      {2, 1, {2, 2}, {1, 1, 2, 2}},        // all known
+      {2, 1, {2, 2, 5}, {1, 1, 2, 2, 5}},  // known, and one more
+      {2, 1, {2, 3, 5}, {1, 1, 2, 3, 5}},  // the second conflicts
+      {1, 1, {4}, {1, 4}},                 // a shorter log than before
   };
   for (const Case& c : cases) {
     Solo me(3, {1, 1, 2, 2}, 2);
@@ -78,7 +79,8 @@ TEST(Figure2AppendEntries, ConflictingEntriesGoAndNewOnesCome) {
     for (std::uint64_t term : c.entries) {
       const std::uint64_t index = c.prev_index + entries.size() + 1;
       // Same index and term: the same entry (Log Matching).
-      entries.push_back(Command(term, index, "t" + std::to_string(term) + "i" + std::to_string(index)));
+      entries.push_back(
+          Command(term, index, "t" + std::to_string(term) + "i" + std::to_string(index)));
     }
     const auto reply = OnlyReply(me.Step(2, Append(9, c.prev_index, c.prev_term, 1, entries)));
     EXPECT_TRUE(reply.success);
@@ -98,8 +100,8 @@ TEST(Figure2AppendEntries, KnownEntriesAreNotWrittenAgain) {
   EXPECT_TRUE(ready->entries.empty());
 }
 
-// AppendEntries 5: "If leaderCommit > commitIndex, set commitIndex = min(leaderCommit, index of last
-// new entry)".
+// AppendEntries 5: "If leaderCommit > commitIndex, set commitIndex = min(leaderCommit, index of
+// last new entry)".
 TEST(Figure2AppendEntries, TheCommitIndexGoesNoFurtherThanWhatMatches) {
   struct Case {
     std::uint64_t prev_index, leader_commit, entries, commit;
@@ -125,8 +127,8 @@ TEST(Figure2AppendEntries, ARefusedMessageMovesNoCommitIndex) {
   EXPECT_EQ(me.core().commit_index(), Index(1));
 }
 
-// §5.3: "the follower can include the term of the conflicting entry and the first index it stores for
-// that term. With this information, the leader can decrement nextIndex to bypass all of the
+// §5.3: "the follower can include the term of the conflicting entry and the first index it stores
+// for that term. With this information, the leader can decrement nextIndex to bypass all of the
 // conflicting entries in that term; one AppendEntries RPC will be required for each term".
 TEST(Section53, ARefusalHasAHintThatSkipsAWholeTerm) {
   Solo me(3, {1, 1, 2, 2, 2, 2, 2}, 3);
@@ -183,8 +185,8 @@ TEST(Section53, TheLeaderRetriesUntilItIsAnswered) {
   }
 }
 
-// §5.5: "if a follower receives an AppendEntries request that includes log entries already present in
-// its log, it ignores those entries in the new request": RPCs are idempotent.
+// §5.5: "if a follower receives an AppendEntries request that includes log entries already present
+// in its log, it ignores those entries in the new request": RPCs are idempotent.
 TEST(Section55, TheSameRequestTwiceIsTheSameAsOnce) {
   Solo me(3);
   const auto request = Append(2, 1, 1, 2, {Command(2, 2, "a"), Command(2, 3, "b")});

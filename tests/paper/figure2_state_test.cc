@@ -15,8 +15,8 @@ using raft::RequestVote;
 using raft::RequestVoteReply;
 using raft::Role;
 
-// Figure 2, State: "Persistent state on all servers: (Updated on stable storage before responding to
-// RPCs)": currentTerm and votedFor.
+// Figure 2, State: "Persistent state on all servers: (Updated on stable storage before responding
+// to RPCs)": currentTerm and votedFor.
 TEST(Figure2State, TermAndVoteAreStableBeforeAVoteIsAnswered) {
   Solo me(3);
   me->Step(From(2, AskVote(5, 1, 1)));
@@ -99,8 +99,8 @@ TEST(Figure2State, ANewTermBeginsWithoutAVote) {
   EXPECT_EQ(me.core().vote(), kNobody);
 }
 
-// Figure 2, State: "nextIndex[]: initialized to leader last log index + 1; matchIndex[]: initialized
-// to 0".
+// Figure 2, State: "nextIndex[]: initialized to leader last log index + 1; matchIndex[]:
+// initialized to 0".
 TEST(Figure2State, ALeaderBeginsAtTheEndOfItsLogAndKnowsNothing) {
   Solo me(3, {1, 1, 2, 3}, 3);
   const auto sent = me.BecomeLeader();

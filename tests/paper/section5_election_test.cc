@@ -1,10 +1,10 @@
 // Raft paper, §5.1, §5.2, §5.4.1 and Figure 2 "RequestVote RPC", "Followers", "Candidates": is each
 // sentence true of an election?
-#include <gtest/gtest.h>
-
 #include <algorithm>
 #include <set>
 #include <vector>
+
+#include <gtest/gtest.h>
 
 #include "tests/support/raft_cluster.h"
 #include "tests/support/raft_paper.h"
@@ -32,10 +32,10 @@ TEST(Figure2RequestVote, AnOldTermGetsNoVoteButTheTerm) {
   EXPECT_EQ(replies[0].term, Term(5));
 }
 
-// RequestVote 2: "If votedFor is null or candidateId, and candidate's log is at least as up-to-date as
-// receiver's log, grant vote". §5.4.1: "If the logs have last entries with different terms, then the
-// log with the later term is more up-to-date. If the logs end with the same term, then whichever log
-// is longer is more up-to-date." (KNOWN_BUGS 36)
+// RequestVote 2: "If votedFor is null or candidateId, and candidate's log is at least as up-to-date
+// as receiver's log, grant vote". §5.4.1: "If the logs have last entries with different terms, then
+// the log with the later term is more up-to-date. If the logs end with the same term, then
+// whichever log is longer is more up-to-date." (KNOWN_BUGS 36)
 TEST(Figure2RequestVote, TheVoteGoesToWhoIsAtLeastAsUpToDate) {
   struct Case {
     std::uint64_t last_index, last_term;
@@ -43,9 +43,9 @@ TEST(Figure2RequestVote, TheVoteGoesToWhoIsAtLeastAsUpToDate) {
   };
   for (const bool pre_vote : {false, true}) {
     // The voter ends in 3/4.
-    for (const Case& c : {Case{4, 3, true}, Case{5, 3, true}, Case{3, 3, false}, Case{1, 4, true},
-                          Case{4, 4, true}, Case{9, 2, false}, Case{4, 2, false}, Case{0, 0, false},
-                          Case{100, 1, false}}) {
+    for (const Case& c :
+         {Case{4, 3, true}, Case{5, 3, true}, Case{3, 3, false}, Case{1, 4, true}, Case{4, 4, true},
+          Case{9, 2, false}, Case{4, 2, false}, Case{0, 0, false}, Case{100, 1, false}}) {
       Solo me(3, {1, 1, 3, 3}, 4);
       EXPECT_EQ(Granted(me.Step(2, AskVote(5, c.last_index, c.last_term, pre_vote))), c.granted)
           << c.last_term << "/" << c.last_index << (pre_vote ? " pre-vote" : "");
@@ -53,8 +53,8 @@ TEST(Figure2RequestVote, TheVoteGoesToWhoIsAtLeastAsUpToDate) {
   }
 }
 
-// §5.2: "Each server will vote for at most one candidate in a given term, on a first-come-first-served
-// basis".
+// §5.2: "Each server will vote for at most one candidate in a given term, on a
+// first-come-first-served basis".
 TEST(Section52, TheFirstWhoAsksGetsTheVoteOfATerm) {
   Solo me(3);
   EXPECT_TRUE(Granted(me.Step(3, AskVote(2, 1, 1))));
@@ -116,8 +116,8 @@ TEST(Section52, TheTimeoutIsDrawnAnewForEachElection) {
   EXPECT_GT(waits.size(), 10u);
 }
 
-// Followers: "If election timeout elapses without receiving AppendEntries RPC from current leader or
-// granting vote to candidate: convert to candidate". Heartbeats keep it a follower.
+// Followers: "If election timeout elapses without receiving AppendEntries RPC from current leader
+// or granting vote to candidate: convert to candidate". Heartbeats keep it a follower.
 TEST(Figure2Followers, HeartbeatsOfTheCurrentLeaderPreventAnElection) {
   Solo me(3);
   for (int i = 0; i < 100; ++i) {
@@ -153,8 +153,9 @@ TEST(Figure2Followers, AGrantedVoteResetsTheTimerAndARefusedOneDoesNot) {
   EXPECT_TRUE(campaigned);
 }
 
-// Candidates: "On conversion to candidate, start election: increment currentTerm, vote for self, reset
-// election timer, send RequestVote RPCs to all other servers" (after a pre-vote has been won).
+// Candidates: "On conversion to candidate, start election: increment currentTerm, vote for self,
+// reset election timer, send RequestVote RPCs to all other servers" (after a pre-vote has been
+// won).
 TEST(Figure2Candidates, AnElectionBeginsWithANewTermAndItsOwnVote) {
   Solo me(5, {1, 1, 2}, 2);
   const auto sent = me.BecomeCandidate();
@@ -166,17 +167,17 @@ TEST(Figure2Candidates, AnElectionBeginsWithANewTermAndItsOwnVote) {
   for (const RequestVote& ask : asked) EXPECT_EQ(ask, AskVote(3, 3, 2));
 }
 
-// Candidates: "If votes received from majority of servers: become leader". §5.2: "A candidate wins an
-// election if it receives votes from a majority of the servers in the full cluster for the same term."
+// Candidates: "If votes received from majority of servers: become leader". §5.2: "A candidate wins
+// an election if it receives votes from a majority of the servers in the full cluster for the same
+// term."
 TEST(Figure2Candidates, AMajorityOfTheFullClusterElects) {
   struct Case {
     std::uint64_t members, grants, refusals;
     Role role;
   };
   for (const Case& c :
-       {Case{3, 1, 0, Role::kLeader}, Case{3, 0, 1, Role::kCandidate},
-        Case{3, 1, 1, Role::kLeader}, Case{5, 1, 0, Role::kCandidate},
-        Case{5, 2, 0, Role::kLeader}, Case{5, 2, 2, Role::kLeader},
+       {Case{3, 1, 0, Role::kLeader}, Case{3, 0, 1, Role::kCandidate}, Case{3, 1, 1, Role::kLeader},
+        Case{5, 1, 0, Role::kCandidate}, Case{5, 2, 0, Role::kLeader}, Case{5, 2, 2, Role::kLeader},
         Case{5, 1, 2, Role::kCandidate}, Case{4, 1, 0, Role::kCandidate},
         Case{4, 2, 0, Role::kLeader}, Case{3, 0, 2, Role::kFollower},
         Case{5, 1, 3, Role::kFollower}}) {
@@ -184,7 +185,8 @@ TEST(Figure2Candidates, AMajorityOfTheFullClusterElects) {
     me.BecomeCandidate();
     const Term term = me.core().term();
     std::uint64_t peer = 2;
-    for (std::uint64_t i = 0; i < c.grants; ++i) me.Step(peer++, RequestVoteReply{term, true, false});
+    for (std::uint64_t i = 0; i < c.grants; ++i)
+      me.Step(peer++, RequestVoteReply{term, true, false});
     for (std::uint64_t i = 0; i < c.refusals; ++i) {
       me.Step(peer++, RequestVoteReply{term, false, false});
     }
@@ -193,8 +195,8 @@ TEST(Figure2Candidates, AMajorityOfTheFullClusterElects) {
   }
 }
 
-// The same: one member has one vote, however often its answer is doubled (KNOWN_BUGS 35), and votes of
-// other terms, pre-votes and outsiders do not count.
+// The same: one member has one vote, however often its answer is doubled (KNOWN_BUGS 35), and votes
+// of other terms, pre-votes and outsiders do not count.
 TEST(Figure2Candidates, OnlyVotesOfMembersForThisElectionCount) {
   Solo me(5);
   me.BecomeCandidate();
@@ -241,9 +243,9 @@ TEST(Figure2Candidates, WithoutAResultANewElectionIsStarted) {
   EXPECT_EQ(me.core().role(), Role::kCandidate);
 }
 
-// §5.2: "Once a candidate wins an election, it becomes leader. It then sends heartbeat messages to all
-// of the other servers to establish its authority and prevent new elections"; Leaders: "repeat during
-// idle periods to prevent election timeouts".
+// §5.2: "Once a candidate wins an election, it becomes leader. It then sends heartbeat messages to
+// all of the other servers to establish its authority and prevent new elections"; Leaders: "repeat
+// during idle periods to prevent election timeouts".
 TEST(Section52, ALeaderSendsToAllAtOnceAndKeepsSending) {
   Solo me(5);
   const auto sent = me.BecomeLeader();
@@ -283,7 +285,8 @@ TEST(Section52, ElectionsEndSoonWhateverTheSeed) {
   EXPECT_LT(slow, 40) << "the first election was split too often";
 }
 
-// §5.6: "broadcastTime << electionTimeout": a leader with live followers stays for as long as one looks.
+// §5.6: "broadcastTime << electionTimeout": a leader with live followers stays for as long as one
+// looks.
 TEST(Section56, AStableClusterHasNoElections) {
   RaftCluster cluster(ClusterOptions{});
   ASSERT_TRUE(cluster.Converge(std::chrono::seconds(5)));
@@ -297,8 +300,8 @@ TEST(Section56, AStableClusterHasNoElections) {
   EXPECT_EQ(cluster.node(leader).core().term(), term);
 }
 
-// §6, disruptive servers: "if a server receives a RequestVote RPC within the minimum election timeout
-// of hearing from a current leader, it does not update its term or grant its vote".
+// §6, disruptive servers: "if a server receives a RequestVote RPC within the minimum election
+// timeout of hearing from a current leader, it does not update its term or grant its vote".
 TEST(Section6, WhoHearsALeaderDisregardsRequestVote) {
   for (const bool pre_vote : {false, true}) {
     Solo me(3);
@@ -311,11 +314,13 @@ TEST(Section6, WhoHearsALeaderDisregardsRequestVote) {
     me.Advance(milliseconds(49));
     EXPECT_FALSE(Granted(me.Step(3, AskVote(9, 9, 8, pre_vote))));
     me.Advance(milliseconds(1));
-    EXPECT_TRUE(Granted(me.Step(3, AskVote(9, 9, 8, pre_vote)))) << "the minimum timeout has passed";
+    EXPECT_TRUE(Granted(me.Step(3, AskVote(9, 9, 8, pre_vote))))
+        << "the minimum timeout has passed";
   }
 }
 
-// The same for the leader itself: it steps down by check-quorum or by a later leader, not by a request.
+// The same for the leader itself: it steps down by check-quorum or by a later leader, not by a
+// request.
 TEST(Section6, ALeaderDisregardsRequestVote) {
   Solo me(3);
   me.BecomeLeader();
