@@ -1,0 +1,139 @@
+#include <string>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "lib/kv/store.h"
+#include "tests/support/kv_log.h"
+
+namespace raftkv::kv {
+namespace {
+
+using test::AppliedLog;
+
+constexpr std::size_t kRoom = 1 << 20;
+
+class KvRead : public testing::Test {
+ protected:
+  KvRead() {
+    log_.Apply({PutOp{"a", "1"}, PutOp{"b", "2"}, PutOp{"b1", "3"}});
+    log_.Apply({PutOp{"c", "4"}});
+  }
+
+  std::vector<ScanResult> Read(const std::vector<ReadOp>& reads, std::size_t max_bytes = kRoom) {
+    const auto answer =
+        kv::Read(log_.engine(), ReadTier::kAll, EncodeReadRequest(reads).view(), max_bytes);
+    EXPECT_TRUE(answer.ok()) << answer.status().ToString();
+    if (!answer.ok()) return {};
+    const auto results = DecodeReadResponse(answer->view());
+    EXPECT_TRUE(results.ok()) << results.status().ToString();
+    EXPECT_EQ(results->size(), reads.size());
+    return *results;
+  }
+
+  static std::string Keys(const ScanResult& result) {
+    std::string keys;
+    for (const KeyValue& kv : result.kvs) keys += kv.key + "=" + kv.value + " ";
+    return keys;
+  }
+
+  static Range All() { return {Range::Kind::kUnbounded, "", ""}; }
+
+  AppliedLog log_;
+};
+
+TEST_F(KvRead, AnswersOneKeyWithItsRevision) {
+  const auto results =
+      Read({{Range::Single("b"), 0, false, false}, {Range::Single("none"), 0, false, false}});
+  ASSERT_EQ(results[0].kvs.size(), 1U);
+  EXPECT_EQ(results[0].kvs[0].key, "b");
+  EXPECT_EQ(results[0].kvs[0].value, "2");
+  EXPECT_EQ(results[0].kvs[0].mod_revision, 1U);
+  EXPECT_EQ(results[0].revision, 2U) << "what is applied";
+  EXPECT_EQ(results[0].count, 1U);
+  EXPECT_TRUE(results[1].kvs.empty());
+  EXPECT_FALSE(results[1].more);
+}
+
+TEST_F(KvRead, ScansARangeInOrder) {
+  EXPECT_EQ(Keys(Read({{All(), 0, false, false}})[0]), "a=1 b=2 b1=3 c=4 ");
+  EXPECT_EQ(Keys(Read({{Range::From(KeyRange::Prefix("b")), 0, false, false}})[0]), "b=2 b1=3 ");
+  EXPECT_EQ(Keys(Read({{{Range::Kind::kBounded, "a1", "c"}, 0, false, false}})[0]), "b=2 b1=3 ");
+  EXPECT_EQ(Keys(Read({{{Range::Kind::kUnbounded, "b1", ""}, 0, false, false}})[0]), "b1=3 c=4 ");
+  EXPECT_EQ(Keys(Read({{{Range::Kind::kBounded, "c", "a"}, 0, false, false}})[0]), "");
+}
+
+TEST_F(KvRead, StopsAtItsLimitAndSaysIfThereIsMore) {
+  const ScanResult two = Read({{All(), 2, false, false}})[0];
+  EXPECT_EQ(Keys(two), "a=1 b=2 ");
+  EXPECT_TRUE(two.more);
+  EXPECT_EQ(two.count, 2U);
+  const ScanResult all = Read({{All(), 4, false, false}})[0];
+  EXPECT_EQ(all.kvs.size(), 4U);
+  EXPECT_FALSE(all.more) << "the range ends with the limit";
+}
+
+TEST_F(KvRead, KeysOnlyAndCountOnly) {
+  EXPECT_EQ(Keys(Read({{All(), 0, true, false}})[0]), "a= b= b1= c= ");
+  const ScanResult counted = Read({{All(), 0, false, true}}, /*max_bytes=*/1)[0];
+  EXPECT_EQ(counted.count, 4U);
+  EXPECT_TRUE(counted.kvs.empty());
+  EXPECT_FALSE(counted.more);
+}
+
+TEST_F(KvRead, AFullAnswerSaysMoreAndTheFirstReadAlwaysGetsOn) {
+  const auto results = Read(
+      {{All(), 0, false, false}, {Range::Single("c"), 0, false, false}, {All(), 0, false, true}},
+      /*max_bytes=*/1);
+  EXPECT_EQ(Keys(results[0]), "a=1 ");
+  EXPECT_TRUE(results[0].more);
+  EXPECT_TRUE(results[1].kvs.empty());
+  EXPECT_TRUE(results[1].more) << "left out, not: no such key";
+  EXPECT_EQ(results[2].count, 4U) << "a count takes no room";
+}
+
+TEST_F(KvRead, TheAnswerKeepsToItsSize) {
+  log_.Apply({PutOp{"big1", std::string(1000, 'x')}, PutOp{"big2", std::string(1000, 'x')},
+              PutOp{"big3", std::string(1000, 'x')}});
+  const Bytes request =
+      EncodeReadRequest({{Range::From(KeyRange::Prefix("big")), 0, false, false}});
+  const auto answer = kv::Read(log_.engine(), ReadTier::kAll, request.view(), 2200);
+  ASSERT_TRUE(answer.ok());
+  EXPECT_LE(answer->size(), 2200U + 128);
+  EXPECT_EQ(DecodeReadResponse(answer->view())->front().kvs.size(), 2U);
+}
+
+TEST_F(KvRead, WhatIsNotInMemoryIsAskedAgain) {
+  const Bytes request = EncodeReadRequest({{Range::Single("a"), 0, false, false}});
+  EXPECT_TRUE(kv::Read(log_.engine(), ReadTier::kMemory, request.view(), kRoom).ok());
+  log_.engine().SetInMemory(false);
+  EXPECT_EQ(kv::Read(log_.engine(), ReadTier::kMemory, request.view(), kRoom).code(),
+            Code::kUnavailable);
+  EXPECT_TRUE(kv::Read(log_.engine(), ReadTier::kAll, request.view(), kRoom).ok());
+}
+
+TEST_F(KvRead, SaysWhatIsMalformedOrDamaged) {
+  EXPECT_EQ(kv::Read(log_.engine(), ReadTier::kAll, "garbage!", kRoom).code(),
+            Code::kInvalidArgument);
+  test::FakeEngine damaged(test::FakeEngine::Content{{"dk", "\x01"}});
+  const Bytes request = EncodeReadRequest({{All(), 0, false, false}});
+  EXPECT_EQ(kv::Read(damaged, ReadTier::kAll, request.view(), kRoom).code(), Code::kCorruption);
+}
+
+TEST_F(KvRead, AReadRequestIsCheckedWhereItEnters) {
+  Limits limits;
+  limits.max_key_bytes = 4;
+  const auto validate = [&](const std::vector<ReadOp>& reads) {
+    return ValidateReadRequest(EncodeReadRequest(reads).view(), limits).code();
+  };
+  EXPECT_EQ(validate({{Range::Single("abcd"), 0, false, false}}), Code::kOk);
+  EXPECT_EQ(validate({{All(), 0, false, false}}), Code::kOk);
+  EXPECT_EQ(validate({}), Code::kInvalidArgument);
+  EXPECT_EQ(validate({{Range::Single(""), 0, false, false}}), Code::kInvalidArgument);
+  EXPECT_EQ(validate({{Range::Single("abcde"), 0, false, false}}), Code::kInvalidArgument);
+  limits.max_operations = 1;
+  EXPECT_EQ(validate({{All(), 0, false, false}, {All(), 0, false, false}}), Code::kInvalidArgument);
+}
+
+}  // namespace
+}  // namespace raftkv::kv
