@@ -20,13 +20,13 @@ Load::Load(LoadOptions options, KV& kv, Histogram& histogram)
   RAFTKV_CHECK(options_.clients > 0);
   RAFTKV_CHECK(options_.key_space > 0);
   RAFTKV_CHECK(options_.total > 0 || options_.duration.count() > 0);
-  Random random(options_.seed);
+  Random chance(options_.seed);
   pool_.reserve(kPoolBytes + options_.value_bytes);
   while (pool_.size() < kPoolBytes + options_.value_bytes) {
-    const std::uint64_t bits = random.Next();
+    const std::uint64_t bits = chance.Next();
     for (int shift = 0; shift < 64; shift += 8) pool_.push_back(static_cast<char>(bits >> shift));
   }
-  for (std::uint32_t i = 0; i < options_.clients; ++i) clients_.emplace_back(random.Next());
+  for (std::uint32_t i = 0; i < options_.clients; ++i) clients_.emplace_back(chance.Next());
 }
 
 LoadResult Load::Run() {
@@ -114,11 +114,11 @@ void Load::Finish() {
 }
 
 std::string Load::RandomKey(Client& client) const {
-  return fmt::format("bench/{:010}", client.random.Below(options_.key_space));
+  return fmt::format("bench/{:010}", client.chance.Below(options_.key_space));
 }
 
 std::string Load::RandomValue(Client& client) const {
-  return pool_.substr(client.random.Below(kPoolBytes), options_.value_bytes);
+  return pool_.substr(client.chance.Below(kPoolBytes), options_.value_bytes);
 }
 
 }  // namespace raftkv::cmd

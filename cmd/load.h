@@ -55,8 +55,8 @@ class Load {
   using Clock = std::chrono::steady_clock;
 
   struct Client {
-    explicit Client(std::uint64_t seed) : random(seed) {}
-    Random random;
+    explicit Client(std::uint64_t seed) : chance(seed) {}
+    Random chance;
     /// Of its next call, where it waits for its turn.
     std::optional<Clock::time_point> due;
   };

@@ -1,0 +1,215 @@
+"""Measures raftkv against its goals on this machine: see run.sh."""
+
+import itertools
+import json
+import os
+import shutil
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+MEMBERS = ("n1", "n2", "n3")
+ROUNDS = 3
+LOAD = ("--clients", "64", "--connections", "8", "--value-size", "256", "--key-space", "1000000")
+TICKS = os.sysconf("SC_CLK_TCK")
+_ports = itertools.count(10_000 + os.getpid() * 61 % 20_000)
+
+
+def free_address():
+    for port in _ports:
+        with socket.socket() as listener:
+            try:
+                listener.bind(("127.0.0.1", port))
+                return f"127.0.0.1:{port}"
+            except OSError:
+                pass
+
+
+def cpu_seconds(pid):
+    with open(f"/proc/{pid}/stat", encoding="utf-8") as file:
+        fields = file.read().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / TICKS
+
+
+class Cluster:
+    """Three `raftkv serve` on loopback, in one folder."""
+
+    def __init__(self, build, folder):
+        self.program = f"{build}/bin/raftkv"
+        addresses = {name: free_address() for name in MEMBERS}
+        self.endpoints = ",".join(addresses.values())
+        cluster = ",".join(f"{name}={address}" for name, address in addresses.items())
+        self.processes = {}
+        for name, address in addresses.items():
+            with open(f"{folder}/{name}.log", "w", encoding="utf-8") as log:
+                self.processes[name] = subprocess.Popen(
+                    [self.program, "serve", "--name", name, "--data-dir", f"{folder}/{name}",
+                     "--listen", address, "--cluster", cluster, "--log-level", "warn"],
+                    stdout=subprocess.DEVNULL, stderr=log)
+
+    def __enter__(self):
+        self.call("put", "started", "yes", "--timeout", "30s")
+        return self
+
+    def __exit__(self, *_):
+        for process in self.processes.values():
+            process.send_signal(signal.SIGTERM)
+        for process in self.processes.values():
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+    def call(self, *arguments):
+        command = [self.program, *arguments, "--endpoints", self.endpoints]
+        return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+
+    def terms(self):
+        lines = self.call("endpoint", "status", "-w", "json").splitlines()
+        return {line["name"]: line["term"] for line in map(json.loads, lines)}
+
+    def leader(self):
+        return json.loads(self.call("endpoint", "status", "-w", "json").splitlines()[0])["leader"]
+
+    def bench(self, *arguments):
+        """What `raftkv bench` prints, and the CPU seconds a second of each process meanwhile."""
+        before = {name: cpu_seconds(p.pid) for name, p in self.processes.items()}
+        children = os.times()
+        result = json.loads(self.call("bench", *arguments, "-w", "json"))
+        after = os.times()
+        seconds = result["seconds"]
+        cpu = {name: (cpu_seconds(p.pid) - before[name]) / seconds
+               for name, p in self.processes.items()}
+        cpu["client"] = (after.children_user + after.children_system - children.children_user -
+                         children.children_system) / seconds
+        return result, cpu
+
+
+def run_json(*command):
+    return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
+
+
+def show_cpu(cluster, cpu):
+    leader = cluster.leader()
+    return ", ".join(f"{name}{' (leader)' if name == leader else ''} {100 * used:.0f} %"
+                     for name, used in cpu.items())
+
+
+def note(text):
+    print("  " + text, flush=True)
+
+
+def throughput(build, folder):
+    """Puts of 64 clients against RocksDB alone, interleaved."""
+    ours, alone = [], []
+    with Cluster(build, folder) as cluster:
+        for round_number in range(ROUNDS):
+            database = f"{folder}/alone{round_number}"
+            reference = run_json(f"{build}/bin/bench_rocksdb_alone", database, "10")
+            shutil.rmtree(database)
+            result, cpu = cluster.bench("put", *LOAD, "--duration", "10s")
+            alone.append(reference["ops_per_s"])
+            ours.append(result["ops_per_s"])
+            note(f"RocksDB alone {alone[-1]:,.0f}/s (CPU "
+                 f"{100 * reference['cpu_s'] / reference['seconds']:.0f} %); raftkv {ours[-1]:,.0f}/s, "
+                 f"p50 {result['p50_ms']:.2f} p99 {result['p99_ms']:.2f} p99.9 "
+                 f"{result['p999_ms']:.2f} max {result['max_ms']:.1f} ms; CPU: "
+                 + show_cpu(cluster, cpu))
+    ratio = statistics.median(ours) / statistics.median(alone)
+    yield "writes/s, 64 clients", f"{statistics.median(ours):,.0f}", "", None
+    yield "RocksDB alone, writes/s", f"{statistics.median(alone):,.0f}", "", None
+    yield "ratio to RocksDB alone", f"{ratio:.2f}", ">= 0.4", ratio >= 0.4
+
+
+def latency(build, folder):
+    """A put of one client against a sync and two round trips."""
+    ratios, p50 = [], []
+    with Cluster(build, folder) as cluster:
+        for _ in range(ROUNDS):
+            probe = run_json(f"{build}/bin/bench_sync_probe", f"{folder}/probe", "4")
+            result, cpu = cluster.bench("put", "--clients", "1", "--value-size", "256",
+                                        "--duration", "5s")
+            floor = probe["sync_p50_ms"] + 2 * probe["round_trip_p50_ms"]
+            p50.append(result["p50_ms"])
+            ratios.append(result["p50_ms"] / floor)
+            note(f"sync {probe['sync_p50_ms']:.3f} ms, round trip {probe['round_trip_p50_ms']:.3f} ms;"
+                 f" raftkv p50 {result['p50_ms']:.3f} p99 {result['p99_ms']:.3f} ms, "
+                 f"{result['ops_per_s']:,.0f}/s; CPU: " + show_cpu(cluster, cpu))
+    ratio = statistics.median(ratios)
+    yield "write p50, one client", f"{statistics.median(p50):.3f} ms", "", None
+    yield "ratio to sync + 2 round trips", f"{ratio:.2f}", "<= 3", ratio <= 3
+
+
+def reads(build, folder):
+    """Linearizable gets of 64 clients."""
+    rates = []
+    with Cluster(build, folder) as cluster:
+        cluster.bench("put", *LOAD, "--total", "100000")
+        for _ in range(ROUNDS):
+            result, cpu = cluster.bench("get", *LOAD[:4], "--key-space", "1000000", "--duration",
+                                        "5s")
+            rates.append(result["ops_per_s"])
+            note(f"{rates[-1]:,.0f}/s, p50 {result['p50_ms']:.2f} p99 {result['p99_ms']:.2f} ms; CPU: "
+                 + show_cpu(cluster, cpu))
+    rate = statistics.median(rates)
+    yield "linearizable reads/s, 64 clients", f"{rate:,.0f}", ">= 20,000", rate >= 20_000
+
+
+def failover(build, _folder):
+    """Writes while the leader is killed."""
+    result = run_json(f"{build}/bin/bench_failover", "10")
+    note("outages: " + ", ".join(f"{outage} ms" for outage in result["outages_ms"]))
+    worst = result["worst_ms"]
+    yield "worst of 10 write outages", f"{worst} ms", "<= 1000 ms", worst <= 1000
+
+
+def soak(build, folder, seconds=600):
+    """Full load without an election."""
+    with Cluster(build, folder) as cluster:
+        before = cluster.terms()
+        result, cpu = cluster.bench("put", *LOAD, "--duration", f"{seconds}s")
+        after = cluster.terms()
+        note(f"{result['ops_per_s']:,.0f}/s for {result['seconds']:.0f} s, {result['errors']} errors, "
+             f"max {result['max_ms']:.0f} ms; CPU: " + show_cpu(cluster, cpu))
+        note(f"terms before {before}, after {after}")
+    elections = max(after.values()) - max(before.values())
+    yield f"elections in {seconds} s of full load", str(elections), "0", elections == 0
+
+
+MEASURES = {"throughput": throughput, "latency": latency, "reads": reads, "failover": failover,
+            "soak": soak}
+
+
+def chosen(arguments):
+    """(name, options) of each measure that is asked for."""
+    measures = []
+    for argument in arguments:
+        if argument in MEASURES:
+            measures.append((argument, []))
+        elif argument.isdigit() and measures and measures[-1][0] == "soak":
+            measures[-1][1].append(int(argument))
+        else:
+            sys.exit(f"bench: '{argument}' is none of {', '.join(MEASURES)}")
+    return measures or [(name, []) for name in MEASURES if name != "soak"]
+
+
+def main():
+    if len(sys.argv) < 2 or not os.path.exists(f"{sys.argv[1]}/bin/raftkv"):
+        sys.exit("usage: run.sh BUILD_DIR [MEASURE]...")
+    build = os.path.abspath(sys.argv[1])
+    rows = []
+    for name, options in chosen(sys.argv[2:]):
+        print(f"{name}: {MEASURES[name].__doc__}", flush=True)
+        with tempfile.TemporaryDirectory(prefix="raftkv-bench-") as folder:
+            rows.extend(MEASURES[name](build, folder, *options))
+    print()
+    for what, figure, goal, met in rows:
+        print(f"| {what:<36} | {figure:>12} | {goal:>10} | {'' if met is None else 'met' if met else 'NOT met':<7} |")
+
+
+main()
