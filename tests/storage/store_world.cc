@@ -1,0 +1,135 @@
+#include "tests/storage/store_world.h"
+
+#include <utility>
+
+#include "lib/base/check.h"
+#include "lib/raft/configuration.h"
+
+namespace raftkv::test {
+
+namespace {
+
+/// Runs `call` with a completion and waits for it.
+template <class T, class Call>
+T Await(TestLoop& loop, const Call& call) {
+  auto outcome = std::make_shared<std::optional<T>>();
+  call([outcome](T result) { *outcome = std::move(result); });
+  if (!loop.RunUntil([&] { return outcome->has_value(); })) {
+    return T(Status(Code::kDeadlineExceeded, "no completion came"));
+  }
+  return std::move(**outcome);
+}
+
+}  // namespace
+
+void TestLoop::Post(std::function<void()> work) {
+  {
+    const std::lock_guard lock(mutex_);
+    queue_.push_back(std::move(work));
+  }
+  wake_.notify_one();
+}
+
+bool TestLoop::RunUntil(const std::function<bool()>& done) {
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+  while (!done()) {
+    std::function<void()> work;
+    {
+      std::unique_lock lock(mutex_);
+      if (!wake_.wait_until(lock, deadline, [this] { return !queue_.empty(); })) return false;
+      work = std::move(queue_.front());
+      queue_.pop_front();
+    }
+    work();
+  }
+  return true;
+}
+
+StoreWorld::StoreWorld(std::shared_ptr<CrashFs> disk)
+    : fs(std::move(disk)), env(rocksdb::NewCompositeEnv(fs)) {
+  options.dir = "/data/n1";
+  options.name = "n1";
+  options.env = env.get();
+  options.machine_boot = "boot-1";
+  options.executor = loop.executor();
+}
+
+Status StoreWorld::Open() {
+  Result<std::unique_ptr<storage::Store>> opened = storage::Open(options);
+  if (!opened.ok()) return opened.status();
+  store = std::move(*opened);
+  return Status::Ok();
+}
+
+Status StoreWorld::CloseCleanly() {
+  const Status closed = store->Close();
+  store.reset();
+  return closed;
+}
+
+Status StoreWorld::Write(node::LogWrite write) {
+  return Await<Status>(
+      loop, [&](node::DoneStatus done) { store->log().Write(std::move(write), std::move(done)); });
+}
+
+Status StoreWorld::WriteEntries(Index first, Term term, int count, std::size_t payload_bytes) {
+  node::LogWrite write;
+  write.hard_state = raft::HardState{term, kNobody, Index(1)};
+  write.entries = MakeEntries(first, term, count, payload_bytes);
+  write.sync = true;
+  return Write(std::move(write));
+}
+
+Status StoreWorld::Form(ClusterId cluster) {
+  const Bytes payload = TestConfiguration(cluster, store->birth().member);
+  return Await<Status>(loop, [&](node::DoneStatus done) {
+    store->meta().SaveFormation(cluster, payload, std::move(done));
+  });
+}
+
+Result<std::vector<raft::Entry>> StoreWorld::Read(Index first, Index last, std::size_t max_bytes) {
+  return Await<Result<std::vector<raft::Entry>>>(
+      loop, [&](node::Done<std::vector<raft::Entry>> done) {
+        store->log().Read(first, last, max_bytes, std::move(done));
+      });
+}
+
+Result<node::Applied> StoreWorld::Apply(std::vector<raft::Entry> entries) {
+  return Await<Result<node::Applied>>(loop, [&](node::Done<node::Applied> done) {
+    store->machine().Apply(std::move(entries), std::move(done));
+  });
+}
+
+Bytes TestPayload(Index index, Term term, std::size_t bytes) {
+  std::string text =
+      "entry " + std::to_string(index.value) + " of term " + std::to_string(term.value) + " ";
+  while (text.size() < bytes) text.push_back(static_cast<char>('a' + text.size() % 26));
+  return Bytes(std::move(text));
+}
+
+std::vector<raft::Entry> MakeEntries(Index first, Term term, int count, std::size_t bytes) {
+  std::vector<raft::Entry> entries;
+  for (int i = 0; i < count; ++i) {
+    raft::Entry entry;
+    entry.index = first + static_cast<std::uint64_t>(i);
+    entry.term = term;
+    entry.kind = raft::EntryKind::kNoop;
+    entry.time_ms = 1000 + entry.index.value;
+    entry.payload = TestPayload(entry.index, term, bytes);
+    entries.push_back(std::move(entry));
+  }
+  return entries;
+}
+
+Bytes TestConfiguration(ClusterId cluster, NodeId member) {
+  raft::Configuration configuration;
+  configuration.cluster = cluster;
+  raft::Member self;
+  self.id = member;
+  self.name = "n1";
+  self.address = "127.0.0.1:7001";
+  configuration.members.push_back(std::move(self));
+  return raft::EncodeConfiguration(configuration);
+}
+
+}  // namespace raftkv::test
