@@ -2,14 +2,15 @@
 //
 // Sits between the RPC system and a socket: bounds the size of incoming messages (little before the
 // handshake, the request limit after it) and tells its owner at once, and why, when the connection
-// ended: RpcSystem itself would first try to send its farewell to a peer that may not read any more.
+// ended: RpcSystem itself would first try to send its farewell to a peer that may not read any
+// more.
 #pragma once
-
-#include <capnp/serialize-async.h>
-#include <kj/async-io.h>
 
 #include <cstddef>
 #include <string>
+
+#include <capnp/serialize-async.h>
+#include <kj/async-io.h>
 
 namespace raftkv::rpc {
 

@@ -1,9 +1,9 @@
 // raftkv::Client: an event loop of its own, and on it a channel and a session for each connection.
-#include <raftkv/client.h>
-
 #include <future>
 #include <mutex>
 #include <random>
+
+#include <raftkv/client.h>
 
 #include "rpc/event_loop.h"
 #include "rpc/remote_channel.h"
@@ -103,8 +103,8 @@ class RemoteClient final : public Client {
     return loop_->timer()
         .timeoutAfter(ToKj(timeout), kj::mv(asked))
         .catch_([endpoint, result](kj::Exception&& exception) {
-          result->set_value(raftkv::Status(Code::kUnavailable,
-                                           endpoint + ": " + ShortReason(exception)));
+          result->set_value(
+              raftkv::Status(Code::kUnavailable, endpoint + ": " + ShortReason(exception)));
         });
   }
 

@@ -34,8 +34,7 @@ kj::Promise<std::shared_ptr<ClientLink>> ClientLink::Open(EventLoop& loop, std::
                                                           Duration timeout) {
   auto dialed = Dial(loop, address, timeout, kMaxAnswerBytes);
   auto open = dialed.then([&loop, address](std::unique_ptr<Outbound>&& connection) {
-    auto link =
-        Share(loop, std::make_unique<ClientLink>(loop, address, std::move(connection)));
+    auto link = Share(loop, std::make_unique<ClientLink>(loop, address, std::move(connection)));
     return link->ShakeHands().then([link] { return link; });
   });
   return loop.timer().timeoutAfter(ToKj(timeout), kj::mv(open));

@@ -1,11 +1,11 @@
 // What is one connection of a client to one member?
 #pragma once
 
-#include <raftkv/client.h>
-
 #include <functional>
 #include <memory>
 #include <string>
+
+#include <raftkv/client.h>
 
 #include "rpc/codec.h"
 #include "rpc/outbound.h"

@@ -183,11 +183,11 @@ Result<std::optional<node::PeerMessage>> Decode(wire::PeerMessage::Reader messag
   };
   switch (message.which()) {
     case wire::PeerMessage::UNKNOWN: break;
-    case wire::PeerMessage::REQUEST_VOTE:
-      return raft_message(DecodeVote(message.getRequestVote()));
+    case wire::PeerMessage::REQUEST_VOTE: return raft_message(DecodeVote(message.getRequestVote()));
     case wire::PeerMessage::REQUEST_VOTE_REPLY: {
       const auto m = message.getRequestVoteReply();
-      return raft_message(raft::RequestVoteReply{Term(m.getTerm()), m.getGranted(), m.getPreVote()});
+      return raft_message(
+          raft::RequestVoteReply{Term(m.getTerm()), m.getGranted(), m.getPreVote()});
     }
     case wire::PeerMessage::APPEND_ENTRIES: {
       Result<raft::Body> body = DecodeAppendEntries(message.getAppendEntries());
@@ -211,8 +211,8 @@ Result<std::optional<node::PeerMessage>> Decode(wire::PeerMessage::Reader messag
     }
     case wire::PeerMessage::FORWARD_SUBMIT_REPLY: {
       const auto m = message.getForwardSubmitReply();
-      return Decoded(node::ForwardSubmitReply{
-          m.getId(), {Decode(m.getOutcome()), ToBytes(m.getResponse())}});
+      return Decoded(
+          node::ForwardSubmitReply{m.getId(), {Decode(m.getOutcome()), ToBytes(m.getResponse())}});
     }
   }
   return Decoded();

@@ -1,12 +1,13 @@
-// How do messages between members become Cap'n Proto and back, with everything checked on the way in?
+// How do messages between members become Cap'n Proto and back, with everything checked on the way
+// in?
 //
 // Payloads are copied once into the message and once out of it.
 #pragma once
 
+#include <optional>
+
 #include <raftkv/client.h>
 #include <raftkv/status.h>
-
-#include <optional>
 
 #include "lib/node/member.h"
 #include "lib/node/ports.h"

@@ -161,9 +161,8 @@ EndpointStatus Decode(wire::MemberStatus::Reader status) {
   EndpointStatus to;
   to.node.name = ToString(status.getName());
   to.version = ToString(status.getVersion());
-  to.node.role = static_cast<Role>(
-      std::min<std::uint16_t>(static_cast<std::uint16_t>(status.getRole()),
-                              static_cast<std::uint16_t>(Role::kLeader)));
+  to.node.role = static_cast<Role>(std::min<std::uint16_t>(
+      static_cast<std::uint16_t>(status.getRole()), static_cast<std::uint16_t>(Role::kLeader)));
   to.node.leader = ToString(status.getLeader());
   to.node.commit_index = status.getCommitIndex();
   to.node.applied_index = status.getAppliedIndex();
@@ -173,8 +172,8 @@ EndpointStatus Decode(wire::MemberStatus::Reader status) {
   to.db_bytes = status.getDbBytes();
   to.suspect = status.getSuspect();
   for (const auto member : status.getMembers()) {
-    to.members.push_back({member.getId(), ToString(member.getName()),
-                          ToString(member.getAddress()), member.getVoter()});
+    to.members.push_back({member.getId(), ToString(member.getName()), ToString(member.getAddress()),
+                          member.getVoter()});
   }
   for (const auto error : status.getErrors()) to.errors.push_back(ToString(error));
   to.content_hash = status.getContentHash();

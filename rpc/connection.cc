@@ -1,8 +1,8 @@
 #include "rpc/connection.h"
 
-#include <kj/debug.h>
-
 #include <algorithm>
+
+#include <kj/debug.h>
 
 #include "lib/base/check.h"
 #include "rpc/kv_service.h"
@@ -116,15 +116,14 @@ class BootstrapServer final : public wire::Bootstrap::Server {
     shared_->owner.service().OnHello(std::move(hello).value(), std::move(pending.done));
     context.releaseParams();
     context.allowCancellation();
-    return pending.promise.then(
-        [shared = shared_, from = std::move(from), context](node::HelloAnswer&& answer) mutable {
-          Answer(*shared, from, answer, context);
-          if (shared->connection != nullptr && shared->connection->kind() == Connection::Kind::kPeer &&
-              shared->connection->peer() != kNobody) {
-            context.getResults().setPeer(
-                kj::heap<PeerServer>(shared, from.member, answer.self.member));
-          }
-        });
+    return pending.promise.then([shared = shared_, from = std::move(from),
+                                 context](node::HelloAnswer&& answer) mutable {
+      Answer(*shared, from, answer, context);
+      if (shared->connection != nullptr && shared->connection->kind() == Connection::Kind::kPeer &&
+          shared->connection->peer() != kNobody) {
+        context.getResults().setPeer(kj::heap<PeerServer>(shared, from.member, answer.self.member));
+      }
+    });
   }
 
   static void Answer(Connection::Shared& shared, const node::Hello& from,
@@ -168,9 +167,8 @@ Connection::~Connection() noexcept {
 }
 
 kj::Promise<CheckedStream::End> Connection::Ended() {
-  return checked_.Ended().exclusiveJoin(network_.onDisconnect().then([] {
-    return CheckedStream::End{};
-  }));
+  return checked_.Ended().exclusiveJoin(
+      network_.onDisconnect().then([] { return CheckedStream::End{}; }));
 }
 
 void Connection::Become(Kind kind) {

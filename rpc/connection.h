@@ -1,12 +1,12 @@
 // What is one connection that somebody made to this member?
 #pragma once
 
-#include <capnp/rpc-twoparty.h>
-#include <kj/async-io.h>
-
 #include <cstdint>
 #include <memory>
 #include <string>
+
+#include <capnp/rpc-twoparty.h>
+#include <kj/async-io.h>
 
 #include "rpc/checked_stream.h"
 #include "rpc/event_loop.h"
@@ -30,7 +30,8 @@ class ConnectionOwner {
   virtual void LogOffence(const std::string& line) = 0;
 };
 
-/// Lives on the loop. Calls of its capabilities may run on after it was destroyed: they share `Shared`.
+/// Lives on the loop. Calls of its capabilities may run on after it was destroyed: they share
+/// `Shared`.
 class Connection {
  public:
   enum class Kind : std::uint8_t { kUnknown, kClient, kPeer };

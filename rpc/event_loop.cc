@@ -162,8 +162,8 @@ void EventLoop::Stop() {
 bool EventLoop::OnLoop() const { return loop_thread_.load() == std::this_thread::get_id(); }
 
 MonoTime EventLoop::Now() {
-  return MonoTime(std::chrono::duration_cast<Duration>(
-      std::chrono::steady_clock::now().time_since_epoch()));
+  return MonoTime(
+      std::chrono::duration_cast<Duration>(std::chrono::steady_clock::now().time_since_epoch()));
 }
 
 void EventLoop::Post(std::function<void()> work) {
@@ -237,11 +237,14 @@ void EventLoop::At(MonoTime when, std::function<void()> work) {
 
 void EventLoop::ArmTimer() {
   armed_for_ = timers_.front().when;
-  body_->timer_wait = timer().atTime(ToKj(armed_for_)).then([this] {
-    // Not from inside the promise that FireTimers may replace.
-    armed_for_ = kNever;
-    RunLater([this] { FireTimers(); });
-  }).eagerlyEvaluate(nullptr);
+  body_->timer_wait = timer()
+                          .atTime(ToKj(armed_for_))
+                          .then([this] {
+                            // Not from inside the promise that FireTimers may replace.
+                            armed_for_ = kNever;
+                            RunLater([this] { FireTimers(); });
+                          })
+                          .eagerlyEvaluate(nullptr);
 }
 
 void EventLoop::FireTimers() {

@@ -1,16 +1,11 @@
 // On which thread does everything of a node or a client run, and how does work get there?
 //
-// One thread with a KJ event loop. It blocks every signal, so the host's handlers never run on it and
-// a closed socket raises no SIGPIPE. KJ's event port on Linux waits by epoll and needs no signal of
-// its own, but sets SIGPIPE to be ignored in the whole process when it is made: Start() takes that
-// back before it returns (a host thread that changes its SIGPIPE disposition in the same microseconds
-// may lose that change; nothing else can be noticed).
+// One thread with a KJ event loop. It blocks every signal, so the host's handlers never run on it
+// and a closed socket raises no SIGPIPE. KJ's event port on Linux waits by epoll and needs no
+// signal of its own, but sets SIGPIPE to be ignored in the whole process when it is made: Start()
+// takes that back before it returns (a host thread that changes its SIGPIPE disposition in the same
+// microseconds may lose that change; nothing else can be noticed).
 #pragma once
-
-#include <kj/async-io.h>
-#include <kj/async-unix.h>
-
-#include <raftkv/status.h>
 
 #include <atomic>
 #include <functional>
@@ -19,6 +14,11 @@
 #include <string>
 #include <thread>
 #include <vector>
+
+#include <kj/async-io.h>
+#include <kj/async-unix.h>
+
+#include <raftkv/status.h>
 
 #include "lib/node/ports.h"
 #include "lib/node/session_kv.h"
@@ -48,11 +48,12 @@ class EventLoop final : public node::Loop {
   void Post(std::function<void()> work) override;
   MonoTime Now() override;
   [[nodiscard]] bool OnLoop() const;
-  /// Runs `work` on the loop and waits for it; at once if this is the loop. False: the loop has ended
-  /// and `work` was not run. `work` must not throw. For building and destroying what lives there.
+  /// Runs `work` on the loop and waits for it; at once if this is the loop. False: the loop has
+  /// ended and `work` was not run. `work` must not throw. For building and destroying what lives
+  /// there.
   bool Call(const std::function<void()>& work);
-  /// Ends the loop and joins its thread; not from the loop. Work that was posted and timers that are
-  /// set are dropped. May be called twice.
+  /// Ends the loop and joins its thread; not from the loop. Work that was posted and timers that
+  /// are set are dropped. May be called twice.
   void Stop();
 
   // --- On the loop only.

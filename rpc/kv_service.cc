@@ -1,8 +1,8 @@
 #include "rpc/kv_service.h"
 
-#include <kj/debug.h>
-
 #include <algorithm>
+
+#include <kj/debug.h>
 
 #include "rpc/pending.h"
 

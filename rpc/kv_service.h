@@ -1,10 +1,10 @@
 // How are the calls of clients carried out by the member, and how many at a time?
 #pragma once
 
-#include <raftkv/node.h>
-
 #include <cstdint>
 #include <memory>
+
+#include <raftkv/node.h>
 
 #include "rpc/event_loop.h"
 #include "rpc/raftkv.capnp.h"

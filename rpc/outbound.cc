@@ -35,8 +35,8 @@ kj::Promise<std::string> Outbound::Ended() {
         return end.reason.empty() ? std::string("the other side closed the connection")
                                   : std::move(end.reason);
       })
-      .exclusiveJoin(network_.onDisconnect().then(
-          [] { return std::string("the connection was lost"); }));
+      .exclusiveJoin(
+          network_.onDisconnect().then([] { return std::string("the connection was lost"); }));
 }
 
 kj::Promise<std::unique_ptr<Outbound>> Dial(EventLoop& loop, const std::string& address,

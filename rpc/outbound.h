@@ -1,11 +1,11 @@
 // How does this side make a connection to a member? (for peers and for clients)
 #pragma once
 
-#include <capnp/rpc-twoparty.h>
-#include <kj/async-io.h>
-
 #include <memory>
 #include <string>
+
+#include <capnp/rpc-twoparty.h>
+#include <kj/async-io.h>
 
 #include "rpc/checked_stream.h"
 #include "rpc/event_loop.h"

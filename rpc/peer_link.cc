@@ -1,8 +1,8 @@
 #include "rpc/peer_link.h"
 
-#include <kj/debug.h>
-
 #include <algorithm>
+
+#include <kj/debug.h>
 
 #include "lib/base/check.h"
 #include "rpc/codec.h"
@@ -40,7 +40,9 @@ void PeerLink::Connect() {
   // A failure arrives in taskFailed.
   connection_tasks_->add(
       Dial(peers_.loop_, peer_.address, peers_.options_.connect_timeout, kMaxAnswerBytes)
-          .then([this](std::unique_ptr<Outbound>&& connection) { Connected(std::move(connection)); }));
+          .then([this](std::unique_ptr<Outbound>&& connection) {
+            Connected(std::move(connection));
+          }));
 }
 
 void PeerLink::Connected(std::unique_ptr<Outbound> connection) {
@@ -58,8 +60,8 @@ kj::Promise<void> PeerLink::Greet() {
   const bool formed = hello.cluster != ClusterId();
   auto request = KJ_ASSERT_NONNULL(bootstrap_).peerRequest();
   Encode(hello, request.initHello());
-  auto answer = request.send().then(
-      [this, formed](capnp::Response<wire::Bootstrap::PeerResults>&& response) {
+  auto answer =
+      request.send().then([this, formed](capnp::Response<wire::Bootstrap::PeerResults>&& response) {
         return Greeted(response.getAnswer(), response.getPeer(), formed);
       });
   return peers_.loop_.timer().timeoutAfter(ToKj(peers_.options_.hello_timeout), kj::mv(answer));
@@ -77,9 +79,10 @@ kj::Promise<void> PeerLink::Greeted(wire::PeerAnswer::Reader wire_answer, wire::
   }
   backoff_ = {};
   if (!status.ok()) {
-    connection_tasks_->add(peers_.loop_.timer()
-                               .afterDelay(ToKj(node::Member::kFormationPoll))
-                               .then([this] { return Greet(); }));
+    connection_tasks_->add(
+        peers_.loop_.timer().afterDelay(ToKj(node::Member::kFormationPoll)).then([this] {
+          return Greet();
+        }));
     return kj::READY_NOW;
   }
   remote_ = kj::mv(peer);
@@ -110,13 +113,12 @@ void PeerLink::Lose(const std::string& why, bool refused) {
   connection_ = nullptr;
   calls_ = call_words_ = 0;
   Drop();
-  backoff_ = refused ? peers_.options_.max_backoff
-                     : std::clamp(2 * backoff_, peers_.options_.min_backoff,
-                                  peers_.options_.max_backoff);
+  backoff_ =
+      refused ? peers_.options_.max_backoff
+              : std::clamp(2 * backoff_, peers_.options_.min_backoff, peers_.options_.max_backoff);
   const auto jitter = Duration(peers_.random_.Below(static_cast<std::uint64_t>(backoff_.count())));
-  link_tasks_.add(peers_.loop_.timer().afterDelay(ToKj(backoff_ / 2 + jitter / 2)).then([this] {
-    Connect();
-  }));
+  link_tasks_.add(
+      peers_.loop_.timer().afterDelay(ToKj(backoff_ / 2 + jitter / 2)).then([this] { Connect(); }));
 }
 
 void PeerLink::RetryNow() {
@@ -178,8 +180,7 @@ void PeerLink::Deliver() {
     ++count;
   }
   RAFTKV_CHECK(count > 0);
-  auto request =
-      KJ_ASSERT_NONNULL(remote_).deliverRequest(capnp::MessageSize{words + 16, 0});
+  auto request = KJ_ASSERT_NONNULL(remote_).deliverRequest(capnp::MessageSize{words + 16, 0});
   auto messages = request.initMessages(static_cast<capnp::uint>(count));
   for (std::size_t i = 0; i < count; ++i) {
     Encode(queue_.front().message, messages[static_cast<capnp::uint>(i)]);

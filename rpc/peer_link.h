@@ -64,8 +64,8 @@ class PeerLink final : private kj::TaskSet::ErrorHandler {
   std::unique_ptr<Outbound> connection_;
   kj::Maybe<wire::Bootstrap::Client> bootstrap_;
   kj::Maybe<wire::Peer::Client> remote_;
-  // Destroyed first: their promises refer to all of the above. `connection_tasks_` are of the present
-  // connection (or of the attempt at one), `link_tasks_` of the link.
+  // Destroyed first: their promises refer to all of the above. `connection_tasks_` are of the
+  // present connection (or of the attempt at one), `link_tasks_` of the link.
   std::optional<kj::TaskSet> connection_tasks_;
   kj::TaskSet link_tasks_;
 };

@@ -1,5 +1,5 @@
-// How do messages get to the other members? One outbound connection to each, made again whenever it is
-// lost; what comes from them comes over the connections that they make (rpc/server.h).
+// How do messages get to the other members? One outbound connection to each, made again whenever it
+// is lost; what comes from them comes over the connections that they make (rpc/server.h).
 #pragma once
 
 #include <cstdint>

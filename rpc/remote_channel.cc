@@ -1,8 +1,8 @@
 #include "rpc/remote_channel.h"
 
-#include <kj/debug.h>
-
 #include <algorithm>
+
+#include <kj/debug.h>
 
 #include "lib/base/check.h"
 #include "rpc/sockets.h"
@@ -34,8 +34,8 @@ RemoteChannel::RemoteChannel(EventLoop& loop, RemoteChannelOptions options)
 RemoteChannel::~RemoteChannel() noexcept = default;
 
 void RemoteChannel::taskFailed(kj::Exception&& exception) {
-  RAFTKV_CHECK(false, "a client's task must handle its failures:",
-               exception.getDescription().cStr());
+  RAFTKV_CHECK(false,
+               "a client's task must handle its failures:", exception.getDescription().cStr());
 }
 
 void RemoteChannel::GetLink(MonoTime deadline, WithLink then) {

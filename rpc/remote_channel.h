@@ -1,7 +1,7 @@
 // How do a client's requests reach the cluster, whichever member lives or leads?
 //
-// One connection at a time, to the leader if it is known. When it fails, the next call connects anew,
-// starting with the next endpoint. Nothing is retried here: the session does that.
+// One connection at a time, to the leader if it is known. When it fails, the next call connects
+// anew, starting with the next endpoint. Nothing is retried here: the session does that.
 #pragma once
 
 #include <cstdint>
@@ -62,8 +62,8 @@ class RemoteChannel final : public node::Channel, private kj::TaskSet::ErrorHand
              std::function<void(Status, typename Results::Reader*)> done);
   void SubmitOn(const LinkPtr& link, const Bytes& request, MonoTime deadline,
                 std::function<void(node::SubmitOutcome)> done);
-  void ReadOn(const LinkPtr& link, const Bytes& request, Consistency consistency,
-              MonoTime deadline, node::Done<Bytes> done);
+  void ReadOn(const LinkPtr& link, const Bytes& request, Consistency consistency, MonoTime deadline,
+              node::Done<Bytes> done);
   void taskFailed(kj::Exception&& exception) override;
 
   EventLoop& loop_;

@@ -12,9 +12,7 @@ namespace {
 
 constexpr auto kAcceptRetryDelay = 100 * kj::MILLISECONDS;
 
-class ServerImpl final : public Server,
-                         private ConnectionOwner,
-                         private kj::TaskSet::ErrorHandler {
+class ServerImpl final : public Server, private ConnectionOwner, private kj::TaskSet::ErrorHandler {
  public:
   ServerImpl(EventLoop& loop, Service& service, ServerOptions options, Listener listener)
       : loop_(loop),
@@ -57,7 +55,8 @@ class ServerImpl final : public Server,
     }
     ConfigureSocket(*stream);
     const std::uint64_t number = ++last_number_;
-    auto connection = std::make_unique<Connection>(static_cast<ConnectionOwner&>(*this), number, kj::mv(stream));
+    auto connection =
+        std::make_unique<Connection>(static_cast<ConnectionOwner&>(*this), number, kj::mv(stream));
     tasks_.add(connection->Ended().then(
         [this, number](CheckedStream::End&& end) { Remove(number, end); }));
     tasks_.add(loop_.timer()

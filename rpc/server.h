@@ -1,17 +1,17 @@
 // Who may connect to this member, and what happens to those who do not behave?
 //
-// One address for peers and clients. A connection has one of three lives: it shakes hands as a peer, or
-// as a client, or it is closed at the handshake's deadline. Connections are bounded in number,
-// their messages in bytes, their calls in number and bytes.
+// One address for peers and clients. A connection has one of three lives: it shakes hands as a
+// peer, or as a client, or it is closed at the handshake's deadline. Connections are bounded in
+// number, their messages in bytes, their calls in number and bytes.
 #pragma once
-
-#include <raftkv/node.h>
-#include <raftkv/status.h>
 
 #include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
+
+#include <raftkv/node.h>
+#include <raftkv/status.h>
 
 #include "lib/node/ports.h"
 #include "rpc/event_loop.h"

@@ -1,16 +1,16 @@
 // What does the RPC server need of the member behind it? (MemberService gives it; tests have fakes)
 //
-// All of it happens on the loop; every callback runs once, later, on the loop, or is destroyed without
-// having run when the member stops.
+// All of it happens on the loop; every callback runs once, later, on the loop, or is destroyed
+// without having run when the member stops.
 #pragma once
-
-#include <raftkv/client.h>
-#include <raftkv/kv.h>
 
 #include <cstdint>
 #include <functional>
 #include <string>
 #include <vector>
+
+#include <raftkv/client.h>
+#include <raftkv/kv.h>
 
 #include "lib/node/member.h"
 #include "lib/node/ports.h"

@@ -20,8 +20,8 @@ constexpr int kBacklog = 512;
 
 void SetInt(kj::AsyncIoStream& stream, int level, int option, int value) {
   // A stream that is no TCP socket (tests) has no such option.
-  auto ignored = kj::runCatchingExceptions(
-      [&] { stream.setsockopt(level, option, &value, sizeof value); });
+  auto ignored =
+      kj::runCatchingExceptions([&] { stream.setsockopt(level, option, &value, sizeof value); });
   (void)ignored;
 }
 

@@ -1,14 +1,14 @@
 // How are addresses read, listened on, and TCP sockets set up?
 #pragma once
 
+#include <cstdint>
+#include <string>
+#include <string_view>
+
 #include <kj/async-io.h>
 #include <kj/io.h>
 
 #include <raftkv/status.h>
-
-#include <cstdint>
-#include <string>
-#include <string_view>
 
 namespace raftkv::rpc {
 
@@ -24,12 +24,12 @@ struct Listener {
   /// "host:port" as it was asked for, with the port that was chosen.
   std::string address;
 };
-/// Binds and listens. `option` names what the user would change, for example "--listen". Unavailable:
-/// the port is taken; InvalidArgument: not an address of this machine.
+/// Binds and listens. `option` names what the user would change, for example "--listen".
+/// Unavailable: the port is taken; InvalidArgument: not an address of this machine.
 Result<Listener> Listen(const std::string& address, std::string_view option);
 
-/// TCP_NODELAY; keepalive and TCP_USER_TIMEOUT, so that a peer that vanished without a word is noticed
-/// within about ten seconds.
+/// TCP_NODELAY; keepalive and TCP_USER_TIMEOUT, so that a peer that vanished without a word is
+/// noticed within about ten seconds.
 void ConfigureSocket(kj::AsyncIoStream& stream);
 
 /// "127.0.0.1:40312", or "an unknown address".

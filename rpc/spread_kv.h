@@ -1,11 +1,12 @@
-// How are concurrent calls spread over several connections, each with a session of its own? In turn.
+// How are concurrent calls spread over several connections, each with a session of its own? In
+// turn.
 #pragma once
-
-#include <raftkv/kv.h>
 
 #include <atomic>
 #include <utility>
 #include <vector>
+
+#include <raftkv/kv.h>
 
 namespace raftkv::rpc {
 

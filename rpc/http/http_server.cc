@@ -1,8 +1,8 @@
 #include "rpc/http/http_server.h"
 
-#include <kj/compat/http.h>
-
 #include <utility>
+
+#include <kj/compat/http.h>
 
 #include "lib/base/check.h"
 #include "rpc/outbound.h"

@@ -1,12 +1,12 @@
 // What does a node show over HTTP? /metrics, /livez and /readyz.
 #pragma once
 
-#include <raftkv/status.h>
-
 #include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
+
+#include <raftkv/status.h>
 
 #include "lib/node/ports.h"
 #include "rpc/event_loop.h"

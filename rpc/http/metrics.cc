@@ -1,8 +1,8 @@
 #include "rpc/http/metrics.h"
 
-#include <prometheus/text_serializer.h>
-
 #include <sstream>
+
+#include <prometheus/text_serializer.h>
 
 #include "lib/base/check.h"
 
@@ -10,8 +10,7 @@ namespace raftkv::rpc {
 namespace {
 
 const prometheus::Histogram::BucketBoundaries kSeconds = {
-    0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01,
-    0.02,    0.05,   0.1,    0.2,    0.5,   1,     2,     5};
+    0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5};
 
 constexpr std::array<const char*, 5> kStageNames = {"log_sync", "replicate", "apply", "total",
                                                     "read_index"};

@@ -4,18 +4,18 @@
 // taken from a snapshot when somebody asks.
 #pragma once
 
+#include <array>
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
 #include <prometheus/counter.h>
 #include <prometheus/gauge.h>
 #include <prometheus/histogram.h>
 #include <prometheus/registry.h>
 
 #include <raftkv/node.h>
-
-#include <array>
-#include <map>
-#include <string>
-#include <utility>
-#include <vector>
 
 #include "lib/node/ports.h"
 

@@ -1,0 +1,238 @@
+// What do the tests of rpc/ share? A loop, a member that is not there, and a raw socket.
+#pragma once
+
+#include <unistd.h>
+
+#include <chrono>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "rpc/event_loop.h"
+#include "rpc/peers.h"
+#include "rpc/server.h"
+#include "rpc/service.h"
+
+namespace raftkv::rpc {
+
+/// Waits until `condition` holds; the deadline is far beyond what is expected.
+inline bool WaitFor(const std::function<bool()>& condition,
+                    std::chrono::milliseconds limit = std::chrono::seconds(20)) {
+  const auto end = std::chrono::steady_clock::now() + limit;
+  while (!condition()) {
+    if (std::chrono::steady_clock::now() > end) return false;
+    std::this_thread::sleep_for(std::chrono::milliseconds(2));
+  }
+  return true;
+}
+
+/// Lines of a log, from any thread.
+class LogLines {
+ public:
+  node::LogSink Sink() {
+    return [this](node::LogSeverity, const std::string& line) {
+      std::lock_guard<std::mutex> lock(mutex_);
+      lines_.push_back(line);
+    };
+  }
+  std::size_t Count(const std::string& part) {
+    std::lock_guard<std::mutex> lock(mutex_);
+    std::size_t count = 0;
+    for (const std::string& line : lines_) count += line.find(part) != std::string::npos;
+    return count;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::vector<std::string> lines_;
+};
+
+inline std::unique_ptr<EventLoop> StartLoop() {
+  auto loop = EventLoop::Start({});
+  EXPECT_TRUE(loop.ok()) << loop.status().ToString();
+  return std::move(loop).value();
+}
+
+/// Stands for a member: echoes what it is asked, and remembers what it is told. On the loop; `On`
+/// reads its fields there.
+class FakeMember : public Service, public PeerOwner {
+ public:
+  explicit FakeMember(EventLoop& loop, std::string name, NodeId id, ClusterId cluster)
+      : loop_(loop), name(std::move(name)), id(id), cluster(cluster) {}
+
+  void OnHello(node::Hello hello, std::function<void(node::HelloAnswer)> done) override {
+    ++hellos;
+    node::HelloAnswer answer;
+    answer.self = MakeHello(hello.member, hello.name);
+    answer.refusal = refuse_peers;
+    loop_.RunLater([answer, done] { done(answer); });
+  }
+  void Receive(NodeId peer, std::vector<node::PeerMessage> messages) override {
+    ++deliveries;
+    for (node::PeerMessage& message : messages) received[peer].push_back(std::move(message));
+  }
+  void PeerDisconnected(NodeId peer) override { ++disconnected[peer]; }
+
+  void Submit(Bytes request, MonoTime, std::function<void(node::SubmitOutcome)> done) override {
+    ++submits;
+    if (hold) {
+      held.push_back(std::move(done));
+      return;
+    }
+    loop_.RunLater([this, request, done] {
+      done({submit_status, respond ? respond(request) : request});
+    });
+  }
+  void Read(Bytes request, Consistency consistency, MonoTime, node::Done<Bytes> done) override {
+    last_consistency = consistency;
+    loop_.RunLater([request, done] { done(request); });
+  }
+  std::uint64_t ReplicatedTimeMs() override { return replicated_time_ms; }
+  AnswerHeader Header() override {
+    return {cluster, id, Term(3), leader_address.empty(), leader_address};
+  }
+  std::string Name() override { return name; }
+  void Status(bool with_hash, node::Done<EndpointStatus> done) override {
+    EndpointStatus status;
+    status.node.name = name;
+    status.node.role = Role::kLeader;
+    status.content_hash = with_hash ? 77 : 0;
+    loop_.RunLater([status, done] { done(status); });
+  }
+
+  node::Hello MakeHello(NodeId expected_member, const std::string& expected_name) override {
+    node::Hello hello;
+    hello.cluster = cluster;
+    hello.member = id;
+    hello.name = name;
+    hello.boot = {1, 2};
+    hello.expected_member = expected_member;
+    hello.expected_name = expected_name;
+    return hello;
+  }
+  raftkv::Status OnHelloAnswer(const node::HelloAnswer& answer) override {
+    if (!answer.refusal.empty()) {
+      return {Code::kPermissionDenied, answer.self.name + " refused: " + answer.refusal};
+    }
+    if (answer.self.cluster == ClusterId() || cluster == ClusterId()) {
+      return {Code::kUnavailable, "forming"};
+    }
+    return raftkv::Status::Ok();
+  }
+  void PeerUnreachable(NodeId peer) override { ++unreachable[peer]; }
+
+ private:
+  EventLoop& loop_;
+
+ public:
+  std::string name;
+  NodeId id;
+  ClusterId cluster;
+  std::string leader_address;
+  std::string refuse_peers;
+  raftkv::Status submit_status;
+  std::uint64_t replicated_time_ms = 1234;
+  bool hold = false;
+  /// Of an answer to Submit; unset: an echo.
+  std::function<Bytes(const Bytes&)> respond;
+
+  int hellos = 0;
+  int deliveries = 0;
+  int submits = 0;
+  Consistency last_consistency = Consistency::kLinearizable;
+  std::vector<std::function<void(node::SubmitOutcome)>> held;
+  std::map<NodeId, std::vector<node::PeerMessage>> received;
+  std::map<NodeId, int> disconnected;
+  std::map<NodeId, int> unreachable;
+};
+
+/// A fake member with a loop and a server of its own.
+class TestServer {
+ public:
+  explicit TestServer(std::string name = "n1", std::uint64_t id = 11,
+                      std::string listen = "127.0.0.1:0",
+                      std::function<void(ServerOptions&)> change = nullptr)
+      : loop_(StartLoop()),
+        member_(std::make_unique<FakeMember>(*loop_, std::move(name), NodeId(id), ClusterId(5))) {
+    ServerOptions options;
+    options.listen = std::move(listen);
+    options.version = "1.2.3";
+    options.log_sink = log.Sink();
+    if (change) change(options);
+    loop_->Call([&] {
+      auto server = Server::Listen(*loop_, *member_, options);
+      ASSERT_TRUE(server.ok()) << server.status().ToString();
+      server_ = std::move(server).value();
+      address_ = server_->address();
+    });
+  }
+  ~TestServer() {
+    loop_->Call([this] {
+      peers_.reset();
+      server_.reset();
+      member_.reset();
+    });
+    loop_->Stop();
+  }
+
+  /// Runs `work` on the loop.
+  void On(const std::function<void(FakeMember&)>& work) {
+    loop_->Call([&] { work(*member_); });
+  }
+  template <class T>
+  T Get(const std::function<T(FakeMember&)>& read) {
+    T result{};
+    loop_->Call([&] { result = read(*member_); });
+    return result;
+  }
+  std::size_t connections() {
+    std::size_t result = 0;
+    loop_->Call([&] { result = server_->connections(); });
+    return result;
+  }
+  Peers& MakePeers(PeersOptions options = {}) {
+    options.log_sink = log.Sink();
+    loop_->Call([&] {
+      peers_ = std::make_unique<Peers>(*loop_, options);
+      peers_->SetOwner(*member_);
+    });
+    return *peers_;
+  }
+  EventLoop& loop() { return *loop_; }
+  const std::string& address() const { return address_; }
+
+  LogLines log;
+
+ private:
+  std::unique_ptr<EventLoop> loop_;
+  std::unique_ptr<FakeMember> member_;
+  std::unique_ptr<Server> server_;
+  std::unique_ptr<Peers> peers_;
+  std::string address_;
+};
+
+/// A plain TCP connection that says what the test wants.
+class RawSocket {
+ public:
+  explicit RawSocket(const std::string& address);
+  ~RawSocket() { close(fd_); }
+  RawSocket(const RawSocket&) = delete;
+  RawSocket& operator=(const RawSocket&) = delete;
+
+  /// False: the other side has closed the connection meanwhile.
+  bool Write(const std::string& bytes);
+  /// Everything until the other side closes; nothing if it does not within `limit`.
+  std::optional<std::string> ReadToEnd(std::chrono::milliseconds limit = std::chrono::seconds(20));
+
+ private:
+  int fd_;
+};
+
+}  // namespace raftkv::rpc
