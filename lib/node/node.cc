@@ -35,6 +35,8 @@ Node::Node(const NodeConfig& config, raft::InitialState initial, std::uint64_t r
 
 MonoTime Node::Tick() {
   const MonoTime now = ports_.clock.Now();
+  // A new leader's first entry carries the time, so that a session can be opened before any write.
+  core_.SetWallTime(ports_.clock.WallTimeMs());
   core_.Tick(now);
   return now;
 }

@@ -20,7 +20,7 @@ void Raft::BecomeLeader() {
   RAFTKV_CHECK(progress_.empty());
   TrackMembers();
   // §8: a no-op at the start of the term finds out what is committed.
-  Entry noop{log_.last_index().Next(), term_, EntryKind::kNoop, 0, {}};
+  Entry noop{log_.last_index().Next(), term_, EntryKind::kNoop, wall_time_ms_, {}};
   uncommitted_bytes_ = noop.Footprint();
   Append(std::move(noop));
   replicate_pending_ = true;

@@ -78,6 +78,9 @@ class Raft {
   /// Moves time to `now` (never back) and does what has become due. Call it before any other input,
   /// so that the input meets the right time.
   void Tick(MonoTime now);
+  /// The wall clock, for the time stamp of a new leader's first entry. Ordering never depends on
+  /// it.
+  void SetWallTime(std::uint64_t time_ms) { wall_time_ms_ = time_ms; }
   /// When Tick() will have something to do, if nothing else happens before.
   [[nodiscard]] MonoTime NextDeadline() const;
 
@@ -232,6 +235,7 @@ class Raft {
   std::map<NodeId, bool> votes_;
   Random random_;
   MonoTime now_;
+  std::uint64_t wall_time_ms_ = 0;
   /// When this follower last heard the current leader; unset: not, or its connection closed.
   std::optional<MonoTime> leader_heard_;
   MonoTime election_deadline_ = kNever;
