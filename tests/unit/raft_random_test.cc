@@ -1,14 +1,15 @@
 // Does anything go wrong when everything that may happen does happen, in any order?
 //
-// Each seed drives a cluster through random delivery, loss, doubling, reordering, stalls, crashes and
-// partitions with proposals and reads under way; all invariants are checked after every step. Then
-// the faults end and the cluster must come to one log that can still grow. A failing seed replays:
-// RAFTKV_SEED=n runs it alone and prints everything that happens. RAFTKV_SEEDS=n runs n times as many.
-#include <gtest/gtest.h>
-
+// Each seed drives a cluster through random delivery, loss, doubling, reordering, stalls, crashes
+// and partitions with proposals and reads under way; all invariants are checked after every step.
+// Then the faults end and the cluster must come to one log that can still grow. A failing seed
+// replays: RAFTKV_SEED=n runs it alone and prints everything that happens. RAFTKV_SEEDS=n runs n
+// times as many.
 #include <cstdlib>
 #include <iostream>
 #include <string>
+
+#include <gtest/gtest.h>
 
 #include "tests/support/raft_cluster.h"
 #include "tests/support/raft_format.h"
@@ -49,7 +50,9 @@ struct Weather {
 class RandomRun {
  public:
   RandomRun(std::uint64_t seed, std::uint64_t nodes)
-      : random_(seed * 7919 + nodes), cluster_(OptionsFor(seed, nodes, random_)), weather_(random_) {}
+      : random_(seed * 7919 + nodes),
+        cluster_(OptionsFor(seed, nodes, random_)),
+        weather_(random_) {}
 
   RaftCluster& cluster() { return cluster_; }
 
