@@ -16,6 +16,7 @@ _MAY_INCLUDE = {
     "node": ("base", "raft", "kv"),
     "storage": _PURE,
     "rpc": _PURE,
+    "blocking": (),  # waits on another thread; knows the public KV only
     "open": _PURE + ("storage", "rpc"),
     "cmd": _PURE + ("storage", "rpc", "open"),
     "tests": _PURE + ("storage", "rpc", "open", "cmd"),
@@ -66,6 +67,8 @@ def layer_of(path):
         return "public"
     if re.match(r"lib/open[^/]*$", path):
         return "open"
+    if path == "lib/kv_blocking.cc":
+        return "blocking"
     match = re.match(r"lib/(base|raft|kv|node)/", path) or re.match(r"(storage|rpc|cmd|tests)/", path)
     return match.group(1) if match else None
 

@@ -1,4 +1,4 @@
-// A KV over a scripted channel, on virtual time.
+// How is a KV tested? Over a scripted channel, on virtual time.
 #pragma once
 
 #include <memory>
@@ -56,11 +56,12 @@ class SessionKvTest : public testing::Test {
   void AdvanceMs(int ms) { loop_.Advance(std::chrono::milliseconds(ms)); }
   std::string Stored(const std::string& key) { return channel_.log.Get(key); }
 
-  FakeLoop loop_;
-  FakeChannel channel_{loop_};
+  // First: calls that are open to the end still tell their outcome when the rest goes.
   Outcomes<WriteResult> puts_;
   Outcomes<IncrementResult> increments_;
   Outcomes<KeyValue> gets_;
+  FakeLoop loop_;
+  FakeChannel channel_{loop_};
   std::unique_ptr<KV> kv_;
 };
 

@@ -110,9 +110,9 @@ TEST(Random, TheSameSeedDrawsTheSame) {
 }
 
 TEST(Random, BelowReachesEveryNumberBelowAndNoOther) {
-  Random random(1);
+  Random dice(1);
   std::set<std::uint64_t> drawn;
-  for (int i = 0; i < 1000; ++i) drawn.insert(random.Below(7));
+  for (int i = 0; i < 1000; ++i) drawn.insert(dice.Below(7));
   EXPECT_EQ(drawn.size(), 7U);
   EXPECT_EQ(*drawn.rbegin(), 6U);
 }

@@ -14,47 +14,47 @@ namespace {
 constexpr StoreOptions kSmall{
     .session_life_ms = 500, .max_sessions = 4, .max_response_bytes = 300, .max_outstanding = 4};
 
-Operation RandomOperation(Random& random) {
-  const std::string key = "k" + std::to_string(random.Below(12));
-  const std::string value = std::to_string(random.Below(5));
-  switch (random.Below(7)) {
+Operation RandomOperation(Random& dice) {
+  const std::string key = "k" + std::to_string(dice.Below(12));
+  const std::string value = std::to_string(dice.Below(5));
+  switch (dice.Below(7)) {
     case 0:
     case 1: return PutOp{key, value};
     case 2: return DeleteOp{Range::Single(key)};
     case 3: return DeleteOp{{Range::Kind::kBounded, key, key + "5"}};
     case 4: return CompareAndSwapOp{key, value, "swapped"};
     case 5: return CompareAndSwapOp{key, std::nullopt, value};
-    default: return IncrementOp{key, static_cast<std::int64_t>(random.Below(9)) - 4};
+    default: return IncrementOp{key, static_cast<std::int64_t>(dice.Below(9)) - 4};
   }
 }
 
 /// Sessions come, are used out of order, repeat themselves, expire and are evicted.
 std::vector<raft::Entry> RandomLog(std::uint64_t seed, std::size_t size) {
-  Random random(seed);
+  Random dice(seed);
   std::vector<raft::Entry> log;
   std::uint64_t time_ms = 10'000;
   while (log.size() < size) {
     const std::uint64_t index = log.size() + 1;
-    time_ms += random.Below(60);
-    if (random.Below(10) == 0) {
-      log.push_back(test::NoopEntry(index, time_ms - random.Below(40)));
+    time_ms += dice.Below(60);
+    if (dice.Below(10) == 0) {
+      log.push_back(test::NoopEntry(index, time_ms - dice.Below(40)));
       continue;
     }
-    if (!log.empty() && random.Below(5) == 0) {
-      const raft::Entry& old = log[random.Below(log.size())];
+    if (!log.empty() && dice.Below(5) == 0) {
+      const raft::Entry& old = log[dice.Below(log.size())];
       if (old.kind == raft::EntryKind::kCommand) {
         log.push_back(test::CommandEntry(index, time_ms, old.payload));
         continue;
       }
     }
     RequestHeader header;
-    header.session = 1 + random.Below(8);
+    header.session = 1 + dice.Below(8);
     header.opened_at_ms = time_ms / 400 * 400;
-    header.sequence = 1 + random.Below(20);
-    header.acknowledged_below = random.Below(header.sequence + 1);
+    header.sequence = 1 + dice.Below(20);
+    header.acknowledged_below = dice.Below(header.sequence + 1);
     std::vector<Operation> operations;
-    for (std::uint64_t i = 0; i <= random.Below(4); ++i) {
-      operations.push_back(RandomOperation(random));
+    for (std::uint64_t i = 0; i <= dice.Below(4); ++i) {
+      operations.push_back(RandomOperation(dice));
     }
     log.push_back(test::CommandEntry(index, time_ms, EncodeRequest(header, operations)));
   }
@@ -68,10 +68,10 @@ struct Outcome {
 
 /// Applies `log` from where the store is, in batches of up to `max_batch`.
 void ApplyRest(Store& store, const std::vector<raft::Entry>& log, std::size_t max_batch,
-               Random& random, std::vector<Bytes>& answers) {
+               Random& dice, std::vector<Bytes>& answers) {
   while (store.applied().value < log.size()) {
     const std::size_t from = store.applied().value;
-    const std::size_t count = std::min<std::size_t>(1 + random.Below(max_batch), log.size() - from);
+    const std::size_t count = std::min<std::size_t>(1 + dice.Below(max_batch), log.size() - from);
     const auto applied = store.Apply({log.begin() + from, log.begin() + from + count});
     ASSERT_TRUE(applied.ok()) << applied.status().ToString();
     ASSERT_EQ(applied->size(), count);
@@ -83,9 +83,9 @@ void ApplyRest(Store& store, const std::vector<raft::Entry>& log, std::size_t ma
 Outcome ApplyAll(const std::vector<raft::Entry>& log, std::size_t max_batch, std::uint64_t seed) {
   test::FakeEngine engine;
   const auto store = test::OpenStore(engine, kSmall);
-  Random random(seed);
+  Random dice(seed);
   Outcome outcome;
-  ApplyRest(*store, log, max_batch, random, outcome.answers);
+  ApplyRest(*store, log, max_batch, dice, outcome.answers);
   outcome.content = engine.content();
   return outcome;
 }
@@ -117,18 +117,18 @@ TEST(KvDeterminism, ACrashBetweenAnyTwoWritesChangesNothing) {
     test::FakeEngine first;
     {
       const auto store = test::OpenStore(first, kSmall);
-      Random random(seed);
+      Random dice(seed);
       std::vector<Bytes> answers;
-      ApplyRest(*store, log, 6, random, answers);
+      ApplyRest(*store, log, 6, dice, answers);
     }
     for (std::size_t crash = 0; crash < first.history().size(); ++crash) {
       // What is there after the crash is what was there after one of the writes.
       test::FakeEngine engine(*first.history()[crash]);
       const auto store = test::OpenStore(engine, kSmall);
-      Random random(seed + crash);
+      Random dice(seed + crash);
       std::vector<Bytes> answers;
       const std::size_t from = store->applied().value;
-      ApplyRest(*store, log, 9, random, answers);
+      ApplyRest(*store, log, 9, dice, answers);
       ASSERT_EQ(engine.content(), whole.content) << "seed " << seed << " crash " << crash;
       for (std::size_t i = from; i < log.size(); ++i) {
         ASSERT_EQ(answers[i], whole.answers[i]) << "seed " << seed << " crash " << crash;
@@ -141,9 +141,9 @@ TEST(KvDeterminism, AFailedWriteAndARestartChangeNothing) {
   for (std::uint64_t seed = 1; seed <= 30; ++seed) {
     const auto log = RandomLog(seed, 80);
     const Outcome whole = ApplyAll(log, 1, seed);
-    Random random(seed);
+    Random dice(seed);
     test::FakeEngine engine;
-    engine.FailWritesAfter(random.Below(15));
+    engine.FailWritesAfter(dice.Below(15));
     {
       const auto store = test::OpenStore(engine, kSmall);
       Status status;
@@ -157,7 +157,7 @@ TEST(KvDeterminism, AFailedWriteAndARestartChangeNothing) {
     test::FakeEngine after(engine.content());
     const auto store = test::OpenStore(after, kSmall);
     std::vector<Bytes> answers;
-    ApplyRest(*store, log, 7, random, answers);
+    ApplyRest(*store, log, 7, dice, answers);
     ASSERT_EQ(after.content(), whole.content) << "seed " << seed;
   }
 }

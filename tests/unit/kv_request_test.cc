@@ -211,13 +211,13 @@ TEST(KvRequest, RandomDamageNeverGetsFurtherThanAnError) {
           .view());
   std::size_t refused = 0;
   for (std::uint64_t seed = 1; seed <= 20000; ++seed) {
-    Random random(seed);
+    Random dice(seed);
     std::string bytes = seed % 2 == 0 ? valid : valid_read;
-    const std::uint64_t changes = 1 + random.Below(4);
+    const std::uint64_t changes = 1 + dice.Below(4);
     for (std::uint64_t i = 0; i < changes; ++i) {
-      bytes[random.Below(bytes.size())] = static_cast<char>(random.Next());
+      bytes[dice.Below(bytes.size())] = static_cast<char>(dice.Next());
     }
-    if (random.Below(8) == 0) bytes.resize(random.Below(bytes.size() + 1));
+    if (dice.Below(8) == 0) bytes.resize(dice.Below(bytes.size() + 1));
     const Status status =
         seed % 2 == 0 ? ValidateRequest(bytes, {}).status() : ValidateReadRequest(bytes, {});
     refused += status.ok() ? 0 : 1;

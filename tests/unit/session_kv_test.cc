@@ -420,7 +420,7 @@ TEST_F(SessionKvTest, ACallbackMayDestroyTheStore) {
 TEST_F(SessionKvTest, EveryCallEndsOnceAndEveryWriteIsCarriedOutAtMostOnce) {
   std::size_t unknown = 0;
   for (std::uint64_t seed = 1; seed <= 40; ++seed) {
-    Random random(seed);
+    Random dice(seed);
     test::FakeLoop loop;
     FakeChannel channel(loop);
     SessionKvOptions options;
@@ -431,14 +431,14 @@ TEST_F(SessionKvTest, EveryCallEndsOnceAndEveryWriteIsCarriedOutAtMostOnce) {
     increments.all.reserve(1000);
     std::size_t answered = 0;
     for (int step = 0; step < 400; ++step) {
-      if (random.Below(2) == 0) {
-        kv->IncrementAsync("n", 1, {milliseconds(20 + random.Below(300))}, increments.Next());
+      if (dice.Below(2) == 0) {
+        kv->IncrementAsync("n", 1, {milliseconds(20 + dice.Below(300))}, increments.Next());
       }
-      loop.Advance(milliseconds(random.Below(8)));
-      if (random.Below(60) == 0) channel.log.AdvanceMs(60'001);
+      loop.Advance(milliseconds(dice.Below(8)));
+      if (dice.Below(60) == 0) channel.log.AdvanceMs(60'001);
       if (answered >= channel.submits.size()) continue;
       const std::size_t i = answered++;
-      switch (random.Below(6)) {
+      switch (dice.Below(6)) {
         case 0: channel.Answer(i, Code::kNotLeader); break;
         case 1: channel.Answer(i, Code::kUnknownOutcome); break;
         case 2:
@@ -448,7 +448,7 @@ TEST_F(SessionKvTest, EveryCallEndsOnceAndEveryWriteIsCarriedOutAtMostOnce) {
         default: channel.ApplyAndAnswer(i);
       }
       // A late copy of something.
-      if (random.Below(4) == 0) channel.Apply(random.Below(answered));
+      if (dice.Below(4) == 0) channel.Apply(dice.Below(answered));
     }
     loop.Advance(std::chrono::seconds(1));
     ASSERT_EQ(increments.ended(), increments.all.size()) << "seed " << seed;
