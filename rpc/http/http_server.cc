@@ -23,6 +23,13 @@ class QuietErrors final : public kj::HttpServerErrorHandler {
   }
 };
 
+// One answer a connection: a scraper comes every few seconds, and KJ would keep an idle connection
+// open even for a client that asked to close it.
+class OneAnswer final : public kj::HttpServerCallbacks {
+ public:
+  bool shouldClose() override { return true; }
+};
+
 class Pages final : public kj::HttpService {
  public:
   Pages(kj::HttpHeaderTable& table, HttpHandlers handlers)
@@ -86,6 +93,7 @@ class HttpServerImpl final : public HttpServer, private kj::TaskSet::ErrorHandle
     settings.headerTimeout = ToKj(options_.request_timeout);
     settings.pipelineTimeout = ToKj(options_.request_timeout);
     settings.errorHandler = errors_;
+    settings.callbacks = one_answer_;
     return settings;
   }
 
@@ -129,6 +137,7 @@ class HttpServerImpl final : public HttpServer, private kj::TaskSet::ErrorHandle
   std::uint32_t connections_ = 0;
   kj::HttpHeaderTable table_;
   QuietErrors errors_;
+  OneAnswer one_answer_;
   Pages pages_;
   kj::HttpServer server_;
   kj::Own<kj::ConnectionReceiver> receiver_;
