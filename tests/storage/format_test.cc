@@ -1,0 +1,168 @@
+// Are the bytes on disk those that docs/disk-format.md describes?
+#include <fstream>
+#include <sstream>
+
+#include <gtest/gtest.h>
+
+#include "storage/crc32c.h"
+#include "storage/log_format.h"
+#include "storage/record.h"
+
+namespace raftkv::storage {
+namespace {
+
+std::string Hex(std::string_view bytes) {
+  std::string out;
+  for (const char c : bytes) {
+    constexpr char kDigits[] = "0123456789abcdef";
+    out.push_back(kDigits[static_cast<unsigned char>(c) >> 4]);
+    out.push_back(kDigits[static_cast<unsigned char>(c) & 15]);
+  }
+  return out;
+}
+
+std::string Unhex(const std::string& hex) {
+  std::string out;
+  for (std::size_t i = 0; i + 1 < hex.size(); i += 2) {
+    out.push_back(static_cast<char>(std::stoi(hex.substr(i, 2), nullptr, 16)));
+  }
+  return out;
+}
+
+/// The hex digits of the block of the document that begins with "```" and a space and `name`.
+std::string Example(const std::string& name) {
+  std::ifstream file(std::string(RAFTKV_SOURCE_DIR) + "/docs/disk-format.md");
+  std::string line;
+  std::string hex;
+  bool inside = false;
+  while (std::getline(file, line)) {
+    if (line == "```" && inside) return Unhex(hex);
+    if (line == "``` " + name) {
+      inside = true;
+      continue;
+    }
+    if (!inside) continue;
+    // "hex hex   what it is"
+    std::istringstream words(line.substr(0, line.find("  ")));
+    for (std::string word; words >> word;) hex += word;
+  }
+  ADD_FAILURE() << "docs/disk-format.md has no example " << name;
+  return "";
+}
+
+raft::Entry ExampleEntry() {
+  raft::Entry entry;
+  entry.index = Index(5);
+  entry.term = Term(3);
+  entry.kind = raft::EntryKind::kCommand;
+  entry.time_ms = 1700000000000;
+  entry.payload = Bytes("hello");
+  return entry;
+}
+
+Record ExampleRecord() {
+  Record record;
+  record.complete = true;
+  record.member = NodeId(0x1122334455667788);
+  record.cluster = ClusterId(0xaabbccddeeff0011);
+  record.name = "n1";
+  record.machine_boot = "boot";
+  record.boot = {2, 0x99};
+  record.batch_number = 7;
+  record.durable_index = Index(4);
+  record.term = Term(3);
+  record.vote = NodeId(0x1122334455667788);
+  return record;
+}
+
+TEST(Format, TheExampleOfALogEntry) {
+  const std::string bytes = Example("log entry");
+  const std::string key = bytes.substr(0, 8);
+  const std::string value = bytes.substr(8);
+  Result<Index> index = DecodeLogKey(key);
+  ASSERT_TRUE(index.ok());
+  Result<StoredEntry> stored = DecodeEntry(*index, value);
+  ASSERT_TRUE(stored.ok()) << Hex(EncodeLogKey(Index(5)) + EncodeEntry(ExampleEntry(), 7));
+  EXPECT_EQ(stored->entry, ExampleEntry());
+  EXPECT_EQ(stored->batch_number, 7u);
+  EXPECT_EQ(EncodeEntry(ExampleEntry(), 7), value);
+}
+
+TEST(Format, TheExampleOfARecord) {
+  const std::string bytes = Example("record");
+  Result<Record> record = DecodeRecord(bytes);
+  ASSERT_TRUE(record.ok()) << Hex(EncodeRecord(ExampleRecord()));
+  EXPECT_EQ(*record, ExampleRecord());
+  EXPECT_EQ(EncodeRecord(ExampleRecord()), bytes);
+}
+
+TEST(Format, TheExamplesOfTheState) {
+  EXPECT_EQ(*DecodeHardState(Example("hard_state")),
+            (raft::HardState{Term(3), NodeId(0x1122334455667788), Index(4)}));
+  EXPECT_EQ(*DecodeBatchMark(Example("batch")), (BatchMark{7, Index(5)}));
+  EXPECT_EQ(*DecodeIdentity(Example("identity")),
+            (Identity{NodeId(0x1122334455667788), ClusterId(0xaabbccddeeff0011), "n1"}));
+  EXPECT_EQ(*DecodeBoot(Example("boot")), (node::Boot{2, 0x99}));
+}
+
+TEST(Format, StateValuesComeBackAsTheyWent) {
+  const raft::HardState state{Term(9), NodeId(8), Index(7)};
+  EXPECT_EQ(*DecodeHardState(EncodeHardState(state)), state);
+  const Identity identity{NodeId(3), ClusterId(0), "a name"};
+  EXPECT_EQ(*DecodeIdentity(EncodeIdentity(identity)), identity);
+  const node::Boot boot{1, 2};
+  EXPECT_EQ(*DecodeBoot(EncodeBoot(boot)), boot);
+  EXPECT_EQ(*DecodeBytes(EncodeBytes("kv-1"), "live_kv"), "kv-1");
+  EXPECT_EQ(*DecodeFormatVersion(EncodeFormatVersion(1)), 1u);
+  EXPECT_EQ(*DecodePeerBootKey(PeerBootKey(NodeId(4))), NodeId(4));
+}
+
+TEST(Format, ANewerVersionOfAValueIsRefused) {
+  std::string state = EncodeHardState({});
+  state[0] = 2;
+  EXPECT_EQ(DecodeHardState(state).code(), Code::kVersionMismatch);
+  std::string entry = EncodeEntry(ExampleEntry(), 1);
+  entry[0] = 2;
+  EXPECT_EQ(DecodeEntry(Index(5), entry).code(), Code::kVersionMismatch);
+}
+
+TEST(Format, WhatIsShortOrLongIsRefused) {
+  const std::string state = EncodeHardState({Term(9), NodeId(8), Index(7)});
+  EXPECT_EQ(DecodeHardState(state + "x").code(), Code::kCorruption);
+  const std::string record = EncodeRecord(ExampleRecord());
+  const std::string entry = EncodeEntry(ExampleEntry(), 1);
+  for (std::size_t size = 0; size < state.size(); ++size) {
+    EXPECT_EQ(DecodeHardState(state.substr(0, size)).code(), Code::kCorruption);
+  }
+  for (std::size_t size = 0; size < record.size(); ++size) {
+    EXPECT_EQ(DecodeRecord(record.substr(0, size)).code(), Code::kCorruption);
+  }
+  for (std::size_t size = 0; size < entry.size(); ++size) {
+    EXPECT_EQ(DecodeEntry(Index(5), entry.substr(0, size)).code(), Code::kCorruption);
+  }
+}
+
+TEST(Format, AnEntryKnowsItsIndex) {
+  const std::string entry = EncodeEntry(ExampleEntry(), 1);
+  EXPECT_TRUE(DecodeEntry(Index(5), entry).ok());
+  EXPECT_EQ(DecodeEntry(Index(6), entry).code(), Code::kCorruption);
+}
+
+TEST(Format, EveryFlippedBitOfAnEntryIsFound) {
+  const std::string entry = EncodeEntry(ExampleEntry(), 1);
+  for (std::size_t bit = 0; bit < entry.size() * 8; ++bit) {
+    std::string damaged = entry;
+    damaged[bit / 8] = static_cast<char>(damaged[bit / 8] ^ (1 << bit % 8));
+    EXPECT_FALSE(DecodeEntry(Index(5), damaged).ok()) << bit;
+  }
+}
+
+// RFC 3720, B.4.
+TEST(Crc32c, KnownValues) {
+  EXPECT_EQ(Crc32c("123456789"), 0xe3069283U);
+  EXPECT_EQ(Crc32c(std::string(32, '\0')), 0x8a9136aaU);
+  EXPECT_EQ(Crc32c(std::string(32, '\xff')), 0x62a8ab43U);
+}
+
+}  // namespace
+}  // namespace raftkv::storage
