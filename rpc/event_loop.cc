@@ -45,8 +45,10 @@ kj::AsyncIoContext SetupIoLikeAGuest() {
   static std::mutex one_at_a_time;
   std::lock_guard<std::mutex> lock(one_at_a_time);
   struct sigaction before;
+  // check:allow signal: this takes back what the event port does
   RAFTKV_CHECK(sigaction(SIGPIPE, nullptr, &before) == 0, errno);
   kj::AsyncIoContext io = kj::setupAsyncIo();
+  // check:allow signal: this takes back what the event port does
   RAFTKV_CHECK(sigaction(SIGPIPE, &before, nullptr) == 0, errno);
   return io;
 }

@@ -91,7 +91,8 @@ class HttpServerImpl final : public HttpServer, private kj::TaskSet::ErrorHandle
   kj::HttpServerSettings Settings() {
     kj::HttpServerSettings settings;
     settings.headerTimeout = ToKj(options_.request_timeout);
-    settings.pipelineTimeout = ToKj(options_.request_timeout);
+    // KJ 0.9.2 waits so long for a next request even after it has said that it closes.
+    settings.pipelineTimeout = 1 * kj::MILLISECONDS;
     settings.errorHandler = errors_;
     settings.callbacks = one_answer_;
     return settings;

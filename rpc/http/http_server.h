@@ -17,7 +17,7 @@ struct HttpOptions {
   /// "host:port"; port 0: any free one.
   std::string listen;
   std::uint32_t max_connections = 64;
-  /// Of a whole request; and how long a connection may be idle.
+  /// Of a whole request. A connection carries one.
   Duration request_timeout = std::chrono::seconds(5);
   /// Of a connection, whatever it does.
   Duration connection_life = std::chrono::seconds(60);

@@ -101,7 +101,7 @@ TEST(Codec, RefusesEntriesThatNoLeaderSends) {
 }
 
 TEST(Codec, SurvivesMutatedBytes) {
-  Random random(20);
+  Random draw(20);
   std::size_t refused = 0;
   for (const node::PeerMessage& message : AllMessages()) {
     capnp::MallocMessageBuilder builder;
@@ -110,8 +110,8 @@ TEST(Codec, SurvivesMutatedBytes) {
     for (int round = 0; round < 2000; ++round) {
       auto copy = kj::heapArray<capnp::word>(words.asPtr());
       auto bytes = copy.asBytes();
-      for (std::uint64_t flips = 1 + random.Below(4); flips > 0; --flips) {
-        bytes[random.Below(bytes.size())] ^= static_cast<kj::byte>(1 + random.Below(255));
+      for (std::uint64_t flips = 1 + draw.Below(4); flips > 0; --flips) {
+        bytes[draw.Below(bytes.size())] ^= static_cast<kj::byte>(1 + draw.Below(255));
       }
       // Either an exception of the reader (it closes the connection), a refusal, or a message.
       auto thrown = kj::runCatchingExceptions([&] {

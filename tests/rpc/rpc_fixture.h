@@ -28,6 +28,7 @@ inline bool WaitFor(const std::function<bool()>& condition,
   const auto end = std::chrono::steady_clock::now() + limit;
   while (!condition()) {
     if (std::chrono::steady_clock::now() > end) return false;
+    // check:allow sleep: between looks at a condition with a deadline
     std::this_thread::sleep_for(std::chrono::milliseconds(2));
   }
   return true;

@@ -88,9 +88,9 @@ TEST(Server, GarbageEndsTheConnectionAndNothingElse) {
   RawSocket garbage(server.address());
   garbage.Write("GET / HTTP/1.1\r\nHost: raftkv\r\n\r\n");
   EXPECT_TRUE(garbage.ReadToEnd().has_value());
-  RawSocket random(server.address());
-  random.Write(std::string(100'000, '\xa7'));
-  EXPECT_TRUE(random.ReadToEnd().has_value());
+  RawSocket noise(server.address());
+  noise.Write(std::string(100'000, '\xa7'));
+  EXPECT_TRUE(noise.ReadToEnd().has_value());
   EXPECT_TRUE(channel.Submit("b").status.ok());
   EXPECT_TRUE(WaitFor([&] { return server.connections() == 1; }));
   EXPECT_EQ(server.log.Count("sent what is no raftkv message"), 1u) << "one line a second";
@@ -245,6 +245,7 @@ TEST(Channel, ASlowAnswerOfALiveMemberIsAwaited) {
   TestChannel channel({server.address()});
   std::thread answer([&] {
     // Longer than a silent member would be waited for.
+    // check:allow sleep: the time itself is what is tested
     std::this_thread::sleep_for(std::chrono::milliseconds(1500));
     server.On([](FakeMember& m) {
       for (auto& done : m.held) done({Status::Ok(), Bytes(std::string("late"))});
