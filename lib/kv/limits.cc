@@ -28,7 +28,8 @@ Status CheckValue(std::string_view value, const Limits& limits) {
 Status CheckRange(const RangeView& range, const Limits& limits) {
   if (range.kind == Range::Kind::kSingle) return CheckKey(range.begin, limits);
   for (const std::string_view bound : {range.begin, range.end}) {
-    if (bound.size() > limits.max_key_bytes) {
+    // One more than a key: a scan goes on from its last key + '\0', however long that key is.
+    if (bound.size() > std::size_t{limits.max_key_bytes} + 1) {
       return TooLarge("bound of the range", bound.size(), limits.max_key_bytes);
     }
   }

@@ -131,6 +131,12 @@ TEST_F(KvRead, AReadRequestIsCheckedWhereItEnters) {
   EXPECT_EQ(validate({}), Code::kInvalidArgument);
   EXPECT_EQ(validate({{Range::Single(""), 0, false, false}}), Code::kInvalidArgument);
   EXPECT_EQ(validate({{Range::Single("abcde"), 0, false, false}}), Code::kInvalidArgument);
+  // A scan goes on from the longest key + '\0'.
+  const auto from = [](const std::string& begin) {
+    return Range{Range::Kind::kUnbounded, begin, {}};
+  };
+  EXPECT_EQ(validate({{from("abcde"), 0, false, false}}), Code::kOk);
+  EXPECT_EQ(validate({{from("abcdef"), 0, false, false}}), Code::kInvalidArgument);
   limits.max_operations = 1;
   EXPECT_EQ(validate({{All(), 0, false, false}, {All(), 0, false, false}}), Code::kInvalidArgument);
 }

@@ -96,7 +96,7 @@ TEST(KvRequest, LimitsAreCheckedAtTheClientAndAtTheServer) {
                                       PutOp{"k", value},
                                       DeleteOp{Range::Single("")},
                                       DeleteOp{Range::Single(key)},
-                                      DeleteOp{{Range::Kind::kBounded, "a", key}},
+                                      DeleteOp{{Range::Kind::kBounded, "a", key + "k"}},
                                       CompareAndSwapOp{"", "a", "b"},
                                       CompareAndSwapOp{"k", value, "b"},
                                       CompareAndSwapOp{"k", "a", value},
