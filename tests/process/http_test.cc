@@ -68,7 +68,7 @@ TEST_F(Http, TheLeaderShowsItsRoleItsWritesAndItsPeers) {
   const double commit = Sample(metrics, "raftkv_commit_index");
   EXPECT_GE(commit, 10);
   EXPECT_GE(Sample(metrics, "raftkv_applied_index"), 10);
-  EXPECT_GE(Sample(metrics, "raftkv_proposals_total"), 10);
+  EXPECT_GE(Sample(metrics, "raftkv_proposals_total{outcome=\"Ok\"}"), 10);
   EXPECT_GE(Sample(metrics, "raftkv_wal_sync_seconds_count"), 10);
   EXPECT_NE(metrics.find("# TYPE raftkv_wal_sync_seconds histogram"), std::string::npos);
   EXPECT_NE(metrics.find("# TYPE raftkv_write_stage_seconds histogram"), std::string::npos);

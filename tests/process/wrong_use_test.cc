@@ -109,8 +109,8 @@ TEST_F(WrongUse, ADataFolderThatCannotBeMade) {
   Stop();
   const std::string file = cluster_.folder() / "file";
   WriteFile(file, "no folder");
-  ExpectRefused({"--data-dir", file + "/data", "--listen", FreeAddress()}, 1, file);
-  ExpectRefused({"--data-dir", file, "--listen", FreeAddress()}, 1, file);
+  ExpectRefused({"--data-dir", file + "/data", "--listen", FreeAddress()}, 128, file);
+  ExpectRefused({"--data-dir", file, "--listen", FreeAddress()}, 128, file);
   EXPECT_EQ(ReadFile(file), "no folder");
 }
 
