@@ -102,6 +102,9 @@ class BootstrapServer final : public wire::Bootstrap::Server {
       refusal = hello.status().message();
     } else if (shared_->connection->kind() == Connection::Kind::kClient) {
       refusal = "this connection belongs to a client; make another one for a peer";
+    } else if (const NodeId known = shared_->connection->peer();
+               known != kNobody && known != hello->member) {
+      refusal = "this connection belongs to another peer; make one for each";
     }
     if (!refusal.empty()) {
       auto answer = context.getResults().initAnswer();

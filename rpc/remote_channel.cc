@@ -110,7 +110,13 @@ void RemoteChannel::EndRound(Result<LinkPtr> result) {
 void RemoteChannel::MoveOn(const LinkPtr& link) {
   if (link_ != link) return;
   link_ = nullptr;
-  next_endpoint_ = (next_endpoint_ + 1) % options_.endpoints.size();
+  // Start behind the one that failed; it may have been reached by a hint and not by its turn.
+  const auto& endpoints = options_.endpoints;
+  const auto listed = std::find(endpoints.begin(), endpoints.end(), link->address());
+  if (listed != endpoints.end()) {
+    next_endpoint_ = static_cast<std::size_t>(listed - endpoints.begin());
+  }
+  next_endpoint_ = (next_endpoint_ + 1) % endpoints.size();
 }
 
 void RemoteChannel::Heard(const LinkPtr& link, const AnswerHeader& header) {
