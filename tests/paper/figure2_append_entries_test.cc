@@ -161,6 +161,7 @@ TEST(Section53, TheLeaderGoesBackByWholeTermsAndNotBelowWhatMatches) {
   // A late, doubled refusal does not take it below what matches.
   me.Step(2, Refusal(me.core().term().value, 3, 0, 0));
   EXPECT_GE(me.core().progress().at(NodeId(2)).next, Index(4));
+  EXPECT_EQ(me.core().progress().at(NodeId(2)).state, raft::ProgressState::kReplicate);
 }
 
 // §5.3: "If followers crash or run slowly, or if network packets are lost, the leader retries

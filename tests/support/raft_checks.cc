@@ -173,6 +173,14 @@ void ClusterChecks::CheckSendOf(const SimNode& node, const Message& message) {
   } else if (const auto* acked = std::get_if<AppendEntriesReply>(&message.body)) {
     if (!acked->success) return;
     if (disk.durable.term < acked->term || disk.last_index() < acked->index) early();
+    // And what is durable is what that leader has there.
+    const auto leader = leaders_.find(acked->term);
+    if (leader == leaders_.end() || !nodes_.at(leader->second).up()) return;
+    const Raft& core = nodes_.at(leader->second).core();
+    if (core.role() == Role::kLeader && core.term() == acked->term &&
+        core.log().TermAt(acked->index) != disk.TermAt(acked->index)) {
+      report_("acknowledges what it does not have: " + Format(message));
+    }
   }
 }
 

@@ -97,6 +97,16 @@ class RandomRun {
   bool Chance(std::uint64_t in_ten_thousand) { return random_.Below(10'000) < in_ten_thousand; }
   NodeId AnyNode() { return NodeId(1 + random_.Below(cluster_.ids().size())); }
 
+  /// Somebody who takes itself for the leader, perhaps one of an old term.
+  NodeId AnyLeader() {
+    std::vector<NodeId> leaders;
+    for (NodeId id : cluster_.ids()) {
+      const SimNode& node = cluster_.node(id);
+      if (node.up() && node.core().role() == raft::Role::kLeader) leaders.push_back(id);
+    }
+    return leaders.empty() ? AnyNode() : leaders[random_.Below(leaders.size())];
+  }
+
   void Step() {
     const std::uint64_t choice = random_.Below(100);
     const NodeId id = AnyNode();
@@ -112,13 +122,13 @@ class RandomRun {
       cluster_.ProvideNext(id);
     } else if (choice < 90) {
       Tick(id);
-    } else if (choice < 96) {
+    } else if (choice < 95) {
       const std::string payload = "p" + std::to_string(++proposals_);
       const NodeId to = random_.Below(4) == 0 ? id : cluster_.Leader();
       if (to != kNobody && cluster_.Propose(to, payload).ok()) ++accepted_;
     } else if (choice < 98) {
       // Refused is fine; what is answered is checked.
-      static_cast<void>(cluster_.Read(id, ++reads_).ok());
+      static_cast<void>(cluster_.Read(random_.Below(2) == 0 ? id : AnyLeader(), ++reads_).ok());
     } else if (choice < 99) {
       cluster_.FlushApplied(id);
     } else {

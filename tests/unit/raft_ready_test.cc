@@ -66,6 +66,24 @@ TEST(RaftReady, ATailThatIsReplacedDuringItsWriteIsNotTakenForDurable) {
   EXPECT_EQ(me->disk().last_index(), Index(3)) << "4 is gone";
 }
 
+// An acknowledgement that still waits for the disk promises entries that a later leader replaces
+// before they ever get there: it must not leave with the write that replaces them.
+TEST(RaftReady, AnAcknowledgementOfWhatWasReplacedIsNeverSent) {
+  Solo me(3);
+  me->Step(From(2, Append(2, 1, 1, 1, {Command(2, 2, "a")})));
+  ASSERT_TRUE(me->TakeReady()->HasWrite());
+  me->Step(From(2, Append(2, 2, 2, 1, {Command(2, 3, "b"), Command(2, 4, "c")})));
+  me->Step(From(3, Append(3, 2, 2, 1, {Command(3, 3, "B"), Command(3, 4, "C")})));
+  std::vector<raft::Message> sent = me->Persist();
+  for (raft::Message& message : me->Drain()) sent.push_back(std::move(message));
+  for (const AppendEntriesReply& ack : AllTo<AppendEntriesReply>(2, sent)) {
+    EXPECT_TRUE(!ack.success || ack.index <= Index(2)) << ack.index.value;
+  }
+  const auto to_new_leader = AllTo<AppendEntriesReply>(3, sent);
+  ASSERT_EQ(to_new_leader.size(), 1u);
+  EXPECT_EQ(to_new_leader[0].index, Index(4));
+}
+
 // A heartbeat during a slow write is answered, but acknowledges nothing that is not durable.
 TEST(RaftReady, AHeartbeatDuringAWriteAcknowledgesWhatIsDurable) {
   Solo me(3);
@@ -129,6 +147,44 @@ TEST(RaftReady, EntriesThatCouldNotBeReadAreAskedForAgain) {
   me->Provide(wanted_in().at(0));
   me->Drain();
   EXPECT_GE(me.core().applied_index(), Index(3));
+}
+
+// What was read for a follower may be of an earlier time: entries that are no longer in the log, or
+// do not begin where they should, are not sent; they are read again.
+TEST(RaftReady, EntriesThatNoLongerStandInTheLogAreNotSent) {
+  Solo me(3, {1, 2, 2, 2}, 2);
+  me.BecomeLeader();
+  const auto ask = [&] {
+    me->Step(From(2, Refusal(3, 4, 1, 1)));
+    for (int i = 0; i < 3; ++i) {
+      const auto ready = me->TakeReady();
+      if (ready && !ready->wanted_entries.empty()) return ready->wanted_entries[0];
+    }
+    ADD_FAILURE() << "nothing is wanted";
+    return raft::WantedEntries{};
+  };
+  raft::WantedEntries wanted = ask();
+  EXPECT_EQ(wanted.first, Index(2));
+  const std::vector<std::vector<raft::Entry>> wrong = {
+      {Command(1, 2, "of another term"), Command(1, 3, "of another term")},
+      {Command(2, 3, "begins too late")},
+      {},
+  };
+  for (const std::vector<raft::Entry>& entries : wrong) {
+    me->Input([&](raft::Raft& core) { core.ProvideEntries(wanted, entries); });
+    const auto ready = me->TakeReady();
+    ASSERT_TRUE(ready.has_value());
+    EXPECT_TRUE(AllTo<raft::AppendEntries>(2, ready->messages).empty());
+    ASSERT_EQ(ready->wanted_entries.size(), 1u) << "asked for again";
+    wanted = ready->wanted_entries[0];
+  }
+  // Of a good beginning and a bad end the beginning is sent.
+  me->Input([&](raft::Raft& core) {
+    core.ProvideEntries(wanted, {me->disk().log[1], Command(1, 3, "of another term")});
+  });
+  const auto sent = AllTo<raft::AppendEntries>(2, me->TakeReady()->messages);
+  ASSERT_EQ(sent.size(), 1u);
+  EXPECT_EQ(sent[0].entries, (std::vector<raft::Entry>{me->disk().log[1]}));
 }
 
 // NextDeadline() is all that a host needs: one that wakes up only then has a working cluster.
