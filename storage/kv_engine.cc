@@ -27,6 +27,8 @@ rocksdb::Options DatabaseOptions(const KvEngineOptions& options) {
   out.write_buffer_size = 64 << 20;
   out.max_write_buffer_number = 3;
   out.max_background_jobs = 2;
+  // What failed is not tried again: the member stops, and a restart reads what is really there.
+  out.max_bgerror_resume_count = 0;
   out.stats_dump_period_sec = 0;
   out.stats_persist_period_sec = 0;
   out.skip_stats_update_on_db_open = true;

@@ -31,6 +31,8 @@ rocksdb::Options DatabaseOptions(const LogDbOptions& options, const OpenMode& mo
   // A recycled file holds old records behind the end: a torn tail would look like damage.
   out.recycle_log_file_num = 0;
   out.max_background_jobs = 2;
+  // What failed is not tried again: the member stops, and a restart reads what is really there.
+  out.max_bgerror_resume_count = 0;
   out.stats_dump_period_sec = 0;
   out.stats_persist_period_sec = 0;
   out.skip_stats_update_on_db_open = true;
