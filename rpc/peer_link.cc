@@ -111,8 +111,10 @@ void PeerLink::Lose(const std::string& why, bool refused) {
   remote_ = nullptr;
   bootstrap_ = nullptr;
   connection_ = nullptr;
+  // Calls that were under way are as lost as what waited.
+  const bool lost_calls = calls_ > 0;
   calls_ = call_words_ = 0;
-  Drop();
+  Drop(lost_calls);
   backoff_ =
       refused ? peers_.options_.max_backoff
               : std::clamp(2 * backoff_, peers_.options_.min_backoff, peers_.options_.max_backoff);
@@ -147,8 +149,8 @@ void PeerLink::Send(node::PeerMessage message) {
   ScheduleFlush();
 }
 
-void PeerLink::Drop() {
-  const bool lost_some = !queue_.empty();
+void PeerLink::Drop(bool lost_calls) {
+  const bool lost_some = lost_calls || !queue_.empty();
   peers_.dropped_messages_ += queue_.size();
   queue_.clear();
   queued_words_ = 0;

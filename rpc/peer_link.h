@@ -44,7 +44,7 @@ class PeerLink final : private kj::TaskSet::ErrorHandler {
   void ScheduleFlush();
   void Flush();
   void Deliver();
-  void Drop();
+  void Drop(bool lost_calls);
   void LogOnce(node::LogSeverity severity, const std::string& line);
   void taskFailed(kj::Exception&& exception) override;
 
