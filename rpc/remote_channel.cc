@@ -107,7 +107,7 @@ void RemoteChannel::EndRound(Result<LinkPtr> result) {
   }
 }
 
-void RemoteChannel::MoveOn(const LinkPtr& link) {
+void RemoteChannel::MoveOn(LinkPtr link) {
   if (link_ != link) return;
   link_ = nullptr;
   // Start behind the one that failed; it may have been reached by a hint and not by its turn.

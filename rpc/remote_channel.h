@@ -53,7 +53,8 @@ class RemoteChannel final : public node::Channel, private kj::TaskSet::ErrorHand
   void Heard(const LinkPtr& link, const AnswerHeader& header);
   void Follow(const std::string& leader);
   /// New calls go elsewhere; those that are under way on `link` may still end.
-  void MoveOn(const LinkPtr& link);
+  /// By value: `link` may be `link_`, which ends here.
+  void MoveOn(LinkPtr link);
   /// What the server is told: a part of the time, so that there is some left for another member.
   [[nodiscard]] std::uint32_t AttemptMs(MonoTime deadline);
   template <class Results>
