@@ -127,12 +127,12 @@ TEST(Configuration, EveryFlippedBitIsRefusedOrSound) {
 }
 
 TEST(Configuration, ArbitraryBytesAreRefusedOrSound) {
-  Random random(11);
+  Random chance(11);
   const std::string bytes(EncodeConfiguration(Example()).view());
   for (int i = 0; i < 20'000; ++i) {
-    std::string damaged = i % 2 == 0 ? bytes : std::string(random.Below(40) * 8, '\0');
-    for (std::uint64_t n = random.Below(8); n > 0 && !damaged.empty(); --n) {
-      damaged[random.Below(damaged.size())] = static_cast<char>(random.Next());
+    std::string damaged = i % 2 == 0 ? bytes : std::string(chance.Below(40) * 8, '\0');
+    for (std::uint64_t n = chance.Below(8); n > 0 && !damaged.empty(); --n) {
+      damaged[chance.Below(damaged.size())] = static_cast<char>(chance.Next());
     }
     ExpectRefusedOrSound(damaged);
   }

@@ -39,19 +39,19 @@ TEST(Inflights, AnOldAcknowledgementFreesNothing) {
 }
 
 TEST(Inflights, AgreeWithAModel) {
-  Random random(7);
+  Random chance(7);
   Inflights inflights;
   std::deque<std::pair<Index, std::size_t>> model;
   Index last;
   Index match;
   for (int step = 0; step < 5000; ++step) {
-    if (random.Below(2) == 0) {
-      last = last + 1 + random.Below(5);
-      const std::size_t bytes = random.Below(1000);
+    if (chance.Below(2) == 0) {
+      last = last + 1 + chance.Below(5);
+      const std::size_t bytes = chance.Below(1000);
       inflights.Add(last, bytes);
       model.emplace_back(last, bytes);
     } else {
-      match = std::min(last, match + random.Below(12));
+      match = std::min(last, match + chance.Below(12));
       inflights.FreeThrough(match);
       while (!model.empty() && model.front().first <= match) model.pop_front();
     }

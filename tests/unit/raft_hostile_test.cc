@@ -175,13 +175,13 @@ TEST(RaftHostile, NoSequenceOfForgedMessagesBreaksTheCore) {
     SCOPED_TRACE(seed);
     Solo me(5, {1, 1, 2}, 2, 2, {}, seed);
     Forger forger(seed);
-    Random random(seed);
+    Random chance(seed);
     for (int step = 0; step < 300; ++step) {
-      if (random.Below(20) == 0) me.Campaign();
-      if (random.Below(10) == 0) static_cast<void>(me.Propose("mine").ok());
-      if (random.Below(5) == 0) me->Advance(std::chrono::milliseconds(random.Below(200)));
+      if (chance.Below(20) == 0) me.Campaign();
+      if (chance.Below(10) == 0) static_cast<void>(me.Propose("mine").ok());
+      if (chance.Below(5) == 0) me->Advance(std::chrono::milliseconds(chance.Below(200)));
       me->Step(forger.Next(me.core()));
-      if (random.Below(2) == 0) me->Drain();
+      if (chance.Below(2) == 0) me->Drain();
     }
     EXPECT_LT(me.core().term(), Term(1000));
   }

@@ -155,30 +155,30 @@ void ExpectEqual(const RaftLog& log, const Model& model) {
 TEST(RaftLog, DoesWhatAVectorDoes) {
   for (std::uint64_t seed = 1; seed <= 200; ++seed) {
     SCOPED_TRACE(seed);
-    Random random(seed);
+    Random chance(seed);
     Model model;
     RaftLog log;
     std::uint64_t term = 1;
     for (int step = 0; step < 150; ++step) {
-      const std::uint64_t choice = random.Below(20);
+      const std::uint64_t choice = chance.Below(20);
       if (choice < 13) {
-        term += random.Below(4) == 0 ? 1 : 0;
-        const Entry entry = MakeEntry(term, model.last().value + 1, random.Below(200));
+        term += chance.Below(4) == 0 ? 1 : 0;
+        const Entry entry = MakeEntry(term, model.last().value + 1, chance.Below(200));
         model.Append(entry);
         log.Append(entry);
       } else if (choice < 15 && model.last().value > 0) {
         // Never below what is no longer in memory? It may be: the log store holds it.
-        const Index first(1 + random.Below(model.last().value));
+        const Index first(1 + chance.Below(model.last().value));
         model.TruncateFrom(first);
         log.TruncateFrom(first);
         term += 1;
       } else if (choice < 17) {
-        log.Evict(Index(random.Below(model.last().value + 1)), random.Below(2000));
+        log.Evict(Index(chance.Below(model.last().value + 1)), chance.Below(2000));
       } else if (choice < 18) {
         log = RaftLog(model.Runs(), model.last());  // a restart
       } else {
-        const Index index(random.Below(model.last().value + 3));
-        const Term bound(random.Below(term + 2));
+        const Index index(chance.Below(model.last().value + 3));
+        const Term bound(chance.Below(term + 2));
         ASSERT_EQ(log.LastIndexWithTermAtMost(index, bound),
                   model.LastIndexWithTermAtMost(index, bound));
       }
