@@ -194,6 +194,7 @@ void OpenNode::Publish() {
 raftkv::Status OpenNode::Close() {
   if (std::exchange(closed_, true) || !loop_) return raftkv::Status::Ok();
   loop_->Call([this] {
+    if (member_) Publish();  // a failure that the pump has not told yet
     if (member_) member_->Stop();
     if (store_) store_->StopCompletions();
     kv_.reset();
@@ -204,7 +205,9 @@ raftkv::Status OpenNode::Close() {
   });
   // Off the loop, which still takes (and drops) what the disk threads post.
   if (inspector_) inspector_->Stop();
-  raftkv::Status status = store_ ? store_->Close() : raftkv::Status::Ok();
+  // What has failed is left as it is: only a restart can tell what is really on the disk.
+  raftkv::Status status = failure_;
+  if (store_ && status.ok()) status = store_->Close();
   loop_->Call([this] {
     store_.reset();
     metrics_.reset();
