@@ -99,8 +99,7 @@ raftkv get greeting --endpoints "${address[n2]}" || fail "the get failed"
 
 step "The leader dies:"
 echo "  \$ kill -9 ${pid[$old]}   # $old"
-kill -9 "${pid[$old]}"
-wait "${pid[$old]}" 2>/dev/null || true
+{ kill -9 "${pid[$old]}" && wait "${pid[$old]}"; } 2>/dev/null || true  # the shell would report it
 unset "pid[$old]"
 
 survivors=("${!pid[@]}")
@@ -121,5 +120,6 @@ if [[ -t 0 && -t 1 ]]; then
   step "The cluster runs until Ctrl-C. Try, in another terminal:"
   echo "  $program --endpoints $endpoints endpoint status -w table"
   echo "  $program --endpoints $endpoints put key value"
+  trap 'exit 0' INT
   wait || true
 fi
