@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include <raftkv/client.h>
@@ -24,7 +25,7 @@ class ClientLink {
   ClientLink& operator=(const ClientLink&) = delete;
 
   [[nodiscard]] const std::string& address() const { return address_; }
-  [[nodiscard]] wire::KvService::Client& service() { return KJ_ASSERT_NONNULL(service_); }
+  [[nodiscard]] wire::KvService::Client& service() { return service_.value(); }
   [[nodiscard]] const AnswerHeader& header() const { return header_; }
   [[nodiscard]] std::uint32_t max_request_bytes() const { return max_request_bytes_; }
   /// Empty while the connection stands.
@@ -56,7 +57,7 @@ class ClientLink {
   bool watching_ = false;
   MonoTime last_heard_{};
   std::unique_ptr<Outbound> connection_;
-  kj::Maybe<wire::KvService::Client> service_;
+  std::optional<wire::KvService::Client> service_;  // once hands are shaken
   kj::Promise<void> end_watch_ = nullptr;
   kj::Promise<void> call_watch_ = nullptr;
 };

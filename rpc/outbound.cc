@@ -1,7 +1,5 @@
 #include "rpc/outbound.h"
 
-#include <kj/debug.h>
-
 #include "rpc/sockets.h"
 
 namespace raftkv::rpc {

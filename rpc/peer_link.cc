@@ -2,8 +2,6 @@
 
 #include <algorithm>
 
-#include <kj/debug.h>
-
 #include "lib/base/check.h"
 #include "rpc/codec.h"
 #include "rpc/sockets.h"
@@ -24,8 +22,8 @@ PeerLink::PeerLink(Peers& peers, node::Transport::Peer peer)
 
 PeerLink::~PeerLink() noexcept {
   connection_tasks_.reset();
-  remote_ = nullptr;
-  bootstrap_ = nullptr;
+  remote_.reset();
+  bootstrap_.reset();
 }
 
 void PeerLink::taskFailed(kj::Exception&& exception) {
@@ -58,7 +56,8 @@ void PeerLink::Connected(std::unique_ptr<Outbound> connection) {
 kj::Promise<void> PeerLink::Greet() {
   const node::Hello hello = peers_.owner_->MakeHello(peer_.id, peer_.name);
   const bool formed = hello.cluster != ClusterId();
-  auto request = KJ_ASSERT_NONNULL(bootstrap_).peerRequest();
+  RAFTKV_CHECK(bootstrap_.has_value());
+  auto request = bootstrap_->peerRequest();
   Encode(hello, request.initHello());
   auto answer =
       request.send().then([this, formed](capnp::Response<wire::Bootstrap::PeerResults>&& response) {
@@ -108,8 +107,8 @@ void PeerLink::Lose(const std::string& why, bool refused) {
   }
   state_ = State::kWaiting;
   connection_tasks_.reset();
-  remote_ = nullptr;
-  bootstrap_ = nullptr;
+  remote_.reset();
+  bootstrap_.reset();
   connection_ = nullptr;
   // Calls that were under way are as lost as what waited.
   const bool lost_calls = calls_ > 0;
@@ -182,7 +181,8 @@ void PeerLink::Deliver() {
     ++count;
   }
   RAFTKV_CHECK(count > 0);
-  auto request = KJ_ASSERT_NONNULL(remote_).deliverRequest(capnp::MessageSize{words + 16, 0});
+  RAFTKV_CHECK(remote_.has_value());
+  auto request = remote_->deliverRequest(capnp::MessageSize{words + 16, 0});
   auto messages = request.initMessages(static_cast<capnp::uint>(count));
   for (std::size_t i = 0; i < count; ++i) {
     Encode(queue_.front().message, messages[static_cast<capnp::uint>(i)]);

@@ -62,8 +62,8 @@ class PeerLink final : private kj::TaskSet::ErrorHandler {
   bool unreachable_scheduled_ = false;
 
   std::unique_ptr<Outbound> connection_;
-  kj::Maybe<wire::Bootstrap::Client> bootstrap_;
-  kj::Maybe<wire::Peer::Client> remote_;
+  std::optional<wire::Bootstrap::Client> bootstrap_;
+  std::optional<wire::Peer::Client> remote_;
   // Destroyed first: their promises refer to all of the above. `connection_tasks_` are of the
   // present connection (or of the attempt at one), `link_tasks_` of the link.
   std::optional<kj::TaskSet> connection_tasks_;

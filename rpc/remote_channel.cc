@@ -2,8 +2,6 @@
 
 #include <algorithm>
 
-#include <kj/debug.h>
-
 #include "lib/base/check.h"
 #include "rpc/sockets.h"
 

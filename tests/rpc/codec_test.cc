@@ -1,5 +1,7 @@
 #include "rpc/codec.h"
 
+#include <cstring>
+
 #include <capnp/message.h>
 #include <capnp/serialize.h>
 #include <gtest/gtest.h>
@@ -108,7 +110,8 @@ TEST(Codec, SurvivesMutatedBytes) {
     Encode(message, builder.initRoot<wire::PeerMessage>());
     const auto words = capnp::messageToFlatArray(builder);
     for (int round = 0; round < 2000; ++round) {
-      auto copy = kj::heapArray<capnp::word>(words.asPtr());
+      auto copy = kj::heapArray<capnp::word>(words.size());
+      std::memcpy(copy.begin(), words.begin(), words.asBytes().size());
       auto bytes = copy.asBytes();
       for (std::uint64_t flips = 1 + draw.Below(4); flips > 0; --flips) {
         bytes[draw.Below(bytes.size())] ^= static_cast<kj::byte>(1 + draw.Below(255));
