@@ -199,8 +199,8 @@ raftkv::Status OpenNode::Close() {
     if (store_) store_->StopCompletions();
     kv_.reset();
     http_.reset();
-    server_.reset();
     peers_.reset();
+    server_.reset();
     member_.reset();
   });
   // Off the loop, which still takes (and drops) what the disk threads post.
