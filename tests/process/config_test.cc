@@ -3,6 +3,7 @@
 #include <string>
 
 #include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
 
 #include "tests/support/process.h"
 
@@ -29,11 +30,9 @@ TEST(Config, AFileTheEnvironmentAndTheCommandLine) {
   const TempFolder folder;
   const std::string file = folder / "raftkv.toml";
   WriteFile(file, "# a member\nname = \"from-file\"\ndata-dir = \"" + (folder / "the data") +
-                      "\"\nlisten = \"127.0.0.1:0\"\nelection-timeout = \"500ms\"\n"
-                      "log-format = \"json\"\n");
+                      "\"\nlisten = \"127.0.0.1:0\"\nelection-timeout = \"500ms\"\n");
   EXPECT_EQ(Ready(folder, {"--config", file}).find("ready name=from-file listen=127.0.0.1:"), 0U)
       << Ready(folder, {"--config", file});
-  EXPECT_EQ(ReadFile(folder.path() / "stderr").find(R"({"time":")"), 0U);
   const std::string data = folder / "other";
   EXPECT_EQ(
       Ready(
@@ -45,6 +44,24 @@ TEST(Config, AFileTheEnvironmentAndTheCommandLine) {
                   {{"RAFTKV_NAME", "from-environment"}})
                 .find("ready name=from-flag "),
             0U);
+}
+
+TEST(Config, LogLinesAsJson) {
+  const TempFolder folder;
+  Process process({.command = {RAFTKV_BINARY, "serve", "--data-dir", folder / "data", "--listen",
+                               "127.0.0.1:0", "--log-format", "json"},
+                   .environment = {},
+                   .stdin_content = {},
+                   .stdout_path = folder.path() / "stdout",
+                   .stderr_path = folder.path() / "stderr"});
+  // It says that it leads, at the latest.
+  ASSERT_TRUE(process.WaitForStderr("}\n", 10s)) << process.Stderr();
+  const std::string log = process.Stderr();
+  const auto line = nlohmann::json::parse(log.substr(0, log.find('\n')), nullptr, false);
+  EXPECT_EQ(line.value("level", ""), "info") << log;
+  EXPECT_EQ(line.value("name", ""), "default") << log;
+  EXPECT_EQ(line.value("time", "").size(), std::string("2026-01-01T00:00:00.000Z").size()) << log;
+  EXPECT_NE(line.value("message", ""), "") << log;
 }
 
 TEST(Config, ABadFileIsOneLineAndExitCode128) {

@@ -28,6 +28,14 @@ ProcessCluster::ProcessCluster(ProcessClusterOptions options) : options_(std::mo
 
 ProcessCluster::~ProcessCluster() {
   processes_.clear();
+  for (std::size_t i = 0; i < size(); ++i) {
+    // A broken invariant, or what a sanitizer found: the cluster may have survived it.
+    const std::string log = ReadFile(folder() / (name(i) + ".stderr"));
+    for (const char* alarm : {"broken invariant", "Sanitizer", "runtime error:"}) {
+      const auto found = log.find(alarm);
+      if (found != std::string::npos) ADD_FAILURE() << name(i) << ": " << log.substr(found, 4000);
+    }
+  }
   if (!testing::Test::HasFailure()) return;
   for (std::size_t i = 0; i < size(); ++i) {
     const std::string log = ReadFile(folder() / (name(i) + ".stderr"));
