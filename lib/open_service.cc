@@ -175,7 +175,7 @@ void OpenNode::FillStatus(EndpointStatus& status) {
 void OpenNode::Status(bool with_hash, node::Done<EndpointStatus> done) {
   EndpointStatus status;
   FillStatus(status);
-  if (!store_ || !member_) {
+  if (!member_) {
     loop_->RunLater([done = std::move(done), status] { done(status); });
     return;
   }
@@ -190,7 +190,8 @@ void OpenNode::Status(bool with_hash, node::Done<EndpointStatus> done) {
         result = hash.status();
       }
     }
-    loop_->Post([done, result = std::move(result)] { done(result); });
+    // The loop alone may destroy what the callback holds: nothing of it stays here.
+    loop_->Post([done = std::move(done), result = std::move(result)] { done(result); });
   };
   if (!inspector_->Post(inspect)) {
     loop_->RunLater([done = std::move(done)] {

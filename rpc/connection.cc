@@ -155,7 +155,9 @@ Connection::Connection(ConnectionOwner& owner, std::uint64_t number,
                        kj::Own<kj::AsyncIoStream> stream)
     : number_(number),
       remote_(PeerAddressOf(*stream)),
-      max_message_bytes_(owner.options().limits.max_request_bytes + kMessageSlackBytes),
+      // What another member may send does not depend on this one's limits: an entry that one of
+      // them accepted has to reach them all.
+      max_message_bytes_(Limits().max_request_bytes + kMessageSlackBytes),
       shared_(std::make_shared<Shared>(Shared{owner, this, true})),
       stream_(kj::mv(stream)),
       checked_(*stream_, kHandshakeBytes),

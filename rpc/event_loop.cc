@@ -174,7 +174,12 @@ void EventLoop::Post(std::function<void()> work) {
   // One wake-up a batch: whoever finds the queue empty rings.
   const bool ring = posted_.empty();
   posted_.push_back(std::move(work));
-  if (ring) WakeUp();
+  if (!ring) return;
+  if (OnLoop() && body_ != nullptr) {
+    RunLater([this] { DrainPosted(); });  // no need of the bell, and of its three system calls
+  } else {
+    WakeUp();
+  }
 }
 
 void EventLoop::WakeUp() {
@@ -274,6 +279,9 @@ void EventLoop::RunLater(std::function<void()> work) {
 kj::Timer& EventLoop::timer() { return body_->io.lowLevelProvider->getTimer(); }
 kj::LowLevelAsyncIoProvider& EventLoop::low_level() { return *body_->io.lowLevelProvider; }
 kj::Network& EventLoop::network() { return body_->io.provider->getNetwork(); }
-void EventLoop::Spawn(kj::Promise<void> promise) { body_->tasks.add(kj::mv(promise)); }
+void EventLoop::Spawn(kj::Promise<void> promise) {
+  // While the loop ends, what lived there lets go of other things: nothing new begins.
+  if (body_ != nullptr) body_->tasks.add(kj::mv(promise));
+}
 
 }  // namespace raftkv::rpc

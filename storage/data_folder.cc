@@ -33,6 +33,13 @@ Result<std::optional<Record>> InspectFolder(rocksdb::Env& env, const std::string
   if (!record->has_value()) {
     const auto other = std::find_if_not((*names)->begin(), (*names)->end(), IsOfNoMember);
     if (other == (*names)->end()) return std::optional<Record>();
+    if (std::find((*names)->begin(), (*names)->end(), "log") != (*names)->end()) {
+      return Status(
+          Code::kCorruption,
+          "data folder " + folder +
+              " holds a log and has lost its record: restore it "
+              "from a copy, or replace the member; an emptied folder would be a new member");
+    }
     return Status(Code::kInvalidArgument, "data folder " + folder + " holds '" + *other +
                                               "' and no raftkv member: name a new or empty folder");
   }

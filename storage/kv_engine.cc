@@ -126,6 +126,14 @@ Status KvEngine::Write(const std::vector<kv::Mutation>& mutations) {
   return ToStatus(db_->Write(options, &batch), "write the key-value database");
 }
 
+bool KvEngine::TakesWritesAtOnce() {
+  std::uint64_t stopped = 1;
+  std::uint64_t delayed = 1;
+  return db_->GetIntProperty(rocksdb::DB::Properties::kIsWriteStopped, &stopped) && stopped == 0 &&
+         db_->GetIntProperty(rocksdb::DB::Properties::kActualDelayedWriteRate, &delayed) &&
+         delayed == 0;
+}
+
 Status KvEngine::Flush() {
   RAFTKV_CHECK(db_ != nullptr);
   return ToStatus(db_->Flush(rocksdb::FlushOptions()), "flush the key-value database");

@@ -39,6 +39,8 @@ class KvEngine final : public kv::Engine {
   Status Write(const std::vector<kv::Mutation>& mutations) override;
 
   /// Makes what was written durable.
+  /// A write now would not wait for flushes or compactions. Safe from any thread.
+  [[nodiscard]] bool TakesWritesAtOnce();
   Status Flush();
   /// Flushes and closes; all views must be gone. The destructor closes without a flush.
   Status Close();

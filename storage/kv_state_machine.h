@@ -1,7 +1,8 @@
 // How are committed entries applied and reads answered without stalling the loop?
 //
-// node::StateMachine over kv::Store: one thread applies; a read is answered from memory on the
-// caller's thread where that suffices, otherwise by a small pool of readers.
+// node::StateMachine over kv::Store: one thread applies, but for a few puts that need not wait,
+// which the loop applies itself; a read is answered from memory on the caller's thread where that
+// suffices, otherwise by a small pool of readers.
 #pragma once
 
 #include <memory>
@@ -46,11 +47,12 @@ class KvStateMachine final : public node::StateMachine {
 
   // Constant after construction.
   const std::unique_ptr<KvEngine> engine_;
-  const std::unique_ptr<kv::Store> store_;  ///< owned by the apply thread
+  /// Of the apply thread while an apply is under way there, else of the loop.
+  const std::unique_ptr<kv::Store> store_;
   const Index applied_at_open_;
   const std::uint64_t replicated_time_at_open_ms_;
   Completions completions_;
-  /// Of the apply thread: the first failure; nothing is applied after it.
+  /// Goes with store_: the first failure; nothing is applied after it.
   Status failure_;
   // End before what they run on.
   Worker apply_;

@@ -39,22 +39,25 @@ Record LogStore::Bounds() const {
 void LogStore::OnDisk(std::function<Status(LogDb&)> batch, std::size_t entries, std::size_t bytes,
                       node::DoneStatus done) {
   auto shared_done = std::make_shared<node::DoneStatus>(std::move(done));
-  const bool posted = disk_.Post([this, batch = std::move(batch), entries, bytes, shared_done] {
-    const std::uint64_t syncs_before = db_->sync_count();
-    const auto begin = std::chrono::steady_clock::now();
-    Status outcome = batch(*db_);
-    const Duration took = std::chrono::steady_clock::now() - begin;
-    const bool synced = db_->sync_count() != syncs_before;
-    completions_.Post([observer = options_.observer, synced, took, entries, bytes, shared_done,
-                       outcome = std::move(outcome)] {
-      if (observer != nullptr && synced) {
-        observer->Observe(node::Stage::kLogSync, took);
-        observer->CountLogSync(entries, bytes);
-      }
-      (*shared_done)(outcome);
-    });
-    if (synced) keeper_.Durable(Bounds(), bytes);
-  });
+  // Once it is posted back, the callback belongs to the loop alone: it may hold what only the loop
+  // may destroy, so each task gives its share away.
+  const bool posted =
+      disk_.Post([this, batch = std::move(batch), entries, bytes, shared_done]() mutable {
+        const std::uint64_t syncs_before = db_->sync_count();
+        const auto begin = std::chrono::steady_clock::now();
+        Status outcome = batch(*db_);
+        const Duration took = std::chrono::steady_clock::now() - begin;
+        const bool synced = db_->sync_count() != syncs_before;
+        completions_.Post([observer = options_.observer, synced, took, entries, bytes,
+                           shared_done = std::move(shared_done), outcome = std::move(outcome)] {
+          if (observer != nullptr && synced) {
+            observer->Observe(node::Stage::kLogSync, took);
+            observer->CountLogSync(entries, bytes);
+          }
+          (*shared_done)(outcome);
+        });
+        if (synced) keeper_.Durable(Bounds(), bytes);
+      });
   if (!posted) completions_.Post([shared_done] { (*shared_done)(QueueFull()); });
 }
 
@@ -81,8 +84,9 @@ void LogStore::SavePeerBoot(NodeId peer, node::Boot boot, node::DoneStatus done)
 void LogStore::Read(Index first, Index last, std::size_t max_bytes,
                     node::Done<std::vector<raft::Entry>> done) {
   auto shared_done = std::make_shared<node::Done<std::vector<raft::Entry>>>(std::move(done));
-  const bool posted = reader_.Post([this, first, last, max_bytes, shared_done] {
-    completions_.Post([shared_done, entries = db_->Read(first, last, max_bytes)]() mutable {
+  const bool posted = reader_.Post([this, first, last, max_bytes, shared_done]() mutable {
+    auto read = db_->Read(first, last, max_bytes);
+    completions_.Post([shared_done = std::move(shared_done), entries = std::move(read)]() mutable {
       (*shared_done)(std::move(entries));
     });
   });

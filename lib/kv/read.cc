@@ -144,6 +144,13 @@ Result<Bytes> Read(Engine& engine, ReadTier tier, std::string_view request, std:
   std::vector<ParsedRead> reads;
   Status status = ParseReadRequest(request, kNoLimit, storage, reads);
   if (!status.ok()) return status;
+  // A range in memory still may be a million keys: only gets are answered on the caller's thread.
+  const bool gets_only = std::all_of(reads.begin(), reads.end(), [](const ParsedRead& read) {
+    return read.range.kind == Range::Kind::kSingle;
+  });
+  if (tier == ReadTier::kMemory && !gets_only) {
+    return Status(Code::kUnavailable, "a range is read by a reader thread");
+  }
   const std::unique_ptr<View> view = engine.NewView(tier);
   const auto revision = AppliedIndex(*view);
   if (!revision.ok()) return revision.status();

@@ -133,6 +133,23 @@ Result<std::vector<Store::AppliedEntry>> Store::Apply(const std::vector<raft::En
   return applied;
 }
 
+bool Store::IsQuick(const std::vector<raft::Entry>& entries, std::size_t max_bytes) {
+  constexpr auto kNoLimit = std::numeric_limits<std::size_t>::max();
+  std::size_t bytes = 0;
+  for (const raft::Entry& entry : entries) bytes += entry.Footprint();
+  if (bytes > max_bytes) return false;
+  MessageBytes storage;
+  ParsedRequest request;
+  for (const raft::Entry& entry : entries) {
+    if (entry.kind != raft::EntryKind::kCommand) continue;
+    if (!ParseRequest(entry.payload.view(), kNoLimit, storage, request).ok()) return false;
+    for (const ParsedOperation& operation : request.operations) {
+      if (operation.kind != ParsedOperation::Kind::kPut) return false;
+    }
+  }
+  return true;
+}
+
 Index Store::applied() const { return state_->written.index; }
 
 std::uint64_t Store::replicated_time_ms() const { return state_->written.time_ms; }

@@ -48,6 +48,10 @@ class Store {
   /// Corruption.
   Result<std::vector<AppliedEntry>> Apply(const std::vector<raft::Entry>& entries);
 
+  /// Whether applying `entries` needs no read of the engine and is short work: puts, of at most
+  /// `max_bytes` together.
+  [[nodiscard]] static bool IsQuick(const std::vector<raft::Entry>& entries, std::size_t max_bytes);
+
   [[nodiscard]] Index applied() const;
   /// The largest time stamp of the entries applied so far, in ms since 1970; never goes back.
   [[nodiscard]] std::uint64_t replicated_time_ms() const;
@@ -59,7 +63,8 @@ class Store {
 };
 
 /// Answers an encoded ReadRequest from one view of the engine with an encoded ReadResponse of at
-/// most about `max_bytes`. Unavailable: tier kMemory was not enough; ask again with kAll.
+/// most about `max_bytes`. Unavailable: tier kMemory was not enough, or a range was
+/// asked for, which may be long; ask again with kAll.
 /// InvalidArgument: malformed.
 Result<Bytes> Read(Engine& engine, ReadTier tier, std::string_view request, std::size_t max_bytes);
 

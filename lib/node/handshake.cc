@@ -138,8 +138,15 @@ void Member::OnHello(Hello hello, std::function<void(HelloAnswer)> done) {
     done(std::move(answer));
     return;
   }
+  if (!saving_boots_.insert(hello.member).second) {
+    answer.refusal = "another hello of '" + hello.name + "' is being written down; try again";
+    answer.permanent = false;
+    done(std::move(answer));
+    return;
+  }
   // S: its boot must be durable here before any vote or acknowledgement of it counts.
   const auto saved = [this, hello, answer, done](const Status& status) mutable {
+    saving_boots_.erase(hello.member);
     if (!failure_.ok()) return;
     if (!status.ok()) {
       answer.refusal = "'" + options_.name + "' could not write: " + status.message();

@@ -13,6 +13,8 @@ namespace raftkv::node {
 namespace {
 
 constexpr Duration kFirstWaitingLine = std::chrono::seconds(1);
+/// See raft::Options: about what a follower takes for a batch on a local disk.
+constexpr Duration kGatherDelay = std::chrono::milliseconds(1);
 constexpr Duration kWaitingLineEvery = std::chrono::seconds(5);
 
 }  // namespace
@@ -126,6 +128,7 @@ void Member::BecomeFormed(ClusterId cluster, Bytes formation, raft::InitialState
   config.raft.id = birth_.member;
   config.raft.election_timeout = options_.election_timeout;
   config.raft.heartbeat_interval = options_.heartbeat;
+  config.raft.gather_delay = kGatherDelay;
   config.limits = options_.limits;
   config.seed = options_.seed;
   config.context_base = birth_.boot.nonce;

@@ -9,6 +9,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -183,6 +184,8 @@ class Member {
   bool had_leader_ = false;
   /// Who refused us for good, and how they put it; only as long as this member never had a leader.
   std::map<std::string, std::string> refused_by_;
+  /// Whose boots are on their way to the disk; one each, so that hellos cannot fill its queue.
+  std::set<NodeId> saving_boots_;
   /// When which refusal of another was last put into the log.
   std::map<std::string, MonoTime> logged_refusals_;
 };

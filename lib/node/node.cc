@@ -74,7 +74,8 @@ void Node::CarryOut(raft::Ready ready) {
     SendAll(std::move(ready.messages_after_persist));
   }
   if (!ready.committed_entries.empty()) Apply(std::move(ready.committed_entries));
-  for (const raft::ReadState& state : ready.read_states) reads_.OnReadState(state);
+  for (const raft::ReadState& state : ready.read_states)
+    reads_.OnReadState(state, ports_.clock.Now());
   for (PendingRead& read : reads_.TakeServable(core_.applied_index())) {
     ports_.observer.Observe(Stage::kReadIndex, ports_.clock.Now() - read.arrived);
     Release(read.request.size());
@@ -148,6 +149,12 @@ void Node::Fetch(const raft::WantedEntries& wanted) {
   ports_.log.Read(wanted.first, wanted.last, wanted.max_bytes,
                   [this, wanted](Result<std::vector<raft::Entry>> entries) {
                     if (!failure_.ok()) return;
+                    if (entries.code() == Code::kUnavailable) {
+                      // Cut meanwhile, or the readers are busy: it is asked again if still needed.
+                      Tick();
+                      core_.ProvideEntries(wanted, {});
+                      return;
+                    }
                     if (!entries.ok()) {
                       Stop({entries.code(), "the log could not be read, this member stops: " +
                                                 entries.status().message()});

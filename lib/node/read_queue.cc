@@ -7,6 +7,8 @@ namespace raftkv::node {
 
 namespace {
 
+constexpr Duration kPauseAfterRefusal = std::chrono::milliseconds(10);
+
 void MoveAll(std::vector<PendingRead>& from, std::vector<PendingRead>& to) {
   to.insert(to.end(), std::make_move_iterator(from.begin()), std::make_move_iterator(from.end()));
   from.clear();
@@ -19,7 +21,7 @@ void ReadQueue::Ask(raft::Raft& core, MonoTime now, Duration ask_again) {
     // The question or its answer was lost, or the leader is gone: these reads ask anew.
     MoveAll(asked_, gathered_);
   }
-  if (gathered_.empty() || !asked_.empty()) return;
+  if (gathered_.empty() || !asked_.empty() || now < not_before_) return;
   const std::uint64_t context = next_context_++;
   if (!core.RequestReadIndex(context).ok()) return;  // no leader yet: the next Pump tries again
   asked_ = std::exchange(gathered_, {});
@@ -27,9 +29,10 @@ void ReadQueue::Ask(raft::Raft& core, MonoTime now, Duration ask_again) {
   asked_at_ = now;
 }
 
-void ReadQueue::OnReadState(const raft::ReadState& state) {
+void ReadQueue::OnReadState(const raft::ReadState& state, MonoTime now) {
   if (asked_.empty() || state.context != asked_context_) return;
   if (!state.confirmed) {
+    not_before_ = now + kPauseAfterRefusal;
     MoveAll(asked_, gathered_);
     return;
   }

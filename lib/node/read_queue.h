@@ -29,7 +29,7 @@ class ReadQueue {
   /// younger than `ask_again`.
   void Ask(raft::Raft& core, MonoTime now, Duration ask_again);
   /// The core's answer; an unknown context is an old question's and changes nothing.
-  void OnReadState(const raft::ReadState& state);
+  void OnReadState(const raft::ReadState& state, MonoTime now);
   /// Takes the reads that may be served now that `applied` is applied.
   [[nodiscard]] std::vector<PendingRead> TakeServable(Index applied);
   /// Takes the reads whose deadline has passed.
@@ -48,6 +48,8 @@ class ReadQueue {
   std::vector<PendingRead> asked_;
   std::uint64_t asked_context_ = 0;
   MonoTime asked_at_{};
+  /// After a refusal: who has just lost its leadership would only refuse again.
+  MonoTime not_before_{};
   std::multimap<Index, PendingRead> confirmed_;
 };
 

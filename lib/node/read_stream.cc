@@ -53,6 +53,7 @@ void ReadStream::Schedule() {
 void ReadStream::Pump() {
   while (!stopped_ && active_ < max_active_ && queue_.Front() != nullptr) {
     const RequestPtr request = Gather();
+    if (stopped_) return;  // a call that expired there may have ended everything
     if (request->calls.empty()) continue;
     ++active_;
     Send(request);

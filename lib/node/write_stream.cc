@@ -66,6 +66,7 @@ void WriteStream::Pump() {
   while (!stopped_ && active_.size() < max_active_ && queue_.Front() != nullptr) {
     if (session_ == nullptr) return OpenSession();
     const RequestPtr request = Gather();
+    if (stopped_) return;  // a call that expired there may have ended everything
     if (request->calls.empty()) continue;
     active_.push_back(request);
     Start(request);

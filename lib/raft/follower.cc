@@ -32,8 +32,8 @@ void Raft::HandleAppendEntries(NodeId from, const AppendEntries& request) {
   leader_heard_ = now_;
   ResetElectionTimer();
 
-  // Figure 2, receiver 2. What is committed is in every leader's log (§5.4): where it is no longer in
-  // ours it surely matches, and where it is, a message that says otherwise comes from no leader.
+  // Figure 2, receiver 2. What is committed is in every leader's log (§5.4): where it is no longer
+  // in ours it surely matches, and where it is, a message that says otherwise comes from no leader.
   const Index prev = request.prev_log_index;
   bool matches = prev <= log_.last_index() && log_.TermAt(prev) == request.prev_log_term;
   if (!matches && prev <= commit_index_) {

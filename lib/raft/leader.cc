@@ -7,6 +7,13 @@
 
 namespace raftkv::raft {
 
+namespace {
+
+/// One that the follower writes, and one that waits there for its turn.
+constexpr std::size_t kMessagesBeforeGathering = 2;
+
+}  // namespace
+
 void Raft::BecomeLeader() {
   RAFTKV_CHECK(role_ == Role::kCandidate);
   RAFTKV_CHECK(durable_term_ == term_ && durable_vote_ == options_.id);
@@ -55,6 +62,10 @@ void Raft::SendEntries(NodeId to, Progress& progress) {
         progress.inflights.bytes() >= options_.max_inflight_bytes) {
       return;
     }
+    if (Gathers(progress)) {
+      gather_deadline_ = std::min(gather_deadline_, progress.last_sent + options_.gather_delay);
+      return;
+    }
     if (!log_.InBuffer(progress.next)) {
       progress.waits_for_entries = true;
       const Index end = log_.buffer_first().Previous();
@@ -64,6 +75,12 @@ void Raft::SendEntries(NodeId to, Progress& progress) {
     SendAppend(to, progress,
                log_.Slice(progress.next, log_.last_index(), options_.max_append_bytes));
   }
+}
+
+bool Raft::Gathers(const Progress& progress) const {
+  return progress.state == ProgressState::kReplicate &&
+         progress.inflights.messages() >= kMessagesBeforeGathering &&
+         now_ < progress.last_sent + options_.gather_delay;
 }
 
 void Raft::SendAppend(NodeId to, Progress& progress, std::vector<Entry> entries) {
@@ -80,6 +97,7 @@ void Raft::SendAppend(NodeId to, Progress& progress, std::vector<Entry> entries)
     std::size_t bytes = 0;
     for (const Entry& entry : entries) bytes += entry.Footprint();
     const Index last = entries.back().index;
+    progress.last_sent = now_;
     if (progress.state == ProgressState::kReplicate) {
       progress.next = last.Next();
       progress.inflights.Add(last, bytes);

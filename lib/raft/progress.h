@@ -47,6 +47,8 @@ struct Progress {
   /// The highest read round that it has echoed in this term.
   std::uint64_t acked_round = 0;
   MonoTime last_heard{};
+  /// When entries were sent last.
+  MonoTime last_sent{};
 };
 
 }  // namespace raftkv::raft

@@ -50,6 +50,10 @@ void Raft::Tick(MonoTime now) {
     if (now_ >= check_quorum_deadline_) CheckQuorum();
     if (role_ == Role::kLeader && now_ >= heartbeat_deadline_) BroadcastHeartbeat();
     if (role_ == Role::kLeader && now_ >= commit_notice_deadline_) SendCommitNotices();
+    if (role_ == Role::kLeader && now_ >= gather_deadline_) {
+      gather_deadline_ = kNever;
+      replicate_pending_ = true;
+    }
   } else if (now_ >= election_deadline_) {
     Campaign();
   }
@@ -57,7 +61,8 @@ void Raft::Tick(MonoTime now) {
 
 MonoTime Raft::NextDeadline() const {
   if (role_ != Role::kLeader) return election_deadline_;
-  return std::min({heartbeat_deadline_, check_quorum_deadline_, commit_notice_deadline_});
+  return std::min(
+      {heartbeat_deadline_, check_quorum_deadline_, commit_notice_deadline_, gather_deadline_});
 }
 
 // --- Messages.
@@ -123,7 +128,8 @@ void Raft::BecomeFollower(Term term, NodeId leader) {
     progress_.clear();
     uncommitted_bytes_ = 0;
     replicate_pending_ = false;
-    heartbeat_deadline_ = check_quorum_deadline_ = commit_notice_deadline_ = kNever;
+    heartbeat_deadline_ = check_quorum_deadline_ = kNever;
+    commit_notice_deadline_ = gather_deadline_ = kNever;
     wanted_entries_.clear();
     apply_wants_entries_ = false;
     FailReads();
@@ -282,6 +288,13 @@ void Raft::Persisted() {
     CountElection();
   }
   if (role_ == Role::kLeader) MaybeCommit();
+  EvictFromBuffer();
+}
+
+/// What is committed and durable can be read back, also to be applied: a state machine that is slow
+/// does not hold entries in memory.
+void Raft::EvictFromBuffer() {
+  log_.Evict(std::min(commit_index_, durable_index_), options_.max_buffer_bytes);
 }
 
 void Raft::TakeCommitted(Ready& ready) {
@@ -306,7 +319,7 @@ void Raft::TakeCommitted(Ready& ready) {
 void Raft::Applied(Index index) {
   RAFTKV_CHECK(index >= applied_index_ && index <= handed_to_apply_, index.value);
   applied_index_ = index;
-  log_.Evict(std::min(applied_index_, durable_index_), options_.max_buffer_bytes);
+  EvictFromBuffer();
 }
 
 void Raft::ProvideEntries(const WantedEntries& wanted, std::vector<Entry> entries) {

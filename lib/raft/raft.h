@@ -34,12 +34,16 @@ struct Options {
   /// How long an idle leader waits before it tells followers of a new commit index by a message of
   /// its own; with traffic the next AppendEntries carries it.
   Duration commit_notice_delay = std::chrono::milliseconds(10);
+  /// While two AppendEntries are on their way to a follower, what is proposed gathers for so long,
+  /// or until one is answered: a follower writes one batch at a time, so more messages would only
+  /// cost more. 0: never wait.
+  Duration gather_delay = Duration::zero();
   /// Entries in one AppendEntries, in bytes (one entry always fits).
   std::size_t max_append_bytes = 1 << 20;
   /// AppendEntries with entries under way to one follower.
   std::size_t max_inflight_messages = 64;
   std::size_t max_inflight_bytes = 16 << 20;
-  /// Recent entries that are kept in memory though they are durable and applied.
+  /// Recent entries that are kept in memory though they are committed and durable.
   std::size_t max_buffer_bytes = 32 << 20;
   /// Proposals that are not committed yet; more are refused as Unavailable.
   std::size_t max_uncommitted_bytes = 64 << 20;
@@ -150,6 +154,7 @@ class Raft {
   void TakeCommitted(Ready& ready);
   [[nodiscard]] bool HasCommittedToApply() const;
   [[nodiscard]] Index ApplicableIndex() const;
+  void EvictFromBuffer();
 
   // --- election.cc
   void ResetElectionTimer();
@@ -176,6 +181,7 @@ class Raft {
   void MaybeCommit();
   void Replicate();
   void SendEntries(NodeId to, Progress& progress);
+  [[nodiscard]] bool Gathers(const Progress& progress) const;
   void SendAppend(NodeId to, Progress& progress, std::vector<Entry> entries);
   void SendHeartbeat(NodeId to, Progress& progress) { SendAppend(to, progress, {}); }
   void BroadcastHeartbeat();
@@ -242,6 +248,7 @@ class Raft {
   MonoTime heartbeat_deadline_ = kNever;
   MonoTime check_quorum_deadline_ = kNever;
   MonoTime commit_notice_deadline_ = kNever;
+  MonoTime gather_deadline_ = kNever;
 
   // --- Leader: replication and reads.
   bool replicate_pending_ = false;

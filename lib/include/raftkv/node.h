@@ -90,6 +90,7 @@ class Node {
 
   /// Ok once a leader is known that has committed in its term and this member follows it, or is it.
   virtual Status WaitForLeader(std::chrono::milliseconds timeout) = 0;
+  /// No call may begin once Close() was called.
   virtual KV& kv() = 0;
   virtual NodeStatus status() = 0;
   [[nodiscard]] Role role() { return status().role; }
