@@ -122,6 +122,7 @@ void OpenNode::Assemble() {
   peers.log_sink = Sink();
   peers_ = std::make_unique<rpc::Peers>(*loop_, peers);
   peers_->SetOwner(*this);
+  if (server_) peers_->SetReplies(server_->replies());
 
   node::MemberOptions member;
   member.name = options_.name;

@@ -87,6 +87,8 @@ class OpenNode final : public Node,
   node::Hello MakeHello(NodeId expected_member, const std::string& expected_name) override;
   raftkv::Status OnHelloAnswer(const node::HelloAnswer& answer) override;
   void PeerUnreachable(NodeId peer) override;
+  void ReceiveAnswers(NodeId peer, node::Boot boot,
+                      std::vector<node::PeerMessage> messages) override;
 
   // --- node::Clock.
   MonoTime Now() override { return loop_->Now(); }

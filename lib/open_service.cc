@@ -68,6 +68,11 @@ void OpenNode::PeerUnreachable(NodeId peer) {
   if (member_) member_->PeerUnreachable(peer);
 }
 
+void OpenNode::ReceiveAnswers(NodeId peer, node::Boot boot,
+                              std::vector<node::PeerMessage> messages) {
+  if (member_ && member_->KnowsBoot(peer, boot)) Receive(peer, std::move(messages));
+}
+
 // --- Clients and the host.
 
 void OpenNode::Submit(Bytes request, MonoTime deadline,

@@ -13,6 +13,7 @@ namespace raftkv::rpc {
 namespace {
 
 using SharedConnection = std::shared_ptr<Connection::Shared>;
+const std::size_t kMaxPeerMessageBytes = Limits().max_request_bytes + kMessageSlackBytes;
 constexpr std::size_t kMaxMessagesInDelivery = 64 * 1024;
 
 class PeerServer final : public wire::Peer::Server {
@@ -37,8 +38,11 @@ class PeerServer final : public wire::Peer::Server {
       if (message->has_value()) messages.push_back(std::move(**message));
     }
     context.releaseParams();
-    if (!messages.empty()) shared_->owner.service().Receive(from_, std::move(messages));
-    return kj::READY_NOW;
+    if (messages.empty()) return kj::READY_NOW;
+    shared_->owner.service().Receive(from_, std::move(messages));
+    if (shared_->connection == nullptr) return kj::READY_NOW;
+    context.allowCancellation();
+    return shared_->owner.replies().Hold(shared_->owner.loop().timer(), from_, context);
   }
 
   const SharedConnection shared_;
@@ -155,15 +159,13 @@ Connection::Connection(ConnectionOwner& owner, std::uint64_t number,
                        kj::Own<kj::AsyncIoStream> stream)
     : number_(number),
       remote_(PeerAddressOf(*stream)),
-      // What another member may send does not depend on this one's limits: an entry that one of
-      // them accepted has to reach them all.
-      max_message_bytes_(Limits().max_request_bytes + kMessageSlackBytes),
+      max_message_bytes_(owner.options().limits.max_request_bytes + kMessageSlackBytes),
       shared_(std::make_shared<Shared>(Shared{owner, this, true})),
       stream_(kj::mv(stream)),
       checked_(*stream_, kHandshakeBytes),
       network_(checked_, capnp::rpc::twoparty::Side::SERVER, Unbounded()),
       rpc_(capnp::makeRpcServer(network_, kj::heap<BootstrapServer>(shared_))) {
-  rpc_.setFlowLimit(2 * max_message_bytes_ / sizeof(capnp::word));
+  rpc_.setFlowLimit(2 * std::max(max_message_bytes_, kMaxPeerMessageBytes) / sizeof(capnp::word));
 }
 
 Connection::~Connection() noexcept {
@@ -179,7 +181,9 @@ kj::Promise<CheckedStream::End> Connection::Ended() {
 void Connection::Become(Kind kind) {
   RAFTKV_CHECK(kind_ == Kind::kUnknown || kind_ == kind);
   kind_ = kind;
-  checked_.SetMaxMessageBytes(max_message_bytes_);
+  // What another member may send does not depend on this one's limits: an entry that one of them
+  // accepted has to reach them all.
+  checked_.SetMaxMessageBytes(kind == Kind::kPeer ? kMaxPeerMessageBytes : max_message_bytes_);
 }
 
 }  // namespace raftkv::rpc

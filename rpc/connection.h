@@ -10,6 +10,7 @@
 
 #include "rpc/checked_stream.h"
 #include "rpc/event_loop.h"
+#include "rpc/held_replies.h"
 #include "rpc/raftkv.capnp.h"
 #include "rpc/server.h"
 
@@ -24,6 +25,8 @@ class ConnectionOwner {
   [[nodiscard]] virtual EventLoop& loop() = 0;
   [[nodiscard]] virtual Service& service() = 0;
   [[nodiscard]] virtual const ServerOptions& options() const = 0;
+  /// Calls of peers that wait for what this member answers to them.
+  [[nodiscard]] virtual HeldReplies& replies() = 0;
   /// `connection` is now the one on which `peer` speaks; an earlier one is closed.
   virtual void BecamePeer(Connection& connection, NodeId peer) = 0;
   /// One line about something that came from outside; rate limited.

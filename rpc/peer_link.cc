@@ -13,6 +13,20 @@ namespace {
 constexpr std::size_t kMaxAnswerBytes = 1 << 20;
 constexpr std::size_t kWordBytes = sizeof(capnp::word);
 
+/// More goes as a call of its own, whose bound is larger.
+constexpr std::size_t kMaxAnswersBytes = 256 << 10;
+
+/// What is said in answer to a message. Their order does not matter, so they may take another way.
+bool IsAnswer(const node::PeerMessage& message) {
+  if (std::holds_alternative<node::ForwardSubmitReply>(message)) return true;
+  const auto* raft_message = std::get_if<raft::Message>(&message);
+  if (raft_message == nullptr) return false;
+  const raft::Body& body = raft_message->body;
+  return std::holds_alternative<raft::AppendEntriesReply>(body) ||
+         std::holds_alternative<raft::RequestVoteReply>(body) ||
+         std::holds_alternative<raft::ReadIndexReply>(body);
+}
+
 }  // namespace
 
 PeerLink::PeerLink(Peers& peers, node::Transport::Peer peer)
@@ -56,6 +70,7 @@ void PeerLink::Connected(std::unique_ptr<Outbound> connection) {
 kj::Promise<void> PeerLink::Greet() {
   const node::Hello hello = peers_.owner_->MakeHello(peer_.id, peer_.name);
   const bool formed = hello.cluster != ClusterId();
+  own_id_ = hello.member;
   RAFTKV_CHECK(bootstrap_.has_value());
   auto request = bootstrap_->peerRequest();
   Encode(hello, request.initHello());
@@ -70,6 +85,9 @@ kj::Promise<void> PeerLink::Greeted(wire::PeerAnswer::Reader wire_answer, wire::
                                     bool formed) {
   Result<node::HelloAnswer> answer = Decode(wire_answer);
   Status status = answer.ok() ? peers_.owner_->OnHelloAnswer(*answer) : answer.status();
+  if (status.ok() && answer->self.member != peer_.id) {
+    status = {Code::kPermissionDenied, "another member answers at " + peer_.address};
+  }
   // Formed since that hello was sent: the next one says so.
   if (status.ok() && !formed) status = {Code::kUnavailable, "forming"};
   if (!status.ok() && status.code() != Code::kUnavailable) {
@@ -84,6 +102,7 @@ kj::Promise<void> PeerLink::Greeted(wire::PeerAnswer::Reader wire_answer, wire::
         }));
     return kj::READY_NOW;
   }
+  boot_ = answer->self.boot;
   remote_ = kj::mv(peer);
   state_ = State::kReady;
   LogOnce(node::LogSeverity::kInfo, "connected to " + peer_.name + " at " + peer_.address);
@@ -166,10 +185,43 @@ void PeerLink::ScheduleFlush() {
 void PeerLink::Flush() {
   flush_scheduled_ = false;
   const PeersOptions& options = peers_.options_;
+  if (Answer()) return;
   while (state_ == State::kReady && !queue_.empty() && calls_ < options.max_calls &&
          (calls_ == 0 || call_words_ * kWordBytes < options.max_call_bytes)) {
     Deliver();
   }
+}
+
+bool PeerLink::Answer() {
+  // Only while the peer has accepted our hello: before that it must not count what we say.
+  if (state_ != State::kReady || queue_.empty() || peers_.replies_ == nullptr) return false;
+  if (queued_words_ * kWordBytes > kMaxAnswersBytes) return false;
+  const bool answers_only = std::all_of(queue_.begin(), queue_.end(), [](const Queued& queued) {
+    return IsAnswer(queued.message);
+  });
+  if (!answers_only) return false;
+  auto held = peers_.replies_->Take(peer_.id);
+  if (!held) return false;
+  auto results = held->context.getResults(capnp::MessageSize{queued_words_ + 16, 0});
+  auto answers = results.initAnswers(static_cast<capnp::uint>(queue_.size()));
+  for (capnp::uint i = 0; !queue_.empty(); ++i) {
+    Encode(queue_.front().message, answers[i]);
+    queue_.pop_front();
+  }
+  queued_words_ = 0;
+  held->fulfiller->fulfill();
+  return true;
+}
+
+void PeerLink::TakeAnswers(wire::Peer::DeliverResults::Reader results) {
+  std::vector<node::PeerMessage> answers;
+  for (const auto wire_answer : results.getAnswers()) {
+    auto answer = Decode(wire_answer, peer_.id, own_id_);
+    if (answer.ok() && answer->has_value() && IsAnswer(**answer)) {
+      answers.push_back(std::move(**answer));
+    }
+  }
+  if (!answers.empty()) peers_.owner_->ReceiveAnswers(peer_.id, boot_, std::move(answers));
 }
 
 void PeerLink::Deliver() {
@@ -192,10 +244,11 @@ void PeerLink::Deliver() {
   ++calls_;
   call_words_ += words;
   // `connection_tasks_` is dropped with the connection, so the answer counts for this one only.
-  connection_tasks_->add(request.send().ignoreResult().then([this, words] {
+  connection_tasks_->add(request.send().then([this, words](auto&& response) {
     RAFTKV_CHECK(calls_ > 0 && call_words_ >= words);
     --calls_;
     call_words_ -= words;
+    TakeAnswers(response);
     ScheduleFlush();
   }));
 }

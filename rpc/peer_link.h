@@ -43,7 +43,10 @@ class PeerLink final : private kj::TaskSet::ErrorHandler {
   void Lose(const std::string& why, bool refused);
   void ScheduleFlush();
   void Flush();
+  /// True: everything that waited went into the return of a call of the peer's.
+  bool Answer();
   void Deliver();
+  void TakeAnswers(wire::Peer::DeliverResults::Reader results);
   void Drop(bool lost_calls);
   void LogOnce(node::LogSeverity severity, const std::string& line);
   void taskFailed(kj::Exception&& exception) override;
@@ -51,6 +54,9 @@ class PeerLink final : private kj::TaskSet::ErrorHandler {
   Peers& peers_;
   node::Transport::Peer peer_;
   State state_ = State::kWaiting;
+  // Of the present connection: who we said we are, and which boot answered.
+  NodeId own_id_;
+  node::Boot boot_;
   Duration backoff_{};
   std::string last_line_;  // so that one cause is logged once
 

@@ -153,10 +153,14 @@ struct PeerAnswer {
 }
 
 interface Peer {
-  deliver @0 (messages :List(PeerMessage)) -> ();
+  deliver @0 (messages :List(PeerMessage)) -> (answers :List(PeerMessage));
   # Messages from the member that said hello on this connection to the one that answered; their
-  # sender and receiver are those two. Answered when the messages were taken over, which says nothing
+  # sender and receiver are those two. Returns a moment after the messages were taken over, which says nothing
   # about what becomes of them: the answers bound what is under way (16 calls).
+  # `answers`: what the called member had to answer to the caller meanwhile, to these or to earlier
+  # messages (acknowledgements, votes, outcomes; never entries, whose order matters). It only uses this
+  # way while the caller has accepted its hello, and the caller only counts them if the boot that was
+  # answered to its own hello is the one that it has made durable.
   # Ordering: in the order sent, on one connection; over a reconnect messages may be overtaken.
   # Loss: each message may be lost or doubled; Raft asks again. Retry: never, the sender of the
   # message decides.

@@ -30,6 +30,7 @@ class ServerImpl final : public Server, private ConnectionOwner, private kj::Tas
 
   const std::string& address() const override { return address_; }
   std::size_t connections() const override { return connections_.size(); }
+  HeldReplies& replies() override { return replies_; }
 
  private:
   kj::Promise<void> AcceptLoop() {
@@ -126,6 +127,7 @@ class ServerImpl final : public Server, private ConnectionOwner, private kj::Tas
   const ServerOptions options_;
   const std::string address_;
 
+  HeldReplies replies_;
   std::map<std::uint64_t, std::unique_ptr<Connection>> connections_;
   std::map<NodeId, std::uint64_t> peers_;  // the latest connection of each
   std::uint64_t last_number_ = 0;

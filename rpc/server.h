@@ -15,6 +15,7 @@
 
 #include "lib/node/ports.h"
 #include "rpc/event_loop.h"
+#include "rpc/held_replies.h"
 #include "rpc/service.h"
 
 namespace raftkv::rpc {
@@ -41,6 +42,8 @@ class Server {
   /// With the port that was chosen.
   [[nodiscard]] virtual const std::string& address() const = 0;
   [[nodiscard]] virtual std::size_t connections() const = 0;
+  /// Calls of peers whose returns can carry answers; lives as long as the server.
+  [[nodiscard]] virtual HeldReplies& replies() = 0;
 };
 
 }  // namespace raftkv::rpc

@@ -48,6 +48,10 @@ class PeerOwner {
   /// As Member::OnHelloAnswer: ok, Unavailable (say hello again soon), or a refusal.
   virtual raftkv::Status OnHelloAnswer(const node::HelloAnswer& answer) = 0;
   virtual void PeerUnreachable(NodeId peer) = 0;
+  /// What `peer` answered on a connection that we made; `boot`: as it said in answer to our hello.
+  /// Counts only if that boot is durable here.
+  virtual void ReceiveAnswers(NodeId peer, node::Boot boot,
+                              std::vector<node::PeerMessage> messages) = 0;
 };
 
 }  // namespace raftkv::rpc

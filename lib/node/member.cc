@@ -182,6 +182,11 @@ void Member::Receive(NodeId peer, PeerMessage message) {
   if (node_) node_->Receive(peer, std::move(message));
 }
 
+bool Member::KnowsBoot(NodeId peer, Boot boot) const {
+  const auto known = birth_.peer_boots.find(peer);
+  return known != birth_.peer_boots.end() && known->second == boot;
+}
+
 void Member::PeerDisconnected(NodeId peer) {
   if (node_) node_->PeerDisconnected(peer);
 }

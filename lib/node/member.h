@@ -123,6 +123,8 @@ class Member {
   Status OnHelloAnswer(const HelloAnswer& answer);
   /// A message on a connection whose hello was accepted, from `peer`.
   void Receive(NodeId peer, PeerMessage message);
+  /// Whether `boot` is the one of `peer` that is durable here: others' messages must not count.
+  [[nodiscard]] bool KnowsBoot(NodeId peer, Boot boot) const;
   /// The connection on which `peer` spoke to us ended.
   void PeerDisconnected(NodeId peer);
   /// Messages to `peer` were dropped.

@@ -72,6 +72,56 @@ TEST_F(PeersTest, DeliversInOrderAndGathersATurn) {
   });
 }
 
+TEST_F(PeersTest, AnAnswerRidesOnTheReturnOfTheCallAndEntriesNeverDo) {
+  Connect();
+  Peers& back = to->MakePeers({});
+  to->On([&](FakeMember&) { back.SetPeers({{NodeId(1), "n1", from.address()}}); });
+  ASSERT_TRUE(WaitFor([&] {
+    return to->Get<bool>([&](FakeMember&) { return back.Connected(NodeId(1)); });
+  }));
+  const auto ack = [](std::uint64_t index) {
+    raft::AppendEntriesReply reply;
+    reply.term = Term(3);
+    reply.success = true;
+    reply.index = Index(index);
+    return raft::Message{NodeId(2), NodeId(1), reply};
+  };
+  // In the turn in which the call arrives, so that its return is surely still held.
+  to->On([&](FakeMember& m) {
+    m.on_receive = [&] { back.Send(NodeId(1), ack(7)); };
+  });
+  Send(0, 1);
+  ASSERT_TRUE(WaitFor([&] {
+    return from.Get<std::size_t>([](FakeMember& m) { return m.answered[NodeId(2)].size(); }) == 1;
+  }));
+  from.On([&](FakeMember& m) {
+    EXPECT_EQ(std::get<raft::Message>(m.answered[NodeId(2)][0]), ack(7));
+    EXPECT_TRUE(m.received[NodeId(2)].empty());
+  });
+  // What is no answer goes as a call, whatever is held.
+  to->On([&](FakeMember& m) {
+    m.on_receive = [&] {
+      auto entries = Heartbeat(9, 10);
+      std::get<raft::Message>(entries).from = NodeId(2);
+      back.Send(NodeId(1), std::move(entries));
+    };
+  });
+  Send(1, 1);
+  ASSERT_TRUE(WaitFor([&] {
+    return from.Get<std::size_t>([](FakeMember& m) { return m.received[NodeId(2)].size(); }) == 1;
+  }));
+}
+
+TEST_F(PeersTest, AnAnswerWithoutAHeldCallIsACallOfItsOwn) {
+  Connect();
+  raft::AppendEntriesReply reply;
+  reply.term = Term(3);
+  from.On([&](FakeMember&) {
+    peers->Send(NodeId(2), raft::Message{NodeId(1), NodeId(2), reply});
+  });
+  EXPECT_TRUE(WaitFor([&] { return Received() == 1; }));
+}
+
 TEST_F(PeersTest, CarriesMoreThanOneCallHolds) {
   PeersOptions options;
   options.max_batch_bytes = 64 * 1024;

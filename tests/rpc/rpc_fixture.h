@@ -77,6 +77,7 @@ class FakeMember : public Service, public PeerOwner {
   }
   void Receive(NodeId peer, std::vector<node::PeerMessage> messages) override {
     ++deliveries;
+    if (on_receive) on_receive();
     for (node::PeerMessage& message : messages) received[peer].push_back(std::move(message));
   }
   void PeerDisconnected(NodeId peer) override { ++disconnected[peer]; }
@@ -128,6 +129,11 @@ class FakeMember : public Service, public PeerOwner {
     return raftkv::Status::Ok();
   }
   void PeerUnreachable(NodeId peer) override { ++unreachable[peer]; }
+  void ReceiveAnswers(NodeId peer, node::Boot boot,
+                      std::vector<node::PeerMessage> messages) override {
+    EXPECT_EQ(boot, (node::Boot{1, 2}));
+    for (node::PeerMessage& message : messages) answered[peer].push_back(std::move(message));
+  }
 
  private:
   EventLoop& loop_;
@@ -144,6 +150,10 @@ class FakeMember : public Service, public PeerOwner {
   /// Of an answer to Submit; unset: an echo.
   std::function<Bytes(const Bytes&)> respond;
 
+  /// What came in the returns of our calls.
+  std::map<NodeId, std::vector<node::PeerMessage>> answered;
+  /// Called by Receive.
+  std::function<void()> on_receive;
   int hellos = 0;
   int deliveries = 0;
   int submits = 0;
@@ -203,6 +213,7 @@ class TestServer {
     loop_->Call([&] {
       peers_ = std::make_unique<Peers>(*loop_, options);
       peers_->SetOwner(*member_);
+      peers_->SetReplies(server_->replies());
     });
     return *peers_;
   }
