@@ -1,16 +1,16 @@
 // Can an answer to a peer ride on the return of a call that the peer has made anyway?
 //
-// A follower acknowledges what one call of its leader brought. As a call of its own, the acknowledgement
-// would cost three more messages and wake-ups; so the last call of each peer is held for a moment, and
-// what this member has to answer goes into its return. Lives on the loop.
+// A follower acknowledges what one call of its leader brought. As a call of its own, the
+// acknowledgement would cost three more messages and wake-ups; so the last call of each peer is
+// held for a moment, and what this member has to answer goes into its return. Lives on the loop.
 #pragma once
-
-#include <kj/async.h>
-#include <kj/timer.h>
 
 #include <map>
 #include <optional>
 #include <utility>
+
+#include <kj/async.h>
+#include <kj/timer.h>
 
 #include "lib/base/ids.h"
 #include "rpc/raftkv.capnp.h"
@@ -19,8 +19,7 @@ namespace raftkv::rpc {
 
 class HeldReplies {
  public:
-  using Context =
-      capnp::CallContext<wire::Peer::DeliverParams, wire::Peer::DeliverResults>;
+  using Context = capnp::CallContext<wire::Peer::DeliverParams, wire::Peer::DeliverResults>;
   struct Held {
     Context context;
     kj::Own<kj::PromiseFulfiller<void>> fulfiller;

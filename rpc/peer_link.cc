@@ -196,9 +196,8 @@ bool PeerLink::Answer() {
   // Only while the peer has accepted our hello: before that it must not count what we say.
   if (state_ != State::kReady || queue_.empty() || peers_.replies_ == nullptr) return false;
   if (queued_words_ * kWordBytes > kMaxAnswersBytes) return false;
-  const bool answers_only = std::all_of(queue_.begin(), queue_.end(), [](const Queued& queued) {
-    return IsAnswer(queued.message);
-  });
+  const bool answers_only = std::all_of(
+      queue_.begin(), queue_.end(), [](const Queued& queued) { return IsAnswer(queued.message); });
   if (!answers_only) return false;
   auto held = peers_.replies_->Take(peer_.id);
   if (!held) return false;

@@ -91,9 +91,9 @@ MonoTime Member::NextDeadline() const {
 void Member::TryToForm() {
   const MonoTime now = ports_.clock.Now();
   if (saving_formation_ || !formation_->IsFounder() || !formation_->WaitsFor(now).empty()) return;
-  Random random(options_.seed);
-  ClusterId cluster(random.Next());
-  while (cluster == ClusterId{}) cluster = ClusterId(random.Next());
+  Random chance(options_.seed);
+  ClusterId cluster(chance.Next());
+  while (cluster == ClusterId{}) cluster = ClusterId(chance.Next());
   const raft::Configuration configuration = formation_->Found(cluster, options_.zone);
   SaveFormation(configuration, raft::EncodeConfiguration(configuration));
 }

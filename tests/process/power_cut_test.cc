@@ -23,14 +23,14 @@ struct Tally {
 
 /// One cut at a random operation of the disk of `victims.front()`, then of the others at once.
 std::string CutOnce(EmbeddedCluster& cluster, PromiseKeeper& keeper,
-                    const std::vector<int>& victims, Random& random) {
+                    const std::vector<int>& victims, Random& chance) {
   const std::uint64_t before = keeper.acknowledged();
   keeper.Start();
   // Some traffic first, or the cut would prove nothing.
   const bool flows =
       WaitFor(std::chrono::seconds(30), [&] { return keeper.acknowledged() >= before + 5; });
   CrashFs& first = cluster.disk(victims.front());
-  first.CrashAt(1 + random.Below(120));
+  first.CrashAt(1 + chance.Below(120));
   const bool cut = WaitFor(std::chrono::seconds(30), [&] { return first.crashed(); });
   for (const int victim : victims) cluster.disk(victim).Crash();
   if (victims.size() == 1 && cluster.size() > 1) {
@@ -56,9 +56,9 @@ std::string CutOnce(EmbeddedCluster& cluster, PromiseKeeper& keeper,
 
 Tally CutOften(int members, bool all_at_once, bool sync, int cuts) {
   Tally tally;
-  Random random(static_cast<std::uint64_t>(members) * 10 + all_at_once);
+  Random chance(static_cast<std::uint64_t>(members) * 10 + all_at_once);
   while (tally.cuts < cuts && tally.lost.empty()) {
-    EmbeddedCluster cluster(members, random.Next(), sync);
+    EmbeddedCluster cluster(members, chance.Next(), sync);
     const Status opened = cluster.OpenAll();
     if (!opened.ok()) {
       tally.lost = "did not open: " + opened.ToString();
@@ -67,10 +67,10 @@ Tally CutOften(int members, bool all_at_once, bool sync, int cuts) {
     PromiseKeeper keeper(cluster, 3);
     for (int i = 0; i < kCutsACluster && tally.cuts < cuts && tally.lost.empty(); ++i) {
       std::vector<int> victims;
-      const int first = static_cast<int>(random.Below(static_cast<std::uint64_t>(members)));
+      const int first = static_cast<int>(chance.Below(static_cast<std::uint64_t>(members)));
       for (int m = 0; m < (all_at_once ? members : 1); ++m)
         victims.push_back((first + m) % members);
-      tally.lost = CutOnce(cluster, keeper, victims, random);
+      tally.lost = CutOnce(cluster, keeper, victims, chance);
       ++tally.cuts;
     }
     tally.acknowledged += keeper.acknowledged();

@@ -76,9 +76,8 @@ TEST_F(PeersTest, AnAnswerRidesOnTheReturnOfTheCallAndEntriesNeverDo) {
   Connect();
   Peers& back = to->MakePeers({});
   to->On([&](FakeMember&) { back.SetPeers({{NodeId(1), "n1", from.address()}}); });
-  ASSERT_TRUE(WaitFor([&] {
-    return to->Get<bool>([&](FakeMember&) { return back.Connected(NodeId(1)); });
-  }));
+  ASSERT_TRUE(WaitFor(
+      [&] { return to->Get<bool>([&](FakeMember&) { return back.Connected(NodeId(1)); }); }));
   const auto ack = [](std::uint64_t index) {
     raft::AppendEntriesReply reply;
     reply.term = Term(3);
@@ -87,9 +86,7 @@ TEST_F(PeersTest, AnAnswerRidesOnTheReturnOfTheCallAndEntriesNeverDo) {
     return raft::Message{NodeId(2), NodeId(1), reply};
   };
   // In the turn in which the call arrives, so that its return is surely still held.
-  to->On([&](FakeMember& m) {
-    m.on_receive = [&] { back.Send(NodeId(1), ack(7)); };
-  });
+  to->On([&](FakeMember& m) { m.on_receive = [&] { back.Send(NodeId(1), ack(7)); }; });
   Send(0, 1);
   ASSERT_TRUE(WaitFor([&] {
     return from.Get<std::size_t>([](FakeMember& m) { return m.answered[NodeId(2)].size(); }) == 1;
@@ -116,9 +113,7 @@ TEST_F(PeersTest, AnAnswerWithoutAHeldCallIsACallOfItsOwn) {
   Connect();
   raft::AppendEntriesReply reply;
   reply.term = Term(3);
-  from.On([&](FakeMember&) {
-    peers->Send(NodeId(2), raft::Message{NodeId(1), NodeId(2), reply});
-  });
+  from.On([&](FakeMember&) { peers->Send(NodeId(2), raft::Message{NodeId(1), NodeId(2), reply}); });
   EXPECT_TRUE(WaitFor([&] { return Received() == 1; }));
 }
 

@@ -52,9 +52,9 @@ std::uint64_t CrashFs::operations() const {
 
 void CrashFs::Reboot(std::uint64_t seed) {
   const std::lock_guard lock(mutex_);
-  Random random(seed);
+  Random chance(seed);
   std::map<Inode*, InodePtr> done;
-  root_ = Survive(root_, random, done);
+  root_ = Survive(root_, chance, done);
   ++generation_;
   frozen_ = false;
   crash_at_ = 0;
