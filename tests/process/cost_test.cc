@@ -35,7 +35,7 @@ class Cost : public ::testing::Test {
   EmbeddedCluster cluster_{3, 7, true};
 };
 
-TEST_F(Cost, AWriteCostsOneSyncOnEachMember) {
+TEST_F(Cost, AWriteCostsOneSyncOnEachMemberAndNotMore) {
   constexpr std::uint64_t kWrites = 50;
   const auto before = Syncs();
   for (std::uint64_t i = 0; i < kWrites; ++i) {
@@ -43,9 +43,14 @@ TEST_F(Cost, AWriteCostsOneSyncOnEachMember) {
   }
   Settle();
   const auto after = Syncs();
+  std::uint64_t sum = 0;
   for (std::size_t member = 0; member < 3; ++member) {
-    EXPECT_EQ(after[member] - before[member], kWrites) << "member " << member + 1;
+    EXPECT_LE(after[member] - before[member], kWrites) << "member " << member + 1;
+    sum += after[member] - before[member];
   }
+  // Each write was acknowledged before the next began, so two members had synced it by then; the
+  // third may have been late and taken two writes with one sync.
+  EXPECT_GE(sum, 2 * kWrites);
 }
 
 TEST_F(Cost, ConcurrentWritesShareSyncs) {
