@@ -112,6 +112,14 @@ TEST_F(KvRead, WhatIsNotInMemoryIsAskedAgain) {
   EXPECT_TRUE(kv::Read(log_.engine(), ReadTier::kAll, request.view(), kRoom).ok());
 }
 
+TEST_F(KvRead, ARangeIsNeverReadOnTheCallersThread) {
+  const Bytes range = EncodeReadRequest(
+      {{Range::Single("a"), 0, false, false}, {Range::From(KeyRange::Prefix("")), 0, false, true}});
+  EXPECT_EQ(kv::Read(log_.engine(), ReadTier::kMemory, range.view(), kRoom).code(),
+            Code::kUnavailable);
+  EXPECT_TRUE(kv::Read(log_.engine(), ReadTier::kAll, range.view(), kRoom).ok());
+}
+
 TEST_F(KvRead, SaysWhatIsMalformedOrDamaged) {
   EXPECT_EQ(kv::Read(log_.engine(), ReadTier::kAll, "garbage!", kRoom).code(),
             Code::kInvalidArgument);

@@ -136,6 +136,28 @@ TEST(Handshake, ARolledBackOrCopiedDiskIsRefused) {
   EXPECT_EQ(Judge([](node::Hello& hello) { ++hello.boot.counter; }).refusal, "");
 }
 
+TEST(Handshake, OfTwoTwinsThatComeAtTheSameInstantOneIsRefused) {
+  NodeWorld world;
+  StartAll(world);
+  ASSERT_TRUE(world.Put("n1", "k", "v"));
+  node::Hello hello = world.Find("n2")->member().MakeHello(world.Disk("n1").birth.member, "n1");
+  ++hello.boot.counter;
+  node::Hello twin = hello;
+  ++twin.boot.nonce;
+  std::vector<node::HelloAnswer> answers;
+  for (const node::Hello& each : {hello, twin}) {
+    world.Find("n1")->member().OnHello(
+        each, [&](const node::HelloAnswer& answer) { answers.push_back(answer); });
+  }
+  world.RunFor(std::chrono::milliseconds(5));
+  ASSERT_EQ(answers.size(), 2u);
+  EXPECT_NE(answers[0].refusal.empty(), answers[1].refusal.empty());
+  // And what was written down is the boot of the one that was accepted.
+  EXPECT_EQ(world.Disk("n1").birth.peer_boots.at(hello.member), hello.boot);
+  EXPECT_TRUE(world.Find("n1")->member().KnowsBoot(hello.member, hello.boot));
+  EXPECT_FALSE(world.Find("n1")->member().KnowsBoot(hello.member, twin.boot));
+}
+
 TEST(Handshake, AMemberWhoseDiskWasPutBackNeverCountsAgain) {
   NodeWorld world;
   StartAll(world);
