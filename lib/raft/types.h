@@ -59,15 +59,53 @@ struct Member {
   std::string address;
   std::string zone;
   std::uint64_t incarnation = 1;
+  /// Has no vote in the (new) configuration.
   bool learner = false;
+  /// Joint only: has a vote in the old configuration.
+  bool old_voter = false;
+  /// Joint only: is no member any more once the joint configuration is left.
+  bool leaves = false;
 
   friend bool operator==(const Member&, const Member&) = default;
 };
 
-/// Who takes part. Its encoding is lib/raft/configuration.capnp.
+/// The numbers are part of the format of configurations.
+enum class QuorumKind : std::uint8_t {
+  kMajority = 0,  ///< more than half of the voters
+  kZones = 1,     ///< and more than half of the voters of each zone that has a name
+  kFlexible = 2,  ///< so many to commit, so many to elect (Howard et al., Flexible Paxos)
+};
+
+struct QuorumRule {
+  QuorumKind kind = QuorumKind::kMajority;
+  std::uint32_t commit = 0;    ///< kFlexible only
+  std::uint32_t election = 0;  ///< kFlexible only
+
+  friend bool operator==(const QuorumRule&, const QuorumRule&) = default;
+};
+
+/// A name that was added and has not come with its id yet; it becomes a learner when it does.
+struct Invitation {
+  std::string name;
+  std::string address;
+  /// Is made a voter as soon as it has caught up.
+  bool voter = false;
+
+  friend bool operator==(const Invitation&, const Invitation&) = default;
+};
+
+/// Who takes part, and how many of them decide. Its encoding is lib/raft/configuration.capnp; how
+/// one follows from another is lib/raft/membership.h.
 struct Configuration {
   ClusterId cluster;
-  std::vector<Member> members;
+  std::vector<Member> members;  ///< ascending by id
+  QuorumRule quorum;
+  /// Both the old voters, by the old rule, and the new ones must agree (§6).
+  bool joint = false;
+  QuorumRule old_quorum;  ///< joint only
+  std::vector<Invitation> invited;
+  /// Ids of former members, ascending: dead for ever.
+  std::vector<NodeId> removed;
 
   [[nodiscard]] const Member* Find(NodeId id) const {
     for (const Member& member : members) {
@@ -75,9 +113,10 @@ struct Configuration {
     }
     return nullptr;
   }
+  /// In either half of a joint configuration.
   [[nodiscard]] bool IsVoter(NodeId id) const {
     const Member* member = Find(id);
-    return member != nullptr && !member->learner;
+    return member != nullptr && (!member->learner || member->old_voter);
   }
 
   friend bool operator==(const Configuration&, const Configuration&) = default;
