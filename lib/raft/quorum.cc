@@ -1,43 +1,210 @@
 #include "lib/raft/quorum.h"
 
 #include <algorithm>
+#include <string>
+
+#include "lib/base/mutants.h"
 
 namespace raftkv::raft {
 
-VoteResult CountVotes(const Configuration& configuration,
-                      const std::function<int(NodeId)>& vote_of) {
-  std::size_t voters = 0;
-  std::size_t granted = 0;
-  std::size_t refused = 0;
-  for (const Member& member : configuration.members) {
-    if (member.learner) continue;
-    ++voters;
-    const int vote = vote_of(member.id);
-    granted += vote > 0;
-    refused += vote < 0;
+namespace {
+
+/// Whose votes: those of the configuration that is left, or of the one that comes (or is).
+enum class Half : std::uint8_t { kOld, kNew };
+
+bool Votes(const Member& member, Half half) {
+  return half == Half::kOld ? member.old_voter : !member.learner;
+}
+
+bool Counts(const Member& member, Half half, Purpose purpose) {
+  if (RAFTKV_MUTANT(kLearnerCounts) && purpose == Purpose::kCommit) return true;
+  return Votes(member, half);
+}
+
+/// The voters of a half, or those of them in one zone, and how many of them it takes.
+struct Group {
+  Half half;
+  Purpose purpose;
+  const std::string* zone;  ///< null: whatever their zone
+  std::size_t voters;
+  std::size_t needed;
+
+  [[nodiscard]] bool Has(const Member& member) const {
+    return Counts(member, half, purpose) && (zone == nullptr || member.zone == *zone);
   }
-  const std::size_t quorum = voters / 2 + 1;
-  if (voters == 0) return VoteResult::kLost;
-  if (granted >= quorum) return VoteResult::kWon;
-  if (voters - refused < quorum) return VoteResult::kLost;
-  return VoteResult::kPending;
+  /// A rule that asks for nobody is as wrong as one that asks for more than there are: neither ever
+  /// has a quorum.
+  [[nodiscard]] bool Possible() const { return needed > 0 && needed <= voters; }
+};
+
+std::size_t CountVoters(const Configuration& configuration, Half half, const std::string* zone) {
+  return static_cast<std::size_t>(std::count_if(
+      configuration.members.begin(), configuration.members.end(), [&](const Member& member) {
+        return Votes(member, half) && (zone == nullptr || member.zone == *zone);
+      }));
+}
+
+std::size_t Majority(std::size_t voters) { return voters / 2 + 1; }
+
+/// The member at `at` is the one by which its zone is visited: the first voter that is in it.
+bool OpensZone(const Configuration& configuration, Half half, std::size_t at) {
+  const Member& member = configuration.members[at];
+  if (!Votes(member, half) || member.zone.empty()) return false;
+  return std::none_of(
+      configuration.members.begin(),
+      configuration.members.begin() + static_cast<std::ptrdiff_t>(at),
+      [&](const Member& earlier) { return Votes(earlier, half) && earlier.zone == member.zone; });
+}
+
+template <class Visit>
+void ForEachGroupOf(const Configuration& configuration, Half half, const QuorumRule& rule,
+                    Purpose purpose, const Visit& visit) {
+  const std::size_t voters = CountVoters(configuration, half, nullptr);
+  std::size_t needed = Majority(voters);
+  if (rule.kind == QuorumKind::kFlexible) {
+    needed = purpose == Purpose::kElection ? rule.election : rule.commit;
+  }
+  visit(Group{half, purpose, nullptr, voters, needed});
+  if (rule.kind != QuorumKind::kZones) return;
+  for (std::size_t at = 0; at < configuration.members.size(); ++at) {
+    if (!OpensZone(configuration, half, at)) continue;
+    const std::string& zone = configuration.members[at].zone;
+    const std::size_t in_zone = CountVoters(configuration, half, &zone);
+    visit(Group{half, purpose, &zone, in_zone, Majority(in_zone)});
+  }
+}
+
+/// A quorum is what has enough of every group. At least one group is visited.
+template <class Visit>
+void ForEachGroup(const Configuration& configuration, Purpose purpose, const Visit& visit) {
+  if (configuration.joint) {
+    ForEachGroupOf(configuration, Half::kOld, configuration.old_quorum, purpose, visit);
+  }
+  ForEachGroupOf(configuration, Half::kNew, configuration.quorum, purpose, visit);
+}
+
+/// Whether anybody wants to know what this member says.
+bool IsAsked(const Configuration& configuration, const Member& member, Purpose purpose) {
+  return Counts(member, Half::kNew, purpose) ||
+         (configuration.joint && Counts(member, Half::kOld, purpose));
+}
+
+Status Unsafe(const std::string& what) { return {Code::kInvalidArgument, what}; }
+
+Status CheckFlexible(const QuorumRule& rule, std::size_t voters, const std::string& whose) {
+  const std::string of = " of " + std::to_string(voters) + " voters" + whose;
+  const std::string commit = std::to_string(rule.commit);
+  const std::string election = std::to_string(rule.election);
+  if (rule.commit < 1 || rule.commit > voters) {
+    return Unsafe("there is no commit quorum of " + commit + of + "; choose 1 to " +
+                  std::to_string(voters));
+  }
+  if (rule.election < 1 || rule.election > voters) {
+    return Unsafe("there is no election quorum of " + election + of + "; choose " +
+                  std::to_string(Majority(voters)) + " to " + std::to_string(voters));
+  }
+  if (std::size_t{rule.commit} + rule.election <= voters) {
+    return Unsafe("a commit quorum of " + commit + " and an election quorum of " + election + of +
+                  " need not meet, so a new leader could lack what was committed; choose sizes "
+                  "whose sum is above " +
+                  std::to_string(voters));
+  }
+  if (RAFTKV_MUTANT(kElectionQuorumTooSmall)) return Status::Ok();
+  if (2 * std::size_t{rule.election} <= voters) {
+    return Unsafe(
+        "two election quorums of " + election + of +
+        " need not meet, so a term could have two leaders; choose an election quorum of " +
+        std::to_string(Majority(voters)) + " or more");
+  }
+  return Status::Ok();
+}
+
+Status CheckHalf(const Configuration& configuration, Half half) {
+  const bool old = half == Half::kOld;
+  const QuorumRule& rule = old ? configuration.old_quorum : configuration.quorum;
+  const std::string whose = old ? " in the old configuration" : "";
+  const std::size_t voters = CountVoters(configuration, half, nullptr);
+  if (voters == 0) return Unsafe("there is no voter" + whose + "; keep at least one");
+  switch (rule.kind) {
+    case QuorumKind::kMajority:
+    case QuorumKind::kZones:
+      // Two majorities of the same voters meet; what zones ask for on top only makes quorums
+      // larger.
+      if (rule.commit == 0 && rule.election == 0) return Status::Ok();
+      return Unsafe("sizes of quorums are given" + whose +
+                    " with a rule that has none; choose the rule 'flexible' or leave them out");
+    case QuorumKind::kFlexible: return CheckFlexible(rule, voters, whose);
+  }
+  return Unsafe("an unknown kind of quorum" + whose + "; choose majority, zones or flexible");
+}
+
+}  // namespace
+
+VoteResult CountVotes(const Configuration& configuration, Purpose purpose,
+                      const std::function<int(NodeId)>& vote_of) {
+  const std::vector<Member>& members = configuration.members;
+  std::vector<std::int8_t> votes(members.size(), 0);
+  for (std::size_t i = 0; i < members.size(); ++i) {
+    if (!IsAsked(configuration, members[i], purpose)) continue;
+    const int vote = vote_of(members[i].id);
+    votes[i] = static_cast<std::int8_t>((vote > 0) - (vote < 0));
+  }
+  VoteResult result = VoteResult::kWon;
+  ForEachGroup(configuration, purpose, [&](const Group& group) {
+    std::size_t granted = 0;
+    std::size_t open = 0;
+    for (std::size_t i = 0; i < members.size(); ++i) {
+      if (!group.Has(members[i])) continue;
+      granted += votes[i] > 0;
+      open += votes[i] == 0;
+    }
+    if (!group.Possible() || granted + open < group.needed) {
+      result = VoteResult::kLost;
+    } else if (granted < group.needed && result == VoteResult::kWon) {
+      result = VoteResult::kPending;
+    }
+  });
+  return result;
 }
 
 std::uint64_t QuorumValue(const Configuration& configuration,
                           const std::function<std::uint64_t(NodeId)>& value_of) {
-  std::vector<std::uint64_t> values;
-  for (const Member& member : configuration.members) {
-    if (!member.learner) values.push_back(value_of(member.id));
+  const std::vector<Member>& members = configuration.members;
+  // The first half: each member's value. The second: those of one group, to be sorted.
+  std::vector<std::uint64_t> values(2 * members.size(), 0);
+  for (std::size_t i = 0; i < members.size(); ++i) {
+    if (IsAsked(configuration, members[i], Purpose::kCommit)) values[i] = value_of(members[i].id);
   }
-  if (values.empty()) return 0;
-  // With n voters in ascending order a majority has at least the value at (n - 1) / 2.
-  std::sort(values.begin(), values.end());
-  return values[(values.size() - 1) / 2];
+  const auto begin = values.begin() + static_cast<std::ptrdiff_t>(members.size());
+  std::uint64_t reached = UINT64_MAX;
+  ForEachGroup(configuration, Purpose::kCommit, [&](const Group& group) {
+    auto end = begin;
+    for (std::size_t i = 0; i < members.size(); ++i) {
+      if (group.Has(members[i])) *end++ = values[i];
+    }
+    if (!group.Possible()) {
+      reached = 0;
+      return;
+    }
+    // In ascending order, as many as are needed stand from here to the end.
+    const auto at = end - static_cast<std::ptrdiff_t>(group.needed);
+    std::nth_element(begin, at, end);
+    reached = std::min(reached, *at);
+  });
+  return reached;
 }
 
 Index QuorumIndex(const Configuration& configuration,
                   const std::function<Index(NodeId)>& match_of) {
   return Index(QuorumValue(configuration, [&](NodeId id) { return match_of(id).value; }));
+}
+
+Status CheckQuorums(const Configuration& configuration) {
+  // A joint quorum holds a quorum of each half, so it meets whatever a quorum of that half meets.
+  if (configuration.joint) {
+    if (Status status = CheckHalf(configuration, Half::kOld); !status.ok()) return status;
+  }
+  return CheckHalf(configuration, Half::kNew);
 }
 
 }  // namespace raftkv::raft
