@@ -8,10 +8,15 @@
 
 #include "lib/base/check.h"
 #include "lib/raft/configuration.capnp.h"
+#include "lib/raft/membership.h"
+#include "lib/raft/quorum.h"
 
 namespace raftkv::raft {
 
 namespace {
+
+/// The first version with rules, joint configurations, invitations and removed ids.
+constexpr std::uint16_t kFirstWithRules = 2;
 
 std::string ToString(capnp::Text::Reader text) { return {text.begin(), text.size()}; }
 
@@ -19,41 +24,116 @@ Status Corrupt(const std::string& what) {
   return {Code::kCorruption, "a configuration in the log is damaged: " + what};
 }
 
-Result<Configuration> Read(wire::Configuration::Reader reader) {
-  if (reader.getFormatVersion() > kConfigurationFormatVersion) {
-    return Status(Code::kVersionMismatch,
-                  "a configuration of format version " + std::to_string(reader.getFormatVersion()) +
-                      " was written by a newer raftkv; upgrade this member");
+Status Broken(const std::string& what) { return {Code::kInvalidArgument, what}; }
+
+Status CheckMember(const Configuration& configuration, const Member& member) {
+  if (!configuration.joint && (member.old_voter || member.leaves)) {
+    return Broken("a member belongs to an old half, and there is none");
   }
-  if (reader.getFormatVersion() == 0) return Corrupt("no format version");
-  if (reader.getMembers().size() > kMaxMembers) return Corrupt("too many members");
-  Configuration configuration;
-  configuration.cluster = ClusterId(reader.getClusterId());
-  if (configuration.cluster == ClusterId{}) return Corrupt("no cluster id");
+  if (member.leaves && !(member.learner && member.old_voter)) {
+    return Broken("a member leaves that is no old voter or would vote on");
+  }
+  return Status::Ok();
+}
+
+Status CheckRemoved(const Configuration& configuration) {
   NodeId previous;
-  for (const auto member : reader.getMembers()) {
-    const NodeId id(member.getId());
-    if (id <= previous) return Corrupt("member ids are not ascending");
+  for (const NodeId id : configuration.removed) {
+    if (id <= previous) return Broken("removed ids are not ascending");
+    if (configuration.Find(id) != nullptr) return Broken("a removed id is a member's");
     previous = id;
-    if (member.getRole() != wire::Role::VOTER && member.getRole() != wire::Role::LEARNER) {
+  }
+  return Status::Ok();
+}
+
+/// A reader must know which kind of quorum is meant, so a number without a name is damage.
+Result<QuorumRule> ReadRule(wire::QuorumRule::Reader reader) {
+  QuorumRule rule{QuorumKind::kMajority, reader.getCommit(), reader.getElection()};
+  switch (reader.getKind()) {
+    case wire::QuorumKind::MAJORITY: rule.kind = QuorumKind::kMajority; return rule;
+    case wire::QuorumKind::ZONES: rule.kind = QuorumKind::kZones; return rule;
+    case wire::QuorumKind::FLEXIBLE: rule.kind = QuorumKind::kFlexible; return rule;
+  }
+  return Corrupt("an unknown kind of quorum");
+}
+
+void WriteRule(const QuorumRule& rule, wire::QuorumRule::Builder out) {
+  switch (rule.kind) {
+    case QuorumKind::kMajority: out.setKind(wire::QuorumKind::MAJORITY); break;
+    case QuorumKind::kZones: out.setKind(wire::QuorumKind::ZONES); break;
+    case QuorumKind::kFlexible: out.setKind(wire::QuorumKind::FLEXIBLE); break;
+  }
+  out.setCommit(rule.commit);
+  out.setElection(rule.election);
+}
+
+Status ReadMembers(wire::Configuration::Reader reader, Configuration& configuration) {
+  // Before anything is copied: the lists' lengths come from outside.
+  if (reader.getMembers().size() > kMaxMembers) return Corrupt("too many members");
+  for (const auto in : reader.getMembers()) {
+    if (in.getRole() != wire::Role::VOTER && in.getRole() != wire::Role::LEARNER) {
       return Corrupt("a member has an unknown role");
     }
-    configuration.members.push_back({id, ToString(member.getName()), ToString(member.getAddress()),
-                                     ToString(member.getZone()), member.getIncarnation(),
-                                     member.getRole() == wire::Role::LEARNER});
+    Member member;
+    member.id = NodeId(in.getId());
+    member.name = ToString(in.getName());
+    member.address = ToString(in.getAddress());
+    member.zone = ToString(in.getZone());
+    member.incarnation = in.getIncarnation();
+    member.learner = in.getRole() == wire::Role::LEARNER;
+    member.old_voter = in.getOldVoter();
+    member.leaves = in.getLeaves();
+    configuration.members.push_back(std::move(member));
   }
-  if (configuration.members.empty()) return Corrupt("no members");
+  return Status::Ok();
+}
+
+Status ReadOthers(wire::Configuration::Reader reader, Configuration& configuration) {
+  if (reader.getInvited().size() > kMaxInvited) return Corrupt("too many invitations");
+  if (reader.getRemoved().size() > kMaxRemoved) return Corrupt("too many removed ids");
+  for (const auto in : reader.getInvited()) {
+    configuration.invited.push_back(
+        {ToString(in.getName()), ToString(in.getAddress()), in.getVoter()});
+  }
+  for (const std::uint64_t id : reader.getRemoved()) configuration.removed.emplace_back(id);
+  return Status::Ok();
+}
+
+/// Nothing that its version did not have; what is unset reads as nothing.
+bool FitsVersionOne(const Configuration& configuration) {
+  return !configuration.joint && configuration.quorum == QuorumRule{} &&
+         configuration.old_quorum == QuorumRule{} && configuration.invited.empty() &&
+         configuration.removed.empty();
+}
+
+Result<Configuration> Read(wire::Configuration::Reader reader) {
+  const std::uint16_t version = reader.getFormatVersion();
+  if (version > kConfigurationFormatVersion) {
+    return Status(Code::kVersionMismatch,
+                  "a configuration of format version " + std::to_string(version) +
+                      " was written by a newer raftkv; upgrade this member");
+  }
+  if (version == 0) return Corrupt("no format version");
+  Configuration configuration;
+  configuration.cluster = ClusterId(reader.getClusterId());
+  configuration.joint = reader.getJoint();
+  const Result<QuorumRule> quorum = ReadRule(reader.getQuorum());
+  if (!quorum.ok()) return quorum.status();
+  configuration.quorum = *quorum;
+  const Result<QuorumRule> old_quorum = ReadRule(reader.getOldQuorum());
+  if (!old_quorum.ok()) return old_quorum.status();
+  configuration.old_quorum = *old_quorum;
+  if (Status status = ReadMembers(reader, configuration); !status.ok()) return status;
+  if (Status status = ReadOthers(reader, configuration); !status.ok()) return status;
+  if (version < kFirstWithRules && !FitsVersionOne(configuration)) {
+    return Corrupt("it says more than its format version can");
+  }
+  const Status status = CheckConfiguration(configuration);
+  if (!status.ok()) return Corrupt(status.message());
   return configuration;
 }
 
-}  // namespace
-
-Bytes EncodeConfiguration(const Configuration& configuration) {
-  RAFTKV_CHECK(configuration.members.size() <= kMaxMembers);
-  capnp::MallocMessageBuilder message;
-  auto root = message.initRoot<wire::Configuration>();
-  root.setFormatVersion(kConfigurationFormatVersion);
-  root.setClusterId(configuration.cluster.value);
+void WriteMembers(const Configuration& configuration, wire::Configuration::Builder root) {
   auto members = root.initMembers(static_cast<unsigned>(configuration.members.size()));
   unsigned at = 0;
   for (const Member& member : configuration.members) {
@@ -64,7 +144,58 @@ Bytes EncodeConfiguration(const Configuration& configuration) {
     out.setZone(member.zone);
     out.setIncarnation(member.incarnation);
     out.setRole(member.learner ? wire::Role::LEARNER : wire::Role::VOTER);
+    out.setOldVoter(member.old_voter);
+    out.setLeaves(member.leaves);
   }
+}
+
+void WriteOthers(const Configuration& configuration, wire::Configuration::Builder root) {
+  auto invited = root.initInvited(static_cast<unsigned>(configuration.invited.size()));
+  unsigned at = 0;
+  for (const Invitation& invitation : configuration.invited) {
+    auto out = invited[at++];
+    out.setName(invitation.name);
+    out.setAddress(invitation.address);
+    out.setVoter(invitation.voter);
+  }
+  auto removed = root.initRemoved(static_cast<unsigned>(configuration.removed.size()));
+  at = 0;
+  for (const NodeId id : configuration.removed) removed.set(at++, id.value);
+}
+
+}  // namespace
+
+Status CheckConfiguration(const Configuration& configuration) {
+  if (configuration.cluster == ClusterId{}) return Broken("no cluster id");
+  if (configuration.members.empty()) return Broken("no members");
+  if (configuration.members.size() > kMaxMembers) return Broken("too many members");
+  if (configuration.invited.size() > kMaxInvited) return Broken("too many invitations");
+  if (configuration.removed.size() > kMaxRemoved) return Broken("too many removed ids");
+  if (!configuration.joint && configuration.old_quorum != QuorumRule{}) {
+    return Broken("an old quorum rule, and there is no old half");
+  }
+  NodeId previous;
+  for (const Member& member : configuration.members) {
+    if (member.id <= previous) return Broken("member ids are not ascending");
+    previous = member.id;
+    if (Status status = CheckMember(configuration, member); !status.ok()) return status;
+  }
+  if (Status status = CheckRemoved(configuration); !status.ok()) return status;
+  return CheckQuorums(configuration);
+}
+
+Bytes EncodeConfiguration(const Configuration& configuration) {
+  const Status status = CheckConfiguration(configuration);
+  RAFTKV_CHECK(status.ok(), status.message());
+  capnp::MallocMessageBuilder message;
+  auto root = message.initRoot<wire::Configuration>();
+  root.setFormatVersion(kConfigurationFormatVersion);
+  root.setClusterId(configuration.cluster.value);
+  root.setJoint(configuration.joint);
+  WriteRule(configuration.quorum, root.initQuorum());
+  if (configuration.joint) WriteRule(configuration.old_quorum, root.initOldQuorum());
+  WriteMembers(configuration, root);
+  WriteOthers(configuration, root);
   const auto words = capnp::messageToFlatArray(message);
   const auto bytes = words.asBytes();
   return Bytes(std::string(reinterpret_cast<const char*>(bytes.begin()), bytes.size()));
