@@ -28,8 +28,8 @@ struct MembershipChange {
   std::optional<QuorumRule> quorum;
 
   [[nodiscard]] bool Empty() const {
-    return invite.empty() && uninvite.empty() && add.empty() && promote.empty() &&
-           demote.empty() && remove.empty() && !quorum;
+    return invite.empty() && uninvite.empty() && add.empty() && promote.empty() && demote.empty() &&
+           remove.empty() && !quorum;
   }
 };
 

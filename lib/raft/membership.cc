@@ -1,0 +1,284 @@
+#include "lib/raft/membership.h"
+
+#include <algorithm>
+#include <set>
+
+#include "lib/base/check.h"
+#include "lib/base/mutants.h"
+#include "lib/raft/configuration.h"
+#include "lib/raft/quorum.h"
+
+namespace raftkv::raft {
+
+namespace {
+
+/// Of a name and of an address: more than DNS has, so that a configuration stays small.
+constexpr std::size_t kMaxLabelBytes = 512;
+
+Status Wrong(const std::string& what) { return {Code::kInvalidArgument, what}; }
+
+std::string Quoted(const std::string& name) { return "'" + name + "'"; }
+
+std::string IdText(NodeId id) { return "the id " + std::to_string(id.value); }
+
+bool IsRemoved(const Configuration& configuration, NodeId id) {
+  return std::binary_search(configuration.removed.begin(), configuration.removed.end(), id);
+}
+
+void AddRemoved(Configuration& configuration, NodeId id) {
+  std::vector<NodeId>& removed = configuration.removed;
+  const auto at = std::lower_bound(removed.begin(), removed.end(), id);
+  RAFTKV_CHECK(at == removed.end() || *at != id, id.value);
+  removed.insert(at, id);
+}
+
+Status CheckLabel(const char* what, const std::string& label) {
+  if (label.empty()) return Wrong(std::string("a new member has no ") + what + "; give it one");
+  if (label.size() > kMaxLabelBytes) {
+    return Wrong(std::string("the ") + what + " of a new member is longer than " +
+                 std::to_string(kMaxLabelBytes) + " bytes; choose a shorter one");
+  }
+  return Status::Ok();
+}
+
+/// One change, carried out on a copy. Until Finish, `learner` and `leaves` of the copy say how it
+/// will be, and the configuration it came from who votes now.
+class Plan {
+ public:
+  Plan(const Configuration& now, const MembershipChange& change)
+      : now_(now), change_(change), next_(now) {}
+
+  Result<Configuration> Make() {
+    if (now_.joint) {
+      return Wrong("the change before is not over yet (the configuration is joint); wait for it");
+    }
+    for (const auto step : {&Plan::Uninvite, &Plan::Remove, &Plan::Promote, &Plan::Demote,
+                            &Plan::Add, &Plan::Invite}) {
+      if (Status status = (this->*step)(); !status.ok()) return status;
+    }
+    if (change_.quorum) next_.quorum = *change_.quorum;
+    if (next_ == now_) return Wrong("the change changes nothing; all of it is so already");
+    return Finish();
+  }
+
+ private:
+  Status Uninvite() {
+    for (const std::string& name : change_.uninvite) {
+      if (!DropInvitation(name)) {
+        return {Code::kNotFound, "there is no invitation for " + Quoted(name) +
+                                     "; see the list of members for who is invited"};
+      }
+    }
+    return Status::Ok();
+  }
+
+  Status Remove() {
+    for (const NodeId id : change_.remove) {
+      if (Status status = Take(id); !status.ok()) return status;
+      if (WasVoter(id)) {
+        // Its vote is needed to leave it behind.
+        Member& member = Next(id);
+        member.learner = true;
+        member.leaves = true;
+      } else {
+        next_.members.erase(next_.members.begin() + (&Next(id) - next_.members.data()));
+        AddRemoved(next_, id);
+      }
+    }
+    return Status::Ok();
+  }
+
+  Status Promote() {
+    for (const NodeId id : change_.promote) {
+      if (Status status = Take(id); !status.ok()) return status;
+      Member& member = Next(id);
+      if (!member.learner) {
+        return Wrong(Quoted(member.name) + " has a vote already; only a learner is promoted");
+      }
+      member.learner = false;
+    }
+    return Status::Ok();
+  }
+
+  Status Demote() {
+    for (const NodeId id : change_.demote) {
+      if (Status status = Take(id); !status.ok()) return status;
+      Member& member = Next(id);
+      if (member.learner) {
+        return Wrong(Quoted(member.name) + " is a learner already; only a voter is demoted");
+      }
+      member.learner = true;
+    }
+    return Status::Ok();
+  }
+
+  Status Add() {
+    for (const Member& member : change_.add) {
+      if (Status status = CheckNewId(member.id); !status.ok()) return status;
+      if (member.old_voter || member.leaves) {
+        return Wrong("a new member belongs to no old half; leave old_voter and leaves unset");
+      }
+      DropInvitation(member.name);
+      if (Status status = CheckNew(member.name, member.address); !status.ok()) return status;
+      const auto at = std::find_if(next_.members.begin(), next_.members.end(),
+                                   [&](const Member& other) { return other.id > member.id; });
+      next_.members.insert(at, member);
+    }
+    return Status::Ok();
+  }
+
+  Status Invite() {
+    for (const Invitation& invitation : change_.invite) {
+      const Status status = CheckNew(invitation.name, invitation.address);
+      if (!status.ok()) return status;
+      next_.invited.push_back(invitation);
+    }
+    return Status::Ok();
+  }
+
+  Result<Configuration> Finish() {
+    std::size_t leaving = 0;
+    bool joint = next_.quorum != now_.quorum;
+    for (Member& member : next_.members) {
+      member.old_voter = WasVoter(member.id);
+      leaving += member.leaves;
+      joint = joint || member.old_voter == member.learner;
+    }
+    if (Status status = CheckLimits(leaving); !status.ok()) return status;
+    next_.joint = true;
+    next_.old_quorum = now_.quorum;
+    if (Status status = CheckQuorums(next_); !status.ok()) {
+      return Wrong("the change would leave unsafe quorums: " + status.message());
+    }
+    if (!joint || RAFTKV_MUTANT(kNoJoint)) next_ = LeaveJoint(next_);
+    const Status sound = CheckConfiguration(next_);
+    RAFTKV_CHECK(sound.ok(), sound.message());
+    return next_;
+  }
+
+  Status CheckLimits(std::size_t leaving) const {
+    // Each invitation will be a member, so that binding one never fails for want of room.
+    const std::size_t members = next_.members.size() + next_.invited.size();
+    if (members > kMaxMembers) {
+      return Wrong("there would be " + std::to_string(members) +
+                   " members, with those invited and those that are leaving, and at most " +
+                   std::to_string(kMaxMembers) + " are possible; remove or uninvite some first");
+    }
+    if (next_.removed.size() + leaving > kMaxRemoved) {
+      return Wrong("more than " + std::to_string(kMaxRemoved) +
+                   " members would have been removed in the life of this cluster, and each is "
+                   "remembered; move the data to a new cluster");
+    }
+    return Status::Ok();
+  }
+
+  /// Each member is named once in a change, and is there.
+  Status Take(NodeId id) {
+    const Member* member = now_.Find(id);
+    if (member == nullptr) {
+      const bool removed = IsRemoved(now_, id);
+      return {Code::kNotFound,
+              removed ? "the member with " + IdText(id) + " was removed already"
+                      : "no member has " + IdText(id) + "; see the list of members for their ids"};
+    }
+    if (taken_.insert(id).second) return Status::Ok();
+    return Wrong(Quoted(member->name) + " stands twice in the change; name each member once");
+  }
+
+  Status CheckNewId(NodeId id) {
+    if (id == kNobody) return Wrong("a new member has the id 0, which is nobody's; draw another");
+    if (IsRemoved(now_, id)) {
+      return Wrong(IdText(id) +
+                   " is that of a removed member and never comes back; start the new "
+                   "member with an empty data folder, which gives it another id");
+    }
+    const Member* member = now_.Find(id);
+    if (member != nullptr) {
+      return Wrong(IdText(id) + " is that of " + Quoted(member->name) +
+                   " already; add a member with an id of its own");
+    }
+    if (taken_.insert(id).second) return Status::Ok();
+    return Wrong(IdText(id) + " stands twice in the change; name each member once");
+  }
+
+  /// Name and address are nobody else's: of no member, and of nobody invited. Those of a voter that
+  /// this change removes are not free yet: it is still spoken to while the configuration is joint.
+  Status CheckNew(const std::string& name, const std::string& address) const {
+    if (Status status = CheckLabel("name", name); !status.ok()) return status;
+    if (Status status = CheckLabel("address", address); !status.ok()) return status;
+    for (const Member& other : next_.members) {
+      if (Status bad = CheckOther(name, address, other.name, other.address, other.leaves);
+          !bad.ok()) {
+        return bad;
+      }
+    }
+    for (const Invitation& other : next_.invited) {
+      if (Status bad = CheckOther(name, address, other.name, other.address, false); !bad.ok()) {
+        return bad;
+      }
+    }
+    return Status::Ok();
+  }
+
+  static Status CheckOther(const std::string& name, const std::string& address,
+                           const std::string& other_name, const std::string& other_address,
+                           bool leaves) {
+    if (name != other_name && address != other_address) return Status::Ok();
+    const std::string what = name == other_name ? "the name " + Quoted(name) + " is taken"
+                                                : "the address " + Quoted(address) +
+                                                      " is taken by " + Quoted(other_name);
+    if (!leaves) return Wrong(what + "; choose another, or remove or uninvite its holder first");
+    return Wrong(what + " until the removal is over; remove it in a change of its own first");
+  }
+
+  bool DropInvitation(const std::string& name) {
+    const auto at = std::find_if(next_.invited.begin(), next_.invited.end(),
+                                 [&](const Invitation& other) { return other.name == name; });
+    if (at == next_.invited.end()) return false;
+    next_.invited.erase(at);
+    return true;
+  }
+
+  [[nodiscard]] bool WasVoter(NodeId id) const {
+    const Member* member = now_.Find(id);
+    return member != nullptr && !member->learner;
+  }
+
+  Member& Next(NodeId id) {
+    const auto at = std::find_if(next_.members.begin(), next_.members.end(),
+                                 [&](const Member& member) { return member.id == id; });
+    RAFTKV_CHECK(at != next_.members.end(), id.value);
+    return *at;
+  }
+
+  const Configuration& now_;
+  const MembershipChange& change_;
+  Configuration next_;
+  std::set<NodeId> taken_;
+};
+
+}  // namespace
+
+Result<Configuration> PlanChange(const Configuration& now, const MembershipChange& change) {
+  return Plan(now, change).Make();
+}
+
+Configuration LeaveJoint(const Configuration& joint) {
+  RAFTKV_CHECK(joint.joint);
+  Configuration next = joint;
+  next.joint = false;
+  next.old_quorum = QuorumRule{};
+  next.members.clear();
+  for (const Member& member : joint.members) {
+    if (member.leaves) {
+      AddRemoved(next, member.id);
+      continue;
+    }
+    next.members.push_back(member);
+    next.members.back().old_voter = false;
+  }
+  RAFTKV_CHECK(!next.members.empty());
+  return next;
+}
+
+}  // namespace raftkv::raft
