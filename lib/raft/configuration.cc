@@ -20,6 +20,9 @@ constexpr std::uint16_t kFirstWithRules = 2;
 
 std::string ToString(capnp::Text::Reader text) { return {text.begin(), text.size()}; }
 
+/// With its length: a std::string given as it is would be cut at a zero byte.
+capnp::Text::Reader ToText(const std::string& text) { return {text.c_str(), text.size()}; }
+
 Status Corrupt(const std::string& what) {
   return {Code::kCorruption, "a configuration in the log is damaged: " + what};
 }
@@ -82,6 +85,7 @@ Status ReadMembers(wire::Configuration::Reader reader, Configuration& configurat
     member.incarnation = in.getIncarnation();
     member.learner = in.getRole() == wire::Role::LEARNER;
     member.old_voter = in.getOldVoter();
+    member.promote = in.getPromote();
     member.leaves = in.getLeaves();
     configuration.members.push_back(std::move(member));
   }
@@ -139,12 +143,13 @@ void WriteMembers(const Configuration& configuration, wire::Configuration::Build
   for (const Member& member : configuration.members) {
     auto out = members[at++];
     out.setId(member.id.value);
-    out.setName(member.name);
-    out.setAddress(member.address);
-    out.setZone(member.zone);
+    out.setName(ToText(member.name));
+    out.setAddress(ToText(member.address));
+    out.setZone(ToText(member.zone));
     out.setIncarnation(member.incarnation);
     out.setRole(member.learner ? wire::Role::LEARNER : wire::Role::VOTER);
     out.setOldVoter(member.old_voter);
+    out.setPromote(member.promote);
     out.setLeaves(member.leaves);
   }
 }
@@ -154,8 +159,8 @@ void WriteOthers(const Configuration& configuration, wire::Configuration::Builde
   unsigned at = 0;
   for (const Invitation& invitation : configuration.invited) {
     auto out = invited[at++];
-    out.setName(invitation.name);
-    out.setAddress(invitation.address);
+    out.setName(ToText(invitation.name));
+    out.setAddress(ToText(invitation.address));
     out.setVoter(invitation.voter);
   }
   auto removed = root.initRemoved(static_cast<unsigned>(configuration.removed.size()));

@@ -12,7 +12,7 @@ namespace raftkv::raft {
 
 namespace {
 
-/// Of a name and of an address: more than DNS has, so that a configuration stays small.
+/// Of a name and of an address: DNS names are shorter, and a configuration stays small.
 constexpr std::size_t kMaxLabelBytes = 512;
 
 Status Wrong(const std::string& what) { return {Code::kInvalidArgument, what}; }
@@ -37,6 +37,13 @@ Status CheckLabel(const char* what, const std::string& label) {
   if (label.size() > kMaxLabelBytes) {
     return Wrong(std::string("the ") + what + " of a new member is longer than " +
                  std::to_string(kMaxLabelBytes) + " bytes; choose a shorter one");
+  }
+  const bool printable = std::none_of(label.begin(), label.end(), [](char c) {
+    return static_cast<unsigned char>(c) < ' ' || c == '\x7f';
+  });
+  if (!printable) {
+    return Wrong(std::string("the ") + what +
+                 " of a new member has a control character; choose one without");
   }
   return Status::Ok();
 }
@@ -96,6 +103,7 @@ class Plan {
         return Wrong(Quoted(member.name) + " has a vote already; only a learner is promoted");
       }
       member.learner = false;
+      member.promote = false;
     }
     return Status::Ok();
   }

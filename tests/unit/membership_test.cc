@@ -272,6 +272,8 @@ TEST(Membership, NewMembersMustBeNew) {
   homeless.address.clear();
   Member wordy = MakeMember(60, true);
   wordy.name.assign(513, 'x');
+  Member two_lines = MakeMember(60, true);
+  two_lines.name = "a\nb";
   Member at_invited = MakeMember(60, true);
   at_invited.address = "hnew:7000";
   for (const Refusal& refusal :
@@ -282,6 +284,7 @@ TEST(Membership, NewMembersMustBeNew) {
         RefuseAdd("the address 'h20:7000' is taken by 'n20'", neighbour),
         RefuseAdd("has no name", nameless), RefuseAdd("has no address", homeless),
         RefuseAdd("name of a new member is longer than 512", wordy),
+        RefuseAdd("control character", two_lines),
         RefuseAdd("the address 'hnew:7000' is taken by 'new'", at_invited),
         RefuseInvite("the name 'n40' is taken", "n40", "hx:1"),
         RefuseInvite("the name 'new' is taken", "new", "hx:1"),
