@@ -1,0 +1,341 @@
+#include "tests/support/random_history.h"
+
+#include <algorithm>
+#include <charconv>
+#include <set>
+
+namespace raftkv::test {
+namespace {
+
+using Kind = ClientOp::Kind;
+using Outcome = History::Outcome;
+
+bool Percent(Random& random, std::uint64_t percent) { return random.Below(100) < percent; }
+
+bool Contains(const KeyRange& range, const std::string& key) {
+  return key >= range.begin && (range.end.empty() || key < range.end);
+}
+
+std::optional<std::string> Find(const std::map<std::string, std::string>& data,
+                                const std::string& key) {
+  const auto found = data.find(key);
+  return found == data.end() ? std::nullopt : std::optional<std::string>(found->second);
+}
+
+/// Makes calls of the shape asked for.
+class Calls {
+ public:
+  Calls(const HistoryShape& shape, Random& random) : shape_(shape), random_(random) {}
+
+  ClientOp Next() {
+    if (Percent(random_, shape_.batch_percent)) return NextBatch();
+    if (Percent(random_, shape_.range_percent)) return NextOfRange();
+    std::string key = Key(random_.Below(shape_.keys));
+    if (Percent(random_, shape_.read_percent)) return ClientOp::Get(std::move(key));
+    // Counters are keys of their own where values are unique: other values are no numbers.
+    if (Percent(random_, shape_.increment_percent)) {
+      if (shape_.unique_values) key = "n" + key;
+      return ClientOp::Increment(std::move(key), static_cast<std::int64_t>(random_.Below(3)) - 1);
+    }
+    if (Percent(random_, shape_.swap_percent)) {
+      std::optional<std::string> expected = Old(key);
+      return ClientOp::CompareAndSwap(key, std::move(expected), New(key));
+    }
+    if (Percent(random_, shape_.delete_percent)) return ClientOp::Delete(std::move(key));
+    return ClientOp::Put(key, New(key));
+  }
+
+ private:
+  static std::string Key(std::uint64_t number) { return "k" + std::to_string(number); }
+
+  std::uint64_t GroupBegin() {
+    if (shape_.group == 0) return 0;
+    return random_.Below((shape_.keys + shape_.group - 1) / shape_.group) * shape_.group;
+  }
+  std::uint64_t GroupSize() const { return shape_.group == 0 ? shape_.keys : shape_.group; }
+
+  std::string New(const std::string& key) {
+    std::string value = shape_.unique_values ? "v" + std::to_string(++last_) : Common();
+    latest_[key] = value;
+    return value;
+  }
+  std::string Common() {
+    static const std::vector<std::string> values = {
+        "1", "1", "2", "3", "x", "07", "9223372036854775807"};
+    return values[random_.Below(values.size())];
+  }
+  std::optional<std::string> Old(const std::string& key) {
+    if (Percent(random_, 25)) return std::nullopt;
+    if (shape_.unique_values) return Find(latest_, key);
+    return Common();
+  }
+
+  ClientOp NextBatch() {
+    Batch batch;
+    const std::uint64_t begin = GroupBegin();
+    const std::uint64_t parts = 1 + random_.Below(3);
+    for (std::uint64_t i = 0; i < parts; ++i) {
+      std::string key = Key(begin + random_.Below(GroupSize()));
+      if (Percent(random_, 25)) {
+        batch.Delete(std::move(key));
+      } else {
+        std::string value = New(key);
+        batch.Put(std::move(key), std::move(value));
+      }
+    }
+    return ClientOp::Write(batch);
+  }
+
+  ClientOp NextOfRange() {
+    const std::uint64_t begin = GroupBegin();
+    const std::uint64_t a = begin + random_.Below(GroupSize());
+    const std::uint64_t b = begin + random_.Below(GroupSize());
+    if (Percent(random_, 40)) return ClientOp::MultiGet({Key(a), Key(b)});
+    KeyRange range{Key(std::min(a, b)), Key(std::max(a, b)) + "~"};
+    return Percent(random_, 70) ? ClientOp::Scan(std::move(range))
+                                : ClientOp::DeleteRange(std::move(range));
+  }
+
+  const HistoryShape& shape_;
+  Random& random_;
+  std::uint64_t last_ = 0;
+  std::map<std::string, std::string> latest_;
+};
+
+/// Leaves out what a store need not tell.
+ClientAnswer Told(const ClientOp& op, ClientAnswer truth, Random& random) {
+  const bool brief = Percent(random, 50);
+  if (op.kind == Kind::kDelete && brief) return ClientAnswer::Done();
+  if (op.kind == Kind::kCompareAndSwap && truth.refused && brief) return ClientAnswer::Refused();
+  if (op.kind == Kind::kScan) {
+    if (Percent(random, 30)) {
+      return ClientAnswer::Number(static_cast<std::int64_t>(truth.pairs.size()));
+    }
+    if (truth.pairs.size() > 1 && brief) {
+      truth.pairs.pop_back();
+      truth.more = true;
+    }
+  }
+  return truth;
+}
+
+/// A search for an order with nothing left out.
+class Orders {
+ public:
+  explicit Orders(const History& history)
+      : records_(history.records()), taken_(records_.size(), false) {}
+
+  bool Find(const ModelStore& store) {
+    std::uint32_t first_return = History::kNever;
+    bool done = true;
+    for (std::size_t i = 0; i < records_.size(); ++i) {
+      if (taken_[i] || records_[i].outcome != Outcome::kOk) continue;
+      first_return = std::min(first_return, records_[i].returned);
+      done = false;
+    }
+    if (done) return true;
+    for (std::size_t i = 0; i < records_.size(); ++i) {
+      const History::Record& record = records_[i];
+      if (taken_[i] || record.outcome == Outcome::kFailed || record.called > first_return) continue;
+      ModelStore after = store;
+      const ClientAnswer truth = after.Execute(record.op);
+      if (record.outcome == Outcome::kOk && !AnswerFits(record.op, truth, record.answer)) continue;
+      taken_[i] = true;
+      if (Find(after)) return true;
+      taken_[i] = false;
+    }
+    return false;
+  }
+
+ private:
+  const std::vector<History::Record>& records_;
+  std::vector<bool> taken_;
+};
+
+}  // namespace
+
+ClientAnswer ModelStore::Increment(const ClientOp& op) {
+  const std::string text = Find(data_, op.key).value_or("0");
+  std::int64_t number = 0;
+  std::int64_t sum = 0;
+  const auto parsed = std::from_chars(text.data(), text.data() + text.size(), number);
+  const bool is_number = parsed.ec == std::errc() && parsed.ptr == text.data() + text.size();
+  if (!is_number || __builtin_add_overflow(number, op.delta, &sum)) return ClientAnswer::Refused();
+  data_[op.key] = std::to_string(sum);
+  return ClientAnswer::Number(sum);
+}
+
+ClientAnswer ModelStore::Scan(const KeyRange& range) const {
+  ClientAnswer answer;
+  for (const auto& [key, value] : data_) {
+    if (Contains(range, key)) answer.pairs.emplace_back(key, value);
+  }
+  return answer;
+}
+
+ClientAnswer ModelStore::Execute(const ClientOp& op) {
+  switch (op.kind) {
+    case Kind::kPut: data_[op.key] = op.value; return ClientAnswer::Done();
+    case Kind::kGet: return ClientAnswer::Value(Find(data_, op.key));
+    case Kind::kDelete: return ClientAnswer::Number(static_cast<std::int64_t>(data_.erase(op.key)));
+    case Kind::kCompareAndSwap: {
+      std::optional<std::string> actual = Find(data_, op.key);
+      if (actual != op.expected) return ClientAnswer::Found(std::move(actual));
+      data_[op.key] = op.value;
+      return ClientAnswer::Done();
+    }
+    case Kind::kIncrement: return Increment(op);
+    case Kind::kBatch:
+      for (const Batch::Operation& part : op.batch) {
+        if (part.is_delete) {
+          data_.erase(part.key);
+        } else {
+          data_[part.key] = part.value;
+        }
+      }
+      return ClientAnswer::Done();
+    case Kind::kMultiGet: {
+      ClientAnswer answer;
+      for (const std::string& key : std::set<std::string>(op.keys.begin(), op.keys.end())) {
+        if (data_.contains(key)) answer.pairs.emplace_back(key, data_[key]);
+      }
+      return answer;
+    }
+    case Kind::kScan: return Scan(op.range);
+    case Kind::kDeleteRange: {
+      const auto deleted =
+          std::erase_if(data_, [&op](const auto& pair) { return Contains(op.range, pair.first); });
+      return ClientAnswer::Number(static_cast<std::int64_t>(deleted));
+    }
+  }
+  return {};
+}
+
+bool AnswerFits(const ClientOp& op, const ClientAnswer& truth, const ClientAnswer& answer) {
+  if (answer.refused != truth.refused) return false;
+  if (op.kind == Kind::kScan && answer.number.has_value()) {
+    return static_cast<std::int64_t>(truth.pairs.size()) == *answer.number;
+  }
+  if (answer.number.has_value()) return truth.number == answer.number;
+  if (answer.has_value) return truth.value == answer.value;
+  if (op.kind != Kind::kScan && op.kind != Kind::kMultiGet) return true;
+  std::vector<std::pair<std::string, std::string>> pairs = truth.pairs;
+  if (answer.more) {
+    std::erase_if(pairs, [&answer](const auto& pair) {
+      return answer.pairs.empty() || pair.first > answer.pairs.back().first;
+    });
+  }
+  return pairs == answer.pairs;
+}
+
+bool HasOrder(const History& history) { return Orders(history).Find(ModelStore()); }
+
+History Script::ToHistory() const {
+  History history;
+  std::vector<History::Id> ids(calls.size());
+  for (const Line& line : lines) {
+    const Call& call = calls[line.call];
+    switch (line.event) {
+      case Event::kInvoke: ids[line.call] = history.Invoke(call.client, call.op); break;
+      case Event::kOk: history.Ok(ids[line.call], line.answer); break;
+      case Event::kFail: history.Fail(ids[line.call]); break;
+      case Event::kUnknown: history.Unknown(ids[line.call]); break;
+    }
+  }
+  return history;
+}
+
+Script RandomScript(const HistoryShape& shape, Random& random) {
+  enum class Phase : std::uint8_t { kIdle, kCalled, kDone };
+  struct Client {
+    Phase phase = Phase::kIdle;
+    std::size_t call = 0;
+    ClientAnswer answer;
+  };
+  Script script;
+  ModelStore store;
+  Calls calls(shape, random);
+  std::vector<Client> clients(shape.clients);
+  std::vector<std::size_t> ghosts;  // calls of unknown outcome that may still take effect
+  std::size_t busy = 0;
+  while (script.calls.size() < shape.operations || busy > 0) {
+    if (!ghosts.empty() && Percent(random, 5)) {
+      store.Execute(script.calls[ghosts.back()].op);
+      ghosts.pop_back();
+    }
+    const auto which = random.Below(clients.size());
+    Client& client = clients[which];
+    if (client.phase == Phase::kIdle) {
+      if (script.calls.size() == shape.operations) continue;
+      client.call = script.calls.size();
+      client.phase = Phase::kCalled;
+      script.calls.push_back({static_cast<std::uint32_t>(which), calls.Next()});
+      script.lines.push_back({Script::Event::kInvoke, client.call, {}});
+      ++busy;
+    } else if (client.phase == Phase::kCalled) {
+      const bool unknown = Percent(random, shape.unknown_percent);
+      const bool failed = !unknown && Percent(random, shape.failed_percent);
+      if (!unknown && !failed) {
+        const ClientOp& op = script.calls[client.call].op;
+        client.answer = Told(op, store.Execute(op), random);
+        client.phase = Phase::kDone;
+        continue;
+      }
+      if (unknown && Percent(random, 70)) ghosts.push_back(client.call);
+      const auto event = unknown ? Script::Event::kUnknown : Script::Event::kFail;
+      script.lines.push_back({event, client.call, {}});
+      client.phase = Phase::kIdle;
+      --busy;
+    } else {
+      script.lines.push_back({Script::Event::kOk, client.call, std::move(client.answer)});
+      client.phase = Phase::kIdle;
+      --busy;
+    }
+  }
+  return script;
+}
+
+namespace {
+
+void MutateAnswer(const ClientOp& op, ClientAnswer& answer, Random& random) {
+  static const std::vector<std::optional<std::string>> values = {std::nullopt, "1", "2", "3", "x"};
+  if (answer.has_value) {
+    answer.value = values[random.Below(values.size())];
+  } else if (answer.number.has_value()) {
+    *answer.number += random.Below(2) == 0 ? 1 : -1;
+  } else if (!answer.pairs.empty()) {
+    const std::size_t at = random.Below(answer.pairs.size());
+    if (Percent(random, 30)) {
+      answer.pairs.erase(answer.pairs.begin() + static_cast<std::ptrdiff_t>(at));
+    } else {
+      answer.pairs[at].second = values[1 + random.Below(values.size() - 1)].value();
+    }
+  } else if (op.kind == Kind::kCompareAndSwap) {
+    answer.refused = !answer.refused;
+  } else if (op.kind == Kind::kDelete) {
+    answer.number = static_cast<std::int64_t>(random.Below(2));
+  } else if (op.kind == Kind::kIncrement) {
+    answer = ClientAnswer::Number(1);
+  }
+}
+
+}  // namespace
+
+void Mutate(Script& script, Random& random) {
+  const std::size_t at = random.Below(script.lines.size());
+  Script::Line& line = script.lines[at];
+  const Script::Event event = line.event;
+  if (event == Script::Event::kOk && Percent(random, 80)) {
+    if (Percent(random, 10)) {
+      line.event = Script::Event::kFail;
+    } else {
+      MutateAnswer(script.calls[line.call].op, line.answer, random);
+    }
+    return;
+  }
+  // Two neighbours change places, unless they are the call and the return of one operation.
+  if (at + 1 == script.lines.size() || script.lines[at + 1].call == line.call) return;
+  std::swap(line, script.lines[at + 1]);
+}
+
+}  // namespace raftkv::test
