@@ -32,9 +32,10 @@ struct Member {
   zone @3 :Text;                  # empty: in no zone
   incarnation @4 :UInt64;         # 1 for a new member
   role @5 :Role;                  # in the new half of a joint configuration
-  # From version 2 on, both in a joint configuration only:
+  # From version 2 on, the first two in a joint configuration only:
   oldVoter @6 :Bool;              # has a vote in the old half
   leaves @7 :Bool;                # is gone with the old half: a learner with oldVoter
+  promote @8 :Bool;               # a learner that is made a voter once it has caught up
 }
 
 enum Role {

@@ -36,6 +36,7 @@ Status CheckMember(const Configuration& configuration, const Member& member) {
   if (member.leaves && !(member.learner && member.old_voter)) {
     return Broken("a member leaves that is no old voter or would vote on");
   }
+  if (member.promote && !member.learner) return Broken("a voter is to be made a voter");
   return Status::Ok();
 }
 

@@ -126,6 +126,9 @@ class Plan {
       if (member.old_voter || member.leaves) {
         return Wrong("a new member belongs to no old half; leave old_voter and leaves unset");
       }
+      if (member.promote && !member.learner) {
+        return Wrong("a new member is a voter and is to be promoted; choose one of the two");
+      }
       DropInvitation(member.name);
       if (Status status = CheckNew(member.name, member.address); !status.ok()) return status;
       const auto at = std::find_if(next_.members.begin(), next_.members.end(),

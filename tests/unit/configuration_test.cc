@@ -59,6 +59,7 @@ Configuration JointExample() {
   configuration.members[0].old_voter = true;
   configuration.members[2].old_voter = true;
   configuration.members[2].leaves = true;
+  configuration.members[2].promote = true;
   configuration.quorum = {QuorumKind::kFlexible, 1, 3};
   configuration.old_quorum.kind = QuorumKind::kZones;
   configuration.invited = {{"n5", "127.0.0.1:7005", true}, {"n6", "127.0.0.1:7006", false}};
@@ -127,6 +128,7 @@ Configuration AnyConfiguration() {
     member.learner = !first && *rc::gen::arbitrary<bool>();
     member.old_voter = configuration.joint && (first || *rc::gen::arbitrary<bool>());
     member.leaves = member.learner && member.old_voter && *rc::gen::arbitrary<bool>();
+    member.promote = member.learner && *rc::gen::arbitrary<bool>();
     configuration.members.push_back(member);
   }
   configuration.quorum.kind = *rc::gen::element(QuorumKind::kMajority, QuorumKind::kZones);
@@ -219,6 +221,7 @@ TEST(Configuration, RulesOfJointOnesAreCheckedWhereTheyAreRead) {
       {"no old voter or would vote on",
        [](Builder b) { b.getMembers()[2].setRole(wire::Role::VOTER); }},
       {"no old voter or would vote on", [](Builder b) { b.getMembers()[1].setLeaves(true); }},
+      {"a voter is to be made a voter", [](Builder b) { b.getMembers()[1].setPromote(true); }},
       {"unknown role", [](Builder b) { b.getMembers()[1].setRole(static_cast<wire::Role>(2)); }},
       {"unknown kind of quorum",
        [](Builder b) { b.getQuorum().setKind(static_cast<wire::QuorumKind>(3)); }},

@@ -109,6 +109,9 @@ TEST(Membership, PromotionGoesThroughAJointConfiguration) {
   Configuration expected = Example();
   expected.members[3].learner = false;
   EXPECT_EQ(LeaveJoint(joint), expected);
+  Configuration waiting = Example();
+  waiting.members[3].promote = true;
+  EXPECT_EQ(LeaveJoint(Planned(waiting, change)), expected) << "what was wished for is done";
 }
 
 TEST(Membership, DemotionKeepsTheMember) {
@@ -272,6 +275,8 @@ TEST(Membership, NewMembersMustBeNew) {
   homeless.address.clear();
   Member wordy = MakeMember(60, true);
   wordy.name.assign(513, 'x');
+  Member voter_already = MakeMember(60, false);
+  voter_already.promote = true;
   Member two_lines = MakeMember(60, true);
   two_lines.name = "a\nb";
   Member at_invited = MakeMember(60, true);
@@ -284,6 +289,7 @@ TEST(Membership, NewMembersMustBeNew) {
         RefuseAdd("the address 'h20:7000' is taken by 'n20'", neighbour),
         RefuseAdd("has no name", nameless), RefuseAdd("has no address", homeless),
         RefuseAdd("name of a new member is longer than 512", wordy),
+        RefuseAdd("choose one of the two", voter_already),
         RefuseAdd("control character", two_lines),
         RefuseAdd("the address 'hnew:7000' is taken by 'new'", at_invited),
         RefuseInvite("the name 'n40' is taken", "n40", "hx:1"),
