@@ -51,14 +51,26 @@ class Checker {
       : history_(history), table_(history), budget_(step_budget) {}
 
   CheckResult Run() {
-    std::vector<Component> components = Split(table_);
-    // Small ones first: they are decided at once, and explain best.
-    std::stable_sort(components.begin(), components.end(),
-                     [](const auto& a, const auto& b) { return a.ids.size() < b.ids.size(); });
     if (FindImpossibleCount()) return result_;
+    // A short try decides nearly all, and a hard one must not eat up what the others need.
+    std::vector<Component> undecided;
+    const std::vector<Component> components = Split(table_);
     for (const Component& component : components) {
-      if (Check(component)) return result_;
+      const std::uint64_t share = budget_ / components.size();
+      const std::uint64_t quick = std::min(share, 1000 + component.ids.size() * 20);
+      const Verdict verdict = Search(component.keys, component.ids, quick);
+      if (verdict == Verdict::kNotLinearizable) return FoundIn(component);
+      if (verdict == Verdict::kGaveUp) undecided.push_back(component);
     }
+    std::string given_up;
+    for (const Component& component : undecided) {
+      if (FindInSomeKeys(component)) return result_;
+      const Verdict verdict = Search(component.keys, component.ids, budget_);
+      if (verdict == Verdict::kNotLinearizable) return FoundIn(component);
+      if (verdict == Verdict::kGaveUp) given_up += result_.explanation;
+    }
+    result_.verdict = given_up.empty() ? Verdict::kLinearizable : Verdict::kGaveUp;
+    result_.explanation = given_up;
     return result_;
   }
 
@@ -77,36 +89,39 @@ class Checker {
     return false;
   }
 
-  /// True if a violation was found.
-  bool Check(const Component& component) {
-    // A short try decides nearly all. Then each joined key by itself, where a violation is quickly
-    // found and easy to explain, before the whole is searched to the end.
-    const bool joined = component.keys.size() > 1;
-    const std::uint64_t quick = joined ? 1000 + component.ids.size() * 20 : budget_;
-    Verdict verdict = Search(component.keys, component.ids, quick);
-    if (verdict == Verdict::kLinearizable) return false;
-    if (joined) {
-      const std::string whole = result_.explanation;
-      for (const std::uint32_t key : component.keys) {
-        if (Search({key}, component.ids, kStepsOfOneKey) == Verdict::kNotLinearizable) {
-          return Found();
-        }
-      }
+  /// A violation; that of fewer keys, should there be one, explains it better.
+  CheckResult FoundIn(const Component& component) {
+    const std::string whole = result_.explanation;
+    if (!FindInSomeKeys(component)) {
+      result_.verdict = Verdict::kNotLinearizable;
       result_.explanation = whole;
-      if (verdict == Verdict::kGaveUp) {
-        verdict = Search(component.keys, component.ids, budget_);
+    }
+    return result_;
+  }
+
+  /// Whether one or two of the joined keys have no order even by themselves: soon found, where a
+  /// search of the whole may take long.
+  bool FindInSomeKeys(const Component& component) {
+    constexpr std::size_t kMostKeysForPairs = 12;
+    const std::vector<std::uint32_t>& keys = component.keys;
+    if (keys.size() < 2) return false;
+    for (const std::uint32_t key : keys) {
+      if (FindIn({key}, component.ids)) return true;
+    }
+    if (keys.size() < 3 || keys.size() > kMostKeysForPairs) return false;
+    for (std::size_t i = 0; i < keys.size(); ++i) {
+      for (std::size_t j = i + 1; j < keys.size(); ++j) {
+        if (FindIn({keys[i], keys[j]}, component.ids)) return true;
       }
     }
-    if (verdict == Verdict::kNotLinearizable) return Found();
-    if (verdict == Verdict::kGaveUp) {
-      result_.verdict = Verdict::kGaveUp;
-      given_up_ = result_.explanation;
-    }
-    if (result_.verdict == Verdict::kGaveUp) result_.explanation = given_up_;
     return false;
   }
 
-  bool Found() {
+  bool FindIn(const std::vector<std::uint32_t>& keys, const std::vector<History::Id>& ids) {
+    constexpr std::uint64_t kMostSteps = 20'000;
+    if (Search(keys, ids, std::min(budget_ / 2, kMostSteps)) != Verdict::kNotLinearizable) {
+      return false;
+    }
     result_.verdict = Verdict::kNotLinearizable;
     return true;
   }
@@ -118,7 +133,13 @@ class Checker {
     const Verdict verdict = search.Run(std::min(most_steps, budget_));
     result_.steps += search.steps();
     budget_ -= std::min(budget_, search.steps());
-    if (verdict == Verdict::kNotLinearizable) Explain(problem, search.best());
+    if (verdict == Verdict::kNotLinearizable) {
+      constexpr std::uint64_t kMostStepsToExplain = 20'000;
+      linear::Problem again = MakeProblem(history_, table_, values_, keys, ids);
+      linear::Search plain(again);
+      const bool ends = plain.Run(kMostStepsToExplain, false) == Verdict::kNotLinearizable;
+      Explain(again, ends ? plain.best() : search.best(), ends);
+    }
     if (verdict == Verdict::kGaveUp) {
       result_.explanation = "undecided after " + std::to_string(result_.steps) +
                             " steps: " + Describe(problem) + "\n";
@@ -138,7 +159,7 @@ class Checker {
     return out.str();
   }
 
-  void Explain(const linear::Problem& problem, const linear::Search::Best& best) {
+  void Explain(const linear::Problem& problem, const linear::Search::Best& best, bool is_plain) {
     constexpr std::size_t kMostSteps = 8;
     constexpr std::size_t kMostPending = 8;
     std::ostringstream out;
@@ -159,7 +180,8 @@ class Checker {
       const std::string value = info.value == 0 ? "absent" : problem.values.text(info.value);
       out << " \"" << problem.slots[info.slot].key << "\" = " << value.substr(0, 32) << ";";
     }
-    out << "\nand this, which returned next, cannot take effect before it did:\n  "
+    out << "\nand this, which returned next, cannot take effect before it did"
+        << (is_plain ? "" : " (or a later answer has no order)") << ":\n  "
         << history_.Describe(best.blocked) << "\n";
     if (!best.pending.empty()) out << "under way at that time:\n";
     for (std::size_t i = 0; i < std::min(kMostPending, best.pending.size()); ++i) {
@@ -168,13 +190,10 @@ class Checker {
     result_.explanation = out.str();
   }
 
-  static constexpr std::uint64_t kStepsOfOneKey = 100'000;
-
   const History& history_;
   const linear::KeyTable table_;
   linear::Values values_;
   std::uint64_t budget_;
-  std::string given_up_;
   CheckResult result_;
 };
 

@@ -13,27 +13,27 @@ void Search::PushNode() {
   const std::uint32_t first_index = by_return_[first_return_];
   if (!CannotBeSettled(first())) {
     const std::uint64_t connected = ConnectedToFirst();
-    AddChoice(first_index);
+    if (Finds(first())) {
+      choices_.push_back({Choice::Kind::kAnswered, first_index, {}});
+    } else {
+      AddChains(first_index);
+    }
+    std::size_t without_chains = choices_.size();
     for (std::uint32_t at = FirstPending(); at != 0 && MayTakeEffect(at - 1); at = next_[at]) {
-      const bool touches = (problem_.answered[at - 1].touches & connected) != 0;
-      if (touches && at - 1 != first_index) AddChoice(at - 1);
+      const Answered& op = problem_.answered[at - 1];
+      if ((op.touches & connected) == 0 || at - 1 == first_index) continue;
+      const bool finds = Finds(op);
+      choices_.push_back({finds ? Choice::Kind::kAnswered : Choice::Kind::kFindChains, at - 1, {}});
+      if (finds) std::swap(choices_.back(), choices_[without_chains++]);
     }
     for (const std::uint32_t index : problem_.many) {
       const Doubtful& write = problem_.doubtful[index];
       if ((write.touches & connected) == 0 || !IsUsable(index) || !IsWorthSetting(write)) continue;
-      choices_.push_back({true, index, {}});
+      choices_.push_back({Choice::Kind::kMany, index, {}});
     }
   }
   node.end = choices_.size();
   nodes_.push_back(node);
-}
-
-void Search::AddChoice(std::uint32_t index) {
-  if (Finds(problem_.answered[index])) {
-    choices_.push_back({false, index, {}});
-  } else {
-    AddChains(index);
-  }
 }
 
 /// Whether `op` demands a pair that nothing which may take effect before it can bring about.
@@ -89,10 +89,7 @@ bool Search::IsUsable(std::uint32_t doubtful) const {
 bool Search::IsWorthSetting(const Doubtful& many) const {
   for (std::uint32_t i = many.sets.begin; i < many.sets.end; ++i) {
     const Pair pair = problem_.sets[i];
-    const PairInfo& info = problem_.pairs[pair];
-    if (state_[info.slot] == pair) continue;
-    const SlotInfo& slot = problem_.slots[info.slot];
-    if (info.demanded > 0 || slot.asked_otherwise || slot.has_swaps_or_adds) return true;
+    if (state_[problem_.pairs[pair].slot] != pair && IsWorthSetting(pair)) return true;
   }
   return false;
 }
@@ -109,39 +106,57 @@ void Search::ExtendChain(std::uint32_t index, std::vector<std::uint32_t>& chain,
   const Answered& op = problem_.answered[index];
   for (std::uint32_t i = op.demands.begin; i < op.demands.end; ++i) {
     const Demand& demand = problem_.demands[i];
-    if (!Finds(demand)) return TryInChain(index, demand.slot, &demand, chain, seen);
+    if (!Finds(demand)) return ExtendForDemand(index, demand, chain, seen);
   }
-  if (!CountFits(op)) {
-    for (std::uint32_t i = op.counted.begin; i < op.counted.end; ++i) {
-      TryInChain(index, problem_.counted[i], nullptr, chain, seen);
-    }
-    return;
-  }
-  Choice choice{false, index, {}};
+  if (CountMissing(op) != 0) return ExtendForCount(index, chain, seen);
+  Choice choice{Choice::Kind::kAnswered, index, {}};
   choice.chain.begin = static_cast<std::uint32_t>(chain_steps_.size());
   chain_steps_.insert(chain_steps_.end(), chain.begin(), chain.end());
   choice.chain.end = static_cast<std::uint32_t>(chain_steps_.size());
   choices_.push_back(choice);
 }
 
-void Search::TryInChain(std::uint32_t index, Slot slot, const Demand* demand,
-                        std::vector<std::uint32_t>& chain, HashSet& seen) {
-  const SlotInfo& info = problem_.slots[slot];
-  const bool is_pair = demand != nullptr && demand->kind == Demand::Kind::kIs;
-  for (const std::uint32_t write : info.doubtful) {
+void Search::ExtendForDemand(std::uint32_t index, const Demand& demand,
+                             std::vector<std::uint32_t>& chain, HashSet& seen) {
+  const SlotInfo& slot = problem_.slots[demand.slot];
+  for (const std::uint32_t write : slot.doubtful) {
     if (!IsUsable(write)) continue;
     const std::optional<Pair> outcome = Outcome(problem_.doubtful[write]);
     if (!outcome.has_value()) continue;
     // Any other pair helps only where a further write makes something of it.
-    if (is_pair && *outcome != demand->pair && !info.has_swaps_or_adds) continue;
-    // The budget ends the search as a whole before what is missing here could be missed.
-    if (++steps_ > budget_) return;
-    const Mark mark = MarkHere();
-    chain.push_back(write);
-    if (TakeDoubtful(write, *outcome) && seen.Insert(hash_)) ExtendChain(index, chain, seen);
-    chain.pop_back();
-    UndoTo(mark);
+    const bool helps = demand.kind != Demand::Kind::kIs || *outcome == demand.pair;
+    if (helps || slot.has_swaps_or_adds) TryInChain(index, write, *outcome, chain, seen);
   }
+}
+
+/// One write for each key that is to come or go, in the order of the keys: what brings others, or
+/// takes others away, can as well do so behind the operation, or is overwritten by it.
+void Search::ExtendForCount(std::uint32_t index, std::vector<std::uint32_t>& chain, HashSet& seen) {
+  const Answered& op = problem_.answered[index];
+  const bool too_few = CountMissing(op) > 0;
+  const Slot begin = chain.empty() ? 0 : problem_.doubtful[chain.back()].slot + 1;
+  for (std::uint32_t i = op.counted.begin; i < op.counted.end; ++i) {
+    const Slot slot = problem_.counted[i];
+    if (slot < begin || IsAbsent(slot) != too_few) continue;
+    for (const std::uint32_t write : problem_.slots[slot].doubtful) {
+      if (!IsUsable(write)) continue;
+      const std::optional<Pair> outcome = Outcome(problem_.doubtful[write]);
+      if (!outcome.has_value()) continue;
+      const bool will_be_absent = *outcome == problem_.slots[slot].absent;
+      if (will_be_absent != too_few) TryInChain(index, write, *outcome, chain, seen);
+    }
+  }
+}
+
+void Search::TryInChain(std::uint32_t index, std::uint32_t write, Pair outcome,
+                        std::vector<std::uint32_t>& chain, HashSet& seen) {
+  // The budget ends the search as a whole before what is left out here could be missed.
+  if (++steps_ > budget_) return;
+  const Mark mark = MarkHere();
+  chain.push_back(write);
+  if (TakeDoubtful(write, outcome) && seen.Insert(Configuration())) ExtendChain(index, chain, seen);
+  chain.pop_back();
+  UndoTo(mark);
 }
 
 /// Nothing if it changes nothing.

@@ -106,8 +106,10 @@ class Writer {
   }
 
   void DemandIsNot(Slot slot, std::uint32_t value) {
-    problem_.slots[slot].asked_otherwise = true;
-    problem_.demands.push_back({Demand::Kind::kIsNot, slot, problem_.PairOf(slot, value), 0, 0});
+    const Pair pair = problem_.PairOf(slot, value);
+    problem_.pairs[pair].named = true;
+    problem_.slots[slot].asked_not = true;
+    problem_.demands.push_back({Demand::Kind::kIsNot, slot, pair, 0, 0});
   }
 
   void DemandCount(const ClientAnswer& answer, Answered& op) {
@@ -118,7 +120,8 @@ class Writer {
     }
     op.count = *answer.number;
     for (const Slot slot : slots_) {
-      problem_.slots[slot].asked_otherwise = true;
+      problem_.slots[slot].asked_not = true;
+      problem_.pairs[problem_.slots[slot].absent].named = true;
       problem_.counted.push_back(slot);
     }
     op.counted.end = static_cast<std::uint32_t>(problem_.counted.size());
@@ -141,7 +144,12 @@ class Writer {
     if (!refused && fits && before != 0 && !table_.odd_numbers) {
       return DemandIs(slots_[0], problem_.values.Of(std::to_string(before)));
     }
-    problem_.slots[slots_[0]].asked_otherwise = true;
+    if (refused || !fits || table_.odd_numbers) {
+      problem_.slots[slots_[0]].asked_otherwise = true;
+    } else {  // 0, which absence stands for too
+      problem_.pairs[problem_.PairOf(slots_[0], problem_.values.Of("0"))].named = true;
+      problem_.pairs[problem_.slots[slots_[0]].absent].named = true;
+    }
     const auto kind = refused ? Demand::Kind::kNoSum : Demand::Kind::kSumIs;
     problem_.demands.push_back({kind, slots_[0], 0, delta, sum});
   }
@@ -210,6 +218,7 @@ class Writer {
     if (record.op.kind == Kind::kCompareAndSwap) {
       write.kind = Doubtful::Kind::kSwap;
       write.expected = problem_.PairOf(write.slot, problem_.values.OfMaybe(record.op.expected));
+      problem_.pairs[write.expected].named = true;
       slot.has_swaps_or_adds = true;
     }
     const auto index = static_cast<std::uint32_t>(problem_.doubtful.size());

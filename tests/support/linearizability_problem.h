@@ -92,12 +92,15 @@ struct PairInfo {
   std::uint32_t value = 0;
   std::uint32_t demanded = 0;  ///< by so many kIs
   std::uint32_t set_by = 0;    ///< operations, doubtful ones too
+  bool named = false;          ///< by anything else that asks whether it is this one
 };
 
 struct SlotInfo {
   std::string_view key;
   Pair absent = 0;
-  /// Something is asked of it that is not "is this pair".
+  /// Something is asked that any pair but a named one answers ("is not", "there is a value").
+  bool asked_not = false;
+  /// Something is asked for which each pair counts.
   bool asked_otherwise = false;
   bool has_swaps_or_adds = false;  ///< doubtful ones
   bool has_adds = false;           ///< doubtful ones: pairs that nothing here names may come up

@@ -39,6 +39,15 @@ bool HashSet::Insert(Key key) {
   }
 }
 
+bool HashSet::Contains(Key key) const {
+  if (key == Key{}) key.a = 1;
+  const std::size_t last = cells_.size() - 1;
+  for (std::size_t i = key.a & last;; i = (i + 1) & last) {
+    if (cells_[i] == key) return true;
+    if (cells_[i] == Key{}) return false;
+  }
+}
+
 void HashSet::Grow() {
   std::vector<Key> old(cells_.size() * 2);
   old.swap(cells_);
@@ -66,8 +75,9 @@ Search::Search(Problem& problem) : problem_(problem) {
   for (const SlotInfo& slot : problem.slots) state_.push_back(slot.absent);
 }
 
-Verdict Search::Run(std::uint64_t step_budget) {
+Verdict Search::Run(std::uint64_t step_budget, bool look_ahead) {
   budget_ = step_budget;
+  look_ahead_ = look_ahead;
   if (FindUnsettable()) return Verdict::kNotLinearizable;
   TakeWhatOnlyDemands();
   if (AllDone()) return Verdict::kLinearizable;
@@ -84,12 +94,59 @@ Verdict Search::Run(std::uint64_t step_budget) {
       continue;
     }
     const Choice choice = choices_[node.next++];
+    if (choice.kind == Choice::Kind::kFindChains) {
+      AddChains(choice.index);
+      node.end = choices_.size();
+      continue;
+    }
     if (!Take(choice)) continue;
     TakeWhatOnlyDemands();
     if (AllDone()) return Verdict::kLinearizable;
-    if (seen_.Insert(hash_)) PushNode();
+    if (IsNew()) PushNode();
   }
   return Verdict::kNotLinearizable;
+}
+
+bool Search::MattersStill(Pair pair) const {
+  const PairInfo& info = problem_.pairs[pair];
+  const SlotInfo& slot = problem_.slots[info.slot];
+  return info.demanded > 0 || info.named || slot.asked_otherwise || slot.has_adds;
+}
+
+/// A pair that is as good as any other may still be wanted in the place of a named one.
+bool Search::IsWorthSetting(Pair pair) const {
+  return MattersStill(pair) || problem_.slots[problem_.pairs[pair].slot].asked_not;
+}
+
+bool Search::MattersStill(const Doubtful& write) const {
+  if (write.kind == Doubtful::Kind::kAdd) return true;
+  for (std::uint32_t i = write.sets.begin; i < write.sets.end; ++i) {
+    if (IsWorthSetting(problem_.sets[i])) return true;
+  }
+  return false;
+}
+
+HashSet::Key Search::Configuration() const {
+  HashSet::Key key = answered_hash_;
+  for (const Pair pair : state_) {
+    if (MattersStill(pair)) key = key ^ KeyOf(Part::kPair, pair);
+  }
+  for (const std::uint32_t index : in_use_) {
+    if (MattersStill(problem_.doubtful[index])) key = key ^ KeyOf(Part::kDoubtful, index);
+  }
+  return key;
+}
+
+/// Remembers the configuration; false if it, or one that is as good, was entered before.
+bool Search::IsNew() {
+  const HashSet::Key here = Configuration();
+  if (!seen_.Insert(here)) return false;
+  // Rule 5 costs a look for each write in use: not before the search has lost its way.
+  if (steps_ < 2 * problem_.answered.size()) return true;
+  return std::none_of(in_use_.begin(), in_use_.end(), [&](std::uint32_t index) {
+    return MattersStill(problem_.doubtful[index]) &&
+           seen_.Contains(here ^ KeyOf(Part::kDoubtful, index));
+  });
 }
 
 bool Search::FindUnsettable() {
@@ -124,21 +181,20 @@ bool Search::Finds(const Demand& demand) const {
   return fits && sum == demand.sum;
 }
 
-bool Search::CountFits(const Answered& op) const {
-  if (op.counted.empty()) return true;
+std::int64_t Search::CountMissing(const Answered& op) const {
+  if (op.counted.empty()) return 0;
   std::int64_t count = 0;
   for (std::uint32_t i = op.counted.begin; i < op.counted.end; ++i) {
-    const Slot slot = problem_.counted[i];
-    if (state_[slot] != problem_.slots[slot].absent) ++count;
+    if (!IsAbsent(problem_.counted[i])) ++count;
   }
-  return count == op.count;
+  return op.count - count;
 }
 
 bool Search::Finds(const Answered& op) const {
   for (std::uint32_t i = op.demands.begin; i < op.demands.end; ++i) {
     if (!Finds(problem_.demands[i])) return false;
   }
-  return CountFits(op);
+  return CountMissing(op) == 0;
 }
 
 /// Rule 1 of the header. One pass is enough: nothing changes.
@@ -152,7 +208,7 @@ void Search::TakeWhatOnlyDemands() {
 }
 
 bool Search::Take(const Choice& choice) {
-  if (choice.many) return TakeMany(choice.index);
+  if (choice.kind == Choice::Kind::kMany) return TakeMany(choice.index);
   for (std::uint32_t i = choice.chain.begin; i < choice.chain.end; ++i) {
     const std::uint32_t index = chain_steps_[i];
     const std::optional<Pair> outcome = Outcome(problem_.doubtful[index]);
@@ -170,7 +226,7 @@ bool Search::TakeAnswered(std::uint32_t index) {
   next_[previous_[index + 1]] = next_[index + 1];
   previous_[next_[index + 1]] = previous_[index + 1];
   taken_[index] = true;
-  hash_ = hash_ ^ KeyOf(Part::kAnswered, index);
+  answered_hash_ = answered_hash_ ^ KeyOf(Part::kAnswered, index);
   for (std::uint32_t i = op.demands.begin; i < op.demands.end; ++i) {
     const Demand& demand = problem_.demands[i];
     if (demand.kind == Demand::Kind::kIs) --problem_.pairs[demand.pair].demanded;
@@ -195,7 +251,7 @@ void Search::CountSettersOf(const Doubtful& write, std::uint32_t change) {
 bool Search::TakeDoubtful(std::uint32_t index, Pair outcome) {
   order_.push_back({true, index});
   used_[index] = true;
-  hash_ = hash_ ^ KeyOf(Part::kDoubtful, index);
+  in_use_.push_back(index);
   CountSettersOf(problem_.doubtful[index], static_cast<std::uint32_t>(-1));
   return Set(outcome);
 }
@@ -204,7 +260,7 @@ bool Search::TakeMany(std::uint32_t index) {
   const Doubtful& write = problem_.doubtful[index];
   order_.push_back({true, index});
   used_[index] = true;
-  hash_ = hash_ ^ KeyOf(Part::kDoubtful, index);
+  in_use_.push_back(index);
   CountSettersOf(write, static_cast<std::uint32_t>(-1));
   bool alive = true;
   for (std::uint32_t i = write.sets.begin; i < write.sets.end; ++i) {
@@ -220,7 +276,7 @@ bool Search::Set(Pair pair) {
   if (before == pair) return true;
   changes_.push_back({slot, before});
   state_[slot] = pair;
-  hash_ = hash_ ^ KeyOf(Part::kPair, before) ^ KeyOf(Part::kPair, pair);
+  if (!look_ahead_) return true;
   const PairInfo& lost = problem_.pairs[before];
   return lost.demanded == 0 || lost.set_by > 0 || problem_.slots[slot].has_adds;
 }
@@ -231,6 +287,7 @@ void Search::UndoTo(const Mark& mark) {
     order_.pop_back();
     if (step.doubtful) {
       used_[step.index] = false;
+      in_use_.pop_back();
       CountSettersOf(problem_.doubtful[step.index], 1);
       continue;
     }
@@ -250,7 +307,7 @@ void Search::UndoTo(const Mark& mark) {
     state_[changes_.back().slot] = changes_.back().before;
   }
   first_return_ = mark.first_return;
-  hash_ = mark.hash;
+  answered_hash_ = mark.answered_hash;
 }
 
 void Search::KeepIfBest() {

@@ -1,8 +1,10 @@
 // How is an order found, or shown not to exist, without trying all of them?
 //
-// A configuration is (which operations have taken effect, state). From each the search tries what
-// may take effect next, depth first, and never enters a configuration twice: they are remembered by
-// 128-bit hashes, and a collision, should one ever happen, can only hide an order, not invent one.
+// A configuration is (which operations have taken effect, state), where a pair that nobody asks for
+// any more is as good as any other, and a doubtful write that could only set such pairs as good as
+// used up. From each the search tries what may take effect next, depth first, and never enters a
+// configuration twice: they are remembered by 128-bit hashes, and a collision, should one ever
+// happen, can only hide an order, not invent one.
 // What is not tried is what cannot be needed. Take any order that works from here on; then
 //  1. an answered operation that only demands, may take effect now, and finds what it demands, can
 //     be moved to the front: it changes nothing. It is taken at once and for good.
@@ -16,6 +18,10 @@
 //     overwritten; it is tried only if someone still asks for a pair that it would bring about.
 //  4. a pair that is overwritten while someone still demands it must be set by another one again;
 //     if nobody is left to do so, there is no order from here.
+//  5. what can be reached from a configuration can be reached as well from one with the same state
+//     and fewer doubtful writes used up. If that was entered before, this need not be.
+// A worked order that 5 (or the memory of configurations) rejects has a twin that uses fewer
+// doubtful writes (or as many, and was tried earlier), so some order is rejected by neither.
 #pragma once
 
 #include <cstdint>
@@ -38,6 +44,7 @@ class HashSet {
   HashSet() : cells_(256) {}
   /// False if it was there.
   bool Insert(Key key);
+  [[nodiscard]] bool Contains(Key key) const;
 
  private:
   void Grow();
@@ -50,7 +57,9 @@ class Search {
   /// `problem` outlives the search; its counts are in use while it runs.
   explicit Search(Problem& problem);
 
-  Verdict Run(std::uint64_t step_budget);
+  /// Without `look_ahead` rule 4 is not used: slower, but the best order ends where a reader would
+  /// expect it to.
+  Verdict Run(std::uint64_t step_budget, bool look_ahead = true);
   [[nodiscard]] std::uint64_t steps() const { return steps_; }
 
   /// How far the best order got; of use after a violation.
@@ -77,11 +86,15 @@ class Search {
     std::size_t steps = 0;
     std::size_t changes = 0;
     std::size_t first_return = 0;
-    HashSet::Key hash;
+    HashSet::Key answered_hash;
   };
-  /// Doubtful writes (a piece of chain_steps_), then an answered operation; or one of many keys.
   struct Choice {
-    bool many = false;
+    enum class Kind : std::uint8_t {
+      kAnswered,    ///< after doubtful writes (a piece of chain_steps_) that it needs
+      kFindChains,  ///< is replaced by what AddChains() finds for it
+      kMany,        ///< a doubtful write of several keys
+    };
+    Kind kind = Kind::kAnswered;
     std::uint32_t index = 0;
     Span chain;
   };
@@ -94,6 +107,11 @@ class Search {
   };
 
   bool FindUnsettable();
+  bool IsNew();
+  HashSet::Key Configuration() const;
+  bool MattersStill(Pair pair) const;
+  bool MattersStill(const Doubtful& write) const;
+  bool IsWorthSetting(Pair pair) const;
   bool AllDone() const { return first_return_ == by_return_.size(); }
   const Answered& first() const { return problem_.answered[by_return_[first_return_]]; }
   std::uint32_t FirstPending() const { return next_[0]; }
@@ -101,17 +119,21 @@ class Search {
 
   bool Finds(const Answered& op) const;
   bool Finds(const Demand& demand) const;
-  bool CountFits(const Answered& op) const;
+  /// How many keys too few there are for what was counted; negative: too many.
+  std::int64_t CountMissing(const Answered& op) const;
+  bool IsAbsent(Slot slot) const { return state_[slot] == problem_.slots[slot].absent; }
 
   void PushNode();
-  void AddChoice(std::uint32_t index);
   bool CannotBeSettled(const Answered& op) const;
   std::uint64_t ConnectedToFirst() const;
   bool IsUsable(std::uint32_t doubtful) const;
   bool IsWorthSetting(const Doubtful& many) const;
   void AddChains(std::uint32_t index);
   void ExtendChain(std::uint32_t index, std::vector<std::uint32_t>& chain, HashSet& seen);
-  void TryInChain(std::uint32_t index, Slot slot, const Demand* demand,
+  void ExtendForDemand(std::uint32_t index, const Demand& demand, std::vector<std::uint32_t>& chain,
+                       HashSet& seen);
+  void ExtendForCount(std::uint32_t index, std::vector<std::uint32_t>& chain, HashSet& seen);
+  void TryInChain(std::uint32_t index, std::uint32_t write, Pair outcome,
                   std::vector<std::uint32_t>& chain, HashSet& seen);
   std::optional<Pair> Outcome(const Doubtful& write);
 
@@ -122,7 +144,7 @@ class Search {
   void TakeWhatOnlyDemands();
   bool Set(Pair pair);
   void CountSettersOf(const Doubtful& write, std::uint32_t change);
-  Mark MarkHere() const { return {order_.size(), changes_.size(), first_return_, hash_}; }
+  Mark MarkHere() const { return {order_.size(), changes_.size(), first_return_, answered_hash_}; }
   void UndoTo(const Mark& mark);
   void KeepIfBest();
 
@@ -132,19 +154,21 @@ class Search {
   /// i is element i + 1, element 0 both ends.
   std::vector<std::uint32_t> next_;
   std::vector<std::uint32_t> previous_;
-  std::vector<bool> taken_;  ///< answered
-  std::vector<bool> used_;   ///< doubtful
+  std::vector<bool> taken_;            ///< answered
+  std::vector<bool> used_;             ///< doubtful
+  std::vector<std::uint32_t> in_use_;  ///< those, in the order of their use
   std::vector<Pair> state_;
   std::vector<Step> order_;
   std::vector<Change> changes_;
   std::size_t first_return_ = 0;  ///< into by_return_: the first that has not taken effect
-  HashSet::Key hash_;
+  HashSet::Key answered_hash_;    ///< of those that have taken effect
   HashSet seen_;
   std::vector<Node> nodes_;
   std::vector<Choice> choices_;
   std::vector<std::uint32_t> chain_steps_;
   std::uint64_t steps_ = 0;
   std::uint64_t budget_ = 0;
+  bool look_ahead_ = true;
   bool has_best_ = false;
   std::size_t best_first_return_ = 0;
   Best best_;
