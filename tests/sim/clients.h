@@ -1,0 +1,109 @@
+// Who uses the simulated cluster, and what were they told?
+//
+// Session clients are the production client code (NewSessionKv) over a simulated channel; raw
+// clients (raw_client.h) send the same encoded request several times. All of it goes into one
+// history, which must be linearizable.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <raftkv/kv.h>
+
+#include "tests/sim/channel.h"
+#include "tests/sim/raw_client.h"
+#include "tests/sim/stats.h"
+#include "tests/support/history.h"
+
+namespace raftkv::sim {
+
+class Clients {
+ public:
+  explicit Clients(World& world);
+  ~Clients();
+
+  void Start();
+  void RunPosted() { loop_.RunPosted(); }
+  void HostDown(const Host& host);
+  /// Nothing is called back afterwards.
+  void Stop();
+
+  // --- Faults.
+  [[nodiscard]] std::size_t count() const { return clients_.size(); }
+  void Block(std::size_t client, std::size_t host) { clients_[client]->channel.Block(host); }
+  void Unblock(std::size_t client, std::size_t host) { clients_[client]->channel.Unblock(host); }
+
+  // --- The liveness phase: no more operations but one write from each.
+  void WriteOnceEach();
+  /// Every operation has ended, and those writes are acknowledged.
+  [[nodiscard]] bool Done() const;
+  [[nodiscard]] std::string WhatIsOpen() const;
+  void CountRaw();
+
+  test::History& history() { return history_; }
+
+  // --- For every kind of client.
+  std::string DrawKey();
+  std::string DrawCounter();
+  [[nodiscard]] std::string NewValue(std::uint32_t client) {
+    return "v" + std::to_string(client) + "." + std::to_string(++values_);
+  }
+  /// A write was acknowledged; `asked_at` is what WriteFloor() was when it was called.
+  void CheckWriteOrder(std::uint64_t asked_at, std::uint64_t revision);
+  [[nodiscard]] std::uint64_t WriteFloor() const { return write_floor_; }
+  [[nodiscard]] bool stopped() const { return stopped_; }
+
+ private:
+  struct Client {
+    Client(World& world, std::uint32_t client_id, const ClientPlan& plan);
+    const std::uint32_t id;
+    SimChannel channel;
+    std::unique_ptr<KV> kv;
+    std::map<std::string, std::string> last_seen;  ///< for compare and swap
+    int open = 0;
+    bool last_written = false;
+  };
+  struct Call {
+    Client* client = nullptr;
+    OpKind kind = OpKind::kPut;
+    test::History::Id id = 0;
+    std::string key;
+    std::uint64_t floor = 0;
+    bool recorded = true;  ///< stands in the history
+  };
+
+  void Open(Client& client);
+  void Next(Client& client);
+  void RawNext(RawClient& client);
+  void Operate(Client& client);
+  Call Begin(Client& client, OpKind kind, test::ClientOp op, const std::string& key);
+  void Put(Client& client, std::chrono::milliseconds timeout, bool last);
+  void Get(Client& client, Consistency consistency);
+  void Delete(Client& client);
+  void CompareAndSwap(Client& client);
+  void Increment(Client& client);
+  void WriteBatch(Client& client);
+  void EndWrite(const Call& call, const Status& status, std::uint64_t revision,
+                test::ClientAnswer answer);
+  void EndGet(const Call& call, const Result<KeyValue>& result);
+  void CheckGet(const Call& call, const KeyValue& found);
+  void End(const Call& call, OpOutcome outcome);
+  [[nodiscard]] std::chrono::milliseconds Timeout() const;
+
+  World& world_;
+  SimLoop loop_;
+  test::History history_;
+  std::vector<std::unique_ptr<Client>> clients_;
+  std::vector<std::unique_ptr<RawClient>> raw_;
+  std::uint64_t values_ = 0;
+  /// The highest revision of an acknowledged write, and of an acknowledged put of each key.
+  std::uint64_t write_floor_ = 0;
+  std::map<std::string, std::uint64_t> key_floor_;
+  bool ending_ = false;
+  bool stopped_ = false;
+};
+
+}  // namespace raftkv::sim

@@ -1,0 +1,98 @@
+#include "tests/sim/engine.h"
+
+#include <xxhash.h>
+
+#include "lib/kv/layout.h"
+
+namespace raftkv::sim {
+
+namespace {
+
+std::uint64_t HashOf(std::string_view key, std::string_view value) {
+  return XXH3_64bits_withSeed(value.data(), value.size(), XXH3_64bits(key.data(), key.size()));
+}
+
+}  // namespace
+
+/// Nobody writes while a view is held, so it may look at the records themselves.
+class SimView final : public kv::View {
+ public:
+  explicit SimView(const SimEngine& engine) : engine_(engine) {}
+
+  Result<std::optional<std::string>> Get(std::string_view key) override {
+    const auto found = engine_.records_.find(key);
+    if (found == engine_.records_.end()) return std::optional<std::string>();
+    return std::optional<std::string>(found->second.value);
+  }
+
+  Status Scan(std::string_view begin, std::string_view end,
+              const std::function<bool(std::string_view, std::string_view)>& visit) override {
+    for (auto it = engine_.records_.lower_bound(begin); it != engine_.records_.end(); ++it) {
+      if (!end.empty() && it->first >= end) break;
+      if (!visit(it->first, it->second.value)) break;
+    }
+    return Status::Ok();
+  }
+
+ private:
+  const SimEngine& engine_;
+};
+
+std::unique_ptr<kv::View> SimEngine::NewView(kv::ReadTier /*tier*/) {
+  return std::make_unique<SimView>(*this);
+}
+
+Status SimEngine::Write(const std::vector<kv::Mutation>& mutations) {
+  for (const kv::Mutation& mutation : mutations) {
+    if (mutation.key.front() == kv::kDataPrefix) data_changed_ = true;
+    if (mutation.is_delete) {
+      Delete(mutation.key);
+    } else {
+      Put(mutation.key, mutation.value);
+    }
+  }
+  return Status::Ok();
+}
+
+void SimEngine::Remember(std::string_view key, const Record* record) {
+  const auto at = before_.lower_bound(key);
+  if (at != before_.end() && at->first == key) return;
+  before_.emplace_hint(at, key, record == nullptr ? std::nullopt : std::optional<Record>(*record));
+}
+
+void SimEngine::Put(std::string_view key, std::string_view value) {
+  auto at = records_.lower_bound(key);
+  const bool there = at != records_.end() && at->first == key;
+  Remember(key, there ? &at->second : nullptr);
+  if (!there) at = records_.emplace_hint(at, key, Record());
+  hash_ -= at->second.hash;
+  at->second.value.assign(value);
+  at->second.hash = HashOf(key, value);
+  hash_ += at->second.hash;
+}
+
+void SimEngine::Delete(std::string_view key) {
+  const auto at = records_.find(key);
+  if (at == records_.end()) return;
+  Remember(key, &at->second);
+  hash_ -= at->second.hash;
+  records_.erase(at);
+}
+
+void SimEngine::LoseUnflushed() {
+  for (auto& [key, record] : before_) {
+    const auto at = records_.find(key);
+    if (at != records_.end()) {
+      hash_ -= at->second.hash;
+      records_.erase(at);
+    }
+    if (!record.has_value()) continue;
+    hash_ += record->hash;
+    records_.emplace(key, std::move(*record));
+  }
+  before_.clear();
+}
+
+void SimEngine::Clear() { *this = SimEngine(); }
+
+}  // namespace raftkv::sim

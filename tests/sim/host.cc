@@ -1,0 +1,259 @@
+#include "tests/sim/host.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "lib/base/check.h"
+#include "lib/base/mutants.h"
+#include "tests/sim/world.h"
+
+namespace raftkv::sim {
+
+namespace {
+
+/// More than that go through the store together; fewer one by one, so that the state of each index
+/// is compared.
+constexpr std::size_t kApplyOneByOne = 16;
+
+}  // namespace
+
+Process::Process(World& world, Host& host) : world_(world), host_(host) {
+  SimDisk& disk = host_.disk;
+  Random& random = world_.random().identity;
+  if (disk.member == kNobody) disk.member = NodeId(random.Next() | 1);
+  ++disk.boot.counter;
+  disk.boot.nonce = random.Next();
+  auto store = kv::Store::Open(disk.engine, world_.plan().store);
+  RAFTKV_CHECK(store.ok(), store.status().ToString());
+  store_ = *std::move(store);
+  node::Birth birth;
+  birth.name = host_.name;
+  birth.member = disk.member;
+  birth.cluster = disk.cluster;
+  birth.boot = disk.boot;
+  birth.formation = disk.formation;
+  birth.peer_boots = disk.peer_boots;
+  birth.raft = disk.Initial();
+  birth.raft.applied = store_->applied();
+  const auto log = [this](node::LogSeverity /*severity*/, const std::string& line) {
+    world_.Trace("%s: %s", host_.name.c_str(), line.c_str());
+  };
+  member_ =
+      std::make_unique<node::Member>(Options(), std::move(birth), store_->replicated_time_ms(),
+                                     node::Ports{*this, *this, *this, *this, *this, *this, log});
+  member_->SetWakeup([this] { host_.needs_pump = true; });
+}
+
+node::MemberOptions Process::Options() const {
+  node::MemberOptions options;
+  options.name = host_.name;
+  options.advertise = host_.name;
+  options.cluster = world_.cluster();
+  options.seed = world_.random().identity.Next();
+  options.election_timeout = host_.election_timeout;
+  options.heartbeat = host_.heartbeat;
+  options.core = world_.plan().core;
+  options.log_keep_entries = world_.plan().log_keep_entries;
+  return options;
+}
+
+bool Process::PortCall() {
+  if (dead_) return false;
+  if (calls_left_ < 0 || calls_left_-- > 0) return true;
+  world_.Trace("%s dies between two effects", host_.name.c_str());
+  dead_ = true;
+  return false;
+}
+
+MonoTime Process::Now() { return host_.clock.Now(world_.now()); }
+std::uint64_t Process::WallTimeMs() { return host_.clock.WallTimeMs(world_.now()); }
+
+// --- The log.
+
+Nanos Process::WriteTime() {
+  Random& random = world_.random().disk;
+  const DiskPlan& plan = world_.plan().disk;
+  Nanos time = Around(random, plan.mean_write) * host_.write_factor;
+  if (Chance(random, plan.slow_ppm)) time *= Between(random, 10, 100);
+  return time;
+}
+
+void Process::Write(node::LogWrite write, node::DoneStatus done) {
+  if (!PortCall()) return;
+  RAFTKV_CHECK(!writing_);
+  world_.checks().OnWrite(host_, write);
+  writing_ = true;
+  write_ = std::move(write);
+  write_done_ = std::move(done);
+  world_.AtHost(host_, WriteTime(), [this] { FinishWrite(); });
+}
+
+void Process::FinishWrite() {
+  writing_ = false;
+  const Status status = std::exchange(next_write_fails_, {});
+  const bool synced = status.ok() && write_.sync && !RAFTKV_MUTANT(kNoSync);
+  if (status.ok() || status.code() == Code::kIOError) {
+    // After a failed sync the write may be in the file, and may be lost.
+    host_.disk.Write(write_, synced);
+    if (synced) world_.checks().OnDurable(host_);
+  }
+  if (world_.tracing()) {
+    world_.Trace("%s: %s write of %zu entries, log ends at %llu", host_.name.c_str(),
+                 status.ok() ? "synced" : "failed", write_.entries.size(),
+                 static_cast<unsigned long long>(host_.disk.last_index().value));
+  }
+  if (status.ok() || RAFTKV_MUTANT(kSyncErrorIgnored)) {
+    std::exchange(write_done_, nullptr)(Status::Ok());
+  } else {
+    std::exchange(write_done_, nullptr)(status);
+  }
+}
+
+void Process::LoseOrKeepWrites() {
+  Random& random = world_.random().disk;
+  if (writing_) {
+    if (Chance(random, world_.plan().disk.keep_in_flight_ppm)) {
+      host_.disk.Write(write_, true);
+      world_.checks().OnDurable(host_);
+    } else {
+      // Half a batch on the disk is found when it is opened, and cut.
+      world_.Count(random.Below(2) == 0 ? Fault::kLostWrite : Fault::kTornWrite);
+    }
+  }
+  if (host_.disk.LoseUnsynced(random)) world_.Count(Fault::kLostWrite);
+  host_.disk.engine.LoseUnflushed();
+}
+
+Result<std::vector<raft::Entry>> Process::ReadEntries(Index first, Index last,
+                                                      std::size_t max_bytes) {
+  std::vector<raft::Entry> entries;
+  if (!next_read_fails_.ok()) {
+    const Status status = std::exchange(next_read_fails_, {});
+    if (!RAFTKV_MUTANT(kReadErrorIsEnd)) return status;
+    return entries;
+  }
+  std::size_t bytes = 0;
+  if (first < host_.disk.first_index()) return Status(Code::kUnavailable, "cut meanwhile");
+  for (Index index = first; index <= last && index <= host_.disk.last_index(); ++index) {
+    if (host_.disk.damaged.count(index) != 0) {
+      return Status(Code::kCorruption, "entry " + std::to_string(index.value) + " is damaged");
+    }
+    const raft::Entry& entry = host_.disk.At(index);
+    bytes += entry.Footprint();
+    if (!entries.empty() && bytes > max_bytes) break;
+    entries.push_back(entry);
+  }
+  if (entries.empty()) return Status(Code::kUnavailable, "cut meanwhile");
+  return entries;
+}
+
+void Process::Read(Index first, Index last, std::size_t max_bytes,
+                   node::Done<std::vector<raft::Entry>> done) {
+  if (!PortCall()) return;
+  world_.AtHost(host_, WriteTime() / 4, [this, first, last, max_bytes, done = std::move(done)] {
+    done(ReadEntries(first, last, max_bytes));
+  });
+}
+
+// --- The state machine.
+
+void Process::Apply(std::vector<raft::Entry> entries, node::Done<node::Applied> done) {
+  if (!PortCall()) return;
+  RAFTKV_CHECK(applying_.empty() && !entries.empty());
+  world_.checks().OnApply(host_, entries);
+  applying_ = std::move(entries);
+  apply_done_ = std::move(done);
+  world_.AtHost(host_, Around(world_.random().disk, world_.plan().disk.mean_apply),
+                [this] { FinishApply(); });
+}
+
+Status Process::ApplyEntries(const std::vector<raft::Entry>& entries, node::Applied& applied) {
+  auto results = store_->Apply(entries);
+  if (!results.ok()) return results.status();
+  const bool changed = host_.disk.engine.TakeDataChanged();
+  world_.checks().OnApplied(host_, entries, host_.disk.engine.hash(), changed);
+  for (auto& result : *results) applied.responses.push_back(std::move(result.response));
+  return Status::Ok();
+}
+
+void Process::FinishApply() {
+  const std::vector<raft::Entry> entries = std::exchange(applying_, {});
+  node::Applied applied;
+  applied.responses.reserve(entries.size());
+  Status status;
+  if (entries.size() > kApplyOneByOne) {
+    status = ApplyEntries(entries, applied);
+  } else {
+    std::vector<raft::Entry> one(1);
+    for (std::size_t i = 0; i < entries.size() && status.ok(); ++i) {
+      one.front() = entries[i];
+      status = ApplyEntries(one, applied);
+    }
+  }
+  applied.index = store_->applied();
+  applied.replicated_time_ms = store_->replicated_time_ms();
+  if (Chance(world_.random().disk, world_.plan().disk.flush_ppm)) {
+    host_.disk.Flush(applied.index);
+  }
+  applied.durable = host_.disk.flushed;
+  const auto done = std::exchange(apply_done_, nullptr);
+  if (status.ok()) {
+    done(std::move(applied));
+  } else {
+    done(status);
+  }
+}
+
+void Process::Read(Bytes request, std::size_t max_bytes, node::Done<Bytes> done) {
+  if (!PortCall()) return;
+  const Nanos time = Around(world_.random().disk, world_.plan().disk.mean_apply);
+  if (world_.plan().disk.read_late) {
+    world_.AtHost(
+        host_, time, [this, request = std::move(request), max_bytes, done = std::move(done)] {
+          done(kv::Read(host_.disk.engine, kv::ReadTier::kAll, request.view(), max_bytes));
+        });
+    return;
+  }
+  world_.AtHost(
+      host_, time,
+      [answer = kv::Read(host_.disk.engine, kv::ReadTier::kAll, request.view(), max_bytes),
+       done = std::move(done)] { done(answer); });
+}
+
+// --- The network and what is written beside the log.
+
+void Process::Send(NodeId to, node::PeerMessage message) {
+  if (!PortCall()) return;
+  if (const auto* raft_message = std::get_if<raft::Message>(&message)) {
+    world_.checks().OnSend(host_, *raft_message);
+  }
+  world_.network().Send(host_, to, std::move(message));
+}
+
+void Process::SetPeers(std::vector<Peer> peers) {
+  if (!PortCall()) return;
+  world_.network().SetPeers(host_, std::move(peers));
+}
+
+void Process::SaveFormation(ClusterId cluster, Bytes payload, node::DoneStatus done) {
+  if (!PortCall()) return;
+  world_.AtHost(host_, WriteTime(), [this, cluster, payload, done = std::move(done)] {
+    host_.disk.Form(cluster, payload);
+    world_.checks().OnFormed(host_);
+    done(Status::Ok());
+  });
+}
+
+void Process::SavePeerBoot(NodeId peer, node::Boot boot, node::DoneStatus done) {
+  if (!PortCall()) return;
+  world_.AtHost(host_, WriteTime(), [this, peer, boot, done = std::move(done)] {
+    host_.disk.peer_boots[peer] = boot;
+    done(Status::Ok());
+  });
+}
+
+void Process::CountElection() {
+  if (!dead_) ++world_.stats().elections;
+}
+
+}  // namespace raftkv::sim

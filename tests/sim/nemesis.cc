@@ -1,0 +1,378 @@
+#include "tests/sim/nemesis.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "tests/sim/world.h"
+
+namespace raftkv::sim {
+
+Random& Nemesis::random() { return world_.random().nemesis; }
+std::vector<std::unique_ptr<Host>>& Nemesis::world_hosts() { return world_.hosts(); }
+
+// --- When.
+
+void Nemesis::Start() {
+  active_ = true;
+  Next();
+}
+
+void Nemesis::Next() {
+  const Nanos mean = world_.plan().mean_fault_interval;
+  world_.At(Between(random(), mean / 10, 2 * mean), [this] {
+    if (!active_) return;
+    const Fault fault = Draw();
+    if (fault != Fault::kCount) {
+      world_.Trace("fault: %s", FaultName(fault));
+      if (Carry(fault)) world_.Count(fault);
+    }
+    if (random().Below(8) == 0) KeepCopy();
+    Next();
+  });
+}
+
+Fault Nemesis::Draw() {
+  std::uint64_t sum = 0;
+  for (const std::uint32_t weight : world_.plan().fault_weights) sum += weight;
+  if (sum == 0) return Fault::kCount;
+  std::uint64_t draw = random().Below(sum);
+  for (std::size_t i = 0; i < kFaultKinds; ++i) {
+    const std::uint32_t weight = world_.plan().fault_weights[i];
+    if (draw < weight) return static_cast<Fault>(i);
+    draw -= weight;
+  }
+  return Fault::kCount;
+}
+
+bool Nemesis::Carry(Fault fault) {
+  switch (fault) {
+    case Fault::kCrash: return Crash();
+    case Fault::kCrashAll: return CrashAll();
+    case Fault::kPause: return Pause();
+    case Fault::kRestartOptions: return RestartWithOptions();
+    case Fault::kPartition:
+    case Fault::kOneWay:
+    case Fault::kBridge:
+    case Fault::kIsolateLeader: return Network(fault);
+    case Fault::kFlapping: return Flap();
+    case Fault::kConnectionBreak: return BreakConnection();
+    case Fault::kClientCut: return CutClient();
+    case Fault::kStorm: return Storm();
+    case Fault::kSlowDisk: return SlowDisk();
+    case Fault::kSyncError:
+    case Fault::kReadError:
+    case Fault::kNoSpace: return FailDisk(fault);
+    case Fault::kFlippedBytes: return FlipBytes();
+    case Fault::kWipedDisk: return WipeDisk();
+    case Fault::kRolledBackDisk: return RollBackDisk();
+    case Fault::kClockRate: return ChangeClockRate();
+    case Fault::kWallClockJump: return JumpWallClock();
+    default: return false;
+  }
+}
+
+// --- Crashes and pauses.
+
+Host* Nemesis::AnyRunning() {
+  std::vector<Host*> running;
+  for (const auto& host : world_hosts()) {
+    if (host->running()) running.push_back(host.get());
+  }
+  return running.empty() ? nullptr : running[random().Below(running.size())];
+}
+
+void Nemesis::StartLater(Host& host, Nanos after) {
+  world_.At(after, [this, &host] {
+    if (active_) world_.Start(host);
+  });
+}
+
+bool Nemesis::Crash() {
+  Host* const host = AnyRunning();
+  if (host == nullptr) return false;
+  if (host->paused || random().Below(4) == 0) {
+    world_.Crash(*host);
+    StartLater(*host, Downtime());
+  } else {
+    host->process->DieAfterPortCalls(static_cast<int>(random().Below(12)));
+  }
+  return true;
+}
+
+void Nemesis::OnStopped(Host& host) {
+  if (active_) {
+    StartLater(host, Downtime());
+  } else if (Healthy(host)) {
+    // An error that was on its way when faults stopped.
+    world_.At(kMillisecond, [this, &host] { world_.Start(host); });
+  }
+}
+
+bool Nemesis::CrashAll() {
+  if (AnyRunning() == nullptr) return false;
+  for (const auto& host : world_hosts()) {
+    world_.Crash(*host);
+    StartLater(*host, Between(random(), 10 * kMillisecond, 500 * kMillisecond));
+  }
+  return true;
+}
+
+bool Nemesis::Pause() {
+  Host* const host = AnyRunning();
+  if (host == nullptr || host->paused) return false;
+  world_.Pause(*host);
+  world_.At(Between(random(), 50 * kMillisecond, 3 * kSecond), [this, host, epoch = host->epoch] {
+    if (host->epoch == epoch) world_.Resume(*host);
+  });
+  return true;
+}
+
+bool Nemesis::RestartWithOptions() {
+  Host* const host = AnyRunning();
+  if (host == nullptr || host->paused) return false;
+  host->process->member().Stop();
+  if (random().Below(2) == 0) host->disk.Flush(host->process->applied());
+  world_.Crash(*host);
+  const Duration base = world_.plan().core.election_timeout;
+  host->election_timeout = base * (2 + static_cast<int>(random().Below(5))) / 3;
+  host->heartbeat = host->election_timeout / (2 + static_cast<int>(random().Below(3)));
+  StartLater(*host, Between(random(), 10 * kMillisecond, 200 * kMillisecond));
+  return true;
+}
+
+// --- The network.
+
+/// Which directed links are cut.
+Nemesis::Pairs Nemesis::Cut(Fault fault) {
+  const std::size_t hosts = world_hosts().size();
+  Pairs pairs;
+  std::vector<int> side(hosts);
+  std::size_t bridge = hosts;
+  if (fault == Fault::kIsolateLeader) {
+    const Host* const leader = world_.Leader();
+    if (leader == nullptr) return pairs;
+    side[leader->index] = 1;
+  } else {
+    for (int& s : side) s = static_cast<int>(random().Below(2));
+    if (fault == Fault::kBridge) bridge = random().Below(hosts);
+  }
+  const bool one_way =
+      fault == Fault::kOneWay || (fault == Fault::kIsolateLeader && random().Below(3) == 0);
+  const int from_side = static_cast<int>(random().Below(2));
+  for (std::size_t a = 0; a < hosts; ++a) {
+    for (std::size_t b = 0; b < hosts; ++b) {
+      if (a == b || side[a] == side[b] || a == bridge || b == bridge) continue;
+      if (one_way && side[a] != from_side) continue;
+      pairs.emplace_back(a, b);
+    }
+  }
+  return pairs;
+}
+
+void Nemesis::CutFor(const Pairs& pairs, Nanos time) {
+  for (const auto& [from, to] : pairs) world_.network().Block(from, to);
+  const auto heal = [this, pairs] {
+    for (const auto& [from, to] : pairs) world_.network().Unblock(from, to);
+  };
+  const auto healed = std::make_shared<bool>(false);
+  const auto once = [healed, heal] {
+    if (!std::exchange(*healed, true)) heal();
+  };
+  undo_.emplace_back(once);
+  world_.At(time, once);
+}
+
+bool Nemesis::Network(Fault fault) {
+  const Pairs pairs = Cut(fault);
+  if (pairs.empty()) return false;
+  CutFor(pairs, Between(random(), 100 * kMillisecond, 5 * kSecond));
+  return true;
+}
+
+bool Nemesis::Flap() {
+  const std::size_t hosts = world_hosts().size();
+  if (hosts < 2) return false;
+  const std::size_t a = random().Below(hosts);
+  const std::size_t b = (a + 1 + random().Below(hosts - 1)) % hosts;
+  const Nanos period = Between(random(), 50 * kMillisecond, 400 * kMillisecond);
+  const std::uint64_t times = 3 + random().Below(8);
+  for (std::uint64_t i = 0; i < times; ++i) {
+    world_.At(static_cast<Nanos>(2 * i) * period, [this, a, b, period] {
+      if (active_) CutFor({{a, b}, {b, a}}, period);
+    });
+  }
+  return true;
+}
+
+bool Nemesis::BreakConnection() {
+  const std::size_t hosts = world_hosts().size();
+  if (hosts < 2) return false;
+  const std::size_t a = random().Below(hosts);
+  const std::size_t b = (a + 1 + random().Below(hosts - 1)) % hosts;
+  world_.network().Break(world_.host(a), world_.host(b));
+  if (random().Below(2) == 0) world_.network().Break(world_.host(b), world_.host(a));
+  return true;
+}
+
+bool Nemesis::CutClient() {
+  if (world_.clients().count() == 0) return false;
+  const std::size_t client = random().Below(world_.clients().count());
+  std::vector<std::size_t> cut;
+  for (std::size_t i = 0; i < world_hosts().size(); ++i) {
+    if (random().Below(2) == 0) cut.push_back(i);
+  }
+  for (const std::size_t host : cut) world_.clients().Block(client, host);
+  const auto healed = std::make_shared<bool>(false);
+  const auto once = [this, client, cut, healed] {
+    if (std::exchange(*healed, true)) return;
+    for (const std::size_t host : cut) world_.clients().Unblock(client, host);
+  };
+  undo_.emplace_back(once);
+  world_.At(Between(random(), 100 * kMillisecond, 3 * kSecond), once);
+  return true;
+}
+
+bool Nemesis::Storm() {
+  storm_ = world_.plan().network;
+  storm_.loss_ppm = static_cast<std::uint32_t>(Between(random(), 20'000, 300'000));
+  storm_.late_ppm = static_cast<std::uint32_t>(Between(random(), 0, 400'000));
+  storm_.duplicate_ppm = static_cast<std::uint32_t>(Between(random(), 0, 500'000));
+  world_.network().SetPlan(&storm_);
+  const auto calm = [this] { world_.network().SetPlan(nullptr); };
+  undo_.emplace_back(calm);
+  world_.At(Between(random(), 200 * kMillisecond, 4 * kSecond), calm);
+  return true;
+}
+
+// --- Disks.
+
+bool Nemesis::SlowDisk() {
+  Host* const host = AnyHost();
+  host->write_factor = Between(random(), 10, 200);
+  const auto mend = [host] { host->write_factor = 1; };
+  undo_.emplace_back(mend);
+  world_.At(Between(random(), 200 * kMillisecond, 4 * kSecond), mend);
+  return true;
+}
+
+bool Nemesis::FailDisk(Fault fault) {
+  Host* const host = AnyRunning();
+  if (host == nullptr) return false;
+  if (fault == Fault::kReadError) {
+    host->process->FailNextRead({Code::kIOError, "the disk cannot be read"});
+  } else if (fault == Fault::kNoSpace) {
+    host->process->FailNextWrite({Code::kNoSpace, "no space left on the disk"});
+  } else {
+    host->process->FailNextWrite({Code::kIOError, "the disk cannot be synced"});
+  }
+  return true;
+}
+
+bool Nemesis::MayLoseOne() const {
+  std::size_t gone = 0;
+  for (const auto& host : world_.hosts()) gone += host->gone ? 1 : 0;
+  return 2 * (gone + 1) < world_.hosts().size();
+}
+
+bool Nemesis::FlipBytes() {
+  if (!MayLoseOne()) return false;
+  Host* const host = AnyHost();
+  const Index last = host->disk.last_index();
+  if (host->gone || last < Index{2}) return false;
+  // The next reader of that entry finds out; a restart does as well, and stops there.
+  const Index index(1 + random().Below(last.value));
+  host->disk.damaged.insert(index);
+  if (random().Below(2) != 0) return true;
+  world_.Crash(*host);
+  host->gone = true;
+  world_.Trace("%s does not open: entry %llu is damaged", host->name.c_str(),
+               static_cast<unsigned long long>(index.value));
+  return true;
+}
+
+/// An empty disk under the old name: a new member that nobody has asked for.
+bool Nemesis::WipeDisk() {
+  if (!MayLoseOne()) return false;
+  Host* const host = AnyHost();
+  if (host->gone || host->disk.cluster == ClusterId{}) return false;
+  world_.Crash(*host);
+  host->disk = SimDisk();
+  world_.checks().OnDiskReplaced(*host);
+  world_.Start(*host);
+  host->gone = true;
+  return true;
+}
+
+bool Nemesis::KeepCopy() {
+  Host* const host = AnyHost();
+  if (host->gone || host->disk.cluster == ClusterId{} || host->process != nullptr) return false;
+  copies_[host->index].disk = std::make_unique<SimDisk>(host->disk);
+  return true;
+}
+
+/// An older copy is put back: it has forgotten what it promised. It can be told as long as the
+/// others have seen a boot that the copy does not know of.
+bool Nemesis::RollBackDisk() {
+  if (!MayLoseOne()) return false;
+  for (auto& [index, copy] : copies_) {
+    Host& host = world_.host(index);
+    if (host.gone || copy.disk == nullptr || copy.disk->boot.counter >= host.disk.boot.counter) {
+      continue;
+    }
+    const bool seen = std::all_of(world_hosts().begin(), world_hosts().end(), [&](const auto& h) {
+      if (h->index == index || h->gone) return true;
+      const auto boot = h->disk.peer_boots.find(host.disk.member);
+      return boot != h->disk.peer_boots.end() && boot->second == host.disk.boot;
+    });
+    if (!seen) continue;
+    world_.Crash(host);
+    host.disk = *copy.disk;
+    copy.disk.reset();
+    world_.checks().OnDiskReplaced(host);
+    world_.Start(host);
+    host.gone = true;
+    return true;
+  }
+  return false;
+}
+
+// --- Clocks.
+
+bool Nemesis::ChangeClockRate() {
+  Host* const host = AnyHost();
+  host->clock.SetRate(world_.now(), Between(random(), 800'000, 1'200'000));
+  return true;
+}
+
+bool Nemesis::JumpWallClock() {
+  const Nanos most = random().Below(4) == 0 ? 3'600'000 : 3'000;
+  AnyHost()->clock.JumpWall(Between(random(), -most, most));
+  return true;
+}
+
+// --- The end.
+
+void Nemesis::Heal() {
+  active_ = false;
+  for (const auto& undo : undo_) undo();
+  undo_.clear();
+  world_.network().SetPlan(&world_.quiet_network());
+  std::size_t gone = 0;
+  for (const auto& host : world_hosts()) gone += host->gone ? 1 : 0;
+  const std::size_t hosts = world_hosts().size();
+  if (random().Below(3) == 0 && 2 * (gone + 1) < hosts) left_down_ = random().Below(hosts);
+  for (const auto& host : world_hosts()) {
+    host->clock.SetRate(world_.now(), HostClock::kMillion);
+    host->write_factor = 1;
+    world_.Resume(*host);
+    if (!Healthy(*host)) {
+      world_.Crash(*host);
+    } else {
+      if (host->process != nullptr) host->process->FailNextWrite({});
+      if (host->process != nullptr) host->process->FailNextRead({});
+      world_.Start(*host);
+    }
+  }
+}
+
+}  // namespace raftkv::sim

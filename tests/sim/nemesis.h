@@ -1,0 +1,83 @@
+// What goes wrong, when, and for how long?
+//
+// Draws a fault at a time from the plan's mix. A fault that does not fit the moment (nobody runs, a
+// majority would be lost for good) is left out, and another one comes later.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "tests/sim/host.h"
+#include "tests/sim/plan.h"
+
+namespace raftkv::sim {
+
+class Nemesis {
+ public:
+  explicit Nemesis(World& world) : world_(world) {}
+
+  void Start();
+  /// Ends every fault, and starts whatever may live again; perhaps a minority stays away.
+  void Heal();
+  /// The process of `host` ended by itself.
+  void OnStopped(Host& host);
+
+  /// Takes part, now that faults have stopped.
+  [[nodiscard]] bool Healthy(const Host& host) const {
+    return !host.gone && host.index != left_down_;
+  }
+  /// Its disk is not what the others know, so they refuse it.
+  [[nodiscard]] bool MayBeRefused(const Host& host) const { return host.gone; }
+
+ private:
+  using Pairs = std::vector<std::pair<std::size_t, std::size_t>>;
+
+  void Next();
+  Fault Draw();
+  bool Carry(Fault fault);
+  bool Crash();
+  bool CrashAll();
+  bool Pause();
+  bool RestartWithOptions();
+  bool Network(Fault fault);
+  Pairs Cut(Fault fault);
+  void CutFor(const Pairs& pairs, Nanos time);
+  bool Flap();
+  bool BreakConnection();
+  bool CutClient();
+  bool Storm();
+  bool SlowDisk();
+  bool FailDisk(Fault fault);
+  bool FlipBytes();
+  bool WipeDisk();
+  bool RollBackDisk();
+  bool ChangeClockRate();
+  bool JumpWallClock();
+  bool KeepCopy();
+
+  Host* AnyRunning();
+  Host* AnyHost() { return world_hosts()[random().Below(world_hosts().size())].get(); }
+  std::vector<std::unique_ptr<Host>>& world_hosts();
+  Random& random();
+  /// Whether one more member may be lost for good.
+  [[nodiscard]] bool MayLoseOne() const;
+  void StartLater(Host& host, Nanos after);
+  Nanos Downtime() { return Between(random(), 10 * kMillisecond, 3 * kSecond); }
+
+  World& world_;
+  bool active_ = false;
+  std::size_t left_down_ = SIZE_MAX;
+  /// What undoes the faults that are in force; emptied when they have been undone.
+  std::vector<std::function<void()>> undo_;
+  NetworkPlan storm_;
+  struct Copy {
+    std::unique_ptr<SimDisk> disk;
+  };
+  std::map<std::size_t, Copy> copies_;  ///< by host: its disk as it was in an earlier boot
+};
+
+}  // namespace raftkv::sim

@@ -1,0 +1,121 @@
+#include "tests/sim/plan.h"
+
+#include <algorithm>
+
+namespace raftkv::sim {
+
+namespace {
+
+Nanos OneOf(Random& random, std::initializer_list<Nanos> values) {
+  return *(values.begin() + random.Below(values.size()));
+}
+
+NetworkPlan DrawNetwork(Random& random) {
+  NetworkPlan plan;
+  plan.min_delay = OneOf(random, {50 * kMicrosecond, 200 * kMicrosecond, kMillisecond});
+  plan.mean_delay = plan.min_delay + OneOf(random, {100 * kMicrosecond, kMillisecond,
+                                                    5 * kMillisecond, 20 * kMillisecond});
+  plan.loss_ppm = static_cast<std::uint32_t>(OneOf(random, {0, 0, 1'000, 10'000, 50'000}));
+  plan.duplicate_ppm = static_cast<std::uint32_t>(OneOf(random, {0, 1'000, 20'000, 300'000}));
+  plan.late_ppm = static_cast<std::uint32_t>(OneOf(random, {0, 1'000, 20'000}));
+  plan.max_delay = OneOf(random, {100 * kMillisecond, 500 * kMillisecond, 3 * kSecond});
+  return plan;
+}
+
+DiskPlan DrawDisk(Random& random) {
+  DiskPlan plan;
+  plan.mean_write = OneOf(random, {100 * kMicrosecond, kMillisecond, 5 * kMillisecond});
+  plan.slow_ppm = static_cast<std::uint32_t>(OneOf(random, {0, 1'000, 20'000}));
+  plan.flush_ppm = static_cast<std::uint32_t>(OneOf(random, {2'000, 30'000, 300'000, 1'000'000}));
+  plan.keep_in_flight_ppm = static_cast<std::uint32_t>(OneOf(random, {0, 300'000, 800'000}));
+  plan.mean_apply = OneOf(random, {20 * kMicrosecond, 200 * kMicrosecond, 3 * kMillisecond});
+  plan.read_late = random.Below(2) == 0;
+  return plan;
+}
+
+ClientPlan DrawClients(Random& random) {
+  ClientPlan plan;
+  plan.sessions = static_cast<int>(Between(random, 2, 6));
+  plan.raw = static_cast<int>(Between(random, 0, 2));
+  // About twenty operations a second, all together.
+  plan.mean_interval = (plan.sessions + plan.raw) * kSecond / 20;
+  plan.keys = static_cast<int>(Between(random, 2, 8));
+  plan.counters = static_cast<int>(Between(random, 1, 3));
+  plan.timeout = OneOf(random, {500 * kMillisecond, 2 * kSecond, 5 * kSecond});
+  plan.coalesce = random.Below(4) != 0;
+  plan.follow_leader_ppm = static_cast<std::uint32_t>(OneOf(random, {0, 500'000, 1'000'000}));
+  return plan;
+}
+
+kv::StoreOptions DrawStore(Random& random) {
+  kv::StoreOptions options;
+  // Short lives, so that sessions expire within a run.
+  options.session_life_ms = static_cast<std::uint64_t>(OneOf(random, {900'000, 2'000, 6'000}));
+  options.max_sessions = static_cast<std::size_t>(OneOf(random, {64 * 1024, 64 * 1024, 3, 8}));
+  options.max_outstanding = static_cast<std::size_t>(OneOf(random, {128, 4}));
+  return options;
+}
+
+raft::Options DrawCore(Random& random) {
+  raft::Options options;
+  options.election_timeout = Duration(
+      OneOf(random, {300 * kMillisecond, 300 * kMillisecond, 150 * kMillisecond, kSecond}));
+  options.heartbeat_interval = options.election_timeout / OneOf(random, {3, 5});
+  if (random.Below(2) == 0) {
+    options.max_buffer_bytes = static_cast<std::size_t>(OneOf(random, {0, 500, 4'000}));
+    options.max_append_bytes = static_cast<std::size_t>(OneOf(random, {1, 300, 2'000}));
+    options.max_inflight_messages = static_cast<std::size_t>(OneOf(random, {1, 2, 8}));
+    options.max_inflight_bytes = static_cast<std::size_t>(OneOf(random, {1, 1'000, 8'000}));
+    options.max_apply_bytes = static_cast<std::size_t>(OneOf(random, {1, 400, 4'000}));
+    options.max_uncommitted_bytes = static_cast<std::size_t>(OneOf(random, {1'000, 10'000}));
+    options.max_pending_reads = static_cast<std::size_t>(OneOf(random, {1, 4, 64}));
+  }
+  return options;
+}
+
+/// Faults that the nemesis brings about; the others happen by themselves.
+constexpr Fault kByNemesis[] = {
+    Fault::kCrash,     Fault::kCrash,           Fault::kCrashAll,       Fault::kPause,
+    Fault::kPartition, Fault::kOneWay,          Fault::kBridge,         Fault::kIsolateLeader,
+    Fault::kFlapping,  Fault::kConnectionBreak, Fault::kClientCut,      Fault::kStorm,
+    Fault::kSlowDisk,  Fault::kSyncError,       Fault::kReadError,      Fault::kNoSpace,
+    Fault::kClockRate, Fault::kWallClockJump,   Fault::kRestartOptions,
+};
+/// These cost a member for good.
+constexpr Fault kRare[] = {Fault::kFlippedBytes, Fault::kWipedDisk, Fault::kRolledBackDisk};
+
+}  // namespace
+
+Plan DrawPlan(std::uint64_t seed, const Overrides& overrides) {
+  Random random(seed ^ 0x706c616e00000000);
+  Plan plan;
+  plan.seed = seed;
+  plan.nodes = static_cast<int>(OneOf(random, {1, 3, 3, 3, 3, 3, 5, 5, 5, 7}));
+  if (overrides.nodes != 0) plan.nodes = overrides.nodes;
+  plan.faults_while_forming = random.Below(8) == 0;
+  plan.safety_time = Between(random, 8 * kSecond, 30 * kSecond);
+  if (overrides.safety_time != 0) plan.safety_time = overrides.safety_time;
+  plan.pump_delay = OneOf(random, {0, 0, 50 * kMicrosecond});
+  plan.network = DrawNetwork(random);
+  plan.disk = DrawDisk(random);
+  plan.clients = DrawClients(random);
+  plan.store = DrawStore(random);
+  plan.core = DrawCore(random);
+  plan.snapshots = random.Below(5) != 0;
+  plan.log_keep_entries = static_cast<std::uint64_t>(OneOf(random, {0, 3, 30, 100'000}));
+  plan.mean_fault_interval =
+      OneOf(random, {300 * kMillisecond, 500 * kMillisecond, 900 * kMillisecond});
+  // Each seed leaves some faults out, so that what others would hide can be seen.
+  for (const Fault fault : kByNemesis) {
+    if (random.Below(3) == 0) continue;
+    plan.fault_weights[static_cast<std::size_t>(fault)] +=
+        static_cast<std::uint32_t>(Between(random, 20, 200));
+  }
+  for (const Fault fault : kRare) {
+    plan.fault_weights[static_cast<std::size_t>(fault)] +=
+        static_cast<std::uint32_t>(Between(random, 0, 30));
+  }
+  return plan;
+}
+
+}  // namespace raftkv::sim

@@ -1,0 +1,138 @@
+// What is one run of the simulator: a cluster, its clients and its faults, all from one seed?
+//
+// First the safety phase, under faults; then the liveness phase: faults stop, enough members are
+// healed, and the cluster must elect a leader, take a write from every client, and converge. The
+// first check that fails ends the run.
+#pragma once
+
+#include <cstdint>
+#include <cstdio>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <raftkv/node.h>
+
+#include "lib/base/random.h"
+#include "tests/sim/checks.h"
+#include "tests/sim/clients.h"
+#include "tests/sim/host.h"
+#include "tests/sim/nemesis.h"
+#include "tests/sim/network.h"
+#include "tests/sim/plan.h"
+#include "tests/sim/scheduler.h"
+#include "tests/sim/stats.h"
+
+namespace raftkv::sim {
+
+/// Where trace lines go; both may be given.
+struct TraceSink {
+  std::FILE* file = nullptr;
+  bool hash = false;
+};
+
+struct Outcome {
+  bool ok = true;
+  std::string checker;  ///< that failed first
+  std::string message;
+  Stats stats;
+  std::uint64_t trace_hash = 0;
+};
+
+/// One source of chance for each part, so that a change in one does not shift the draws of all.
+struct Chances {
+  explicit Chances(std::uint64_t seed)
+      : identity(seed ^ 0x1d00),
+        network(seed ^ 0x2e00),
+        disk(seed ^ 0x3f00),
+        clients(seed ^ 0x4a00),
+        nemesis(seed ^ 0x5b00) {}
+  Random identity, network, disk, clients, nemesis;
+};
+
+class World {
+ public:
+  World(const Plan& plan, const TraceSink& sink);
+  ~World();
+
+  Outcome Run();
+
+  // --- For the parts.
+  [[nodiscard]] const Plan& plan() const { return plan_; }
+  Chances& random() { return random_; }
+  Scheduler& scheduler() { return scheduler_; }
+  Network& network() { return network_; }
+  Checks& checks() { return checks_; }
+  Clients& clients() { return clients_; }
+  Stats& stats() { return stats_; }
+  [[nodiscard]] Nanos now() const { return scheduler_.now(); }
+  [[nodiscard]] const std::vector<MemberAddress>& cluster() const { return cluster_; }
+  std::vector<std::unique_ptr<Host>>& hosts() { return hosts_; }
+  [[nodiscard]] const std::vector<std::unique_ptr<Host>>& hosts() const { return hosts_; }
+  Host& host(std::size_t index) { return *hosts_[index]; }
+  /// The host whose disk has this identity; null: none.
+  [[nodiscard]] const Host* FindHost(NodeId id) const;
+  [[nodiscard]] std::string NameOf(NodeId id) const;
+  /// The leader of the highest term; null: none.
+  Host* Leader();
+  [[nodiscard]] bool calm() const { return calm_; }
+  /// Of the liveness phase.
+  [[nodiscard]] const NetworkPlan& quiet_network() const { return quiet_network_; }
+
+  void At(Nanos delay, Scheduler::Work work) { scheduler_.At(now() + delay, std::move(work)); }
+  /// Dropped if another process runs there by then, or none.
+  void AtHost(const Host& host, Nanos delay, Scheduler::Work work) {
+    scheduler_.AtHost(now() + delay, host.index, host.epoch, std::move(work));
+  }
+  /// Something happens now in the process of `host`, from outside of it.
+  void OnHost(Host& host, std::uint32_t epoch, const Scheduler::Work& work);
+  void OnHost(Host& host, const Scheduler::Work& work) { OnHost(host, host.epoch, work); }
+
+  void Start(Host& host);
+  /// The machine loses its power now.
+  void Crash(Host& host);
+  void Pause(Host& host) { host.paused = true; }
+  void Resume(Host& host);
+
+  void Count(Fault fault) { stats_.Count(fault); }
+  void Fail(const char* checker, std::string message);
+  [[nodiscard]] bool failed() const { return !outcome_.ok; }
+  [[nodiscard]] bool tracing() const { return tracing_; }
+  void Trace(const char* format, ...) __attribute__((format(printf, 2, 3)));
+
+ private:
+  void RunUntil(Nanos until);
+  bool RunUntilTrue(Nanos until, bool (World::*condition)());
+  void Handle(const Event& event);
+  void AtProcess(const Event& event);
+  void AfterEvent(Host& host);
+  void SetTick(Host& host);
+  void Forget(const Event& event);
+  void Stopped(Host& host);
+  void RunSafetyPhase();
+  void RunLivenessPhase();
+  bool HasLeader();
+  bool Converged();
+  void CheckHistory();
+
+  const Plan plan_;
+  const TraceSink sink_;
+  const bool tracing_;
+  Chances random_;
+  Scheduler scheduler_;
+  Stats stats_;
+  Outcome outcome_;
+  std::vector<MemberAddress> cluster_;
+  std::vector<std::unique_ptr<Host>> hosts_;
+  Network network_;
+  Checks checks_;
+  Clients clients_;
+  Nemesis nemesis_;
+  bool calm_ = false;
+  NetworkPlan quiet_network_;
+};
+
+/// `seed` with what the command line fixes.
+Outcome RunSeed(std::uint64_t seed, const Overrides& overrides, const TraceSink& sink);
+
+}  // namespace raftkv::sim
