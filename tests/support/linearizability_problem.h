@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "tests/support/history.h"
+#include "tests/support/linearizability_keys.h"
 
 namespace raftkv::test::linear {
 
@@ -125,23 +126,6 @@ struct Problem {
 
  private:
   std::unordered_map<std::uint64_t, Pair> pair_ids_;
-};
-
-/// The keys of a history, and which of them each operation touches.
-struct KeyTable {
-  explicit KeyTable(const History& history);
-  std::vector<std::string_view> names;  ///< ascending
-  /// Indices into `names`, without repeats; empty for what need not be looked at.
-  std::vector<std::vector<std::uint32_t>> touched;
-  /// Two values may stand for one number ("7" and "07"), as absence and "0" always do.
-  bool odd_numbers = false;
-
- private:
-  void AddNames(const History::Record& record);
-  void AddTouched(const History::Record& record, std::vector<std::uint32_t>& touched) const;
-  void AddRange(const History::Record& record, std::vector<std::uint32_t>& touched) const;
-
-  std::unordered_map<std::string_view, std::uint32_t> ids_;
 };
 
 /// `ids` in ascending order; of each only what concerns `keys`, so a problem with some of the

@@ -25,32 +25,14 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
+#include "tests/support/hash_set.h"
 #include "tests/support/linearizability.h"
 #include "tests/support/linearizability_problem.h"
 
 namespace raftkv::test::linear {
-
-/// Open addressing; 128 bits a key.
-class HashSet {
- public:
-  struct Key {
-    std::uint64_t a = 0;
-    std::uint64_t b = 0;
-    bool operator==(const Key&) const = default;
-    Key operator^(const Key& other) const { return {a ^ other.a, b ^ other.b}; }
-  };
-  HashSet() : cells_(256) {}
-  /// False if it was there.
-  bool Insert(Key key);
-  [[nodiscard]] bool Contains(Key key) const;
-
- private:
-  void Grow();
-  std::vector<Key> cells_;
-  std::size_t size_ = 0;
-};
 
 class Search {
  public:

@@ -1,39 +1,15 @@
 // Where do histories come from whose verdict is known?
 //
-// A store that runs in one thread, clients whose calls overlap at random, and a search without any
-// cleverness that tries every order.
+// Clients whose calls overlap at random, and a store that carries them out one after the other.
 #pragma once
 
 #include <cstdint>
-#include <map>
-#include <optional>
-#include <string>
 #include <vector>
 
 #include "lib/base/random.h"
 #include "tests/support/history.h"
 
 namespace raftkv::test {
-
-/// What a member does, as plainly as it can be said.
-class ModelStore {
- public:
-  /// With all that can be told.
-  ClientAnswer Execute(const ClientOp& op);
-  [[nodiscard]] const std::map<std::string, std::string>& data() const { return data_; }
-
- private:
-  ClientAnswer Increment(const ClientOp& op);
-  ClientAnswer Scan(const KeyRange& range) const;
-
-  std::map<std::string, std::string> data_;
-};
-
-/// Whether an operation that in truth returned `truth` may have been answered so.
-bool AnswerFits(const ClientOp& op, const ClientAnswer& truth, const ClientAnswer& answer);
-
-/// Every order, one after the other; for a handful of operations.
-bool HasOrder(const History& history);
 
 struct HistoryShape {
   std::size_t clients = 3;

@@ -9,6 +9,7 @@
 #include <gtest/gtest.h>
 
 #include "tests/support/linearizability.h"
+#include "tests/support/model_store.h"
 #include "tests/support/random_history.h"
 
 namespace raftkv::test {
