@@ -102,7 +102,7 @@ void OpenNode::Read(Bytes request, Consistency consistency, MonoTime deadline,
     return;
   }
   const auto inside = std::make_shared<bool>(true);
-  member_->Read(std::move(request), consistency, deadline,
+  member_->Read(std::move(request), {consistency}, deadline,
                 [this, inside, done = std::move(done)](Result<Bytes> answer) {
                   if (!*inside) {
                     done(std::move(answer));

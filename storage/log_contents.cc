@@ -120,7 +120,6 @@ Status LoadLog(const LogHandles& handles, LogContents& contents) {
   options.readahead_size = 2 << 20;
   const std::unique_ptr<rocksdb::Iterator> it(handles.db().NewIterator(options, handles.log()));
   std::uint64_t last_batch = 0;
-  Bytes configuration;
   for (it->SeekToFirst(); it->Valid(); it->Next()) {
     Result<Index> index = DecodeLogKey(View(it->key()));
     if (!index.ok()) return index.status();
@@ -129,15 +128,12 @@ Status LoadLog(const LogHandles& handles, LogContents& contents) {
     if (!stored.ok()) return stored.status();
     if (Status s = AddEntry(*stored, contents.mark, last_batch, contents.raft); !s.ok()) return s;
     if (stored->entry.kind == raft::EntryKind::kConfiguration) {
-      configuration = stored->entry.payload;
-      contents.raft.configuration_index = *index;
+      Result<raft::Configuration> decoded = raft::DecodeConfiguration(stored->entry.payload.view());
+      if (!decoded.ok()) return decoded.status();
+      contents.raft.configurations.emplace_back(*index, *std::move(decoded));
     }
   }
   if (!it->status().ok()) return ToStatus(it->status(), "read the log; " + DamageAdvice());
-  if (contents.raft.configuration_index.value == 0) return Status::Ok();
-  Result<raft::Configuration> decoded = raft::DecodeConfiguration(configuration.view());
-  if (!decoded.ok()) return decoded.status();
-  contents.raft.configuration = std::move(*decoded);
   return Status::Ok();
 }
 

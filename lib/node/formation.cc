@@ -8,8 +8,9 @@
 
 namespace raftkv::node {
 
-Formation::Formation(std::vector<MemberAddress> cluster, std::string own_name, NodeId own_id)
-    : own_name_(std::move(own_name)), own_id_(own_id) {
+Formation::Formation(std::vector<MemberAddress> cluster, raft::QuorumRule quorum,
+                     std::string own_name, NodeId own_id)
+    : quorum_(quorum), own_name_(std::move(own_name)), own_id_(own_id) {
   for (MemberAddress& member : cluster) {
     addresses_.emplace(std::move(member.name), std::move(member.address));
   }
@@ -18,13 +19,18 @@ Formation::Formation(std::vector<MemberAddress> cluster, std::string own_name, N
     if (!spec_.empty()) spec_ += ',';
     spec_ += name + '=' + address;
   }
+  if (quorum_.kind == raft::QuorumKind::kZones) spec_ += " with quorum zones";
+  if (quorum_.kind == raft::QuorumKind::kFlexible) {
+    spec_ += " with quorum flexible:" + std::to_string(quorum_.commit) + "," +
+             std::to_string(quorum_.election);
+  }
 }
 
 bool Formation::Names(const std::string& name) const { return addresses_.count(name) != 0; }
 
-void Formation::Met(const std::string& name, NodeId id, MonoTime now) {
+void Formation::Met(const std::string& name, NodeId id, const std::string& zone, MonoTime now) {
   RAFTKV_CHECK(Names(name) && name != own_name_ && id != kNobody, name);
-  met_[name] = {id, now};
+  met_[name] = {id, zone, now};
 }
 
 std::vector<std::string> Formation::WaitsFor(MonoTime now) const {
@@ -41,18 +47,21 @@ bool Formation::IsFounder() const { return addresses_.begin()->first == own_name
 
 raft::Configuration Formation::Found(ClusterId cluster, const std::string& own_zone) const {
   RAFTKV_CHECK(IsFounder() && cluster != ClusterId{});
-  raft::Configuration configuration{cluster, {}};
+  raft::Configuration configuration;
+  configuration.cluster = cluster;
+  configuration.quorum = quorum_;
   for (const auto& [name, address] : addresses_) {
     const bool own = name == own_name_;
     const NodeId id = own ? own_id_ : met_.at(name).id;
-    configuration.members.push_back({id, name, address, own ? own_zone : "", 1, false});
+    configuration.members.push_back({id, name, address, own ? own_zone : met_.at(name).zone});
   }
   std::sort(configuration.members.begin(), configuration.members.end(),
             [](const raft::Member& a, const raft::Member& b) { return a.id < b.id; });
   return configuration;
 }
 
-Status CheckCluster(const std::vector<MemberAddress>& cluster, const std::string& own_name) {
+Status CheckCluster(const std::vector<MemberAddress>& cluster, const std::string& own_name,
+                    bool joins) {
   const auto invalid = [](const std::string& what) { return Status(Code::kInvalidArgument, what); };
   std::set<std::string> names;
   std::set<std::string> addresses;
@@ -72,6 +81,10 @@ Status CheckCluster(const std::vector<MemberAddress>& cluster, const std::string
     return invalid("the cluster list does not name this member, '" + own_name + "': add it");
   }
   const std::size_t count = cluster.size();
+  if (joins) {
+    if (count > 1) return Status::Ok();
+    return invalid("to join a cluster, the list must name at least one of its members as well");
+  }
   if (count != 1 && count != 3 && count != 5 && count != 7) {
     return invalid("a cluster has 1, 3, 5 or 7 voters, the list names " + std::to_string(count));
   }

@@ -20,14 +20,15 @@ namespace raftkv::node {
 class Formation {
  public:
   /// `cluster` is not empty and names `own_name`.
-  Formation(std::vector<MemberAddress> cluster, std::string own_name, NodeId own_id);
+  Formation(std::vector<MemberAddress> cluster, raft::QuorumRule quorum, std::string own_name,
+            NodeId own_id);
 
-  /// "n1=host:port,n2=host:port", sorted by name: equal on all members or they do not form a
-  /// cluster.
+  /// "n1=host:port,n2=host:port", sorted by name, and the quorum rule unless it is the usual one:
+  /// equal on all members or they do not form a cluster.
   [[nodiscard]] const std::string& spec() const { return spec_; }
   [[nodiscard]] bool Names(const std::string& name) const;
   /// `name` said hello, or answered one, at `now`, and it is `id`.
-  void Met(const std::string& name, NodeId id, MonoTime now);
+  void Met(const std::string& name, NodeId id, const std::string& zone, MonoTime now);
   /// Of whom nothing was heard within kFresh of `now`, in order.
   [[nodiscard]] std::vector<std::string> WaitsFor(MonoTime now) const;
   [[nodiscard]] bool IsFounder() const;
@@ -40,9 +41,11 @@ class Formation {
  private:
   struct Met_ {
     NodeId id;
+    std::string zone;
     MonoTime at;
   };
   std::map<std::string, std::string> addresses_;
+  const raft::QuorumRule quorum_;
   const std::string own_name_;
   const NodeId own_id_;
   std::string spec_;
@@ -51,6 +54,8 @@ class Formation {
 
 /// Whether `cluster` can name a new cluster's members: InvalidArgument says what is wrong (a name
 /// or address twice, the own name missing, a number of members that has no use).
-Status CheckCluster(const std::vector<MemberAddress>& cluster, const std::string& own_name);
+/// With `joins` the cluster exists already, and any number may be listed.
+Status CheckCluster(const std::vector<MemberAddress>& cluster, const std::string& own_name,
+                    bool joins = false);
 
 }  // namespace raftkv::node

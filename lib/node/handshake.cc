@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "lib/base/check.h"
+#include "lib/base/mutants.h"
 #include "lib/node/formation.h"
 #include "lib/node/member.h"
 #include "lib/node/node.h"
@@ -38,13 +39,25 @@ Hello Member::MakeHello(NodeId expected_member, const std::string& expected_name
   hello.boot = birth_.boot;
   hello.expected_member = expected_member;
   hello.expected_name = expected_name;
+  hello.zone = options_.zone;
   if (formation_) hello.formation = formation_->spec();
   return hello;
 }
 
-/// Empty, or why `hello` is refused.
-std::string Member::JudgeHello(const Hello& hello, bool& permanent) const {
-  permanent = true;
+/// Fills in the refusal, if `hello` is refused.
+void Member::JudgeHello(const Hello& hello, HelloAnswer& answer) const {
+  answer.refusal = JudgeIntroduction(hello);
+  answer.permanent = !answer.refusal.empty();
+  if (answer.permanent) return;
+  if (formation_) {
+    JudgeForming(hello, answer);
+  } else {
+    JudgeMembership(hello, answer);
+  }
+}
+
+/// Empty, or what is wrong whatever the state of the cluster.
+std::string Member::JudgeIntroduction(const Hello& hello) const {
   if (hello.protocol_min > kProtocolMax || hello.protocol_max < kProtocolMin) {
     return "'" + hello.name + "' speaks protocol versions " +
            Versions(hello.protocol_min, hello.protocol_max) + ", '" + options_.name + "' speaks " +
@@ -75,58 +88,100 @@ std::string Member::JudgeHello(const Hello& hello, bool& permanent) const {
            "' knows it as " + Hex(hello.expected_member) +
            ": its data folder was replaced; give it the old one back, or replace the member";
   }
-  return JudgeIdentity(hello, permanent);
+  return {};
 }
 
-std::string Member::JudgeIdentity(const Hello& hello, bool& permanent) const {
-  if (formation_) {
-    if (hello.cluster != ClusterId{}) {
-      permanent = false;
-      return {};  // it has formed already: our next hello to it brings us the first entry
-    }
-    permanent = false;
-    if (hello.formation != formation_->spec()) {
-      return "'" + hello.name + "' was started with the cluster list " + hello.formation + ", '" +
-             options_.name + "' with " + formation_->spec() +
-             ": start all members with the same list";
-    }
-    return {};
+void Member::JudgeForming(const Hello& hello, HelloAnswer& answer) const {
+  // One that has formed already is welcome: our next hello to it brings us the first entry.
+  if (hello.cluster != ClusterId{} || hello.formation == formation_->spec()) return;
+  answer.refusal = "'" + hello.name + "' was started with the cluster list " + hello.formation +
+                   ", '" + options_.name + "' with " + formation_->spec() +
+                   ": start all members with the same list";
+}
+
+void Member::JudgeMembership(const Hello& hello, HelloAnswer& answer) const {
+  const raft::Raft& core = node_->core();
+  const std::vector<NodeId>& removed = core.applied_configuration().removed;
+  if (std::binary_search(removed.begin(), removed.end(), hello.member)) {
+    answer.removed = answer.permanent = true;
+    answer.refusal = "'" + hello.name + "' with member id " + Hex(hello.member) +
+                     " was removed from the cluster; to use it again, add it with 'raftkv member "
+                     "add " +
+                     hello.name + " ADDRESS' and start it with an empty data folder";
+    return;
   }
+  if (core.configuration().Find(hello.member) == nullptr) {
+    JudgeNewcomer(hello, answer);
+    return;
+  }
+  if (RAFTKV_MUTANT(kRolledBackDiskVotes)) return;
+  answer.refusal = JudgeBoot(hello);
+  answer.permanent = !answer.refusal.empty();
+}
+
+/// Of a member id that is not known here.
+void Member::JudgeNewcomer(const Hello& hello, HelloAnswer& answer) const {
   const raft::Configuration& configuration = node_->core().configuration();
-  const raft::Member* known = configuration.Find(hello.member);
-  if (known == nullptr) {
-    return "cluster " + Hex(birth_.cluster) + " is formed already and does not know '" +
-           hello.name + "' with member id " + Hex(hello.member) +
-           " (a lost or emptied data folder makes a new member): add it with 'raftkv member add " +
-           hello.name + " ADDRESS'";
+  const bool invited = std::any_of(
+      configuration.invited.begin(), configuration.invited.end(),
+      [&](const raft::Invitation& invitation) { return invitation.name == hello.name; });
+  if (invited) {
+    answer.refusal = "'" + hello.name + "' is being taken into the cluster; it tries again";
+    return;
   }
+  if (hello.cluster != ClusterId{}) {
+    // It was taken in, and this member has not heard of it yet.
+    answer.refusal = "'" + options_.name + "' does not know '" + hello.name + "' with member id " +
+                     Hex(hello.member) + " yet; it tries again";
+    return;
+  }
+  answer.permanent = true;
+  const bool name_taken =
+      std::any_of(configuration.members.begin(), configuration.members.end(),
+                  [&](const raft::Member& member) { return member.name == hello.name; });
+  const std::string add = "'raftkv member add " + hello.name + " ADDRESS'";
+  answer.refusal = "cluster " + Hex(birth_.cluster) + " is formed already and does not know '" +
+                   hello.name + "' with member id " + Hex(hello.member) +
+                   (name_taken ? " (a lost or emptied data folder makes a new member): give it its "
+                                 "data folder back, or replace it with 'raftkv member remove " +
+                                     hello.name + "' and then " + add
+                               : ": add it with " + add);
+}
+
+/// S: a disk that was rolled back or copied may have forgotten votes and acknowledgements.
+std::string Member::JudgeBoot(const Hello& hello) const {
   const auto seen = birth_.peer_boots.find(hello.member);
-  if (seen != birth_.peer_boots.end()) {
-    const bool older = hello.boot.counter < seen->second.counter;
-    const bool twin =
-        hello.boot.counter == seen->second.counter && hello.boot.nonce != seen->second.nonce;
-    if (older || twin) {
-      return "the data folder of '" + hello.name + "' was rolled back or copied (boot " +
-             std::to_string(hello.boot.counter) + ", but boot " +
-             std::to_string(seen->second.counter) +
-             " was seen): what it acknowledged may be lost; replace the member";
-    }
-  }
-  return {};
+  if (seen == birth_.peer_boots.end()) return {};
+  if (RAFTKV_MUTANT(kWipedDiskVotes) && hello.boot.counter == 1) return {};
+  const bool older = hello.boot.counter < seen->second.counter;
+  const bool twin =
+      hello.boot.counter == seen->second.counter && hello.boot.nonce != seen->second.nonce;
+  if (!older && !twin) return {};
+  return "the data folder of '" + hello.name + "' was rolled back or copied (boot " +
+         std::to_string(hello.boot.counter) + ", but boot " + std::to_string(seen->second.counter) +
+         " was seen): what it acknowledged may be lost; replace the member";
 }
 
 void Member::OnHello(Hello hello, std::function<void(HelloAnswer)> done) {
   HelloAnswer answer;
   answer.self = MakeHello(hello.member, hello.name);
-  answer.refusal = failure_.ok() ? JudgeHello(hello, answer.permanent) : failure_.message();
+  if (failure_.ok()) {
+    JudgeHello(hello, answer);
+  } else {
+    answer.refusal = failure_.message();
+  }
   if (!answer.refusal.empty()) {
+    // Perhaps it is invited; the leader knows.
+    if (failure_.ok() && node_ && hello.cluster == ClusterId{} && !answer.permanent) {
+      node_->Join({hello.name, hello.member, hello.zone});
+    }
     LogRefusal(hello.name, answer.refusal);
     done(std::move(answer));
     return;
   }
   if (formation_) {
     if (hello.cluster == ClusterId{} && formation_->Names(hello.name)) {
-      formation_->Met(hello.name, hello.member, ports_.clock.Now());
+      formation_->Met(hello.name, hello.member, hello.zone, ports_.clock.Now());
       Wake();
     }
     done(std::move(answer));
@@ -190,27 +245,36 @@ Status Member::OnHelloAnswer(const HelloAnswer& answer) {
   if (answer.formed.empty()) {
     if (answer.self.cluster == ClusterId{} && formation_->Names(answer.self.name) &&
         answer.self.name != options_.name && answer.self.member != kNobody) {
-      formation_->Met(answer.self.name, answer.self.member, ports_.clock.Now());
+      formation_->Met(answer.self.name, answer.self.member, answer.self.zone, ports_.clock.Now());
       Wake();
     }
     return {Code::kUnavailable, "the cluster is forming"};
   }
   const auto configuration = raft::DecodeConfiguration(answer.formed.view());
-  if (!configuration.ok() || !configuration->IsVoter(birth_.member)) {
-    return {Code::kCorruption, "'" + name + "' sent a first entry without this member"};
+  // A member that joined later is not in the first entry; it is in what follows.
+  if (!configuration.ok() || configuration->cluster != answer.self.cluster) {
+    return {Code::kCorruption, "'" + name + "' sent a first entry that is none of its cluster"};
   }
   if (!saving_formation_) SaveFormation(*configuration, answer.formed);
   return {Code::kUnavailable, "the cluster is forming"};
 }
 
 void Member::RecordRefusal(const std::string& by, const HelloAnswer& answer) {
+  if (answer.removed) {
+    Fail({Code::kPermissionDenied, answer.refusal});
+    return;
+  }
   if (had_leader_) return;
   refused_by_[by] = answer.refusal;
-  // A member that was never part of anything has nothing to wait for; one that was gives up when
-  // those who refuse it leave no majority that could take it in.
-  const std::size_t others = node_ ? members().size() - 1 : 1;
-  const std::size_t needed = node_ ? (others + 1) / 2 : 0;
-  if (others - std::min(others, refused_by_.size()) < needed || !node_) {
+  // It gives up when those who refuse it leave no majority that could take it in.
+  std::size_t others = 0;
+  if (node_) {
+    for (const raft::Member& member : members()) others += member.id != birth_.member;
+  } else {
+    others = options_.cluster.empty() ? 0 : options_.cluster.size() - 1;
+  }
+  const std::size_t needed = (others + 1) / 2;
+  if (others - std::min(others, refused_by_.size()) < needed) {
     Fail({Code::kPermissionDenied, "'" + by + "' refused this member: " + answer.refusal});
   }
 }

@@ -42,7 +42,7 @@ void Member::Start() {
   }
   std::vector<MemberAddress> cluster = options_.cluster;
   if (cluster.empty()) cluster.push_back({options_.name, options_.advertise});
-  formation_ = std::make_unique<Formation>(cluster, options_.name, birth_.member);
+  formation_ = std::make_unique<Formation>(cluster, options_.quorum, options_.name, birth_.member);
   next_waiting_line_ = ports_.clock.Now() + kFirstWaitingLine;
   SetPeers();
   Wake();
@@ -74,7 +74,10 @@ void Member::Pump() {
   node_->Pump();
   if (!node_->failure().ok()) {
     Fail(node_->failure());
-  } else if (!had_leader_ && node_->core().leader() != kNobody) {
+    return;
+  }
+  if (node_->core().configuration_version() != peers_of_version_) SetPeers();
+  if (!had_leader_ && node_->core().leader() != kNobody) {
     had_leader_ = true;
     refused_by_.clear();
   }
@@ -90,6 +93,7 @@ MonoTime Member::NextDeadline() const {
 
 void Member::TryToForm() {
   const MonoTime now = ports_.clock.Now();
+  if (options_.join) return;
   if (saving_formation_ || !formation_->IsFounder() || !formation_->WaitsFor(now).empty()) return;
   Random chance(options_.seed);
   ClusterId cluster(chance.Next());
@@ -99,7 +103,7 @@ void Member::TryToForm() {
 }
 
 void Member::SaveFormation(const raft::Configuration& configuration, Bytes payload) {
-  RAFTKV_CHECK(!saving_formation_ && configuration.IsVoter(birth_.member));
+  RAFTKV_CHECK(!saving_formation_);
   saving_formation_ = true;
   const auto saved = [this, configuration, payload](const Status& status) {
     saving_formation_ = false;
@@ -110,8 +114,7 @@ void Member::SaveFormation(const raft::Configuration& configuration, Bytes paylo
     }
     raft::InitialState initial;
     initial.hard_state = {Term{1}, kNobody, Index{1}};
-    initial.configuration = configuration;
-    initial.configuration_index = Index{1};
+    initial.configurations.emplace_back(Index{1}, configuration);
     initial.term_runs = {{Term{1}, Index{1}}};
     initial.last_index = Index{1};
     BecomeFormed(configuration.cluster, payload, std::move(initial));
@@ -125,6 +128,7 @@ void Member::BecomeFormed(ClusterId cluster, Bytes formation, raft::InitialState
   birth_.cluster = cluster;
   birth_.formation = std::move(formation);
   NodeConfig config;
+  config.raft = options_.core;
   config.raft.id = birth_.member;
   config.raft.election_timeout = options_.election_timeout;
   config.raft.heartbeat_interval = options_.heartbeat;
@@ -133,10 +137,12 @@ void Member::BecomeFormed(ClusterId cluster, Bytes formation, raft::InitialState
   config.seed = options_.seed;
   config.context_base = birth_.boot.nonce;
   config.max_pending_bytes = options_.max_pending_bytes;
-  node_ = std::make_unique<Node>(config, std::move(initial), replicated_time_at_open_ms_,
-                                 NodePorts{ports_.clock, ports_.log, ports_.machine,
-                                           ports_.transport, ports_.observer, ports_.log_sink},
-                                 [this] { Wake(); });
+  config.log_keep_entries = options_.log_keep_entries;
+  node_ =
+      std::make_unique<Node>(config, std::move(initial), replicated_time_at_open_ms_,
+                             NodePorts{ports_.clock, ports_.log, ports_.machine, ports_.transport,
+                                       ports_.observer, ports_.log_sink, ports_.snapshots},
+                             [this] { Wake(); });
   SetPeers();
   Wake();
 }
@@ -144,6 +150,13 @@ void Member::BecomeFormed(ClusterId cluster, Bytes formation, raft::InitialState
 void Member::SayForWhomItWaits() {
   const MonoTime now = ports_.clock.Now();
   next_waiting_line_ = now + kWaitingLineEvery;
+  if (options_.join) {
+    ports_.log_sink(LogSeverity::kInfo,
+                    "waiting to be taken into the cluster; if that was not done yet: raftkv member "
+                    "add " +
+                        options_.name + " " + options_.advertise);
+    return;
+  }
   std::string names;
   for (const std::string& name : formation_->WaitsFor(now)) {
     names += (names.empty() ? "" : ", ") + name;
@@ -165,6 +178,7 @@ std::string Member::AddressOf(const raft::Member& member) const {
 void Member::SetPeers() {
   std::vector<Transport::Peer> peers;
   if (node_) {
+    peers_of_version_ = node_->core().configuration_version();
     for (const raft::Member& member : members()) {
       if (member.id != birth_.member) peers.push_back({member.id, member.name, AddressOf(member)});
     }
@@ -197,22 +211,25 @@ void Member::PeerUnreachable(NodeId peer) {
 
 // --- Clients.
 
+Status Member::NotServing() const {
+  if (node_ && failure_.ok()) return Status::Ok();
+  return {Code::kUnavailable, failure_.ok() ? "the cluster is not formed yet" : failure_.message()};
+}
+
 void Member::Submit(Bytes request, MonoTime deadline, std::function<void(SubmitOutcome)> done) {
-  if (!node_ || !failure_.ok()) {
-    const std::string why = failure_.ok() ? "the cluster is not formed yet" : failure_.message();
-    done({{Code::kUnavailable, why}, {}});
+  if (const Status not_serving = NotServing(); !not_serving.ok()) {
+    done({not_serving, {}});
     return;
   }
   node_->Submit(std::move(request), deadline, std::move(done));
 }
 
-void Member::Read(Bytes request, Consistency consistency, MonoTime deadline, Done<Bytes> done) {
-  if (!node_ || !failure_.ok()) {
-    const std::string why = failure_.ok() ? "the cluster is not formed yet" : failure_.message();
-    done(Status(Code::kUnavailable, why));
+void Member::Read(Bytes request, ReadPolicy policy, MonoTime deadline, Done<Bytes> done) {
+  if (const Status not_serving = NotServing(); !not_serving.ok()) {
+    done(not_serving);
     return;
   }
-  node_->Read(std::move(request), consistency, deadline, std::move(done));
+  node_->Read(std::move(request), policy, deadline, std::move(done));
 }
 
 std::uint64_t Member::replicated_time_ms() const {
@@ -226,6 +243,10 @@ NodeId Member::leader() const { return node_ ? node_->core().leader() : kNobody;
 
 std::vector<raft::Member> Member::members() const {
   return node_ ? node_->core().configuration().members : std::vector<raft::Member>{};
+}
+
+std::vector<raft::Invitation> Member::invited() const {
+  return node_ ? node_->core().configuration().invited : std::vector<raft::Invitation>{};
 }
 
 std::string Member::leader_address() const {

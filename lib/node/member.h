@@ -35,6 +35,7 @@ struct Hello {
   /// Whom the caller thinks it has reached; nobody: it only knows the name.
   NodeId expected_member;
   std::string expected_name;
+  std::string zone;
   /// How the caller was told to form the cluster: "n1=host:port,n2=...", sorted by name; empty if
   /// formed.
   std::string formation;
@@ -46,10 +47,12 @@ struct HelloAnswer {
   /// With a refusal: the caller can never be right as it is (other cluster, copied disk, ...), so
   /// it should say so and not just try again.
   bool permanent = false;
+  /// With a refusal: the caller was a member once, and was removed.
+  bool removed = false;
   /// The one who answers, of itself; filled in with a refusal as well.
   Hello self;
-  /// If the answerer is formed and the caller is not, and is one of the first members: the payload
-  /// of the log's first entry.
+  /// If the answerer is formed and the caller is not, and is a member: the payload of the log's
+  /// first entry.
   Bytes formed;
 };
 
@@ -72,6 +75,7 @@ struct Ports {
   MetaStore& meta;
   Observer& observer;
   LogSink log_sink;
+  Snapshots* snapshots = nullptr;  ///< see NodePorts
 };
 
 struct MemberOptions {
@@ -79,6 +83,9 @@ struct MemberOptions {
   std::string advertise;  ///< this member's address as others should use it
   std::string zone;
   std::vector<MemberAddress> cluster;  ///< as --cluster says; empty: of one
+  /// The cluster exists already and takes this member in (`raftkv member add`).
+  bool join = false;
+  raft::QuorumRule quorum;  ///< of a new cluster
   Limits limits;
   Duration election_timeout = std::chrono::milliseconds(300);
   Duration heartbeat = std::chrono::milliseconds(100);
@@ -86,6 +93,9 @@ struct MemberOptions {
   /// entropy in production.
   std::uint64_t seed = 1;
   std::size_t max_pending_bytes = 64 << 20;  ///< requests that wait here
+  /// The bounds of the core; id, timeouts and gathering are set by the member.
+  raft::Options core;
+  std::uint64_t log_keep_entries = 100'000;  ///< see NodeConfig
 };
 
 class Node;
@@ -134,7 +144,18 @@ class Member {
   /// `request`: encoded kv Request, not checked yet. `deadline`: when the caller stops waiting.
   void Submit(Bytes request, MonoTime deadline, std::function<void(SubmitOutcome)> done);
   /// `request`: encoded kv ReadRequest, not checked yet.
-  void Read(Bytes request, Consistency consistency, MonoTime deadline, Done<Bytes> done);
+  void Read(Bytes request, ReadPolicy policy, MonoTime deadline, Done<Bytes> done);
+
+  // --- Who takes part; only the leader answers other than NotLeader. See Node for the outcomes.
+  /// Invites `name`: it becomes a learner when it comes, and with `voter` a voter once it has
+  /// caught up.
+  void AddMember(const std::string& name, const std::string& address, bool voter, MonoTime deadline,
+                 DoneStatus done);
+  void PromoteMember(const std::string& name, MonoTime deadline, DoneStatus done);
+  /// A member, or one that is only invited.
+  void RemoveMember(const std::string& name, MonoTime deadline, DoneStatus done);
+  /// Hands the leadership to `name`; empty: to who is best.
+  void MoveLeader(const std::string& name, MonoTime deadline, DoneStatus done);
   /// The replicated time that a new session starts from.
   [[nodiscard]] std::uint64_t replicated_time_ms() const;
 
@@ -143,6 +164,7 @@ class Member {
   /// The leader's address, empty if none is known.
   [[nodiscard]] std::string leader_address() const;
   [[nodiscard]] std::vector<raft::Member> members() const;
+  [[nodiscard]] std::vector<raft::Invitation> invited() const;
   /// A leader is known that has committed in its term, as far as this member can tell.
   [[nodiscard]] bool HasSettledLeader() const;
   /// The core, for metrics; null while forming.
@@ -160,8 +182,14 @@ class Member {
   void SayForWhomItWaits();
   void Fail(const Status& why);
   void Wake();
-  std::string JudgeHello(const Hello& hello, bool& permanent) const;
-  std::string JudgeIdentity(const Hello& hello, bool& permanent) const;
+  void JudgeHello(const Hello& hello, HelloAnswer& answer) const;
+  std::string JudgeIntroduction(const Hello& hello) const;
+  void JudgeForming(const Hello& hello, HelloAnswer& answer) const;
+  void JudgeMembership(const Hello& hello, HelloAnswer& answer) const;
+  void JudgeNewcomer(const Hello& hello, HelloAnswer& answer) const;
+  [[nodiscard]] std::string JudgeBoot(const Hello& hello) const;
+  [[nodiscard]] Status NotServing() const;
+  [[nodiscard]] Result<NodeId> IdOf(const std::string& name) const;
   void LogRefusal(const std::string& name, const std::string& why);
   void RecordRefusal(const std::string& by, const HelloAnswer& answer);
   [[nodiscard]] std::string AddressOf(const raft::Member& member) const;
@@ -183,6 +211,7 @@ class Member {
 
   // --- Once formed.
   std::unique_ptr<Node> node_;
+  std::uint64_t peers_of_version_ = 0;  ///< the configuration that the transport's peers are of
   bool had_leader_ = false;
   /// Who refused us for good, and how they put it; only as long as this member never had a leader.
   std::map<std::string, std::string> refused_by_;

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "lib/base/check.h"
+#include "lib/base/mutants.h"
 #include "lib/kv/request.h"
 
 namespace raftkv::node {
@@ -13,6 +14,9 @@ namespace {
 
 /// How often what waits is searched for passed deadlines; answers may be late by so much.
 constexpr Duration kSweepInterval = std::chrono::milliseconds(50);
+
+/// Keeps the numbers of the two queues of reads apart.
+constexpr std::uint64_t kLeaseContexts = std::uint64_t{1} << 63;
 
 std::string Hex(NodeId id) {
   char text[17];
@@ -28,10 +32,18 @@ Node::Node(const NodeConfig& config, raft::InitialState initial, std::uint64_t r
       ports_(std::move(ports)),
       wakeup_(std::move(wakeup)),
       core_(config.raft, std::move(initial), Random(config.seed), ports_.clock.Now()),
-      reads_(config.context_base),
+      reads_(config.context_base, false),
+      lease_reads_(config.context_base ^ kLeaseContexts, true),
       next_id_(config.context_base),
       replicated_time_ms_(replicated_time_ms),
-      next_sweep_(ports_.clock.Now() + kSweepInterval) {}
+      next_sweep_(ports_.clock.Now() + kSweepInterval) {
+  if (ports_.snapshots == nullptr) return;
+  snapshot_sender_ =
+      std::make_unique<SnapshotSender>(config.snapshots, ports_.clock, *ports_.snapshots,
+                                       ports_.transport, core_, [this] { wakeup_(); });
+  snapshot_receiver_ = std::make_unique<SnapshotReceiver>(
+      *ports_.snapshots, ports_.transport, core_, [this] { return Tick(); }, [this] { wakeup_(); });
+}
 
 MonoTime Node::Tick() {
   const MonoTime now = ports_.clock.Now();
@@ -49,18 +61,24 @@ void Node::Pump() {
   if (now >= next_sweep_) Sweep();
   const auto disk = [this] { return write_under_way_ ? raft::Disk::kBusy : raft::Disk::kIdle; };
   while (true) {
-    if (reads_.WantsToAsk() || !reads_.empty()) {
-      reads_.Ask(core_, now, config_.raft.election_timeout);
+    for (ReadQueue* queue : {&reads_, &lease_reads_}) {
+      if (!queue->empty()) queue->Ask(core_, now, config_.raft.election_timeout);
     }
     if (!core_.HasReady(disk())) break;
     CarryOut(core_.TakeReady(disk()));
   }
+  EndChanges();
+  if (snapshot_sender_) snapshot_sender_->Tick();
 }
 
 MonoTime Node::NextDeadline() const {
   if (!failure_.ok()) return kNever;
-  const bool waits = !held_.empty() || !forwards_.empty() || !reads_.empty();
-  return waits ? std::min(core_.NextDeadline(), next_sweep_) : core_.NextDeadline();
+  const bool waits = !held_.empty() || !forwards_.empty() || !reads_.empty() ||
+                     !lease_reads_.empty() || !changes_.empty() || transfer_;
+  MonoTime next = core_.NextDeadline();
+  if (waits) next = std::min(next, next_sweep_);
+  if (snapshot_sender_) next = std::min(next, snapshot_sender_->NextDeadline());
+  return next;
 }
 
 void Node::CarryOut(raft::Ready ready) {
@@ -74,14 +92,26 @@ void Node::CarryOut(raft::Ready ready) {
     SendAll(std::move(ready.messages_after_persist));
   }
   if (!ready.committed_entries.empty()) Apply(std::move(ready.committed_entries));
-  for (const raft::ReadState& state : ready.read_states)
+  for (const raft::ReadState& state : ready.read_states) {
     reads_.OnReadState(state, ports_.clock.Now());
-  for (PendingRead& read : reads_.TakeServable(core_.applied_index())) {
-    ports_.observer.Observe(Stage::kReadIndex, ports_.clock.Now() - read.arrived);
-    Release(read.request.size());
-    ports_.machine.Read(std::move(read.request), config_.max_answer_bytes, std::move(read.done));
+    lease_reads_.OnReadState(state, ports_.clock.Now());
   }
+  ServeReads();
   for (const raft::WantedEntries& wanted : ready.wanted_entries) Fetch(wanted);
+  for (const NodeId peer : ready.wanted_snapshots) {
+    if (snapshot_sender_) snapshot_sender_->Want(peer);
+  }
+}
+
+void Node::ServeReads() {
+  const MonoTime now = ports_.clock.Now();
+  for (ReadQueue* queue : {&reads_, &lease_reads_}) {
+    for (PendingRead& read : queue->TakeServable(core_.applied_index())) {
+      ports_.observer.Observe(Stage::kReadIndex, now - read.arrived);
+      Release(read.request.size());
+      ports_.machine.Read(std::move(read.request), config_.max_answer_bytes, std::move(read.done));
+    }
+  }
 }
 
 void Node::SendAll(std::vector<raft::Message> messages) {
@@ -100,7 +130,11 @@ void Node::OnSoftState(const raft::SoftState& state) {
                       (leader ? leader->name + " (" + Hex(state.leader) + ")" : "unknown"));
   if (state.role == raft::Role::kCandidate) ports_.observer.CountElection();
   if (state.role != raft::Role::kLeader) {
-    FailProposals({Code::kUnknownOutcome, "this member lost its leadership meanwhile"});
+    // They may be committed by the next leader.
+    const Status lost(RAFTKV_MUTANT(kStepDownIsFailure) ? Code::kNotLeader : Code::kUnknownOutcome,
+                      "this member lost its leadership meanwhile");
+    FailProposals(lost);
+    FailChanges(lost);
   }
   for (auto it = forwards_.begin(); it != forwards_.end();) {
     if (it->second.leader == state.leader) {
@@ -125,7 +159,13 @@ void Node::Write(raft::Ready& ready) {
   RAFTKV_CHECK(!write_under_way_ && after_persist_.empty());
   write_under_way_ = true;
   after_persist_ = std::move(ready.messages_after_persist);
-  LogWrite write{ready.hard_state, std::move(ready.entries), ready.must_sync};
+  LogWrite write{ready.hard_state, std::move(ready.entries), ready.refilled, ready.must_sync};
+  if (ready.snapshot) {
+    RAFTKV_CHECK(ports_.snapshots != nullptr);
+    ports_.snapshots->Install(*ready.snapshot, std::move(write),
+                              [this](const Result<std::uint64_t>& time) { OnInstalled(time); });
+    return;
+  }
   ports_.log.Write(std::move(write), [this](const Status& status) { OnWritten(status); });
 }
 
@@ -143,6 +183,18 @@ void Node::OnWritten(const Status& status) {
   core_.Persisted();
   SendAll(std::exchange(after_persist_, {}));
   wakeup_();
+}
+
+void Node::OnInstalled(const Result<std::uint64_t>& replicated_time_ms) {
+  if (!failure_.ok()) return;
+  if (replicated_time_ms.ok()) {
+    RAFTKV_CHECK(*replicated_time_ms >= replicated_time_ms_);
+    replicated_time_ms_ = *replicated_time_ms;
+  }
+  OnWritten(replicated_time_ms.status());
+  if (!failure_.ok()) return;
+  snapshot_receiver_->OnInstalled();
+  ServeReads();
 }
 
 void Node::Fetch(const raft::WantedEntries& wanted) {
@@ -191,6 +243,7 @@ void Node::OnApplied(Index first, Result<Applied> result) {
     return;
   }
   const MonoTime now = Tick();
+  RAFTKV_CHECK(result->durable <= result->index);
   RAFTKV_CHECK(result->index.Next() - first == result->responses.size());
   RAFTKV_CHECK(result->replicated_time_ms >= replicated_time_ms_);
   replicated_time_ms_ = result->replicated_time_ms;
@@ -207,12 +260,25 @@ void Node::OnApplied(Index first, Result<Applied> result) {
     RAFTKV_CHECK(!response.empty());
     proposal.done({Status::Ok(), std::move(response)});
   }
-  for (PendingRead& read : reads_.TakeServable(result->index)) {
-    ports_.observer.Observe(Stage::kReadIndex, now - read.arrived);
-    Release(read.request.size());
-    ports_.machine.Read(std::move(read.request), config_.max_answer_bytes, std::move(read.done));
-  }
+  ServeReads();
+  MaybeCompact(result->durable);
   wakeup_();
+}
+
+/// Cuts the log: what the state machine has durably, but for what followers may soon ask for.
+void Node::MaybeCompact(Index durable) {
+  if (ports_.snapshots == nullptr) return;
+  std::uint64_t through = core_.applied_index().value;
+  if (!RAFTKV_MUTANT(kCompactBeyondApplied)) through = std::min(through, durable.value);
+  if (snapshot_sender_->KeepAfter()) {
+    through = std::min(through, snapshot_sender_->KeepAfter()->value);
+  }
+  through -= std::min(through, config_.log_keep_entries);
+  // Not for every entry: a cut costs a write.
+  const std::uint64_t base = core_.log().base().index.value;
+  if (through <= base + config_.log_keep_entries / 4) return;
+  core_.Compact(Index(through));
+  ports_.snapshots->Compact(Index(through));
 }
 
 // --- Requests.
@@ -245,9 +311,9 @@ void Node::Dispatch(Held held) {
   if (!HasRoom(held.request.size())) {
     ports_.observer.CountProposal(Code::kUnavailable);
     held.done({{Code::kUnavailable, "too many requests wait at this member; try again"}, {}});
-  } else if (core_.role() == raft::Role::kLeader) {
+  } else if (core_.role() == raft::Role::kLeader && !core_.transferring()) {
     Propose(std::move(held.request), std::move(held.done));
-  } else if (core_.leader() != kNobody) {
+  } else if (core_.leader() != kNobody && core_.leader() != core_.id()) {
     ForwardToLeader(std::move(held));
   } else {
     // An election is short: wait for its outcome, but not for long, since another member may know.
@@ -305,7 +371,7 @@ void Node::ReceiveForwardReply(NodeId peer, ForwardSubmitReply reply) {
   forward.done(std::move(reply.outcome));
 }
 
-void Node::Read(Bytes request, Consistency consistency, MonoTime deadline, Done<Bytes> done) {
+void Node::Read(Bytes request, ReadPolicy policy, MonoTime deadline, Done<Bytes> done) {
   if (!failure_.ok()) {
     done(Status(Code::kUnavailable, failure_.message()));
     return;
@@ -313,13 +379,16 @@ void Node::Read(Bytes request, Consistency consistency, MonoTime deadline, Done<
   const Status valid = kv::ValidateReadRequest(request.view(), config_.limits);
   if (!valid.ok()) {
     done(valid);
-  } else if (consistency == Consistency::kLocal) {
+  } else if (policy.consistency == Consistency::kLocal ||
+             (policy.consistency == Consistency::kBounded &&
+              reads_.IsFresh(ports_.clock.Now(), policy.max_staleness, core_.applied_index()))) {
     ports_.machine.Read(std::move(request), config_.max_answer_bytes, std::move(done));
   } else if (!HasRoom(request.size())) {
     done(Status(Code::kUnavailable, "too many requests wait at this member; try again"));
   } else {
     pending_bytes_ += request.size();
-    reads_.Add({std::move(request), ports_.clock.Now(), deadline, std::move(done)});
+    ReadQueue& queue = policy.consistency == Consistency::kLease ? lease_reads_ : reads_;
+    queue.Add({std::move(request), ports_.clock.Now(), deadline, std::move(done)});
     wakeup_();
   }
 }
@@ -335,6 +404,12 @@ void Node::Receive(NodeId peer, PeerMessage message) {
     ReceiveForward(peer, std::move(*forward));
   } else if (auto* reply = std::get_if<ForwardSubmitReply>(&message)) {
     ReceiveForwardReply(peer, std::move(*reply));
+  } else if (const auto* join = std::get_if<ForwardJoin>(&message)) {
+    if (core_.role() == raft::Role::kLeader) Join(*join);
+  } else if (const auto* chunk = std::get_if<SnapshotChunk>(&message)) {
+    if (snapshot_receiver_) snapshot_receiver_->OnChunk(peer, *chunk);
+  } else if (const auto* answer = std::get_if<SnapshotChunkReply>(&message)) {
+    if (snapshot_sender_) snapshot_sender_->OnReply(peer, *answer);
   }
   wakeup_();
 }
@@ -403,11 +478,14 @@ void Node::Sweep() {
     Release(forward.bytes);
     forward.done({{Code::kUnknownOutcome, "the leader did not answer in time"}, {}});
   }
-  for (PendingRead& read : reads_.TakeExpired(now)) {
-    Release(read.request.size());
-    read.done(Status(Code::kUnavailable,
-                     "no leader confirmed the read in time; a majority of members must be up"));
+  for (ReadQueue* queue : {&reads_, &lease_reads_}) {
+    for (PendingRead& read : queue->TakeExpired(now)) {
+      Release(read.request.size());
+      read.done(Status(Code::kUnavailable,
+                       "no leader confirmed the read in time; a majority of members must be up"));
+    }
   }
+  SweepChanges(now);
 }
 
 void Node::Stop(const Status& why) {
@@ -421,9 +499,12 @@ void Node::Stop(const Status& why) {
   for (Held& held : std::exchange(held_, {})) {
     held.done({{Code::kUnavailable, why.message()}, {}});
   }
-  for (PendingRead& read : reads_.TakeAll()) {
-    read.done(Status(Code::kUnavailable, why.message()));
+  for (ReadQueue* queue : {&reads_, &lease_reads_}) {
+    for (PendingRead& read : queue->TakeAll()) {
+      read.done(Status(Code::kUnavailable, why.message()));
+    }
   }
+  FailChanges({Code::kUnknownOutcome, why.message()});
   pending_bytes_ = 0;
   wakeup_();
 }

@@ -12,6 +12,8 @@
 #include <deque>
 #include <functional>
 #include <map>
+#include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -19,6 +21,8 @@
 
 #include "lib/node/ports.h"
 #include "lib/node/read_queue.h"
+#include "lib/node/snapshot_receiver.h"
+#include "lib/node/snapshot_sender.h"
 #include "lib/raft/raft.h"
 
 namespace raftkv::node {
@@ -34,6 +38,10 @@ struct NodeConfig {
   std::size_t max_pending_bytes = 64 << 20;
   /// Size of a read's answer.
   std::size_t max_answer_bytes = 4 << 20;
+  /// With snapshots: so many applied entries stay in the log for followers that are a little
+  /// behind.
+  std::uint64_t log_keep_entries = 100'000;
+  SnapshotSender::Options snapshots;
 };
 
 struct NodePorts {
@@ -43,6 +51,7 @@ struct NodePorts {
   Transport& transport;
   Observer& observer;
   LogSink log_sink;
+  Snapshots* snapshots = nullptr;  ///< null: the whole log is kept
 };
 
 class Node {
@@ -58,7 +67,16 @@ class Node {
   void PeerUnreachable(NodeId peer);
 
   void Submit(Bytes request, MonoTime deadline, std::function<void(SubmitOutcome)> done);
-  void Read(Bytes request, Consistency consistency, MonoTime deadline, Done<Bytes> done);
+  void Read(Bytes request, ReadPolicy policy, MonoTime deadline, Done<Bytes> done);
+
+  // --- Membership (changes.cc).
+  /// Leader: done once the change is committed and a joint phase is over. NotLeader, Unavailable,
+  /// InvalidArgument, NotFound: nothing happened. UnknownOutcome: perhaps.
+  void ChangeMembership(const raft::MembershipChange& change, MonoTime deadline, DoneStatus done);
+  /// An invited newcomer is here: takes it in, or tells the leader of it.
+  void Join(const ForwardJoin& join);
+  /// Leader: hands over to `to` (nobody: who is best). Done when another leads, or it failed.
+  void TransferLeadership(NodeId to, MonoTime deadline, DoneStatus done);
 
   [[nodiscard]] const raft::Raft& core() const { return core_; }
   [[nodiscard]] std::uint64_t replicated_time_ms() const { return replicated_time_ms_; }
@@ -93,6 +111,18 @@ class Node {
     SubmitDone done;
   };
 
+  /// A membership change of this leader that is not committed yet.
+  struct Change {
+    raft::LogPosition position;
+    MonoTime deadline;
+    DoneStatus done;
+  };
+  /// The leadership is being handed over.
+  struct Transfer {
+    MonoTime deadline;
+    DoneStatus done;
+  };
+
   void Dispatch(Held held);
   void Propose(Bytes request, SubmitDone done);
   void ForwardToLeader(Held held);
@@ -105,7 +135,13 @@ class Node {
   void OnWritten(const Status& status);
   void Apply(std::vector<raft::Entry> entries);
   void OnApplied(Index first, Result<Applied> result);
+  void OnInstalled(const Result<std::uint64_t>& replicated_time_ms);
+  void ServeReads();
+  void MaybeCompact(Index durable);
   void Fetch(const raft::WantedEntries& wanted);
+  void EndChanges();
+  void FailChanges(const Status& why);
+  void SweepChanges(MonoTime now);
   void SendAll(std::vector<raft::Message> messages);
 
   void FailProposals(const Status& why);
@@ -131,6 +167,12 @@ class Node {
   std::map<std::uint64_t, Forward> forwards_;
   std::deque<Held> held_;
   ReadQueue reads_;
+  ReadQueue lease_reads_;
+  std::deque<Change> changes_;
+  std::optional<Transfer> transfer_;
+  /// Null without the port.
+  std::unique_ptr<SnapshotSender> snapshot_sender_;
+  std::unique_ptr<SnapshotReceiver> snapshot_receiver_;
   std::uint64_t next_id_;
   std::size_t pending_bytes_ = 0;
   std::uint64_t replicated_time_ms_ = 0;

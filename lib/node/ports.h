@@ -8,11 +8,13 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <variant>
 #include <vector>
 
+#include <raftkv/kv.h>
 #include <raftkv/status.h>
 
 #include "lib/base/bytes.h"
@@ -39,6 +41,8 @@ struct LogWrite {
   std::optional<raft::HardState> hard_state;
   /// Replaces everything from entries.front().index on.
   std::vector<raft::Entry> entries;
+  /// The store is not suspect any more.
+  bool refilled = false;
   bool sync = false;
 };
 
@@ -59,6 +63,8 @@ struct Applied {
   std::uint64_t replicated_time_ms = 0;
   /// One an entry, in order: an encoded kv Response, empty for entries that are no commands.
   std::vector<Bytes> responses;
+  /// What the state machine has even after a crash, without the log: that much of the log may go.
+  Index durable = {};
 };
 
 class StateMachine {
@@ -69,6 +75,13 @@ class StateMachine {
   /// Answers an encoded ReadRequest (checked already) from what is applied; the response is of at
   /// most about `max_bytes`.
   virtual void Read(Bytes request, std::size_t max_bytes, Done<Bytes> done) = 0;
+};
+
+/// How current a read must be.
+struct ReadPolicy {
+  Consistency consistency = Consistency::kLinearizable;
+  /// kBounded: what was committed so long ago must be seen.
+  Duration max_staleness{};
 };
 
 /// What comes of a request that was submitted at a member.
@@ -88,11 +101,72 @@ struct ForwardSubmitReply {
   std::uint64_t id = 0;
   SubmitOutcome outcome;
 };
-using PeerMessage = std::variant<raft::Message, ForwardSubmit, ForwardSubmitReply>;
+
+/// To the leader: an invited newcomer said hello here.
+struct ForwardJoin {
+  std::string name;
+  NodeId id;
+  std::string zone;
+};
+
+/// A part of a snapshot (§7). The receiver takes them in order and answers with what it wants next,
+/// so a lost one is sent again, and a transfer goes on where it was interrupted.
+struct SnapshotChunk {
+  Term term;  ///< of the leader that sends it
+  std::shared_ptr<const raft::SnapshotMeta> snapshot;
+  std::uint64_t offset = 0;
+  Bytes data;
+  bool last = false;
+};
+struct SnapshotChunkReply {
+  Term term;
+  raft::LogBase snapshot;  ///< which one
+  std::uint64_t next_offset = 0;
+  /// It is installed, or its receiver has all of it by other ways.
+  bool installed = false;
+};
+
+using PeerMessage = std::variant<raft::Message, ForwardSubmit, ForwardSubmitReply, ForwardJoin,
+                                 SnapshotChunk, SnapshotChunkReply>;
+
+/// A snapshot that can be read while it is held: the state machine at one index, as bytes.
+class SnapshotSource {
+ public:
+  virtual ~SnapshotSource() = default;
+  /// Up to `max_bytes` from `offset`, and whether that is the end.
+  struct Part {
+    Bytes data;
+    bool last = false;
+  };
+  virtual void Read(std::uint64_t offset, std::size_t max_bytes, Done<Part> done) = 0;
+};
+
+/// Snapshots of the state machine, made, received and put in its place, and the log that they make
+/// dispensable. A member without this port keeps its whole log.
+class Snapshots {
+ public:
+  virtual ~Snapshots() = default;
+  struct Made {
+    Index applied;  ///< what it holds; the core knows term and configuration
+    std::shared_ptr<SnapshotSource> source;
+  };
+  /// Of what is applied now. Any failure is answered, and tried again later.
+  virtual void Make(Done<Made> done) = 0;
+  /// Adds `data` to what has been received of `snapshot`; offset 0 begins anew and drops any other.
+  /// With `last`: Ok only if it is whole and durable.
+  virtual void Receive(const raft::SnapshotMeta& snapshot, std::uint64_t offset, Bytes data,
+                       bool last, DoneStatus done) = 0;
+  /// One atomic, synced write: the received snapshot becomes the state machine, the log is empty
+  /// after it, and what `write` has besides. No Write or Apply is under way meanwhile. Answers with
+  /// the replicated time of the new state. Any failure is final.
+  virtual void Install(const raft::SnapshotMeta& snapshot, LogWrite write,
+                       Done<std::uint64_t> done) = 0;
+  /// The log's entries up to `through` may go, at leisure.
+  virtual void Compact(Index through) = 0;
+};
 
 /// Messages to other members: each may be lost, doubled or overtaken. Sending never blocks; a full
-/// queue or a missing connection drops the message and reports PeerUnreachable to the receiver
-/// side.
+/// queue or a missing connection drops the message and reports PeerUnreachable.
 class Transport {
  public:
   virtual ~Transport() = default;
@@ -103,6 +177,8 @@ class Transport {
     std::string name;
     std::string address;
   };
+  /// Connections from members that are not in the list any more are closed: they say hello again,
+  /// and learn why.
   virtual void SetPeers(std::vector<Peer> peers) = 0;
 };
 

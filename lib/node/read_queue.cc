@@ -23,7 +23,8 @@ void ReadQueue::Ask(raft::Raft& core, MonoTime now, Duration ask_again) {
   }
   if (gathered_.empty() || !asked_.empty() || now < not_before_) return;
   const std::uint64_t context = next_context_++;
-  if (!core.RequestReadIndex(context).ok()) return;  // no leader yet: the next Pump tries again
+  if (!core.RequestReadIndex(context, lease_).ok())
+    return;  // no leader yet: the next Pump tries again
   asked_ = std::exchange(gathered_, {});
   asked_context_ = context;
   asked_at_ = now;
@@ -36,9 +37,15 @@ void ReadQueue::OnReadState(const raft::ReadState& state, MonoTime now) {
     MoveAll(asked_, gathered_);
     return;
   }
+  last_confirmed_ = {asked_at_, state.read_index};
   for (PendingRead& read : std::exchange(asked_, {})) {
     confirmed_.emplace(state.read_index, std::move(read));
   }
+}
+
+bool ReadQueue::IsFresh(MonoTime now, Duration max_staleness, Index applied) const {
+  return last_confirmed_ && now - last_confirmed_->first <= max_staleness &&
+         applied >= last_confirmed_->second;
 }
 
 std::vector<PendingRead> ReadQueue::TakeServable(Index applied) {

@@ -6,6 +6,8 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
+#include <utility>
 #include <vector>
 
 #include "lib/node/ports.h"
@@ -22,7 +24,9 @@ struct PendingRead {
 
 class ReadQueue {
  public:
-  explicit ReadQueue(std::uint64_t first_context) : next_context_(first_context) {}
+  /// With `lease`, the leader's lease is enough.
+  ReadQueue(std::uint64_t first_context, bool lease)
+      : lease_(lease), next_context_(first_context) {}
 
   void Add(PendingRead read) { gathered_.push_back(std::move(read)); }
   /// Asks the core for a read index for what has gathered, unless a question is under way that is
@@ -35,6 +39,9 @@ class ReadQueue {
   /// Takes the reads whose deadline has passed.
   [[nodiscard]] std::vector<PendingRead> TakeExpired(MonoTime now);
   [[nodiscard]] std::vector<PendingRead> TakeAll();
+  /// Whether what is applied holds all that was committed `max_staleness` before `now`: the last
+  /// question that was answered was asked since.
+  [[nodiscard]] bool IsFresh(MonoTime now, Duration max_staleness, Index applied) const;
   [[nodiscard]] bool empty() const {
     return gathered_.empty() && asked_.empty() && confirmed_.empty();
   }
@@ -42,6 +49,7 @@ class ReadQueue {
   [[nodiscard]] bool WantsToAsk() const { return !gathered_.empty(); }
 
  private:
+  const bool lease_;
   std::uint64_t next_context_;
   std::vector<PendingRead> gathered_;
   /// One question under way at a time.
@@ -51,6 +59,8 @@ class ReadQueue {
   /// After a refusal: who has just lost its leadership would only refuse again.
   MonoTime not_before_{};
   std::multimap<Index, PendingRead> confirmed_;
+  /// The last answer: when it was asked for, and the index.
+  std::optional<std::pair<MonoTime, Index>> last_confirmed_;
 };
 
 }  // namespace raftkv::node

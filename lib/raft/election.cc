@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "lib/base/check.h"
+#include "lib/base/mutants.h"
 #include "lib/raft/raft.h"
 
 namespace raftkv::raft {
@@ -17,16 +18,27 @@ void Raft::ResetElectionTimer() {
   election_deadline_ = now_ + timeout + Duration(random_.Below(timeout.count()));
 }
 
-bool Raft::CanCampaign() const { return configuration().IsVoter(options_.id); }
+bool Raft::CanCampaign() const {
+  return configuration().IsVoter(options_.id) && suspect_ == 0 && !installing_;
+}
 
 bool Raft::HeardLeaderRecently() const {
+  if (RAFTKV_MUTANT(kNoPreVote)) return false;
   if (role_ == Role::kLeader) return true;  // check-quorum ends that when it is no longer so
   return leader_ != kNobody && leader_heard_ && now_ - *leader_heard_ < options_.election_timeout;
 }
 
 void Raft::Campaign() {
   if (role_ == Role::kLeader || !CanCampaign()) return;
-  StartPreVote();
+  if (PromisedNotToVote()) {
+    election_deadline_ = std::max(election_deadline_, no_votes_before_);
+    return;
+  }
+  if (RAFTKV_MUTANT(kNoPreVote)) {
+    StartElection(false);
+  } else {
+    StartPreVote();
+  }
 }
 
 void Raft::PeerDisconnected(NodeId peer) {
@@ -36,7 +48,7 @@ void Raft::PeerDisconnected(NodeId peer) {
   leader_heard_.reset();
   const auto spread = options_.election_timeout / 3;
   const MonoTime early = now_ + Duration(random_.Below(spread.count()));
-  election_deadline_ = std::min(election_deadline_, early);
+  election_deadline_ = std::max(std::min(election_deadline_, early), no_votes_before_);
 }
 
 void Raft::StartPreVote() {
@@ -46,29 +58,33 @@ void Raft::StartPreVote() {
   votes_.clear();
   votes_[options_.id] = true;  // promises nothing, so it need not be durable
   ResetElectionTimer();
-  AskForVotes(term_.Next(), true);
+  AskForVotes({term_.Next(), log_.last_index(), log_.last_term(), true, false});
   CountElection();
 }
 
-void Raft::StartElection() {
+void Raft::StartElection(bool transfer) {
   ++term_;
   vote_ = options_.id;
   role_ = Role::kCandidate;
   leader_ = kNobody;
   votes_.clear();  // our own is counted once it is durable: Persisted()
   ResetElectionTimer();
-  AskForVotes(term_, false);
+  AskForVotes({term_, log_.last_index(), log_.last_term(), false, transfer});
 }
 
-void Raft::AskForVotes(Term term, bool pre_vote) {
+void Raft::AskForVotes(RequestVote request) {
   for (const Member& member : configuration().members) {
-    if (member.learner || member.id == options_.id) continue;
-    SendAfterPersist(member.id, RequestVote{term, log_.last_index(), log_.last_term(), pre_vote});
+    if (member.id == options_.id || !configuration().IsVoter(member.id)) continue;
+    if (RAFTKV_MUTANT(kVoteBeforePersist)) {
+      Send(member.id, request);
+    } else {
+      SendAfterPersist(member.id, request);
+    }
   }
 }
 
 void Raft::CountElection() {
-  const VoteResult result = CountVotes(configuration(), [this](NodeId id) {
+  const VoteResult result = CountVotes(configuration(), Purpose::kElection, [this](NodeId id) {
     const auto it = votes_.find(id);
     return it == votes_.end() ? 0 : it->second ? 1 : -1;
   });
@@ -78,7 +94,7 @@ void Raft::CountElection() {
     votes_.clear();
   } else if (result == VoteResult::kWon) {
     if (role_ == Role::kPreCandidate) {
-      StartElection();
+      StartElection(false);
     } else {
       RAFTKV_CHECK(role_ == Role::kCandidate);
       BecomeLeader();
@@ -87,8 +103,13 @@ void Raft::CountElection() {
 }
 
 void Raft::HandleRequestVote(NodeId from, const RequestVote& request) {
+  // What a vote promises is in doubt here: that the log has all that was acknowledged.
+  if (suspect_ != 0 || installing_) return;
   // Thesis §4.2.3: who hears a leader lets nobody disturb it. No answer: it could only raise terms.
-  if (request.term > term_ && HeardLeaderRecently()) return;
+  if (!request.transfer) {
+    if (PromisedNotToVote()) return;
+    if (request.term > term_ && HeardLeaderRecently()) return;
+  }
   if (request.pre_vote) {
     const bool granted =
         request.term > term_ && log_.IsUpToDate(request.last_log_index, request.last_log_term);
@@ -97,8 +118,10 @@ void Raft::HandleRequestVote(NodeId from, const RequestVote& request) {
   }
   if (request.term > term_) BecomeFollower(request.term, kNobody);
   // §5.2: at most one vote a term, first come first served; §5.4.1: only to a log not behind ours.
-  const bool granted = request.term == term_ && (vote_ == kNobody || vote_ == from) &&
-                       log_.IsUpToDate(request.last_log_index, request.last_log_term);
+  const bool up_to_date = RAFTKV_MUTANT(kLongerLogWins)
+                              ? request.last_log_index >= log_.last_index()
+                              : log_.IsUpToDate(request.last_log_index, request.last_log_term);
+  const bool granted = request.term == term_ && (vote_ == kNobody || vote_ == from) && up_to_date;
   if (granted) {
     RAFTKV_CHECK(role_ == Role::kFollower || role_ == Role::kPreCandidate);
     role_ = Role::kFollower;
@@ -106,14 +129,25 @@ void Raft::HandleRequestVote(NodeId from, const RequestVote& request) {
     vote_ = from;
     ResetElectionTimer();
   }
+  if (RAFTKV_MUTANT(kVoteBeforePersist)) {
+    Send(from, RequestVoteReply{term_, granted, false});
+    return;
+  }
   SendAfterPersist(from, RequestVoteReply{term_, granted, false});
 }
 
 void Raft::HandleRequestVoteReply(NodeId from, const RequestVoteReply& reply) {
   const Role asked_as = reply.pre_vote ? Role::kPreCandidate : Role::kCandidate;
   if (role_ != asked_as || !configuration().IsVoter(from) || from == options_.id) return;
-  if (reply.granted && reply.term != (reply.pre_vote ? term_.Next() : term_))
-    return;                             // of another round
+  if (reply.granted && reply.term != (reply.pre_vote ? term_.Next() : term_) &&
+      !RAFTKV_MUTANT(kVotesOfOldTerms)) {
+    return;  // of another round
+  }
+  if (RAFTKV_MUTANT(kDoubledVotes) && reply.granted && votes_.count(from) != 0) {
+    for (const Member& member : configuration().members) {
+      if (votes_.emplace(member.id, true).second) break;
+    }
+  }
   votes_.emplace(from, reply.granted);  // the first answer counts: a doubled one changes nothing
   CountElection();
 }

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "lib/base/check.h"
+#include "lib/base/mutants.h"
 #include "lib/raft/configuration.h"
 #include "lib/raft/raft.h"
 
@@ -29,8 +30,12 @@ void Raft::HandleAppendEntries(NodeId from, const AppendEntries& request) {
   if (role_ == Role::kLeader) return;  // only a forged message can claim a second leader of a term
   if (leader_ != kNobody && leader_ != from) return;
   if (role_ != Role::kFollower || leader_ != from) BecomeFollower(term_, from);
-  leader_heard_ = now_;
-  ResetElectionTimer();
+  HearLeader();
+  if (installing_) {
+    // Its log is about to be replaced: an answer that only says that this member is there.
+    Refuse(from, request);
+    return;
+  }
 
   // Figure 2, receiver 2. What is committed is in every leader's log (§5.4): where it is no longer
   // in ours it surely matches, and where it is, a message that says otherwise comes from no leader.
@@ -48,10 +53,22 @@ void Raft::HandleAppendEntries(NodeId from, const AppendEntries& request) {
   // Receiver 5: not beyond the last entry that is known to be the leader's.
   const Index last_new = prev + request.entries.size();
   const Index known = std::min(request.leader_commit, last_new);
-  AdvanceCommit(std::max(commit_index_, known));
+  const Index told = RAFTKV_MUTANT(kCommitBeyondMatch)
+                         ? std::min(request.leader_commit, log_.last_index())
+                         : known;
+  AdvanceCommit(std::max(commit_index_, told));
+  if (suspect_ != 0 && request.refilled == suspect_) {
+    suspect_ = 0;
+    refilled_ = true;  // counts, and votes, once that is written down
+    ResetElectionTimer();
+  }
 
-  AppendEntriesReply ack{term_, true, last_new, {}, {}, request.read_round};
-  if (request.entries.empty() && durable_term_ == term_ && write_) {
+  AppendEntriesReply ack{term_, true, last_new, {}, {}, request.read_round, suspect_};
+  if (RAFTKV_MUTANT(kAckBeforePersist)) {
+    Send(from, ack);
+    return;
+  }
+  if (request.entries.empty() && durable_term_ == term_ && write_ && !refilled_) {
     // A heartbeat is answered at once, from what is durable already, so that a slow disk neither
     // holds up reads nor makes the leader doubt us.
     ack.index = std::min(ack.index, durable_index_);
@@ -61,8 +78,18 @@ void Raft::HandleAppendEntries(NodeId from, const AppendEntries& request) {
   SendAfterPersist(from, ack);
 }
 
+void Raft::HearLeader() {
+  leader_heard_ = now_;
+  if (options_.lease_reads) no_votes_before_ = now_ + options_.election_timeout;
+  ResetElectionTimer();
+}
+
 /// Receiver 3 and 4. False: the message contradicts what is committed, which no leader can send.
 bool Raft::AppendFromLeader(const AppendEntries& request) {
+  if (RAFTKV_MUTANT(kShortAppendTruncates)) {
+    const Index end = request.prev_log_index + request.entries.size() + 1;
+    if (end > commit_index_ && end <= log_.last_index()) TruncateFrom(end);
+  }
   for (const Entry& entry : request.entries) {
     if (entry.index <= log_.last_index()) {
       if (log_.TermAt(entry.index) == entry.term) continue;
@@ -77,7 +104,7 @@ bool Raft::AppendFromLeader(const AppendEntries& request) {
 }
 
 void Raft::Refuse(NodeId from, const AppendEntries& request) {
-  AppendEntriesReply reply{term_, false, request.prev_log_index, {}, {}, 0};
+  AppendEntriesReply reply{term_, false, request.prev_log_index, {}, {}, 0, suspect_};
   if (request.term == term_) {
     reply.hint_index = log_.LastIndexWithTermAtMost(
         std::min(request.prev_log_index, log_.last_index()), request.prev_log_term);

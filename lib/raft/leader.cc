@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "lib/base/check.h"
+#include "lib/base/mutants.h"
 #include "lib/raft/raft.h"
 
 namespace raftkv::raft {
@@ -25,12 +26,31 @@ void Raft::BecomeLeader() {
   heartbeat_deadline_ = now_ + options_.heartbeat_interval;
   check_quorum_deadline_ = now_ + options_.election_timeout;
   RAFTKV_CHECK(progress_.empty());
+  change_under_way_ = true;
   TrackMembers();
   // §8: a no-op at the start of the term finds out what is committed.
   Entry noop{log_.last_index().Next(), term_, EntryKind::kNoop, wall_time_ms_, {}};
   uncommitted_bytes_ = noop.Footprint();
   Append(std::move(noop));
   replicate_pending_ = true;
+}
+
+/// What only a leader has goes with the leadership.
+void Raft::StopLeading() {
+  progress_.clear();
+  uncommitted_bytes_ = 0;
+  replicate_pending_ = false;
+  heartbeat_deadline_ = check_quorum_deadline_ = kNever;
+  commit_notice_deadline_ = gather_deadline_ = transfer_deadline_ = kNever;
+  wanted_entries_.clear();
+  wanted_snapshots_.clear();
+  apply_wants_entries_ = false;
+  change_under_way_ = false;
+  transfer_target_ = kNobody;
+  timeout_now_sent_ = false;
+  lease_rounds_.clear();
+  lease_until_ = MonoTime::min();
+  FailReads();
 }
 
 void Raft::TrackMembers() {
@@ -57,7 +77,12 @@ void Raft::Replicate() {
 
 void Raft::SendEntries(NodeId to, Progress& progress) {
   while (progress.next <= log_.last_index() && !progress.waits_for_entries) {
+    if (progress.state == ProgressState::kSnapshot) return;
     if (progress.state == ProgressState::kProbe && progress.probe_sent) return;
+    if (progress.next < log_.first_index()) {
+      WantSnapshot(to, progress);
+      return;
+    }
     if (progress.inflights.messages() >= options_.max_inflight_messages ||
         progress.inflights.bytes() >= options_.max_inflight_bytes) {
       return;
@@ -87,10 +112,14 @@ void Raft::SendAppend(NodeId to, Progress& progress, std::vector<Entry> entries)
   RAFTKV_CHECK(role_ == Role::kLeader && progress.next > Index{});
   AppendEntries append;
   append.term = term_;
-  append.prev_log_index = progress.next.Previous();
+  // Who needs what was cut off is asked about the base: heartbeats go on.
+  append.prev_log_index = std::max(progress.next.Previous(), log_.base().index);
   append.prev_log_term = log_.TermAt(append.prev_log_index);
   append.leader_commit = commit_index_;
   append.read_round = read_round_;
+  if (progress.refill_at != Index{} && progress.match >= progress.refill_at) {
+    append.refilled = progress.suspect;
+  }
   progress.sent_commit = commit_index_;
   if (!entries.empty()) {
     RAFTKV_CHECK(entries.front().index == progress.next);
@@ -111,6 +140,8 @@ void Raft::SendAppend(NodeId to, Progress& progress, std::vector<Entry> entries)
 
 void Raft::BroadcastHeartbeat() {
   heartbeat_deadline_ = now_ + options_.heartbeat_interval;
+  StartLeaseRound();
+  PromoteWhoCaughtUp();
   for (auto& [id, progress] : progress_) {
     progress.probe_sent = false;  // an unanswered probe was lost: try again
     SendHeartbeat(id, progress);
@@ -135,6 +166,7 @@ void Raft::HandleAppendEntriesReply(NodeId from, const AppendEntriesReply& reply
   Progress& progress = it->second;
   progress.last_heard = now_;
   progress.acked_round = std::max(progress.acked_round, reply.read_round);
+  NoteSuspicion(progress, reply.suspect);
   if (!reply.success) {
     HandleRefusal(progress, reply);
   } else {
@@ -142,7 +174,14 @@ void Raft::HandleAppendEntriesReply(NodeId from, const AppendEntriesReply& reply
       progress.match = reply.index;
       progress.next = std::max(progress.next, progress.match.Next());
       progress.inflights.FreeThrough(progress.match);
-      MaybeCommit();
+    }
+    // Also what this one already had may be committed only now: it may have been suspect.
+    MaybeCommit();
+    CheckRefill(progress);
+    if (progress.state == ProgressState::kSnapshot && progress.match >= log_.base().index) {
+      progress.state = ProgressState::kProbe;  // it got there, by whatever way
+      progress.next = progress.match.Next();
+      progress.probe_sent = false;
     }
     if (progress.state == ProgressState::kProbe && reply.index.Next() >= progress.next) {
       progress.state = ProgressState::kReplicate;  // the logs meet
@@ -151,11 +190,14 @@ void Raft::HandleAppendEntriesReply(NodeId from, const AppendEntriesReply& reply
   }
   replicate_pending_ = true;
   FinishReadRounds();
+  if (from == transfer_target_) MaybeSendTimeoutNow();  // again: it may have been lost
+  ContinueChange();
 }
 
 /// §5.3: nextIndex goes back; by whole terms, with the follower's hint and our own log.
 void Raft::HandleRefusal(Progress& progress, const AppendEntriesReply& reply) {
   if (reply.index <= progress.match) return;  // late: overtaken by an acknowledgement
+  if (progress.state == ProgressState::kSnapshot) return;
   if (progress.state == ProgressState::kReplicate) {
     progress.state = ProgressState::kProbe;
     progress.inflights.Clear();
@@ -181,28 +223,64 @@ void Raft::PeerUnreachable(NodeId peer) {
   progress.waits_for_entries = false;
 }
 
-/// §5.3 and §5.4.2: a majority has it, and it is of our own term.
-void Raft::MaybeCommit() {
-  const Index index = QuorumIndex(configuration(), [this](NodeId id) {
-    if (id == options_.id) return durable_index_;
+/// What a commit quorum has durably. This leader counts by its own disk, and only if it has a vote;
+/// a suspect member does not count.
+Index Raft::QuorumMatch() const {
+  return QuorumIndex(configuration(), [this](NodeId id) {
+    if (id == options_.id)
+      return RAFTKV_MUTANT(kLeaderCountsUnsynced) ? log_.last_index() : durable_index_;
+    if (RAFTKV_MUTANT(kRemovedLeaderCounts) && !configuration().IsVoter(options_.id)) {
+      return durable_index_;
+    }
     const auto it = progress_.find(id);
-    return it == progress_.end() ? Index{} : it->second.match;
+    return it == progress_.end() || it->second.suspect != 0 ? Index{} : it->second.match;
   });
-  if (index > commit_index_ && log_.TermAt(index) == term_) {
+}
+
+/// §5.3 and §5.4.2: a quorum has it, and it is of our own term.
+void Raft::MaybeCommit() {
+  const Index index = QuorumMatch();
+  const bool own_term = log_.TermAt(index) == term_ || RAFTKV_MUTANT(kCommitOfEarlierTerm);
+  if (index > commit_index_ && own_term) {
     AdvanceCommit(index);
     FinishReadRounds();
   }
 }
 
+/// A member announces with this open's nonce that its disk lost something, or that it is whole
+/// again (docs/raft-notes.md, suspect stores).
+void Raft::NoteSuspicion(Progress& progress, std::uint64_t suspect) {
+  if (suspect == progress.suspect || RAFTKV_MUTANT(kSuspectCounts)) return;
+  progress.suspect = suspect;
+  progress.refill_at = Index{};
+  if (suspect == 0) return;
+  // What it acknowledged before may be what it lost.
+  progress.match = Index{};
+  progress.state = ProgressState::kProbe;
+  progress.inflights.Clear();
+  progress.probe_sent = false;
+  progress.waits_for_entries = false;
+}
+
+/// A suspect member is whole once it has all that this leader has committed, up to an index that
+/// was reached in this term and without it: nothing that was ever committed lies behind that.
+void Raft::CheckRefill(Progress& progress) {
+  if (progress.suspect == 0 || progress.refill_at != Index{}) return;
+  if (committed_in_term() && QuorumMatch() >= commit_index_) progress.refill_at = commit_index_;
+}
+
+/// Was heard within an election timeout, and counts.
+bool Raft::IsLive(NodeId id) const {
+  if (id == options_.id) return true;
+  const auto it = progress_.find(id);
+  return it != progress_.end() && it->second.suspect == 0 &&
+         now_ - it->second.last_heard <= options_.election_timeout;
+}
+
 void Raft::CheckQuorum() {
   check_quorum_deadline_ = now_ + options_.election_timeout;
-  const VoteResult heard = CountVotes(configuration(), [this](NodeId id) {
-    if (id == options_.id) return 1;
-    const auto it = progress_.find(id);
-    const bool recent =
-        it != progress_.end() && now_ - it->second.last_heard <= options_.election_timeout;
-    return recent ? 1 : -1;
-  });
+  const VoteResult heard = CountVotes(configuration(), Purpose::kCommit,
+                                      [this](NodeId id) { return IsLive(id) ? 1 : -1; });
   if (heard != VoteResult::kWon) BecomeFollower(term_, kNobody);
 }
 

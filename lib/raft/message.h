@@ -17,6 +17,8 @@ struct RequestVote {
   Index last_log_index;
   Term last_log_term;
   bool pre_vote = false;
+  /// The leader itself asked for this election (TimeoutNow): who hears it may vote nevertheless.
+  bool transfer = false;
   friend bool operator==(const RequestVote&, const RequestVote&) = default;
 };
 
@@ -38,6 +40,8 @@ struct AppendEntries {
   std::uint64_t read_round = 0;
   /// Contiguous from prev_log_index + 1.
   std::vector<Entry> entries;
+  /// To a suspect member: the nonce that it announced. It has back all that it may have lost.
+  std::uint64_t refilled = 0;
   friend bool operator==(const AppendEntries&, const AppendEntries&) = default;
 };
 
@@ -52,6 +56,9 @@ struct AppendEntriesReply {
   Index hint_index;
   Term hint_term;
   std::uint64_t read_round = 0;
+  /// Not 0: the sender's disk lost something, and this open's nonce; it does not count until it was
+  /// refilled.
+  std::uint64_t suspect = 0;
   friend bool operator==(const AppendEntriesReply&, const AppendEntriesReply&) = default;
 };
 
@@ -59,6 +66,8 @@ struct AppendEntriesReply {
 struct ReadIndex {
   Term term;
   std::uint64_t context = 0;
+  /// The leader's lease is enough.
+  bool lease = false;
   friend bool operator==(const ReadIndex&, const ReadIndex&) = default;
 };
 
@@ -71,8 +80,14 @@ struct ReadIndexReply {
   friend bool operator==(const ReadIndexReply&, const ReadIndexReply&) = default;
 };
 
+/// The leader hands its leadership over: stand for election at once (thesis §3.10).
+struct TimeoutNow {
+  Term term;
+  friend bool operator==(const TimeoutNow&, const TimeoutNow&) = default;
+};
+
 using Body = std::variant<RequestVote, RequestVoteReply, AppendEntries, AppendEntriesReply,
-                          ReadIndex, ReadIndexReply>;
+                          ReadIndex, ReadIndexReply, TimeoutNow>;
 
 struct Message {
   NodeId from;

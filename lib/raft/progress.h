@@ -2,6 +2,7 @@
 //
 //   Probe      one AppendEntries at a time until the logs are known to meet
 //   Replicate  pipelined: `next` runs ahead of `match`, bounded by the inflights
+//   Snapshot   what it needs is no longer in the log: a snapshot is on its way, entries wait
 #pragma once
 
 #include <cstdint>
@@ -12,7 +13,7 @@
 
 namespace raftkv::raft {
 
-enum class ProgressState : std::uint8_t { kProbe, kReplicate };
+enum class ProgressState : std::uint8_t { kProbe, kReplicate, kSnapshot };
 
 /// AppendEntries with entries that are under way, oldest first.
 class Inflights {
@@ -40,6 +41,11 @@ struct Progress {
   Inflights inflights;
   /// Probe: one is under way, wait for its answer or the next heartbeat.
   bool probe_sent = false;
+  /// Not 0: it said, with this nonce, that its disk lost something; it counts for nothing until it
+  /// is refilled.
+  std::uint64_t suspect = 0;
+  /// Suspect: with this match it has back all that it may have lost; 0: not known yet.
+  Index refill_at;
   /// Entries before the buffer were asked for and have not come yet.
   bool waits_for_entries = false;
   /// The highest commit index that was sent along.

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "lib/base/check.h"
+#include "lib/base/mutants.h"
 #include "lib/raft/configuration.h"
 
 namespace raftkv::raft {
@@ -16,7 +17,7 @@ Raft::Raft(const Options& options, InitialState initial, Random random, MonoTime
     : options_(options),
       term_(initial.hard_state.term),
       vote_(initial.hard_state.vote),
-      log_(std::move(initial.term_runs), initial.last_index),
+      log_(initial.base, std::move(initial.term_runs), initial.last_index),
       commit_index_(std::max(initial.hard_state.commit, initial.applied)),
       applied_index_(initial.applied),
       durable_term_(term_),
@@ -24,16 +25,25 @@ Raft::Raft(const Options& options, InitialState initial, Random random, MonoTime
       durable_index_(initial.last_index),
       handed_to_disk_(initial.last_index),
       hard_state_on_disk_(initial.hard_state),
+      configurations_(std::move(initial.configurations)),
       random_(random),
       now_(now),
+      suspect_(initial.suspect),
       handed_to_apply_(initial.applied) {
   RAFTKV_CHECK(options_.id != kNobody);
   RAFTKV_CHECK(options_.heartbeat_interval > Duration::zero());
   RAFTKV_CHECK(options_.election_timeout > options_.heartbeat_interval);
+  RAFTKV_CHECK(options_.clock_error_percent < 50);
   RAFTKV_CHECK(applied_index_ <= log_.last_index(), applied_index_.value);
+  RAFTKV_CHECK(applied_index_ >= log_.base().index, applied_index_.value);
+  RAFTKV_CHECK(!configurations_.empty() && configurations_.back().first <= log_.last_index());
   RAFTKV_CHECK(log_.last_term() <= term_, log_.last_term().value, term_.value);
   commit_index_ = std::min(commit_index_, log_.last_index());
-  configurations_.emplace_back(initial.configuration_index, std::move(initial.configuration));
+  ForgetConfigurationsBefore(applied_index_);
+  // It may have promised a leader before it was restarted, and has forgotten whom.
+  if (options_.lease_reads && !RAFTKV_MUTANT(kVoteWhileLeased)) {
+    no_votes_before_ = now_ + options_.election_timeout;
+  }
   ResetElectionTimer();
   // Nobody else can lead a cluster of one: do not wait.
   const Configuration& members = configuration();
@@ -48,6 +58,10 @@ void Raft::Tick(MonoTime now) {
   if (role_ == Role::kLeader) {
     // A leader that was paused learns here, before anything else, that its time is over.
     if (now_ >= check_quorum_deadline_) CheckQuorum();
+    if (role_ == Role::kLeader && now_ >= transfer_deadline_) {
+      transfer_target_ = kNobody;  // it did not come to it: go on leading
+      transfer_deadline_ = kNever;
+    }
     if (role_ == Role::kLeader && now_ >= heartbeat_deadline_) BroadcastHeartbeat();
     if (role_ == Role::kLeader && now_ >= commit_notice_deadline_) SendCommitNotices();
     if (role_ == Role::kLeader && now_ >= gather_deadline_) {
@@ -56,13 +70,14 @@ void Raft::Tick(MonoTime now) {
     }
   } else if (now_ >= election_deadline_) {
     Campaign();
+    if (now_ >= election_deadline_ && role_ == Role::kFollower) ResetElectionTimer();
   }
 }
 
 MonoTime Raft::NextDeadline() const {
   if (role_ != Role::kLeader) return election_deadline_;
-  return std::min(
-      {heartbeat_deadline_, check_quorum_deadline_, commit_notice_deadline_, gather_deadline_});
+  return std::min({heartbeat_deadline_, check_quorum_deadline_, commit_notice_deadline_,
+                   gather_deadline_, transfer_deadline_});
 }
 
 // --- Messages.
@@ -98,6 +113,10 @@ void Raft::Step(const Message& message) {
     HandleReadIndex(from, *read);
     return;
   }
+  if (const auto* reply = std::get_if<RequestVoteReply>(&message.body);
+      reply != nullptr && RAFTKV_MUTANT(kVotesOfOldTerms)) {
+    HandleRequestVoteReply(from, *reply);
+  }
   if (term < term_) return;
   if (const auto* reply = std::get_if<RequestVoteReply>(&message.body)) {
     HandleRequestVoteReply(from, *reply);
@@ -105,6 +124,8 @@ void Raft::Step(const Message& message) {
     HandleAppendEntriesReply(from, *reply);
   } else if (const auto* reply = std::get_if<ReadIndexReply>(&message.body)) {
     HandleReadIndexReply(from, *reply);
+  } else if (std::holds_alternative<TimeoutNow>(message.body)) {
+    HandleTimeoutNow(from);
   }
 }
 
@@ -124,16 +145,7 @@ void Raft::BecomeFollower(Term term, NodeId leader) {
   role_ = Role::kFollower;
   leader_ = leader;
   votes_.clear();
-  if (led) {
-    progress_.clear();
-    uncommitted_bytes_ = 0;
-    replicate_pending_ = false;
-    heartbeat_deadline_ = check_quorum_deadline_ = kNever;
-    commit_notice_deadline_ = gather_deadline_ = kNever;
-    wanted_entries_.clear();
-    apply_wants_entries_ = false;
-    FailReads();
-  }
+  if (led) StopLeading();
   ResetElectionTimer();
 }
 
@@ -144,6 +156,7 @@ void Raft::SendAfterPersist(NodeId to, Body body) {
       auto* other = std::get_if<AppendEntriesReply>(&earlier.body);
       if (earlier.to == to && other != nullptr && other->success && other->term == ack->term) {
         other->index = std::max(other->index, ack->index);
+        other->suspect = ack->suspect;
         other->read_round = std::max(other->read_round, ack->read_round);
         return;
       }
@@ -156,7 +169,7 @@ void Raft::SendAfterPersist(NodeId to, Body body) {
 
 void Raft::Append(Entry entry) {
   RAFTKV_CHECK(entry.term <= term_, entry.term.value, term_.value);
-  if (entry.kind == EntryKind::kConfiguration) {
+  if (entry.kind == EntryKind::kConfiguration && !RAFTKV_MUTANT(kConfigurationOnCommit)) {
     Result<Configuration> decoded = DecodeConfiguration(entry.payload.view());
     RAFTKV_CHECK(decoded.ok(), decoded.status().ToString());  // checked where it came in
     SetConfiguration(entry.index, *std::move(decoded));
@@ -173,14 +186,32 @@ void Raft::TruncateFrom(Index first) {
   handed_to_disk_ = std::min(handed_to_disk_, last);
   if (write_) write_->last = std::min(write_->last, last);
   while (configurations_.size() > 1 && configurations_.back().first >= first) {
+    if (RAFTKV_MUTANT(kConfigurationNotRolledBack)) break;
     configurations_.pop_back();  // §6: in force while it is in the log
+    OnOtherConfiguration();
   }
 }
 
 void Raft::SetConfiguration(Index index, Configuration configuration) {
   RAFTKV_CHECK(index > configurations_.back().first);
   configurations_.emplace_back(index, std::move(configuration));
-  if (role_ == Role::kLeader) TrackMembers();
+  OnOtherConfiguration();
+}
+
+void Raft::OnOtherConfiguration() {
+  ++configuration_version_;
+  if (role_ == Role::kLeader) {
+    TrackMembers();
+    change_under_way_ = true;
+  } else if (CanCampaign() != (election_deadline_ != kNever)) {
+    ResetElectionTimer();  // it has got a vote, or lost it
+  }
+}
+
+void Raft::ForgetConfigurationsBefore(Index index) {
+  while (configurations_.size() > 1 && configurations_[1].first <= index) {
+    configurations_.erase(configurations_.begin());
+  }
 }
 
 void Raft::AdvanceCommit(Index index) {
@@ -195,6 +226,10 @@ void Raft::AdvanceCommit(Index index) {
         std::min(commit_notice_deadline_, now_ + options_.commit_notice_delay);
     replicate_pending_ = true;
   }
+  for (Index i = commit_index_.Next(); RAFTKV_MUTANT(kConfigurationOnCommit) && i <= index; ++i) {
+    if (!log_.InBuffer(i) || log_.At(i).kind != EntryKind::kConfiguration) continue;
+    SetConfiguration(i, *DecodeConfiguration(log_.At(i).payload.view()));
+  }
   commit_index_ = index;
 }
 
@@ -203,6 +238,9 @@ Result<LogPosition> Raft::Propose(EntryKind kind, Bytes payload, std::uint64_t t
     return Status(Code::kInvalidArgument, "only commands can be proposed");
   }
   if (role_ != Role::kLeader) return Status(Code::kNotLeader, "this member does not lead");
+  if (transferring()) {
+    return Status(Code::kUnavailable, "the leadership is being handed over; try again");
+  }
   Entry entry{log_.last_index().Next(), term_, kind, time_ms, std::move(payload)};
   const std::size_t footprint = entry.Footprint();
   if (uncommitted_bytes_ > 0 && uncommitted_bytes_ + footprint > options_.max_uncommitted_bytes) {
@@ -217,135 +255,6 @@ Result<LogPosition> Raft::Propose(EntryKind kind, Bytes payload, std::uint64_t t
 
 bool Raft::committed_in_term() const {
   return role_ == Role::kLeader && log_.TermAt(commit_index_) == term_;
-}
-
-// --- Ready.
-
-Index Raft::ApplicableIndex() const { return std::min(commit_index_, durable_index_); }
-
-bool Raft::HasCommittedToApply() const {
-  // One batch at a time: what is handed out must be applied before the next.
-  return handed_to_apply_ == applied_index_ && ApplicableIndex() > handed_to_apply_ &&
-         !apply_wants_entries_;
-}
-
-bool Raft::NeedsWrite() const {
-  // A commit index alone is not worth a sync: it rides with the next batch.
-  return handed_to_disk_ < log_.last_index() || hard_state_on_disk_.term != term_ ||
-         hard_state_on_disk_.vote != vote_;
-}
-
-bool Raft::HasReady(Disk disk) const {
-  if (soft_state_taken_ != SoftState{role_, leader_}) return true;
-  if (!messages_.empty() || !read_states_.empty() || !wanted_entries_.empty()) return true;
-  if (replicate_pending_ || HasCommittedToApply()) return true;
-  return disk == Disk::kIdle && (NeedsWrite() || !messages_after_persist_.empty());
-}
-
-Ready Raft::TakeReady(Disk disk) {
-  RAFTKV_CHECK((disk == Disk::kBusy) == write_.has_value());
-  if (role_ == Role::kLeader) {
-    StartReadRound();
-    Replicate();
-  }
-  Ready ready;
-  if (const SoftState now{role_, leader_}; now != soft_state_taken_) {
-    ready.soft_state = soft_state_taken_ = now;
-  }
-  if (disk == Disk::kIdle) {
-    TakeWrite(ready);
-    ready.messages_after_persist = std::exchange(messages_after_persist_, {});
-  }
-  TakeCommitted(ready);
-  ready.messages = std::exchange(messages_, {});
-  ready.read_states = std::exchange(read_states_, {});
-  ready.wanted_entries = std::exchange(wanted_entries_, {});
-  return ready;
-}
-
-void Raft::TakeWrite(Ready& ready) {
-  if (!NeedsWrite()) return;
-  const HardState hard_state{term_, vote_, commit_index_};
-  if (hard_state != hard_state_on_disk_) ready.hard_state = hard_state;
-  hard_state_on_disk_ = hard_state;
-  if (handed_to_disk_ < log_.last_index()) {
-    ready.entries = log_.Slice(handed_to_disk_.Next(), log_.last_index(), SIZE_MAX);
-    handed_to_disk_ = log_.last_index();
-  }
-  ready.must_sync = true;
-  write_ = Write{hard_state, handed_to_disk_};
-}
-
-void Raft::Persisted() {
-  RAFTKV_CHECK(write_.has_value());
-  durable_term_ = write_->hard_state.term;
-  durable_vote_ = write_->hard_state.vote;
-  durable_index_ = std::max(durable_index_, write_->last);
-  write_.reset();
-  RAFTKV_CHECK(durable_index_ <= log_.last_index());
-  if (role_ == Role::kCandidate && durable_term_ == term_ && durable_vote_ == options_.id) {
-    votes_[options_.id] = true;  // only now: a vote of our own that a crash could undo is none
-    CountElection();
-  }
-  if (role_ == Role::kLeader) MaybeCommit();
-  EvictFromBuffer();
-}
-
-/// What is committed and durable can be read back, also to be applied: a state machine that is slow
-/// does not hold entries in memory.
-void Raft::EvictFromBuffer() {
-  log_.Evict(std::min(commit_index_, durable_index_), options_.max_buffer_bytes);
-}
-
-void Raft::TakeCommitted(Ready& ready) {
-  if (!HasCommittedToApply()) return;
-  const Index first = handed_to_apply_.Next();
-  const Index last = ApplicableIndex();
-  if (!fetched_to_apply_.empty()) {
-    ready.committed_entries = std::exchange(fetched_to_apply_, {});
-  } else if (log_.InBuffer(first)) {
-    ready.committed_entries = log_.Slice(first, last, options_.max_apply_bytes);
-  } else {
-    apply_wants_entries_ = true;
-    const Index end = std::min(last, log_.buffer_first().Previous());
-    wanted_entries_.push_back({kNobody, first, end, options_.max_apply_bytes});
-    return;
-  }
-  RAFTKV_CHECK(ready.committed_entries.front().index == first);
-  RAFTKV_CHECK(ready.committed_entries.back().index <= last);
-  handed_to_apply_ = ready.committed_entries.back().index;
-}
-
-void Raft::Applied(Index index) {
-  RAFTKV_CHECK(index >= applied_index_ && index <= handed_to_apply_, index.value);
-  applied_index_ = index;
-  EvictFromBuffer();
-}
-
-void Raft::ProvideEntries(const WantedEntries& wanted, std::vector<Entry> entries) {
-  // Between the asking and the answer the log may have changed: take only what still stands in it.
-  Index expected = wanted.first;
-  for (const Entry& entry : entries) {
-    if (entry.index != expected || log_.TermAt(entry.index) != entry.term) break;
-    ++expected;
-  }
-  entries.resize(expected - wanted.first);
-  if (wanted.peer == kNobody) {
-    if (!apply_wants_entries_) return;
-    apply_wants_entries_ = false;
-    if (!entries.empty() && wanted.first == handed_to_apply_.Next()) {
-      fetched_to_apply_ = std::move(entries);
-    }
-    return;
-  }
-  const auto it = progress_.find(wanted.peer);
-  if (it == progress_.end() || !it->second.waits_for_entries) return;
-  Progress& progress = it->second;
-  progress.waits_for_entries = false;
-  replicate_pending_ = true;
-  if (entries.empty() || progress.next != wanted.first) return;
-  if (progress.state == ProgressState::kProbe && progress.probe_sent) return;
-  SendAppend(wanted.peer, progress, std::move(entries));
 }
 
 }  // namespace raftkv::raft

@@ -3,8 +3,9 @@
 // Raft is a pure state machine: state + (message | time | local call) -> Ready. It knows no thread,
 // clock, disk, socket or chance of its own, and never reads storage. It is owned by one thread.
 //
-// One file a role: election.cc, leader.cc, follower.cc, read_index.cc; raft.cc has what they share.
-// raft_invariants.cc says what is always true.
+// One file a role or matter: election.cc, follower.cc, leader.cc, read_index.cc and lease.cc,
+// change.cc (membership), transfer.cc, snapshot.cc; raft.cc has what they share and ready.cc what
+// goes out. raft_invariants.cc says what is always true.
 #pragma once
 
 #include <cstdint>
@@ -18,6 +19,7 @@
 
 #include "lib/base/random.h"
 #include "lib/base/time.h"
+#include "lib/raft/membership.h"
 #include "lib/raft/progress.h"
 #include "lib/raft/quorum.h"
 #include "lib/raft/raft_log.h"
@@ -51,19 +53,30 @@ struct Options {
   std::size_t max_apply_bytes = 4 << 20;
   /// Reads that wait for a round, own and followers'; more are refused.
   std::size_t max_pending_reads = 64 * 1024;
+  /// A learner may be promoted when it lacks at most so many entries.
+  std::uint64_t caught_up_entries = 1024;
+  /// The leader may answer reads on a lease, and nobody votes within T of hearing it; must be equal
+  /// on all members.
+  bool lease_reads = false;
+  /// How far off the rate of any member's clock may be.
+  unsigned clock_error_percent = 10;
 };
 
 /// What was found on disk at the start.
 struct InitialState {
   HardState hard_state;
-  /// The latest configuration in the log and the index of its entry (0: none, nobody can campaign).
-  Configuration configuration;
-  Index configuration_index;
-  /// The whole log, as runs of equal term from the first entry on; empty: no entries.
+  /// The configurations in the log with the index of their entry, ascending, and before them the
+  /// one in force at the base. Never empty; index 0: none yet, nobody can campaign.
+  std::vector<std::pair<Index, Configuration>> configurations{{}};
+  /// What was cut off the log's front, and the rest as runs of equal term; empty: no entries.
+  LogBase base;
   std::vector<TermRun> term_runs;
   Index last_index;
-  /// What the state machine has, durably.
+  /// What the state machine has, durably; not before the base.
   Index applied;
+  /// Not 0: something that was durable here may be lost (but not term and vote), and this open's
+  /// nonce. It neither votes nor counts until the leader has refilled it.
+  std::uint64_t suspect = 0;
 };
 
 /// Where a proposal stands in the log.
@@ -96,8 +109,31 @@ class Raft {
   Result<LogPosition> Propose(EntryKind kind, Bytes payload, std::uint64_t time_ms);
 
   /// Asks for an index from which a read is linearizable; the answer comes as a ReadState with
-  /// `context`. A follower asks the leader. Unavailable: no leader known, or too many wait.
-  Status RequestReadIndex(std::uint64_t context);
+  /// `context`. A follower asks the leader. Unavailable: no leader known, or too many wait. With
+  /// `lease`, a leader that holds a lease answers by it and asks nobody.
+  Status RequestReadIndex(std::uint64_t context, bool lease = false);
+
+  /// Leader: appends the configuration that follows from `change` (and later, by itself, the one
+  /// that ends a joint configuration). NotLeader; Unavailable: not now (an earlier change is under
+  /// way, a learner is behind, the live members would be no quorum); InvalidArgument, NotFound: see
+  /// PlanChange.
+  Result<LogPosition> ChangeMembership(const MembershipChange& change, std::uint64_t time_ms);
+
+  /// Leader: takes no proposals until `to` (nobody: who is best) leads or an election timeout has
+  /// passed. NotLeader; InvalidArgument: no voter, or this one; Unavailable: nobody can take over.
+  Status TransferLeadership(NodeId to);
+
+  /// A snapshot that the leader `from` of `term` sent is here, whole, verified and durable. True:
+  /// a Ready will say to install it. False: there is no need; it can be thrown away.
+  bool OfferSnapshot(NodeId from, Term term, SnapshotMeta snapshot);
+  /// A wanted snapshot, of the state at `index`, was sent to `peer` and installed there, or not.
+  void SnapshotSent(NodeId peer, Index index, bool installed);
+  /// What to say of a snapshot of the state machine at `index`, which is applied; nothing if the
+  /// log does not reach back to it.
+  [[nodiscard]] std::optional<SnapshotMeta> DescribeSnapshot(Index index) const;
+  /// The entries up to `through` may go: they are applied, durably, and nobody needs them. The
+  /// caller cuts the stored log.
+  void Compact(Index through);
 
   /// The transport lost its connection *from* `peer`. If it leads, a pre-vote may start early.
   void PeerDisconnected(NodeId peer);
@@ -132,7 +168,22 @@ class Raft {
   [[nodiscard]] Index applied_index() const { return applied_index_; }
   [[nodiscard]] Index durable_index() const { return durable_index_; }
   [[nodiscard]] const RaftLog& log() const { return log_; }
+  /// In force: the latest in the log, committed or not (§6).
   [[nodiscard]] const Configuration& configuration() const { return configurations_.back().second; }
+  [[nodiscard]] Index configuration_index() const { return configurations_.back().first; }
+  /// The latest that is applied.
+  [[nodiscard]] const Configuration& applied_configuration() const {
+    return configurations_.front().second;
+  }
+  /// Grows whenever another configuration comes into force.
+  [[nodiscard]] std::uint64_t configuration_version() const { return configuration_version_; }
+  [[nodiscard]] bool suspect() const { return suspect_ != 0; }
+  /// Leader: the leadership is being handed over.
+  [[nodiscard]] bool transferring() const { return transfer_target_ != kNobody; }
+  /// A snapshot waits to be installed, or is.
+  [[nodiscard]] bool installing() const { return installing_.has_value(); }
+  /// Leader: reads may be answered from what is committed now without asking anybody.
+  [[nodiscard]] bool HoldsLease() const;
   /// The leader's view of each other member; empty if this one does not lead.
   [[nodiscard]] const std::map<NodeId, Progress>& progress() const { return progress_; }
   /// Leader: an entry of the current term is committed, so reads can be served (§8).
@@ -146,9 +197,13 @@ class Raft {
   void Append(Entry entry);
   void TruncateFrom(Index first);
   void SetConfiguration(Index index, Configuration configuration);
+  void OnOtherConfiguration();
   void AdvanceCommit(Index index);
+  void ForgetConfigurationsBefore(Index index);
   void Send(NodeId to, Body body) { messages_.push_back({options_.id, to, std::move(body)}); }
   void SendAfterPersist(NodeId to, Body body);
+
+  // --- ready.cc
   [[nodiscard]] bool NeedsWrite() const;
   void TakeWrite(Ready& ready);
   void TakeCommitted(Ready& ready);
@@ -161,8 +216,8 @@ class Raft {
   [[nodiscard]] bool CanCampaign() const;
   [[nodiscard]] bool HeardLeaderRecently() const;
   void StartPreVote();
-  void StartElection();
-  void AskForVotes(Term term, bool pre_vote);
+  void StartElection(bool transfer);
+  void AskForVotes(RequestVote request);
   void CountElection();
   void HandleRequestVote(NodeId from, const RequestVote& request);
   void HandleRequestVoteReply(NodeId from, const RequestVoteReply& reply);
@@ -170,14 +225,17 @@ class Raft {
   // --- follower.cc
   void HandleAppendEntries(NodeId from, const AppendEntries& request);
   [[nodiscard]] bool IsWellFormed(const AppendEntries& request) const;
+  void HearLeader();
   bool AppendFromLeader(const AppendEntries& request);
   void Refuse(NodeId from, const AppendEntries& request);
 
   // --- leader.cc
   void BecomeLeader();
+  void StopLeading();
   void TrackMembers();
   void HandleAppendEntriesReply(NodeId from, const AppendEntriesReply& reply);
   void HandleRefusal(Progress& progress, const AppendEntriesReply& reply);
+  [[nodiscard]] Index QuorumMatch() const;
   void MaybeCommit();
   void Replicate();
   void SendEntries(NodeId to, Progress& progress);
@@ -186,18 +244,47 @@ class Raft {
   void SendHeartbeat(NodeId to, Progress& progress) { SendAppend(to, progress, {}); }
   void BroadcastHeartbeat();
   void SendCommitNotices();
+  [[nodiscard]] bool IsLive(NodeId id) const;
   void CheckQuorum();
+  void NoteSuspicion(Progress& progress, std::uint64_t suspect);
+  void CheckRefill(Progress& progress);
+
+  // --- change.cc
+  [[nodiscard]] Status MayChange(const Configuration& next) const;
+  [[nodiscard]] Status IsCaughtUp(NodeId id) const;
+  void AppendConfiguration(const Configuration& next, std::uint64_t time_ms);
+  void ContinueChange();
+  void PromoteWhoCaughtUp();
+
+  // --- transfer.cc
+  [[nodiscard]] NodeId BestSuccessor() const;
+  void MaybeSendTimeoutNow();
+  void HandOverAndStepDown();
+  void HandleTimeoutNow(NodeId from);
+
+  // --- lease.cc
+  void StartLeaseRound();
+  void ExtendLease(std::uint64_t confirmed_round);
+  [[nodiscard]] Duration LeaseDuration() const;
+  [[nodiscard]] bool PromisedNotToVote() const;
+
+  // --- snapshot.cc
+  void WantSnapshot(NodeId to, Progress& progress);
+  [[nodiscard]] bool MayInstall() const;
+  void FinishInstall();
 
   // --- read_index.cc
   struct PendingRead {
     NodeId from;  ///< nobody: a local call
     std::uint64_t context = 0;
+    bool lease = false;
   };
   struct ReadRound {
     std::uint64_t round = 0;
     Index index;
     std::vector<PendingRead> reads;
   };
+  [[nodiscard]] std::uint64_t ConfirmedRound() const;
   bool AddRead(PendingRead read);
   void StartReadRound();
   void FinishReadRounds();
@@ -225,6 +312,8 @@ class Raft {
   struct Write {
     HardState hard_state;
     Index last;
+    bool snapshot = false;
+    bool refilled = false;
   };
   Term durable_term_;
   NodeId durable_vote_;
@@ -236,8 +325,10 @@ class Raft {
   // --- Roles and elections.
   Role role_ = Role::kFollower;
   NodeId leader_;
-  /// (index of the entry, configuration in force from it on); never empty, ascending.
+  /// (index of the entry, configuration in force from it on); never empty, ascending. The first is
+  /// the latest that is applied.
   std::vector<std::pair<Index, Configuration>> configurations_;
+  std::uint64_t configuration_version_ = 1;
   std::map<NodeId, bool> votes_;
   Random random_;
   MonoTime now_;
@@ -249,6 +340,20 @@ class Raft {
   MonoTime check_quorum_deadline_ = kNever;
   MonoTime commit_notice_deadline_ = kNever;
   MonoTime gather_deadline_ = kNever;
+  MonoTime transfer_deadline_ = kNever;
+  /// With leases: until then this member votes for nobody, whatever else happens.
+  MonoTime no_votes_before_ = MonoTime::min();
+
+  // --- A store that lost something, or is being replaced.
+  std::uint64_t suspect_ = 0;
+  /// Not suspect any more, but that is not durable yet.
+  bool refilled_ = false;
+  struct Install {
+    NodeId from;
+    Term term;
+    SnapshotMeta snapshot;
+  };
+  std::optional<Install> installing_;
 
   // --- Leader: replication and reads.
   bool replicate_pending_ = false;
@@ -256,6 +361,14 @@ class Raft {
   std::uint64_t read_round_ = 0;
   std::deque<ReadRound> read_rounds_;       ///< sent, not confirmed; at most one
   std::vector<PendingRead> pending_reads_;  ///< wait for the next round
+  /// The latest configuration is not committed, is joint, or has no vote for this leader.
+  bool change_under_way_ = false;
+  NodeId transfer_target_;
+  /// In this term somebody may stand for election at any time: no lease any more.
+  bool timeout_now_sent_ = false;
+  /// With leases: rounds that are not acknowledged, and when they were sent.
+  std::deque<std::pair<std::uint64_t, MonoTime>> lease_rounds_;
+  MonoTime lease_until_ = MonoTime::min();
 
   // --- Outputs that were not taken yet.
   SoftState soft_state_taken_;
@@ -263,6 +376,7 @@ class Raft {
   std::vector<Message> messages_after_persist_;
   std::vector<ReadState> read_states_;
   std::vector<WantedEntries> wanted_entries_;
+  std::vector<NodeId> wanted_snapshots_;
 
   // --- Applying: one batch is handed out at a time.
   Index handed_to_apply_;

@@ -54,6 +54,8 @@ class RaftInvariants {
                // §5.2 with durable-before-promised: what made it leader survives a crash.
                !leads || (r_.durable_term_ == r_.term_ && r_.durable_vote_ == r_.options_.id),
                "leads on a vote that is not durable",
+               r_.suspect_ == 0 || r_.role_ == Role::kFollower, "a suspect store stands or leads",
+               !r_.installing_ || r_.role_ == Role::kFollower, "leads while it installs",
                !candidate || !r_.votes_.count(r_.options_.id) || r_.durable_term_ == r_.term_,
                "a candidate counts its own vote before it is durable",
                leads || r_.progress_.empty(), "tracks followers without leading",
@@ -72,18 +74,17 @@ class RaftInvariants {
               "match lies beyond the log", progress.acked_round <= r_.read_round_,
               "a read round acknowledged before it began",
               progress.inflights.messages() <= r_.options_.max_inflight_messages,
-              "too many messages under way");
+              "too many messages under way",
+              progress.state != ProgressState::kSnapshot || progress.inflights.messages() == 0,
+              "entries are under way to a member that gets a snapshot",
+              progress.refill_at == Index{} || progress.suspect != 0,
+              "a member that is not suspect is being refilled");
       if (!broken.empty()) return broken;
     }
-    // §5.4.2: what this leader committed is on a quorum, durably, itself counted by the same rule.
-    const Index quorum = QuorumIndex(r_.configuration(), [this](NodeId id) {
-      if (id == r_.options_.id) return r_.durable_index_;
-      const auto it = r_.progress_.find(id);
-      return it == r_.progress_.end() ? Index{} : it->second.match;
-    });
-    const bool of_this_term = r_.log_.TermAt(r_.commit_index_) == r_.term_;
-    return Say(!of_this_term || r_.commit_index_ <= quorum, "committed without a quorum",
-               r_.log_.last_term() == r_.term_, "a leader without an entry of its term");
+    return Say(r_.log_.last_term() == r_.term_, "a leader without an entry of its term",
+               !r_.transferring() || r_.transfer_deadline_ != kNever,
+               "a handing over without an end", !r_.HoldsLease() || !r_.timeout_now_sent_,
+               "a lease after TimeoutNow");
   }
 
   std::string Applying() const {
@@ -119,6 +120,7 @@ std::string CheckTransition(const StateBefore& before, const Raft& after) {
   // What was committed keeps its terms, in every member, for ever.
   for (const TermRun& run : before.runs) {
     if (run.first > before.commit) break;
+    if (run.first < after.log().base().index) continue;
     if (after.log().TermAt(run.first) != run.term) return "a committed entry changed";
   }
   return {};

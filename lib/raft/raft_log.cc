@@ -7,9 +7,14 @@
 
 namespace raftkv::raft {
 
-RaftLog::RaftLog(std::vector<TermRun> runs, Index last_index)
-    : runs_(std::move(runs)), last_index_(last_index), buffer_first_(last_index.Next()) {
-  RAFTKV_CHECK(runs_.empty() == (last_index_ == Index{}));
+RaftLog::RaftLog(LogBase base, std::vector<TermRun> runs, Index last_index)
+    : base_(base),
+      runs_(std::move(runs)),
+      last_index_(last_index),
+      buffer_first_(last_index.Next()) {
+  RAFTKV_CHECK(runs_.empty() == (last_index_ == base_.index));
+  RAFTKV_CHECK(runs_.empty() || runs_.front().first == base_.index.Next());
+  RAFTKV_CHECK(runs_.empty() || runs_.front().term >= base_.term);
   for (std::size_t i = 0; i < runs_.size(); ++i) {
     RAFTKV_CHECK(runs_[i].first <= last_index_ && runs_[i].first > Index{});
     if (i == 0) continue;
@@ -17,8 +22,6 @@ RaftLog::RaftLog(std::vector<TermRun> runs, Index last_index)
     RAFTKV_CHECK(runs_[i - 1].first < runs_[i].first);
   }
 }
-
-Index RaftLog::first_index() const { return runs_.empty() ? Index{1} : runs_.front().first; }
 
 namespace {
 
@@ -34,6 +37,7 @@ std::vector<TermRun>::const_iterator RunOf(const std::vector<TermRun>& runs, Ind
 
 Term RaftLog::TermAt(Index index) const {
   if (index > last_index_) return Term{};
+  if (index == base_.index) return base_.term;
   const auto run = RunOf(runs_, index);
   return run == runs_.end() ? Term{} : run->term;
 }
@@ -46,10 +50,10 @@ bool RaftLog::IsUpToDate(Index last_index, Term last_term) const {
 Index RaftLog::LastIndexWithTermAtMost(Index index, Term term) const {
   index = std::min(index, last_index_);
   auto run = RunOf(runs_, index);
-  if (run == runs_.end()) return Index{};
+  if (run == runs_.end()) return base_.index;
   while (run->term > term) {
     index = run->first.Previous();
-    if (run == runs_.begin()) return Index{};
+    if (run == runs_.begin()) return base_.index;
     --run;
   }
   return index;
@@ -74,6 +78,26 @@ void RaftLog::TruncateFrom(Index first) {
   buffer_first_ = std::min(buffer_first_, first);
   while (!runs_.empty() && runs_.back().first > last_index_) runs_.pop_back();
 }
+
+void RaftLog::Compact(Index through) {
+  RAFTKV_CHECK(through <= last_index_, through.value, last_index_.value);
+  if (through <= base_.index) return;
+  base_ = {through, TermAt(through)};
+  const auto keep = std::find_if(runs_.rbegin(), runs_.rend(), [this](const TermRun& run) {
+    return run.first <= base_.index.Next();
+  });
+  RAFTKV_CHECK(keep != runs_.rend());
+  runs_.erase(runs_.begin(), keep.base() - 1);
+  runs_.front().first = base_.index.Next();
+  if (last_index_ == base_.index) runs_.clear();
+  while (!buffer_.empty() && buffer_.front().index <= through) {
+    buffer_bytes_ -= buffer_.front().Footprint();
+    buffer_.pop_front();
+  }
+  buffer_first_ = std::max(buffer_first_, through.Next());
+}
+
+void RaftLog::Reset(LogBase base) { *this = RaftLog(base, {}, base.index); }
 
 const Entry& RaftLog::At(Index index) const {
   RAFTKV_CHECK(InBuffer(index), index.value, buffer_first_.value, last_index_.value);

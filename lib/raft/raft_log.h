@@ -2,7 +2,8 @@
 //
 // The whole log is known as runs of equal term, so term(i) is memory. Entries themselves are kept
 // from `buffer_first` to the end: all that are not durable or not applied, and recent ones within a
-// bound in bytes; older ones are in the log store.
+// bound in bytes; older ones are in the log store. Before the first entry stands the base: the last
+// entry that was cut off, 0 in a log that still has its beginning.
 #pragma once
 
 #include <cstdint>
@@ -16,23 +17,29 @@ namespace raftkv::raft {
 class RaftLog {
  public:
   RaftLog() = default;
-  RaftLog(std::vector<TermRun> runs, Index last_index);
+  RaftLog(LogBase base, std::vector<TermRun> runs, Index last_index);
 
-  [[nodiscard]] Index first_index() const;
+  [[nodiscard]] const LogBase& base() const { return base_; }
+  [[nodiscard]] Index first_index() const { return base_.index.Next(); }
   [[nodiscard]] Index last_index() const { return last_index_; }
   [[nodiscard]] Term last_term() const { return TermAt(last_index_); }
-  /// The term of the entry at `index`; 0 for index 0 and for what is not in the log.
+  /// The term of the entry at `index`, the base included; 0 for index 0 and for what is not in the
+  /// log.
   [[nodiscard]] Term TermAt(Index index) const;
   /// §5.4.1: is a log that ends in (last_index, last_term) at least as up to date as this one?
   [[nodiscard]] bool IsUpToDate(Index last_index, Term last_term) const;
   /// The last index at or before `index` whose term is at most `term`: where logs that conflict at
-  /// `index` may still agree (§5.3, last paragraphs).
+  /// `index` may still agree (§5.3, last paragraphs). Not before the base.
   [[nodiscard]] Index LastIndexWithTermAtMost(Index index, Term term) const;
 
   /// `entry.index` must be last_index + 1 and its term must not go back.
   void Append(Entry entry);
   /// Removes the entries from `first` on.
   void TruncateFrom(Index first);
+  /// Removes the entries up to `through`, which becomes the base (§7).
+  void Compact(Index through);
+  /// Nothing is left but a base: what a snapshot says (§7, InstallSnapshot 7).
+  void Reset(LogBase base);
 
   [[nodiscard]] Index buffer_first() const { return buffer_first_; }
   [[nodiscard]] std::size_t buffer_bytes() const { return buffer_bytes_; }
@@ -49,6 +56,7 @@ class RaftLog {
   [[nodiscard]] const std::vector<TermRun>& runs() const { return runs_; }
 
  private:
+  LogBase base_;
   std::vector<TermRun> runs_;
   Index last_index_;
   Index buffer_first_{1};

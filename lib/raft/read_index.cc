@@ -7,23 +7,28 @@
 #include <utility>
 
 #include "lib/base/check.h"
+#include "lib/base/mutants.h"
 #include "lib/raft/raft.h"
 
 namespace raftkv::raft {
 
-Status Raft::RequestReadIndex(std::uint64_t context) {
+Status Raft::RequestReadIndex(std::uint64_t context, bool lease) {
   if (role_ == Role::kLeader) {
-    if (!AddRead({kNobody, context})) {
+    if (!AddRead({kNobody, context, lease})) {
       return Status(Code::kUnavailable, "too many reads wait for the leader; try again");
     }
     return Status::Ok();
   }
   if (leader_ == kNobody) return Status(Code::kUnavailable, "no leader is known; try again");
-  Send(leader_, ReadIndex{term_, context});
+  Send(leader_, ReadIndex{term_, context, lease});
   return Status::Ok();
 }
 
 bool Raft::AddRead(PendingRead read) {
+  if ((read.lease && HoldsLease()) || RAFTKV_MUTANT(kLocalReadAsLinearizable)) {
+    AnswerRead(read, true, commit_index_);
+    return true;
+  }
   std::size_t waiting = pending_reads_.size();
   for (const ReadRound& round : read_rounds_) waiting += round.reads.size();
   if (waiting >= options_.max_pending_reads) return false;
@@ -34,20 +39,28 @@ bool Raft::AddRead(PendingRead read) {
 
 void Raft::StartReadRound() {
   // Before the first commit of its term a leader does not know what is committed (§8).
-  if (pending_reads_.empty() || !read_rounds_.empty() || !committed_in_term()) return;
+  if (pending_reads_.empty() || !read_rounds_.empty()) return;
+  if (!committed_in_term() && !RAFTKV_MUTANT(kReadBeforeNoop)) return;
   ++read_round_;
   read_rounds_.push_back({read_round_, commit_index_, std::exchange(pending_reads_, {})});
   for (auto& [id, progress] : progress_) SendHeartbeat(id, progress);
   FinishReadRounds();  // a cluster of one needs nobody
 }
 
+std::uint64_t Raft::ConfirmedRound() const {
+  return QuorumValue(configuration(), [this](NodeId id) {
+    if (id == options_.id) return read_round_;
+    const auto it = progress_.find(id);
+    if (it == progress_.end() || it->second.suspect != 0) return std::uint64_t{0};
+    const std::uint64_t round = it->second.acked_round;
+    return RAFTKV_MUTANT(kReadOldAcks) && round != 0 ? round + 1 : round;
+  });
+}
+
 void Raft::FinishReadRounds() {
-  if (!read_rounds_.empty()) {
-    const std::uint64_t confirmed = QuorumValue(configuration(), [this](NodeId id) {
-      if (id == options_.id) return read_round_;
-      const auto it = progress_.find(id);
-      return it == progress_.end() ? std::uint64_t{0} : it->second.acked_round;
-    });
+  if (!read_rounds_.empty() || !lease_rounds_.empty()) {
+    const std::uint64_t confirmed = ConfirmedRound();
+    ExtendLease(confirmed);
     while (!read_rounds_.empty() && read_rounds_.front().round <= confirmed) {
       const ReadRound round = std::move(read_rounds_.front());
       read_rounds_.pop_front();
@@ -75,7 +88,7 @@ void Raft::AnswerRead(const PendingRead& read, bool confirmed, Index index) {
 void Raft::HandleReadIndex(NodeId from, const ReadIndex& request) {
   const bool may =
       request.term == term_ && role_ == Role::kLeader && configuration().Find(from) != nullptr;
-  if (may && AddRead({from, request.context})) return;
+  if (may && AddRead({from, request.context, request.lease})) return;
   Send(from, ReadIndexReply{term_, request.context, false, {}});
 }
 

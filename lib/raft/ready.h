@@ -6,12 +6,14 @@
 //
 //   1 `messages`                 may leave at once, in parallel with the disk: only what an elected
 //                                leader sends, and what promises nothing about this node's disk
-//   2 `hard_state`, `entries`    one atomic write; synced if `must_sync`
+//   2 `hard_state`, `entries`, `snapshot`, `refilled`
+//                                one atomic write; synced if `must_sync`
 //   3 `messages_after_persist`   only once 2 is durable: every vote, every acknowledgement, and
 //                                RequestVote too
 //   4 `committed_entries`        apply in order; they are durable HERE; answer with Applied()
 //   5 `read_states`              serve once applied >= read_index
 //   6 `wanted_entries`           read them from the log, hand them to ProvideEntries()
+//   7 `wanted_snapshots`         send these members a snapshot, then call SnapshotSent()
 //
 // At most one write (2) is under way: while it is, TakeReady(Disk::kBusy) leaves 2 and 3 in the
 // core, where the next batch gathers; Persisted() says that it is done.
@@ -53,16 +55,25 @@ struct Ready {
   std::optional<HardState> hard_state;  ///< if it changed
   /// Replace everything in the stored log from entries.front().index on.
   std::vector<Entry> entries;
+  /// Replace the whole log and the state machine by the snapshot that was offered; `entries` is
+  /// empty then.
+  std::optional<SnapshotMeta> snapshot;
+  /// Write down that this store is not suspect any more.
+  bool refilled = false;
   bool must_sync = false;
   std::vector<Message> messages_after_persist;
   std::vector<Entry> committed_entries;
   std::vector<ReadState> read_states;
   std::vector<WantedEntries> wanted_entries;
+  std::vector<NodeId> wanted_snapshots;
 
-  [[nodiscard]] bool HasWrite() const { return hard_state.has_value() || !entries.empty(); }
+  [[nodiscard]] bool HasWrite() const {
+    return hard_state.has_value() || !entries.empty() || snapshot.has_value() || refilled;
+  }
   [[nodiscard]] bool Empty() const {
     return !soft_state && messages.empty() && !HasWrite() && messages_after_persist.empty() &&
-           committed_entries.empty() && read_states.empty() && wanted_entries.empty();
+           committed_entries.empty() && read_states.empty() && wanted_entries.empty() &&
+           wanted_snapshots.empty();
   }
 };
 

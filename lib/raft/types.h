@@ -65,6 +65,8 @@ struct Member {
   bool old_voter = false;
   /// Joint only: is no member any more once the joint configuration is left.
   bool leaves = false;
+  /// A learner that is made a voter as soon as it has caught up.
+  bool promote = false;
 
   friend bool operator==(const Member&, const Member&) = default;
 };
@@ -129,6 +131,23 @@ struct TermRun {
   Index first;
 
   friend bool operator==(const TermRun&, const TermRun&) = default;
+};
+
+/// The last entry that is no longer in the log (§7: lastIncludedIndex, lastIncludedTerm).
+struct LogBase {
+  Index index;
+  Term term;
+
+  friend bool operator==(const LogBase&, const LogBase&) = default;
+};
+
+/// What a snapshot of the state machine replaces, and what the core must know of it (§7).
+struct SnapshotMeta {
+  LogBase last;
+  Configuration configuration;  ///< in force at `last`
+  Index configuration_index;
+
+  friend bool operator==(const SnapshotMeta&, const SnapshotMeta&) = default;
 };
 
 }  // namespace raftkv::raft

@@ -56,8 +56,8 @@ TEST(LogStore, WhatWasWrittenIsFoundAgain) {
   const std::vector<raft::TermRun> runs = {
       {Term(1), Index(1)}, {Term(2), Index(2)}, {Term(4), Index(7)}};
   EXPECT_EQ(birth.raft.term_runs, runs);
-  EXPECT_EQ(birth.raft.configuration_index, Index(1));
-  EXPECT_TRUE(birth.raft.configuration.IsVoter(member));
+  EXPECT_EQ(birth.raft.configurations.back().first, Index(1));
+  EXPECT_TRUE(birth.raft.configurations.back().second.IsVoter(member));
   EXPECT_EQ(birth.raft.hard_state, (raft::HardState{Term(4), kNobody, Index(1)}));
 
   Result<std::vector<raft::Entry>> read = world.Read(Index(2), Index(6), 1 << 20);

@@ -23,8 +23,8 @@ raft::InitialState FromDisk(const WorldDisk& disk) {
     }
     initial.last_index = entry.index;
     if (entry.kind == raft::EntryKind::kConfiguration) {
-      initial.configuration = *raft::DecodeConfiguration(entry.payload.view());
-      initial.configuration_index = entry.index;
+      initial.configurations.emplace_back(entry.index,
+                                          *raft::DecodeConfiguration(entry.payload.view()));
     }
   }
   return initial;
@@ -306,7 +306,7 @@ std::optional<std::string> NodeWorld::Get(const std::string& at, const std::stri
   if (member == nullptr) return std::nullopt;
   auto answer = std::make_shared<std::optional<Result<Bytes>>>();
   const Bytes request = kv::EncodeReadRequest({kv::ReadOp{kv::Range::Single(key)}});
-  member->member().Read(request, Consistency::kLinearizable, now_ + limit,
+  member->member().Read(request, {Consistency::kLinearizable}, now_ + limit,
                         [answer](Result<Bytes> bytes) { *answer = std::move(bytes); });
   RunUntil([&] { return answer->has_value(); }, limit + std::chrono::seconds(1));
   if (!answer->has_value() || !(*answer)->ok()) return std::nullopt;

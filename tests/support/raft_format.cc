@@ -15,6 +15,7 @@ using raft::ReadIndex;
 using raft::ReadIndexReply;
 using raft::RequestVote;
 using raft::RequestVoteReply;
+using raft::TimeoutNow;
 
 constexpr std::size_t kShownEntries = 6;
 constexpr std::size_t kShownPayloadBytes = 16;
@@ -30,7 +31,7 @@ std::string FormatRound(std::uint64_t round) {
 struct BodyFormatter {
   std::string operator()(const RequestVote& m) const {
     return std::string("RequestVote ") + (m.pre_vote ? "pre " : "") +
-           "term:" + std::to_string(m.term.value) +
+           (m.transfer ? "transfer " : "") + "term:" + std::to_string(m.term.value) +
            " last:" + Place(m.last_log_term, m.last_log_index);
   }
   std::string operator()(const RequestVoteReply& m) const {
@@ -42,18 +43,23 @@ struct BodyFormatter {
                       " prev:" + Place(m.prev_log_term, m.prev_log_index) +
                       " commit:" + std::to_string(m.leader_commit.value) +
                       FormatRound(m.read_round);
+    if (m.refilled != 0) out += " refilled";
     if (!m.entries.empty()) out += " entries:[" + Format(m.entries) + "]";
     return out;
   }
   std::string operator()(const AppendEntriesReply& m) const {
     std::string out = "AppendEntriesReply term:" + std::to_string(m.term.value) +
                       (m.success ? " ok" : " rejected") + " index:" + std::to_string(m.index.value);
+    if (m.suspect != 0) out += " suspect";
     if (!m.success) out += " hint:" + Place(m.hint_term, m.hint_index);
     return out + FormatRound(m.read_round);
   }
+  std::string operator()(const TimeoutNow& m) const {
+    return "TimeoutNow term:" + std::to_string(m.term.value);
+  }
   std::string operator()(const ReadIndex& m) const {
     return "ReadIndex term:" + std::to_string(m.term.value) +
-           " context:" + std::to_string(m.context);
+           " context:" + std::to_string(m.context) + (m.lease ? " lease" : "");
   }
   std::string operator()(const ReadIndexReply& m) const {
     return "ReadIndexReply term:" + std::to_string(m.term.value) +

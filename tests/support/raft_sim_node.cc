@@ -114,8 +114,7 @@ void SimNode::Restart() {
   RAFTKV_CHECK(!up());
   raft::InitialState initial;
   initial.hard_state = disk_.durable;
-  initial.configuration = configuration_;
-  initial.configuration_index = Index(disk_.log.empty() ? 0 : 1);
+  initial.configurations = {{Index(disk_.log.empty() ? 0 : 1), configuration_}};
   initial.term_runs = RunsOf(disk_.log);
   initial.last_index = disk_.last_index();
   initial.applied = disk_.applied;

@@ -44,7 +44,7 @@ TEST(RaftLog, AnEmptyLogHasNoTermAnywhere) {
 }
 
 TEST(RaftLog, ALogFromDiskKnowsItsTermsButHoldsNoEntries) {
-  const RaftLog log({{Term(1), Index(1)}, {Term(3), Index(4)}}, Index(6));
+  const RaftLog log({}, {{Term(1), Index(1)}, {Term(3), Index(4)}}, Index(6));
   EXPECT_EQ(log.TermAt(Index(3)), Term(1));
   EXPECT_EQ(log.TermAt(Index(4)), Term(3));
   EXPECT_EQ(log.last_term(), Term(3));
@@ -175,7 +175,7 @@ TEST(RaftLog, DoesWhatAVectorDoes) {
       } else if (choice < 17) {
         log.Evict(Index(chance.Below(model.last().value + 1)), chance.Below(2000));
       } else if (choice < 18) {
-        log = RaftLog(model.Runs(), model.last());  // a restart
+        log = RaftLog({}, model.Runs(), model.last());  // a restart
       } else {
         const Index index(chance.Below(model.last().value + 3));
         const Term bound(chance.Below(term + 2));

@@ -30,6 +30,11 @@ enum class Consistency : unsigned char {
   kLinearizable,
   /// What the asked member has applied; may be stale, answers without a quorum.
   kLocal,
+  /// Linearizable as long as no member's clock runs more wrong than the members were told to allow
+  /// for: the leader answers without a round to the others. Without leases as kLinearizable.
+  kLease,
+  /// Sees at least what was committed `max_staleness` before the read began.
+  kBounded,
 };
 
 struct WriteOptions {

@@ -1,0 +1,107 @@
+// How does a change of the members, or of the leader, find its answer? (part of Node)
+#include <utility>
+
+#include "lib/base/check.h"
+#include "lib/node/node.h"
+
+namespace raftkv::node {
+
+void Node::ChangeMembership(const raft::MembershipChange& change, MonoTime deadline,
+                            DoneStatus done) {
+  if (!failure_.ok()) {
+    done({Code::kUnavailable, failure_.message()});
+    return;
+  }
+  Tick();
+  const auto position = core_.ChangeMembership(change, ports_.clock.WallTimeMs());
+  if (!position.ok()) {
+    done(position.status());
+    return;
+  }
+  changes_.push_back({*position, deadline, std::move(done)});
+  wakeup_();
+}
+
+void Node::Join(const ForwardJoin& join) {
+  if (!failure_.ok()) return;
+  if (core_.role() != raft::Role::kLeader) {
+    if (core_.leader() != kNobody) ports_.transport.Send(core_.leader(), join);
+    return;
+  }
+  if (core_.configuration().Find(join.id) != nullptr) return;  // it says hello to everybody
+  for (const raft::Invitation& invited : core_.configuration().invited) {
+    if (invited.name != join.name) continue;
+    raft::MembershipChange change;
+    raft::Member member{join.id, join.name, invited.address, join.zone};
+    member.learner = true;
+    member.promote = invited.voter;
+    change.add.push_back(std::move(member));
+    Tick();
+    // Whatever comes of it: the newcomer says hello until it is known.
+    (void)core_.ChangeMembership(change, ports_.clock.WallTimeMs());
+    wakeup_();
+    return;
+  }
+}
+
+void Node::TransferLeadership(NodeId to, MonoTime deadline, DoneStatus done) {
+  if (!failure_.ok()) {
+    done({Code::kUnavailable, failure_.message()});
+    return;
+  }
+  if (transfer_) {
+    done({Code::kUnavailable, "the leadership is being handed over already"});
+    return;
+  }
+  Tick();
+  if (const Status refused = core_.TransferLeadership(to); !refused.ok()) {
+    done(refused);
+    return;
+  }
+  transfer_ = Transfer{deadline, std::move(done)};
+  wakeup_();
+}
+
+/// After every pump: what has come to its end is answered.
+void Node::EndChanges() {
+  const Index committed = core_.commit_index();
+  const bool settled = core_.configuration_index() <= committed && !core_.configuration().joint;
+  while (!changes_.empty() && settled && changes_.front().position.index <= committed) {
+    Change change = std::move(changes_.front());
+    changes_.pop_front();
+    RAFTKV_CHECK(core_.log().TermAt(change.position.index) == change.position.term ||
+                 change.position.index < core_.log().base().index);
+    change.done(Status::Ok());
+  }
+  if (!transfer_) return;
+  if (core_.role() != raft::Role::kLeader && core_.leader() != kNobody) {
+    std::exchange(transfer_, std::nullopt)->done(Status::Ok());
+  } else if (core_.role() == raft::Role::kLeader && !core_.transferring()) {
+    std::exchange(transfer_, std::nullopt)
+        ->done({Code::kUnavailable, "the other member did not take the leadership in time"});
+    for (Held& held : std::exchange(held_, {})) {
+      Release(held.request.size());
+      Dispatch(std::move(held));
+    }
+  }
+}
+
+void Node::FailChanges(const Status& why) {
+  for (Change& change : std::exchange(changes_, {})) change.done(why);
+  if (transfer_ && !failure_.ok()) std::exchange(transfer_, std::nullopt)->done(why);
+}
+
+void Node::SweepChanges(MonoTime now) {
+  while (!changes_.empty() && changes_.front().deadline <= now) {
+    Change change = std::move(changes_.front());
+    changes_.pop_front();
+    change.done({Code::kUnknownOutcome,
+                 "the change was not committed in time; it may be yet: look at the member list"});
+  }
+  if (transfer_ && transfer_->deadline <= now) {
+    std::exchange(transfer_, std::nullopt)
+        ->done({Code::kUnknownOutcome, "no other member has taken the leadership yet"});
+  }
+}
+
+}  // namespace raftkv::node

@@ -1,0 +1,47 @@
+// How does a snapshot arrive, part by part? (the follower's side, §7)
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+
+#include "lib/node/ports.h"
+#include "lib/raft/raft.h"
+
+namespace raftkv::node {
+
+class SnapshotReceiver {
+ public:
+  /// All are borrowed and outlive it; `wakeup` as in Node.
+  SnapshotReceiver(Snapshots& snapshots, Transport& transport, raft::Raft& core,
+                   std::function<MonoTime()> tick, std::function<void()> wakeup);
+
+  void OnChunk(NodeId from, const SnapshotChunk& chunk);
+  /// The core installed what was offered.
+  void OnInstalled();
+
+ private:
+  struct Incoming {
+    NodeId from;
+    Term term;
+    std::shared_ptr<const raft::SnapshotMeta> snapshot;
+    std::uint64_t next_offset = 0;
+    bool writing = false;
+    bool offered = false;
+  };
+
+  void OnWritten(const std::shared_ptr<const raft::SnapshotMeta>& snapshot, std::uint64_t next,
+                 bool last, const Status& status);
+  void Answer(bool installed);
+
+  Snapshots& snapshots_;
+  Transport& transport_;
+  raft::Raft& core_;
+  const std::function<MonoTime()> tick_;
+  const std::function<void()> wakeup_;
+  std::optional<Incoming> incoming_;
+  const std::shared_ptr<char> alive_ = std::make_shared<char>();
+};
+
+}  // namespace raftkv::node

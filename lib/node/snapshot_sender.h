@@ -1,0 +1,74 @@
+// Which members are being sent a snapshot, and how far has each come? (the leader's side)
+//
+// One snapshot is made at a time and shared by all that want one; each member gets it in chunks,
+// the next when it has the one before. Progress, not time as a whole, keeps a transfer alive.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+
+#include "lib/node/ports.h"
+#include "lib/raft/raft.h"
+
+namespace raftkv::node {
+
+class SnapshotSender {
+ public:
+  struct Options {
+    std::size_t chunk_bytes = 1 << 20;
+    /// An unanswered chunk is sent again after so long.
+    Duration resend_after = std::chrono::seconds(1);
+    /// Without any progress for so long a transfer is given up; the core asks for it again.
+    Duration give_up_after = std::chrono::seconds(10);
+  };
+
+  /// All are borrowed and outlive it; `wakeup` as in Node.
+  SnapshotSender(const Options& options, Clock& clock, Snapshots& snapshots, Transport& transport,
+                 raft::Raft& core, std::function<void()> wakeup);
+  ~SnapshotSender();
+
+  /// The core wants `peer` to get a snapshot.
+  void Want(NodeId peer);
+  void OnReply(NodeId peer, const SnapshotChunkReply& reply);
+  /// Sends again, and gives up, what is due; drops everything if this member does not lead.
+  void Tick();
+  [[nodiscard]] MonoTime NextDeadline() const;
+  /// What the receivers will need of the log after their snapshot begins behind this.
+  [[nodiscard]] std::optional<Index> KeepAfter() const;
+
+ private:
+  struct Shared {
+    std::shared_ptr<const raft::SnapshotMeta> meta;
+    std::shared_ptr<SnapshotSource> source;
+  };
+  struct Transfer {
+    Shared snapshot;  ///< no source: waits until it is made
+    std::uint64_t offset = 0;
+    bool reading = false;
+    MonoTime sent_at = kNever;
+    MonoTime progress_at{};
+  };
+
+  void Make();
+  void OnMade(Result<Snapshots::Made> made);
+  void SendChunk(NodeId peer, Transfer& transfer);
+  void OnPart(NodeId peer, const std::shared_ptr<const raft::SnapshotMeta>& meta,
+              std::uint64_t offset, Result<SnapshotSource::Part> part);
+  void Finish(NodeId peer, bool installed);
+
+  const Options options_;
+  Clock& clock_;
+  Snapshots& snapshots_;
+  Transport& transport_;
+  raft::Raft& core_;
+  const std::function<void()> wakeup_;
+  bool making_ = false;
+  std::map<NodeId, Transfer> transfers_;
+  /// Callbacks that come after the end find it gone.
+  const std::shared_ptr<char> alive_ = std::make_shared<char>();
+};
+
+}  // namespace raftkv::node

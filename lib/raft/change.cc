@@ -1,0 +1,108 @@
+// How does the leader change who takes part? (§6; thesis §4)
+//
+// One change at a time: it appends a configuration, joint if votes change; once that is committed
+// it appends the one that ends the joint phase by itself; once *that* is committed, a leader
+// without a vote hands over. A new leader goes on where it finds the log.
+#include <algorithm>
+#include <string>
+#include <utility>
+
+#include "lib/base/check.h"
+#include "lib/base/mutants.h"
+#include "lib/raft/configuration.h"
+#include "lib/raft/raft.h"
+
+namespace raftkv::raft {
+
+Result<LogPosition> Raft::ChangeMembership(const MembershipChange& change, std::uint64_t time_ms) {
+  if (role_ != Role::kLeader) return Status(Code::kNotLeader, "this member does not lead");
+  if (transferring()) {
+    return Status(Code::kUnavailable, "the leadership is being handed over; try again");
+  }
+  // Not before the own no-op is committed: an earlier leader's change may still be in some log
+  // (the bug in the first version of single-server changes, 2015).
+  const bool settled =
+      committed_in_term() && configuration_index() <= commit_index_ && !configuration().joint;
+  if (!settled && !(RAFTKV_MUTANT(kTwoChangesInFlight) && !configuration().joint)) {
+    return Status(Code::kUnavailable, "another membership change is under way; try again");
+  }
+  for (const NodeId id : change.promote) {
+    if (const Status behind = IsCaughtUp(id); !behind.ok()) return behind;
+  }
+  Result<Configuration> next = PlanChange(configuration(), change);
+  if (!next.ok()) return next.status();
+  if (const Status refused = MayChange(*next); !refused.ok()) return refused;
+  AppendConfiguration(*next, time_ms);
+  return LogPosition{log_.last_index(), term_};
+}
+
+Status Raft::IsCaughtUp(NodeId id) const {
+  const auto it = progress_.find(id);
+  if (it == progress_.end()) return Status::Ok();  // PlanChange says what is wrong with it
+  const Progress& progress = it->second;
+  const std::uint64_t behind = log_.last_index() - progress.match;
+  if (!IsLive(id) || progress.state != ProgressState::kReplicate) {
+    return {Code::kUnavailable, "the member is not connected and caught up; try again later"};
+  }
+  if (behind > options_.caught_up_entries) {
+    return {Code::kUnavailable,
+            "the member is still " + std::to_string(behind) + " entries behind; try again later"};
+  }
+  return Status::Ok();
+}
+
+/// Those that are there now must be able to go on, in both phases.
+Status Raft::MayChange(const Configuration& next) const {
+  if (!next.joint) return Status::Ok();
+  const auto live = [this](NodeId id) { return IsLive(id) ? 1 : -1; };
+  if (CountVotes(next, Purpose::kCommit, live) == VoteResult::kWon &&
+      CountVotes(next, Purpose::kElection, live) == VoteResult::kWon) {
+    return Status::Ok();
+  }
+  std::string missing;
+  for (const Member& member : next.members) {
+    if (next.IsVoter(member.id) && !IsLive(member.id)) {
+      missing += (missing.empty() ? "" : ", ") + member.name;
+    }
+  }
+  return {Code::kUnavailable,
+          "the change would leave the live members without a quorum (not heard "
+          "of: " +
+              missing + "): bring those back, or remove one of them first"};
+}
+
+void Raft::AppendConfiguration(const Configuration& next, std::uint64_t time_ms) {
+  Entry entry{log_.last_index().Next(), term_, EntryKind::kConfiguration, time_ms,
+              EncodeConfiguration(next)};
+  uncommitted_bytes_ += entry.Footprint();
+  Append(std::move(entry));
+  replicate_pending_ = true;
+}
+
+/// Called when the commit index may have moved: takes the change under way one step on.
+void Raft::ContinueChange() {
+  if (role_ != Role::kLeader || !change_under_way_ || configuration_index() > commit_index_) return;
+  // Of an earlier term: committed surely only with an entry of the own one (§5.4.2).
+  if (!committed_in_term()) return;
+  if (configuration().joint) {
+    AppendConfiguration(LeaveJoint(configuration()), wall_time_ms_);
+    return;
+  }
+  change_under_way_ = false;
+  if (!configuration().IsVoter(options_.id)) HandOverAndStepDown();
+}
+
+/// Members that were added as voters begin as learners.
+void Raft::PromoteWhoCaughtUp() {
+  if (change_under_way_) return;
+  MembershipChange change;
+  for (const Member& member : configuration().members) {
+    if (member.learner && member.promote && IsCaughtUp(member.id).ok()) {
+      change.promote.push_back(member.id);
+    }
+  }
+  // Refused: not now; it is tried again with the next heartbeat.
+  if (!change.Empty()) (void)ChangeMembership(change, wall_time_ms_);
+}
+
+}  // namespace raftkv::raft

@@ -1,0 +1,57 @@
+// When may a leader answer a read without asking anybody? (thesis §6.4.1)
+//
+// With leases on, who has heard a leader promises to vote for nobody for a full election timeout T
+// by its own clock, and so does who has just started. A round of heartbeats that was sent at time s
+// and acknowledged by a commit quorum therefore rules out another leader until s + T, less what the
+// clocks may differ: with a rate error of e on either side until s + T (1 - e) / (1 + e). The
+// promise has one exception, an election that the leader itself asked for (TimeoutNow): after it
+// has sent one there is no lease in its term any more.
+#include <algorithm>
+
+#include "lib/base/mutants.h"
+#include "lib/raft/raft.h"
+
+namespace raftkv::raft {
+
+namespace {
+
+/// Rounds that may be unacknowledged: a leader without a quorum steps down long before.
+constexpr std::size_t kMaxLeaseRounds = 64;
+
+}  // namespace
+
+bool Raft::PromisedNotToVote() const {
+  if (!options_.lease_reads) return false;
+  // Alone there is nobody to have promised anything to.
+  return now_ < no_votes_before_ && configuration().members.size() > 1;
+}
+
+Duration Raft::LeaseDuration() const {
+  const auto timeout = options_.election_timeout;
+  if (RAFTKV_MUTANT(kLeaseTooLong)) return timeout;
+  const int error = static_cast<int>(options_.clock_error_percent);
+  return timeout * (100 - error) / (100 + error);
+}
+
+bool Raft::HoldsLease() const {
+  const bool given_up =
+      (transferring() || timeout_now_sent_) && !RAFTKV_MUTANT(kLeaseDuringTransfer);
+  return options_.lease_reads && !given_up && committed_in_term() && now_ < lease_until_;
+}
+
+void Raft::StartLeaseRound() {
+  if (!options_.lease_reads) return;
+  ++read_round_;
+  lease_rounds_.emplace_back(read_round_, now_);
+  if (lease_rounds_.size() > kMaxLeaseRounds) lease_rounds_.pop_front();
+  FinishReadRounds();  // a cluster of one needs nobody
+}
+
+void Raft::ExtendLease(std::uint64_t confirmed_round) {
+  while (!lease_rounds_.empty() && lease_rounds_.front().first <= confirmed_round) {
+    lease_until_ = std::max(lease_until_, lease_rounds_.front().second + LeaseDuration());
+    lease_rounds_.pop_front();
+  }
+}
+
+}  // namespace raftkv::raft

@@ -1,0 +1,156 @@
+// What does the outside have to do now? (the order and its reasons: ready.h)
+#include <algorithm>
+#include <utility>
+
+#include "lib/base/check.h"
+#include "lib/base/mutants.h"
+#include "lib/raft/raft.h"
+
+namespace raftkv::raft {
+
+Index Raft::ApplicableIndex() const {
+  if (RAFTKV_MUTANT(kApplyBeforeDurable)) return commit_index_;
+  return std::min(commit_index_, durable_index_);
+}
+
+bool Raft::HasCommittedToApply() const {
+  // One batch at a time: what is handed out must be applied before the next.
+  return handed_to_apply_ == applied_index_ && ApplicableIndex() > handed_to_apply_ &&
+         !apply_wants_entries_ && !installing_;
+}
+
+bool Raft::NeedsWrite() const {
+  // A commit index alone is not worth a sync: it rides with the next batch.
+  return handed_to_disk_ < log_.last_index() || hard_state_on_disk_.term != term_ ||
+         hard_state_on_disk_.vote != vote_ || refilled_ || MayInstall();
+}
+
+bool Raft::HasReady(Disk disk) const {
+  if (soft_state_taken_ != SoftState{role_, leader_}) return true;
+  if (!messages_.empty() || !read_states_.empty() || !wanted_entries_.empty() ||
+      !wanted_snapshots_.empty()) {
+    return true;
+  }
+  if (replicate_pending_ || HasCommittedToApply()) return true;
+  return disk == Disk::kIdle && (NeedsWrite() || !messages_after_persist_.empty());
+}
+
+Ready Raft::TakeReady(Disk disk) {
+  RAFTKV_CHECK((disk == Disk::kBusy) == write_.has_value());
+  if (role_ == Role::kLeader) {
+    StartReadRound();
+    Replicate();
+  }
+  Ready ready;
+  if (const SoftState now{role_, leader_}; now != soft_state_taken_) {
+    ready.soft_state = soft_state_taken_ = now;
+  }
+  if (disk == Disk::kIdle) {
+    TakeWrite(ready);
+    ready.messages_after_persist = std::exchange(messages_after_persist_, {});
+  }
+  TakeCommitted(ready);
+  ready.messages = std::exchange(messages_, {});
+  ready.read_states = std::exchange(read_states_, {});
+  ready.wanted_entries = std::exchange(wanted_entries_, {});
+  ready.wanted_snapshots = std::exchange(wanted_snapshots_, {});
+  return ready;
+}
+
+void Raft::TakeWrite(Ready& ready) {
+  if (!NeedsWrite()) return;
+  const HardState hard_state{term_, vote_, commit_index_};
+  if (hard_state != hard_state_on_disk_) ready.hard_state = hard_state;
+  hard_state_on_disk_ = hard_state;
+  const bool install = MayInstall();
+  if (install) {
+    ready.snapshot = installing_->snapshot;
+  } else if (handed_to_disk_ < log_.last_index()) {
+    ready.entries = log_.Slice(handed_to_disk_.Next(), log_.last_index(), SIZE_MAX);
+    handed_to_disk_ = log_.last_index();
+  }
+  ready.refilled = refilled_;
+  ready.must_sync = true;
+  write_ = Write{hard_state, handed_to_disk_, install, refilled_};
+}
+
+void Raft::Persisted() {
+  RAFTKV_CHECK(write_.has_value());
+  durable_term_ = write_->hard_state.term;
+  durable_vote_ = write_->hard_state.vote;
+  durable_index_ = std::max(durable_index_, write_->last);
+  if (write_->refilled) refilled_ = false;
+  const bool installed = write_->snapshot;
+  write_.reset();
+  if (installed) FinishInstall();
+  RAFTKV_CHECK(durable_index_ <= log_.last_index());
+  if (role_ == Role::kCandidate && durable_term_ == term_ && durable_vote_ == options_.id) {
+    votes_[options_.id] = true;  // only now: a vote of our own that a crash could undo is none
+    CountElection();
+  }
+  if (role_ == Role::kLeader) {
+    MaybeCommit();
+    ContinueChange();
+  }
+  EvictFromBuffer();
+}
+
+/// What is committed and durable can be read back, also to be applied: a state machine that is slow
+/// does not hold entries in memory.
+void Raft::EvictFromBuffer() {
+  log_.Evict(std::min(commit_index_, durable_index_), options_.max_buffer_bytes);
+}
+
+void Raft::TakeCommitted(Ready& ready) {
+  if (!HasCommittedToApply()) return;
+  const Index first = handed_to_apply_.Next();
+  const Index last = ApplicableIndex();
+  if (!fetched_to_apply_.empty()) {
+    ready.committed_entries = std::exchange(fetched_to_apply_, {});
+  } else if (log_.InBuffer(first)) {
+    ready.committed_entries = log_.Slice(first, last, options_.max_apply_bytes);
+  } else {
+    apply_wants_entries_ = true;
+    const Index end = std::min(last, log_.buffer_first().Previous());
+    wanted_entries_.push_back({kNobody, first, end, options_.max_apply_bytes});
+    return;
+  }
+  RAFTKV_CHECK(ready.committed_entries.front().index == first);
+  RAFTKV_CHECK(ready.committed_entries.back().index <= last);
+  handed_to_apply_ = ready.committed_entries.back().index;
+}
+
+void Raft::Applied(Index index) {
+  RAFTKV_CHECK(index >= applied_index_ && index <= handed_to_apply_, index.value);
+  applied_index_ = index;
+  ForgetConfigurationsBefore(applied_index_);
+  EvictFromBuffer();
+}
+
+void Raft::ProvideEntries(const WantedEntries& wanted, std::vector<Entry> entries) {
+  // Between the asking and the answer the log may have changed: take only what still stands in it.
+  Index expected = wanted.first;
+  for (const Entry& entry : entries) {
+    if (entry.index != expected || log_.TermAt(entry.index) != entry.term) break;
+    ++expected;
+  }
+  entries.resize(expected - wanted.first);
+  if (wanted.peer == kNobody) {
+    if (!apply_wants_entries_) return;
+    apply_wants_entries_ = false;
+    if (!entries.empty() && wanted.first == handed_to_apply_.Next()) {
+      fetched_to_apply_ = std::move(entries);
+    }
+    return;
+  }
+  const auto it = progress_.find(wanted.peer);
+  if (it == progress_.end() || !it->second.waits_for_entries) return;
+  Progress& progress = it->second;
+  progress.waits_for_entries = false;
+  replicate_pending_ = true;
+  if (entries.empty() || progress.next != wanted.first) return;
+  if (progress.state == ProgressState::kProbe && progress.probe_sent) return;
+  SendAppend(wanted.peer, progress, std::move(entries));
+}
+
+}  // namespace raftkv::raft

@@ -1,0 +1,114 @@
+// What happens when the log does not reach back far enough? (§7)
+//
+// The core knows of a snapshot only what it replaces. The leader asks for one to be sent
+// (Ready::wanted_snapshots); the receiver's host gathers it, offers it here, and is told by a Ready
+// to install it: the new state machine, the log reset and the hard state in one atomic write.
+#include <algorithm>
+#include <utility>
+
+#include "lib/base/check.h"
+#include "lib/base/mutants.h"
+#include "lib/raft/raft.h"
+
+namespace raftkv::raft {
+
+// --- The sender.
+
+void Raft::WantSnapshot(NodeId to, Progress& progress) {
+  // Who is not there would only cost.
+  if (now_ - progress.last_heard > options_.election_timeout) return;
+  progress.state = ProgressState::kSnapshot;
+  progress.inflights.Clear();
+  progress.probe_sent = false;
+  wanted_snapshots_.push_back(to);
+}
+
+void Raft::SnapshotSent(NodeId peer, Index index, bool installed) {
+  const auto it = progress_.find(peer);
+  if (it == progress_.end() || it->second.state != ProgressState::kSnapshot) return;
+  Progress& progress = it->second;
+  progress.state = ProgressState::kProbe;
+  // Its own acknowledgement says what it has; until then, and after a failure, a probe finds out.
+  if (installed && index <= log_.last_index()) {
+    progress.next = std::max(progress.next, index.Next());
+  }
+  progress.probe_sent = !installed;  // a failed one is tried again with the next heartbeat
+  replicate_pending_ = true;
+}
+
+std::optional<SnapshotMeta> Raft::DescribeSnapshot(Index index) const {
+  RAFTKV_CHECK(index <= applied_index_, index.value, applied_index_.value);
+  // The configurations before the applied one are forgotten.
+  const auto& [configured_at, configuration] = configurations_.front();
+  if (index < log_.base().index || index < configured_at) return std::nullopt;
+  return SnapshotMeta{{index, log_.TermAt(index)}, configuration, configured_at};
+}
+
+void Raft::Compact(Index through) {
+  if (!RAFTKV_MUTANT(kCompactBeyondApplied)) {
+    RAFTKV_CHECK(through <= applied_index_, through.value, applied_index_.value);
+  }
+  RAFTKV_CHECK(through <= durable_index_, through.value, durable_index_.value);
+  log_.Compact(through);
+}
+
+// --- The receiver.
+
+bool Raft::OfferSnapshot(NodeId from, Term term, SnapshotMeta snapshot) {
+  if (term < term_ || from == options_.id || from == kNobody) return false;
+  if (term == term_ && (role_ == Role::kLeader || (leader_ != kNobody && leader_ != from))) {
+    return false;
+  }
+  if (term > term_ || role_ != Role::kFollower || leader_ != from) BecomeFollower(term, from);
+  HearLeader();
+  if (installing_) return false;
+  const LogBase last = snapshot.last;
+  const bool has_it = last.index <= commit_index_ ||
+                      (last.index <= log_.last_index() && log_.TermAt(last.index) == last.term);
+  if (has_it) {
+    AdvanceCommit(std::max(commit_index_, last.index));  // §7, step 6: what follows is kept
+    SendAfterPersist(from, AppendEntriesReply{term_, true, last.index, {}, {}, 0, suspect_});
+    return false;
+  }
+  installing_ = Install{from, term, std::move(snapshot)};
+  // They speak of a log that is about to go.
+  std::erase_if(messages_after_persist_, [](const Message& message) {
+    return std::holds_alternative<AppendEntriesReply>(message.body);
+  });
+  ResetElectionTimer();
+  return true;
+}
+
+bool Raft::MayInstall() const {
+  // What is being applied to the old state machine comes to its end first.
+  return installing_ && handed_to_apply_ == applied_index_;
+}
+
+/// The write that replaced everything is durable.
+void Raft::FinishInstall() {
+  RAFTKV_CHECK(installing_.has_value() && handed_to_apply_ == applied_index_);
+  const Install install = *std::exchange(installing_, std::nullopt);
+  const LogBase last = install.snapshot.last;
+  RAFTKV_CHECK(last.index > commit_index_, last.index.value, commit_index_.value);
+  if (RAFTKV_MUTANT(kInstallKeepsTail) && last.index < log_.last_index()) {
+    log_.Compact(last.index);
+  } else {
+    log_.Reset(last);
+  }
+  commit_index_ = applied_index_ = handed_to_apply_ = last.index;
+  durable_index_ = handed_to_disk_ = log_.last_index();
+  fetched_to_apply_.clear();
+  apply_wants_entries_ = false;
+  if (!RAFTKV_MUTANT(kSnapshotWithoutConfiguration)) {
+    if (!RAFTKV_MUTANT(kInstallKeepsConfiguration)) configurations_.clear();
+    configurations_.insert(configurations_.begin(),
+                           {install.snapshot.configuration_index, install.snapshot.configuration});
+    OnOtherConfiguration();
+  }
+  ResetElectionTimer();
+  if (leader_ == install.from && term_ == install.term) {
+    Send(install.from, AppendEntriesReply{term_, true, last.index, {}, {}, 0, suspect_});
+  }
+}
+
+}  // namespace raftkv::raft

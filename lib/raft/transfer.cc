@@ -1,0 +1,66 @@
+// How does a leader hand its leadership over? (thesis §3.10)
+//
+// It takes no more proposals, waits until the successor has its whole log, and tells it to stand
+// for election at once. If that leads to nothing within an election timeout it goes on.
+#include <algorithm>
+
+#include "lib/base/check.h"
+#include "lib/raft/raft.h"
+
+namespace raftkv::raft {
+
+Status Raft::TransferLeadership(NodeId to) {
+  if (role_ != Role::kLeader) return {Code::kNotLeader, "this member does not lead"};
+  if (to == options_.id) return {Code::kInvalidArgument, "this member leads already"};
+  if (to != kNobody && !configuration().IsVoter(to)) {
+    return {Code::kInvalidArgument, "only a voter can lead; promote the member first"};
+  }
+  const NodeId successor = to != kNobody ? to : BestSuccessor();
+  if (successor == kNobody || !IsLive(successor)) {
+    return {Code::kUnavailable, "no other voter is connected that could lead"};
+  }
+  transfer_target_ = successor;
+  transfer_deadline_ = now_ + options_.election_timeout;
+  replicate_pending_ = true;
+  MaybeSendTimeoutNow();
+  return Status::Ok();
+}
+
+NodeId Raft::BestSuccessor() const {
+  NodeId best;
+  Index match;
+  for (const auto& [id, progress] : progress_) {
+    // In a joint configuration only who keeps its vote.
+    const Member* member = configuration().Find(id);
+    if (member == nullptr || member->learner || !IsLive(id)) continue;
+    if (best == kNobody || progress.match > match) {
+      best = id;
+      match = progress.match;
+    }
+  }
+  return best;
+}
+
+void Raft::MaybeSendTimeoutNow() {
+  if (role_ != Role::kLeader || transfer_target_ == kNobody) return;
+  const auto it = progress_.find(transfer_target_);
+  if (it == progress_.end() || it->second.match != log_.last_index()) return;
+  timeout_now_sent_ = true;
+  Send(transfer_target_, TimeoutNow{term_});
+}
+
+/// A leader that has no vote any more (§6): whoever is best may follow at once.
+void Raft::HandOverAndStepDown() {
+  if (const NodeId successor = BestSuccessor(); successor != kNobody) {
+    Send(successor, TimeoutNow{term_});
+  }
+  BecomeFollower(term_, kNobody);
+}
+
+void Raft::HandleTimeoutNow(NodeId from) {
+  // Only from the leader that this member follows: a late or a forged one starts nothing.
+  if (role_ != Role::kFollower || from != leader_ || !CanCampaign()) return;
+  StartElection(true);
+}
+
+}  // namespace raftkv::raft
