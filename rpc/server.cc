@@ -3,6 +3,7 @@
 #include <map>
 
 #include "lib/base/check.h"
+#include "rpc/acceptor.h"
 #include "rpc/connection.h"
 #include "rpc/rate_limit.h"
 #include "rpc/sockets.h"
@@ -10,48 +11,27 @@
 namespace raftkv::rpc {
 namespace {
 
-constexpr auto kAcceptRetryDelay = 100 * kj::MILLISECONDS;
-
 class ServerImpl final : public Server, private ConnectionOwner, private kj::TaskSet::ErrorHandler {
  public:
   ServerImpl(EventLoop& loop, Service& service, ServerOptions options, Listener listener)
       : loop_(loop),
         service_(service),
         options_(std::move(options)),
-        address_(std::move(listener.address)),
-        receiver_(loop.low_level().wrapListenSocketFd(
-            kj::mv(listener.fd), kj::LowLevelAsyncIoProvider::ALREADY_CLOEXEC |
-                                     kj::LowLevelAsyncIoProvider::ALREADY_NONBLOCK)),
-        tasks_(*this) {
-    tasks_.add(AcceptLoop());
-  }
+        tasks_(*this),
+        acceptor_(loop, std::move(listener), options_.log_sink,
+                  [this](kj::Own<kj::AsyncIoStream> stream) { Accept(kj::mv(stream)); }) {}
   // No task may run while connections go.
   ~ServerImpl() noexcept override { connections_.clear(); }
 
-  const std::string& address() const override { return address_; }
+  const std::string& address() const override { return acceptor_.address(); }
   std::size_t connections() const override { return connections_.size(); }
   HeldReplies& replies() override { return replies_; }
 
  private:
-  kj::Promise<void> AcceptLoop() {
-    return receiver_->accept().then(
-        [this](kj::Own<kj::AsyncIoStream>&& stream) {
-          Accept(kj::mv(stream));
-          return AcceptLoop();
-        },
-        [this](kj::Exception&& exception) {
-          // No descriptor left, for example: the port stays open for when there is one again.
-          refused_.Log(options_.log_sink, loop_.Now(), node::LogSeverity::kError,
-                       "cannot accept a connection on " + address_ + ": " + ShortReason(exception));
-          return loop_.timer().afterDelay(kAcceptRetryDelay).then([this] { return AcceptLoop(); });
-        });
-  }
-
   void Accept(kj::Own<kj::AsyncIoStream> stream) {
     if (connections_.size() >= options_.max_connections) {
-      refused_.Log(options_.log_sink, loop_.Now(), node::LogSeverity::kWarn,
-                   "closed a new connection from " + PeerAddressOf(*stream) + ": all " +
-                       std::to_string(options_.max_connections) + " connections are in use");
+      acceptor_.LogRefused("closed a new connection from " + PeerAddressOf(*stream) + ": all " +
+                           std::to_string(options_.max_connections) + " connections are in use");
       return;
     }
     ConfigureSocket(*stream);
@@ -125,16 +105,14 @@ class ServerImpl final : public Server, private ConnectionOwner, private kj::Tas
   EventLoop& loop_;
   Service& service_;
   const ServerOptions options_;
-  const std::string address_;
 
   HeldReplies replies_;
   std::map<std::uint64_t, std::unique_ptr<Connection>> connections_;
   std::map<NodeId, std::uint64_t> peers_;  // the latest connection of each
   std::uint64_t last_number_ = 0;
   RateLimitedLog offences_;
-  RateLimitedLog refused_;
-  kj::Own<kj::ConnectionReceiver> receiver_;
-  kj::TaskSet tasks_;  // last: goes first
+  kj::TaskSet tasks_;
+  Acceptor acceptor_;  // last: no connection comes while the others go
 };
 
 }  // namespace
