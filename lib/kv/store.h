@@ -62,11 +62,17 @@ class Store {
   std::unique_ptr<State> state_;
 };
 
+/// At most some 260,000 records: a reader thread is busy with one request for a fraction of a
+/// second.
+inline constexpr std::size_t kMaxVisitedBytes = 64 << 20;
+
 /// Answers an encoded ReadRequest from one view of the engine with an encoded ReadResponse of at
-/// most about `max_bytes`. Unavailable: tier kMemory was not enough, or a range was
-/// asked for, which may be long; ask again with kAll.
+/// most about `max_bytes`, having visited records of at most about `max_visited_bytes`, or one
+/// range to count: what did not fit is left out and says `more` (command.capnp). Unavailable: tier
+/// kMemory was not enough, or a range was asked for, which may be long; ask again with kAll.
 /// InvalidArgument: malformed.
-Result<Bytes> Read(Engine& engine, ReadTier tier, std::string_view request, std::size_t max_bytes);
+Result<Bytes> Read(Engine& engine, ReadTier tier, std::string_view request, std::size_t max_bytes,
+                   std::size_t max_visited_bytes = kMaxVisitedBytes);
 
 /// XXH3 over all data records, in order, and the applied index they reflect: equal on members at an
 /// equal index.

@@ -14,9 +14,9 @@ bool IsFinal(Code code) {
          code == Code::kPermissionDenied || code == Code::kCorruption;
 }
 
-/// The answer was full before this read's turn.
-bool LeftOut(const kv::ReadOp& read, const ScanResult& result) {
-  return result.more && result.kvs.empty() && !read.count_only;
+/// The answer was full, or the request had worked enough, before this read's turn.
+bool LeftOut(const ScanResult& result) {
+  return result.more && result.kvs.empty() && result.count == 0;
 }
 
 }  // namespace
@@ -120,7 +120,7 @@ void ReadStream::Retry(const RequestPtr& request, const Status& why) {
 }
 
 void ReadStream::Deliver(const RequestPtr& request, std::vector<ScanResult> results) {
-  if (LeftOut(request->calls.front()->read, results.front())) {
+  if (LeftOut(results.front())) {
     return Fail(request, {Code::kCorruption, "the response answers none of the reads"});
   }
   --active_;
@@ -128,7 +128,7 @@ void ReadStream::Deliver(const RequestPtr& request, std::vector<ScanResult> resu
   // Back to front, so that those which go back keep their order.
   for (std::size_t i = results.size(); i-- > 0;) {
     const auto& call = request->calls[i];
-    if (call->ended || !LeftOut(call->read, results[i])) continue;
+    if (call->ended || !LeftOut(results[i])) continue;
     call->request = nullptr;
     queue_.PutBack(call);
   }

@@ -91,6 +91,7 @@ struct WriteCall : CallBase<WriteCall> {
 
   std::vector<kv::Operation> operations;  ///< empty once it is part of a request
   std::size_t operation_count = 0;
+  std::size_t range_deletes = 0;  ///< among them
   Finish finish;
   WriteRequest* request = nullptr;  ///< null: waits
 };

@@ -77,6 +77,7 @@ WriteStream::RequestPtr WriteStream::Gather() {
   auto request = std::make_shared<WriteRequest>();
   const MonoTime now = loop_.Now();
   std::size_t bytes = kv::EncodedHeaderSize();
+  std::size_t range_deletes = 0;
   while (WriteCall* const front = queue_.Front()) {
     if (front->deadline <= now) {
       const auto late = queue_.Pop();
@@ -84,11 +85,14 @@ WriteStream::RequestPtr WriteStream::Gather() {
       if (stopped_) break;
       continue;
     }
-    const bool fits = bytes + front->bytes <= limits_.max_request_bytes &&
-                      request->operations.size() + front->operation_count <= limits_.max_operations;
+    const bool fits =
+        bytes + front->bytes <= limits_.max_request_bytes &&
+        request->operations.size() + front->operation_count <= limits_.max_operations &&
+        range_deletes + front->range_deletes <= kv::kMaxRangeDeletes;
     if (!request->calls.empty() && (!coalesce_ || !fits)) break;
     std::shared_ptr<WriteCall> call = queue_.Pop();
     bytes += call->bytes;
+    range_deletes += call->range_deletes;
     call->request = request.get();
     request->deadline = std::max(request->deadline, call->deadline);
     std::move(call->operations.begin(), call->operations.end(),

@@ -105,6 +105,24 @@ TEST_F(SessionKvTest, ARequestKeepsToTheLimitsAndABatchIsNeverSplit) {
   EXPECT_EQ(Stored("b2"), "");
 }
 
+TEST_F(SessionKvTest, ARequestDeletesNoMoreRangesThanItMay) {
+  Open();
+  test::Outcomes<DeleteResult> deletes;
+  for (int i = 0; i < 40; ++i) {
+    Put("k" + std::to_string(i));
+    kv_->DeleteRangeAsync(KeyRange::Prefix("k" + std::to_string(i)), {}, deletes.Next());
+  }
+  Run();
+  for (std::size_t i = 0; i < channel_.submits.size(); ++i) {
+    EXPECT_TRUE(kv::ValidateRequest(channel_.submits[i].request.view(), Limits()).ok()) << i;
+    channel_.ApplyAndAnswer(i);
+    Run();
+  }
+  EXPECT_EQ(channel_.submits.size(), 3U);
+  ASSERT_EQ(deletes.ended(), 40U);
+  for (std::size_t i = 0; i < 40; ++i) EXPECT_EQ((*deletes.all[i])->deleted, 1U) << i;
+}
+
 TEST_F(SessionKvTest, ARequestKeepsToItsSize) {
   SessionKvOptions options;
   options.limits.max_request_bytes = 4096;
