@@ -18,12 +18,17 @@
 
 namespace raftkv::kv {
 
+/// All of these decide what an entry does: they are constants of the format, equal on all members
+/// and never options of a node. Only tests make them smaller.
 struct StoreOptions {
   /// A session that was not used for so long, in replicated time, is forgotten.
   std::uint64_t session_life_ms = 15 * 60 * 1000;
   std::size_t max_sessions = 64 * 1024;
   /// Stored answers of one session; beyond it the oldest is replaced by a mark (see session.h).
   std::size_t max_response_bytes = 1 << 20;
+  /// Stored answers of all sessions, see StoredBytes (session.h); beyond it the least recently used
+  /// sessions are dropped. Far more than one session may hold.
+  std::size_t max_stored_bytes = 64 << 20;
   /// Sequences of one session that are not acknowledged; a request beyond it is refused.
   std::size_t max_outstanding = 128;
 };
