@@ -140,6 +140,20 @@ TEST_F(SessionKvReadTest, AReadThatNobodyWaitsForMakesRoomForTheNext) {
   EXPECT_EQ((*gets_.all[1])->value, "2");
 }
 
+TEST_F(SessionKvReadTest, NothingIsSentAfterACallThatWasTooLateDestroyedTheStore) {
+  Open();
+  Get("a");
+  kv_->GetAsync("late", {milliseconds(0), Consistency::kLinearizable},
+                [this](const Result<KeyValue>& result) {
+                  EXPECT_EQ(result.code(), Code::kDeadlineExceeded);
+                  kv_.reset();
+                });
+  Run();
+  EXPECT_EQ(kv_, nullptr);
+  EXPECT_EQ(gets_.code(0), Code::kCancelled);
+  EXPECT_TRUE(channel_.reads.empty());
+}
+
 TEST_F(SessionKvReadTest, WhatNoRetryCanMendFailsAtOnce) {
   Open();
   Get("a");

@@ -435,6 +435,20 @@ TEST_F(SessionKvTest, ACallbackMayDestroyTheStore) {
   EXPECT_EQ(puts_.code(0), Code::kUnknownOutcome) << "it was carried out";
 }
 
+TEST_F(SessionKvTest, NothingIsSentAfterACallThatWasTooLateDestroyedTheStore) {
+  Open();
+  Put("a");
+  // Its time is over when requests are made of what gathered.
+  kv_->PutAsync("late", "", {milliseconds(0)}, [this](const Result<WriteResult>& result) {
+    EXPECT_EQ(result.code(), Code::kDeadlineExceeded);
+    kv_.reset();
+  });
+  Run();
+  EXPECT_EQ(kv_, nullptr);
+  EXPECT_EQ(puts_.code(0), Code::kCancelled);
+  EXPECT_TRUE(channel_.submits.empty()) << "its caller was told that it was not carried out";
+}
+
 TEST_F(SessionKvTest, EveryCallEndsOnceAndEveryWriteIsCarriedOutAtMostOnce) {
   std::size_t unknown = 0;
   for (std::uint64_t seed = 1; seed <= 40; ++seed) {
