@@ -1,6 +1,8 @@
 #include "rpc/server.h"
 
+#include <algorithm>
 #include <map>
+#include <vector>
 
 #include "lib/base/check.h"
 #include "rpc/acceptor.h"
@@ -11,6 +13,9 @@
 namespace raftkv::rpc {
 namespace {
 
+/// Looks in this many parts of ServerOptions::write_timeout.
+constexpr std::uint32_t kStuckLooks = 10;
+
 class ServerImpl final : public Server, private ConnectionOwner, private kj::TaskSet::ErrorHandler {
  public:
   ServerImpl(EventLoop& loop, Service& service, ServerOptions options, Listener listener)
@@ -19,7 +24,9 @@ class ServerImpl final : public Server, private ConnectionOwner, private kj::Tas
         options_(std::move(options)),
         tasks_(*this),
         acceptor_(loop, std::move(listener), options_.log_sink,
-                  [this](kj::Own<kj::AsyncIoStream> stream) { Accept(kj::mv(stream)); }) {}
+                  [this](kj::Own<kj::AsyncIoStream> stream) { Accept(kj::mv(stream)); }) {
+    tasks_.add(CloseStuck());
+  }
   // No task may run while connections go.
   ~ServerImpl() noexcept override { connections_.clear(); }
 
@@ -29,7 +36,7 @@ class ServerImpl final : public Server, private ConnectionOwner, private kj::Tas
 
  private:
   void Accept(kj::Own<kj::AsyncIoStream> stream) {
-    if (connections_.size() >= options_.max_connections) {
+    if (connections_.size() >= options_.max_connections && !CloseOldestStranger()) {
       acceptor_.LogRefused("closed a new connection from " + PeerAddressOf(*stream) + ": all " +
                            std::to_string(options_.max_connections) + " connections are in use");
       return;
@@ -44,6 +51,51 @@ class ServerImpl final : public Server, private ConnectionOwner, private kj::Tas
                    .afterDelay(options_.handshake_timeout.count() * kj::NANOSECONDS)
                    .then([this, number] { CheckHandshake(number); }));
     connections_.emplace(number, std::move(connection));
+  }
+
+  /// Of those who have not shaken hands.
+  bool CloseOldestStranger() {
+    const auto oldest = std::find_if(connections_.begin(), connections_.end(), [](const auto& at) {
+      return at.second->kind() == Connection::Kind::kUnknown;
+    });
+    if (oldest == connections_.end()) return false;
+    acceptor_.LogRefused("closed the connection from " + oldest->second->remote() +
+                         ", which had not shaken hands: all " +
+                         std::to_string(options_.max_connections) + " connections are in use");
+    Close(oldest->first);
+    return true;
+  }
+
+  std::string NoRoomForClient() const override {
+    const std::size_t max = options_.max_connections - ReservedForPeers(options_.max_connections);
+    const auto clients = std::count_if(
+        connections_.begin(), connections_.end(),
+        [](const auto& at) { return at.second->kind() == Connection::Kind::kClient; });
+    if (static_cast<std::size_t>(clients) < max) return "";
+    return "all " + std::to_string(max) +
+           " connections for clients are in use; close some, or raise max_connections";
+  }
+
+  std::size_t queued_bytes() const override {
+    std::size_t sum = 0;
+    for (const auto& [number, connection] : connections_) sum += connection->queued_bytes();
+    return sum;
+  }
+
+  kj::Promise<void> CloseStuck() {
+    const auto interval = options_.write_timeout.count() / kStuckLooks * kj::NANOSECONDS;
+    return loop_.timer().afterDelay(interval).then([this] {
+      std::vector<std::uint64_t> stuck;
+      for (const auto& [number, connection] : connections_) {
+        if (connection->CountStuck() >= kStuckLooks) stuck.push_back(number);
+      }
+      for (const std::uint64_t number : stuck) {
+        LogOffence("closed the connection from " + connections_.at(number)->remote() +
+                   ": it does not read what it asked for");
+        Close(number);
+      }
+      return CloseStuck();
+    });
   }
 
   void CheckHandshake(std::uint64_t number) {
