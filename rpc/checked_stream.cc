@@ -5,7 +5,7 @@
 namespace raftkv::rpc {
 
 CheckedStream::CheckedStream(kj::AsyncIoStream& stream, std::size_t max_message_bytes)
-    : inner_(stream), max_message_bytes_(max_message_bytes) {
+    : ahead_(stream), inner_(ahead_), max_message_bytes_(max_message_bytes) {
   auto paf = kj::newPromiseAndFulfiller<End>();
   ended_ = kj::mv(paf.promise);
   end_ = kj::mv(paf.fulfiller);

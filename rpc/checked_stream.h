@@ -15,6 +15,8 @@
 #include <capnp/serialize-async.h>
 #include <kj/async-io.h>
 
+#include "rpc/read_ahead.h"
+
 namespace raftkv::rpc {
 
 /// Room beside a request for the fields of the RPC protocol, and for several peer messages in one.
@@ -58,6 +60,7 @@ class CheckedStream final : public capnp::MessageStream {
   void MayReadAgain();
   void Finish(const kj::Exception& exception);
 
+  ReadAhead ahead_;
   capnp::AsyncIoMessageStream inner_;
   std::size_t max_message_bytes_;
   std::uint64_t messages_written_ = 0;
