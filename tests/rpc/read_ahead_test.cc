@@ -97,15 +97,15 @@ TEST_F(ReadAheadTest, TheEndOfTheStreamIsTold) {
 }
 
 TEST_F(ReadAheadTest, WhateverIsAskedTheBytesAreTheSame) {
-  Random random(7);
+  Random draw(7);
   for (int round = 0; round < 200; ++round) {
-    const std::string text = Text(1 + random.Below(100'000));
-    Pieces socket(text, 1 + random.Below(20'000));
+    const std::string text = Text(1 + draw.Below(100'000));
+    Pieces socket(text, 1 + draw.Below(20'000));
     ReadAhead stream(socket);
     std::string got;
     for (;;) {
-      const std::size_t max = 1 + random.Below(random.Below(2) == 0 ? 64 : 30'000);
-      const std::size_t min = 1 + random.Below(max);
+      const std::size_t max = 1 + draw.Below(draw.Below(2) == 0 ? 64 : 30'000);
+      const std::size_t min = 1 + draw.Below(max);
       const std::string part = Read(stream, min, max);
       got += part;
       if (part.size() < min) break;

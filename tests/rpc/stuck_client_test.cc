@@ -220,7 +220,7 @@ TEST_F(StuckClientTest, TheAnswersOfItsOpenCallsAreNotAllKept) {
       WaitFor([&] { return server->Get<int>([](FakeMember& m) { return m.submits; }) == kCalls; }));
   client.On([](SlowStream& stream) { stream.StopReading(); });
   // All at once, with nobody who reads.
-  server->On([this](FakeMember& m) {
+  server->On([](FakeMember& m) {
     m.hold = false;
     for (auto& done : m.held) done({Status::Ok(), m.respond(Bytes(std::string(8, 'x')))});
   });
