@@ -5,7 +5,7 @@
 namespace raftkv::rpc {
 
 CheckedStream::CheckedStream(kj::AsyncIoStream& stream, std::size_t max_message_bytes)
-    : inner_(stream), max_message_bytes_(max_message_bytes) {
+    : ahead_(stream), inner_(ahead_), max_message_bytes_(max_message_bytes) {
   auto paf = kj::newPromiseAndFulfiller<End>();
   ended_ = kj::mv(paf.promise);
   end_ = kj::mv(paf.fulfiller);
@@ -21,6 +21,12 @@ void CheckedStream::Finish(const kj::Exception& exception) {
 kj::Promise<kj::Maybe<capnp::MessageReaderAndFds>> CheckedStream::tryReadMessage(
     kj::ArrayPtr<kj::AutoCloseFd> fd_space, capnp::ReaderOptions options,
     kj::ArrayPtr<capnp::word> scratch) {
+  if (pause_ && pause_()) {
+    auto paf = kj::newPromiseAndFulfiller<void>();
+    paused_ = kj::mv(paf.fulfiller);
+    return paf.promise.then(
+        [this, fd_space, options, scratch] { return tryReadMessage(fd_space, options, scratch); });
+  }
   // This is also the bound on the size of the message, checked before memory is taken for it.
   options.traversalLimitInWords = max_message_bytes_ / sizeof(capnp::word);
   options.nestingLimit = 32;
@@ -37,10 +43,27 @@ kj::Promise<kj::Maybe<capnp::MessageReaderAndFds>> CheckedStream::tryReadMessage
 }
 
 kj::Promise<void> CheckedStream::Watch(kj::Promise<void> write) {
-  return write.catch_([this](kj::Exception&& exception) {
-    Finish(exception);
-    kj::throwFatalException(kj::mv(exception));
-  });
+  return write.then(
+      [this] {
+        ++messages_written_;
+        // The message leaves the queue only after this, and before the loop waits again.
+        if (paused_ != nullptr) {
+          look_again_ = kj::evalLast([this] { MayReadAgain(); }).eagerlyEvaluate(nullptr);
+        }
+      },
+      [this](kj::Exception&& exception) {
+        Finish(exception);
+        kj::throwFatalException(kj::mv(exception));
+      });
+}
+
+void CheckedStream::MayReadAgain() {
+  KJ_IF_MAYBE (paused, paused_) {
+    if (pause_()) return;
+    auto fulfiller = kj::mv(*paused);
+    paused_ = nullptr;
+    fulfiller->fulfill();
+  }
 }
 
 kj::Promise<void> CheckedStream::writeMessage(

@@ -1,16 +1,21 @@
 // What may come in on a connection, and how did it end?
 //
 // Sits between the RPC system and a socket: bounds the size of incoming messages (little before the
-// handshake, the request limit after it) and tells its owner at once, and why, when the connection
+// handshake, the request limit after it), leaves them where they are while too much waits to be
+// written, and tells its owner at once, and why, when the connection
 // ended: RpcSystem itself would first try to send its farewell to a peer that may not read any
 // more.
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
+#include <functional>
 #include <string>
 
 #include <capnp/serialize-async.h>
 #include <kj/async-io.h>
+
+#include "rpc/read_ahead.h"
 
 namespace raftkv::rpc {
 
@@ -25,6 +30,11 @@ class CheckedStream final : public capnp::MessageStream {
   ~CheckedStream() noexcept(false);
 
   void SetMaxMessageBytes(std::size_t max_message_bytes) { max_message_bytes_ = max_message_bytes; }
+  /// Reads no further message while `pause` says so; asked before each message that is read, and
+  /// again after each one that was written.
+  void PauseReadingWhile(std::function<bool()> pause) { pause_ = std::move(pause); }
+  [[nodiscard]] std::uint64_t messages_written() const { return messages_written_; }
+
   struct End {
     /// Empty: the other side closed the connection.
     std::string reason;
@@ -47,10 +57,16 @@ class CheckedStream final : public capnp::MessageStream {
 
  private:
   kj::Promise<void> Watch(kj::Promise<void> write);
+  void MayReadAgain();
   void Finish(const kj::Exception& exception);
 
+  ReadAhead ahead_;
   capnp::AsyncIoMessageStream inner_;
   std::size_t max_message_bytes_;
+  std::uint64_t messages_written_ = 0;
+  std::function<bool()> pause_;
+  kj::Maybe<kj::Own<kj::PromiseFulfiller<void>>> paused_;  // who reads waits for it
+  kj::Promise<void> look_again_ = nullptr;
   kj::Promise<End> ended_ = nullptr;
   kj::Own<kj::PromiseFulfiller<End>> end_;
 };

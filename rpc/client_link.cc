@@ -49,7 +49,8 @@ kj::Promise<void> ClientLink::ShakeHands() {
     const auto answer = response.getAnswer();
     const std::string refusal = ToString(answer.getRefusal());
     if (!refusal.empty()) {
-      kj::throwFatalException(KJ_EXCEPTION(FAILED, "refused by the member: ", refusal.c_str()));
+      kj::throwFatalException(kj::Exception(kj::Exception::Type::FAILED, __FILE__, __LINE__,
+                                            kj::str("refused by the member: ", refusal.c_str())));
     }
     max_request_bytes_ = answer.getMaxRequestBytes();
     service_ = response.getService();

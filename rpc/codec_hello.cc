@@ -93,9 +93,13 @@ Result<node::HelloAnswer> Decode(wire::PeerAnswer::Reader answer) {
   to.refusal = std::move(refusal).value();
   to.permanent = answer.getPermanent();
   Result<node::Hello> self = Decode(answer.getSelf());
-  // Who refuses because it is not itself yet may say nothing of itself.
   if (!self.ok() && to.refusal.empty()) return self.status();
-  if (self.ok()) to.self = std::move(self).value();
+  if (self.ok()) {
+    to.self = std::move(self).value();
+  } else if (auto name = TakeText(answer.getSelf().getName(), kMaxNameBytes, "name"); name.ok()) {
+    // Who refuses because it is still starting has nothing but a name.
+    to.self.name = std::move(name).value();
+  }
   to.formed = ToBytes(answer.getFormed());
   return to;
 }

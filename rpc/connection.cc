@@ -8,6 +8,7 @@
 #include "rpc/kv_service.h"
 #include "rpc/pending.h"
 #include "rpc/sockets.h"
+#include "rpc/tcp_progress.h"
 
 namespace raftkv::rpc {
 namespace {
@@ -75,7 +76,10 @@ class BootstrapServer final : public wire::Bootstrap::Server {
     shared_->connection->Become(Connection::Kind::kClient);
     context.getResults().setService(
         NewKvService(owner.loop(), owner.service(), owner.options().limits,
-                     std::shared_ptr<const bool>(shared_, &shared_->alive)));
+                     std::shared_ptr<const bool>(shared_, &shared_->alive),
+                     [shared = shared_.get()](std::size_t bytes) {
+                       return shared->connection->HasRoom(bytes);
+                     }));
     return kj::READY_NOW;
   }
 
@@ -95,7 +99,8 @@ class BootstrapServer final : public wire::Bootstrap::Server {
              ", this member is of cluster " + std::to_string(header.cluster.value) +
              "; check the endpoints";
     }
-    return "";
+    if (shared_->connection->kind() == Connection::Kind::kClient) return "";
+    return shared_->owner.NoRoomForClient();
   }
 
   kj::Promise<void> peer(PeerContext context) override {
@@ -166,6 +171,7 @@ Connection::Connection(ConnectionOwner& owner, std::uint64_t number,
       network_(checked_, capnp::rpc::twoparty::Side::SERVER, Unbounded()),
       rpc_(capnp::makeRpcServer(network_, kj::heap<BootstrapServer>(shared_))) {
   rpc_.setFlowLimit(2 * std::max(max_message_bytes_, kMaxPeerMessageBytes) / sizeof(capnp::word));
+  checked_.PauseReadingWhile([this] { return queued_bytes() > kMaxQueuedBytes; });
 }
 
 Connection::~Connection() noexcept {
@@ -176,6 +182,24 @@ Connection::~Connection() noexcept {
 kj::Promise<CheckedStream::End> Connection::Ended() {
   return checked_.Ended().exclusiveJoin(
       network_.onDisconnect().then([] { return CheckedStream::End{}; }));
+}
+
+std::size_t Connection::queued_bytes() const { return network_.getCurrentQueueSize(); }
+
+bool Connection::HasRoom(std::size_t bytes) const {
+  if (bytes <= kSmallAnswerBytes) return true;
+  return queued_bytes() <= kMaxQueuedBytes &&
+         shared_->owner.queued_bytes() <= shared_->owner.options().max_queued_bytes;
+}
+
+std::uint32_t Connection::CountStuck() {
+  if (queued_bytes() == 0) return stuck_ = 0;
+  const std::uint64_t messages = checked_.messages_written();
+  const std::uint64_t acknowledged = AcknowledgedBytes(*stream_);
+  const bool moved = messages != messages_seen_ || acknowledged != acknowledged_seen_;
+  messages_seen_ = messages;
+  acknowledged_seen_ = acknowledged;
+  return stuck_ = moved ? 0 : stuck_ + 1;
 }
 
 void Connection::Become(Kind kind) {

@@ -18,6 +18,12 @@ namespace raftkv::rpc {
 
 class Connection;
 
+/// Answers that wait on one connection. Above it nothing more is read there, and answers that are
+/// still to come are not kept: so it is passed by one answer at most, and by small ones.
+inline constexpr std::size_t kMaxQueuedBytes = 16 << 20;
+/// An answer of this size is always sent; the calls of a connection are bounded in number.
+inline constexpr std::size_t kSmallAnswerBytes = 4 * 1024;
+
 /// The server, as its connections see it.
 class ConnectionOwner {
  public:
@@ -29,6 +35,10 @@ class ConnectionOwner {
   [[nodiscard]] virtual HeldReplies& replies() = 0;
   /// `connection` is now the one on which `peer` speaks; an earlier one is closed.
   virtual void BecamePeer(Connection& connection, NodeId peer) = 0;
+  /// Why no further client can be taken on; empty if one can.
+  [[nodiscard]] virtual std::string NoRoomForClient() const = 0;
+  /// Of answers, over all connections.
+  [[nodiscard]] virtual std::size_t queued_bytes() const = 0;
   /// One line about something that came from outside; rate limited.
   virtual void LogOffence(const std::string& line) = 0;
 };
@@ -54,6 +64,14 @@ class Connection {
   /// The handshake is done: larger messages are accepted from now on.
   void Become(Kind kind);
 
+  /// Whether an answer of `bytes` may be queued: what a client does not read must not gather here.
+  [[nodiscard]] bool HasRoom(std::size_t bytes) const;
+  /// Answers that are not yet in the hands of the kernel.
+  [[nodiscard]] std::size_t queued_bytes() const;
+  /// Call it at even intervals: how many of them in a row the other side has taken nothing of what
+  /// waits for it. Intervals and not time: a process that was stopped finds itself much later.
+  std::uint32_t CountStuck();
+
   [[nodiscard]] Kind kind() const { return kind_; }
   [[nodiscard]] std::uint64_t number() const { return number_; }
   [[nodiscard]] NodeId peer() const { return peer_; }
@@ -66,10 +84,14 @@ class Connection {
   const std::size_t max_message_bytes_;
   Kind kind_ = Kind::kUnknown;
   NodeId peer_;
+  std::uint32_t stuck_ = 0;
+  std::uint64_t messages_seen_ = 0;
+  std::uint64_t acknowledged_seen_ = 0;
   std::shared_ptr<Shared> shared_;
   kj::Own<kj::AsyncIoStream> stream_;
   CheckedStream checked_;
-  capnp::TwoPartyVatNetwork network_;
+  // What tells the size of its queue is not const.
+  mutable capnp::TwoPartyVatNetwork network_;
   capnp::RpcSystem<capnp::rpc::twoparty::VatId> rpc_;
 };
 

@@ -14,8 +14,12 @@ using raftkv::Status;
 class KvServiceServer final : public wire::KvService::Server {
  public:
   KvServiceServer(EventLoop& loop, Service& service, const Limits& limits,
-                  std::shared_ptr<const bool> alive)
-      : loop_(loop), service_(service), limits_(limits), alive_(std::move(alive)) {}
+                  std::shared_ptr<const bool> alive, HasRoom has_room)
+      : loop_(loop),
+        service_(service),
+        limits_(limits),
+        alive_(std::move(alive)),
+        has_room_(std::move(has_room)) {}
 
  private:
   kj::Promise<void> openSession(OpenSessionContext context) override {
@@ -40,7 +44,8 @@ class KvServiceServer final : public wire::KvService::Server {
     const MonoTime deadline = DeadlineOf(params.getTimeoutMs());
     auto pending = NewPending<node::SubmitOutcome>();
     service_.Submit(ToBytes(request), deadline, std::move(pending.done));
-    return Finish(context, kj::mv(pending.promise));
+    // It was carried out: the same request, sent again, gets the answer that is stored.
+    return Finish(context, kj::mv(pending.promise), Code::kUnknownOutcome);
   }
 
   kj::Promise<void> read(ReadContext context) override {
@@ -58,7 +63,7 @@ class KvServiceServer final : public wire::KvService::Server {
                     if (!result.ok()) return done({result.status(), {}});
                     done({Status::Ok(), std::move(result).value()});
                   });
-    return Finish(context, kj::mv(pending.promise));
+    return Finish(context, kj::mv(pending.promise), Code::kUnavailable);
   }
 
   kj::Promise<void> status(StatusContext context) override {
@@ -128,12 +133,19 @@ class KvServiceServer final : public wire::KvService::Server {
   }
 
   template <class Context>
-  kj::Promise<void> Finish(Context context, kj::Promise<node::SubmitOutcome> outcome) {
+  kj::Promise<void> Finish(Context context, kj::Promise<node::SubmitOutcome> outcome,
+                           Code without_room) {
     context.releaseParams();
     // If the client goes away nobody waits for the answer any more.
     context.allowCancellation();
-    return outcome.attach(Count()).then([this, context](node::SubmitOutcome&& outcome) mutable {
+    return outcome.attach(Count()).then([this, context,
+                                         without_room](node::SubmitOutcome&& outcome) mutable {
       RequireAlive();
+      if (!has_room_(outcome.response.size())) {
+        outcome = {
+            {without_room, "answers on this connection wait to be read; read them, and ask again"},
+            {}};
+      }
       const std::size_t words = 48 + outcome.response.size() / sizeof(capnp::word) +
                                 outcome.status.message().size() / sizeof(capnp::word);
       auto results = context.getResults(capnp::MessageSize{words, 0});
@@ -147,14 +159,15 @@ class KvServiceServer final : public wire::KvService::Server {
   Service& service_;
   const Limits limits_;
   const std::shared_ptr<const bool> alive_;
+  const HasRoom has_room_;
   const std::shared_ptr<std::uint32_t> calls_ = std::make_shared<std::uint32_t>(0);
 };
 
 }  // namespace
 
 wire::KvService::Client NewKvService(EventLoop& loop, Service& service, const Limits& limits,
-                                     std::shared_ptr<const bool> alive) {
-  return kj::heap<KvServiceServer>(loop, service, limits, std::move(alive));
+                                     std::shared_ptr<const bool> alive, HasRoom has_room) {
+  return kj::heap<KvServiceServer>(loop, service, limits, std::move(alive), std::move(has_room));
 }
 
 }  // namespace raftkv::rpc

@@ -3,7 +3,10 @@
 # Transport: one TCP connection, Cap'n Proto RPC, level 1, two parties; the listening side offers
 # `Bootstrap`. Peers and clients use the same port. Who connects speaks first and must finish a
 # handshake (`connect` or `peer`) within 5 s; until then messages are bounded to 256 KiB, afterwards
-# to the request limit plus slack. Whatever breaks a bound or is no message ends the connection.
+# to the request limit plus slack. Whatever breaks a bound or is no message ends the connection. So does
+# a client that takes nothing of its answers for 10 s; while more than 16 MiB of them wait, its further
+# calls are not read, and open ones are answered unavailable (reads) or unknownOutcome (writes). Some
+# connections are kept for peers: above the others a client is refused in its handshake.
 #
 # Ordering: calls on one connection are started in the order in which they were sent; answers may
 # come in any order. Two connections have no order between them.

@@ -1,8 +1,11 @@
 #include "rpc/server.h"
 
+#include <algorithm>
 #include <map>
+#include <vector>
 
 #include "lib/base/check.h"
+#include "rpc/acceptor.h"
 #include "rpc/connection.h"
 #include "rpc/rate_limit.h"
 #include "rpc/sockets.h"
@@ -10,7 +13,8 @@
 namespace raftkv::rpc {
 namespace {
 
-constexpr auto kAcceptRetryDelay = 100 * kj::MILLISECONDS;
+/// Looks in this many parts of ServerOptions::write_timeout.
+constexpr std::uint32_t kStuckLooks = 10;
 
 class ServerImpl final : public Server, private ConnectionOwner, private kj::TaskSet::ErrorHandler {
  public:
@@ -18,40 +22,23 @@ class ServerImpl final : public Server, private ConnectionOwner, private kj::Tas
       : loop_(loop),
         service_(service),
         options_(std::move(options)),
-        address_(std::move(listener.address)),
-        receiver_(loop.low_level().wrapListenSocketFd(
-            kj::mv(listener.fd), kj::LowLevelAsyncIoProvider::ALREADY_CLOEXEC |
-                                     kj::LowLevelAsyncIoProvider::ALREADY_NONBLOCK)),
-        tasks_(*this) {
-    tasks_.add(AcceptLoop());
+        tasks_(*this),
+        acceptor_(loop, std::move(listener), options_.log_sink,
+                  [this](kj::Own<kj::AsyncIoStream> stream) { Accept(kj::mv(stream)); }) {
+    tasks_.add(CloseStuck());
   }
   // No task may run while connections go.
   ~ServerImpl() noexcept override { connections_.clear(); }
 
-  const std::string& address() const override { return address_; }
+  const std::string& address() const override { return acceptor_.address(); }
   std::size_t connections() const override { return connections_.size(); }
   HeldReplies& replies() override { return replies_; }
 
  private:
-  kj::Promise<void> AcceptLoop() {
-    return receiver_->accept().then(
-        [this](kj::Own<kj::AsyncIoStream>&& stream) {
-          Accept(kj::mv(stream));
-          return AcceptLoop();
-        },
-        [this](kj::Exception&& exception) {
-          // No descriptor left, for example: the port stays open for when there is one again.
-          refused_.Log(options_.log_sink, loop_.Now(), node::LogSeverity::kError,
-                       "cannot accept a connection on " + address_ + ": " + ShortReason(exception));
-          return loop_.timer().afterDelay(kAcceptRetryDelay).then([this] { return AcceptLoop(); });
-        });
-  }
-
   void Accept(kj::Own<kj::AsyncIoStream> stream) {
-    if (connections_.size() >= options_.max_connections) {
-      refused_.Log(options_.log_sink, loop_.Now(), node::LogSeverity::kWarn,
-                   "closed a new connection from " + PeerAddressOf(*stream) + ": all " +
-                       std::to_string(options_.max_connections) + " connections are in use");
+    if (connections_.size() >= options_.max_connections && !CloseOldestStranger()) {
+      acceptor_.LogRefused("closed a new connection from " + PeerAddressOf(*stream) + ": all " +
+                           std::to_string(options_.max_connections) + " connections are in use");
       return;
     }
     ConfigureSocket(*stream);
@@ -64,6 +51,51 @@ class ServerImpl final : public Server, private ConnectionOwner, private kj::Tas
                    .afterDelay(options_.handshake_timeout.count() * kj::NANOSECONDS)
                    .then([this, number] { CheckHandshake(number); }));
     connections_.emplace(number, std::move(connection));
+  }
+
+  /// Of those who have not shaken hands.
+  bool CloseOldestStranger() {
+    const auto oldest = std::find_if(connections_.begin(), connections_.end(), [](const auto& at) {
+      return at.second->kind() == Connection::Kind::kUnknown;
+    });
+    if (oldest == connections_.end()) return false;
+    acceptor_.LogRefused("closed the connection from " + oldest->second->remote() +
+                         ", which had not shaken hands: all " +
+                         std::to_string(options_.max_connections) + " connections are in use");
+    Close(oldest->first);
+    return true;
+  }
+
+  std::string NoRoomForClient() const override {
+    const std::size_t max = options_.max_connections - ReservedForPeers(options_.max_connections);
+    const auto clients = std::count_if(
+        connections_.begin(), connections_.end(),
+        [](const auto& at) { return at.second->kind() == Connection::Kind::kClient; });
+    if (static_cast<std::size_t>(clients) < max) return "";
+    return "all " + std::to_string(max) +
+           " connections for clients are in use; close some, or raise max_connections";
+  }
+
+  std::size_t queued_bytes() const override {
+    std::size_t sum = 0;
+    for (const auto& [number, connection] : connections_) sum += connection->queued_bytes();
+    return sum;
+  }
+
+  kj::Promise<void> CloseStuck() {
+    const auto interval = options_.write_timeout.count() / kStuckLooks * kj::NANOSECONDS;
+    return loop_.timer().afterDelay(interval).then([this] {
+      std::vector<std::uint64_t> stuck;
+      for (const auto& [number, connection] : connections_) {
+        if (connection->CountStuck() >= kStuckLooks) stuck.push_back(number);
+      }
+      for (const std::uint64_t number : stuck) {
+        LogOffence("closed the connection from " + connections_.at(number)->remote() +
+                   ": it does not read what it asked for");
+        Close(number);
+      }
+      return CloseStuck();
+    });
   }
 
   void CheckHandshake(std::uint64_t number) {
@@ -125,16 +157,14 @@ class ServerImpl final : public Server, private ConnectionOwner, private kj::Tas
   EventLoop& loop_;
   Service& service_;
   const ServerOptions options_;
-  const std::string address_;
 
   HeldReplies replies_;
   std::map<std::uint64_t, std::unique_ptr<Connection>> connections_;
   std::map<NodeId, std::uint64_t> peers_;  // the latest connection of each
   std::uint64_t last_number_ = 0;
   RateLimitedLog offences_;
-  RateLimitedLog refused_;
-  kj::Own<kj::ConnectionReceiver> receiver_;
-  kj::TaskSet tasks_;  // last: goes first
+  kj::TaskSet tasks_;
+  Acceptor acceptor_;  // last: no connection comes while the others go
 };
 
 }  // namespace

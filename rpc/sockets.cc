@@ -143,7 +143,11 @@ std::string PeerAddressOf(kj::AsyncIoStream& stream) {
 
 std::string ShortReason(const kj::Exception& exception) {
   std::string text = exception.getDescription().cStr();
-  text = text.substr(0, text.find("; "));
+  // KJ's own details, "; name = value". Our own sentences have semicolons as well.
+  const std::size_t details = text.find("; ");
+  if (details != std::string::npos && text.find(" = ", details) != std::string::npos) {
+    text.resize(details);
+  }
   if (const std::size_t call = text.rfind("): "); call != std::string::npos) {
     text = text.substr(call + 3);
   }

@@ -14,6 +14,9 @@
 # the session: only a session younger than a session's life is opened at apply; any other unknown
 # one is answered sessionExpired and nothing is applied. Session 0 is refused.
 #
+# Work: a request has at most 16 deleteRanges that are no single key, since each of them may visit
+# every key; a request with more is refused with invalidArgument before it enters the log.
+#
 # Compatibility: fields and union members are only added. A state machine that meets a formatVersion
 # above its own, or an operation that it does not know, halts before it: it never skips.
 @0xf2b5c8d0a7e94311;
@@ -99,7 +102,9 @@ struct ReadResponse {
 struct ReadResult {
   kvs @0 :List(KeyValue);        # ascending by key
   count @1 :UInt64;              # countOnly: keys in the range; otherwise the number of kvs
-  more @2 :Bool;                 # the answer's limit or size ended it
+  more @2 :Bool;                 # the answer's limit, its size or the work that one request may
+                                 # cause ended it; with count 0: this read was left out, ask it
+                                 # again (the first read of a request never is)
 }
 
 struct KeyValue {

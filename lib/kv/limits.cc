@@ -82,6 +82,18 @@ Status CheckRead(const ReadOp& read, const Limits& limits) {
   return CheckRange(ViewOf(read.range), limits);
 }
 
+bool IsRangeDelete(const Operation& operation) {
+  const auto* const deletion = std::get_if<DeleteOp>(&operation);
+  return deletion != nullptr && deletion->range.kind != Range::Kind::kSingle;
+}
+
+Status CheckRangeDeletes(std::size_t count) {
+  if (count <= kMaxRangeDeletes) return Status::Ok();
+  return {Code::kInvalidArgument, "the request deletes " + std::to_string(count) +
+                                      " ranges, the limit is " + std::to_string(kMaxRangeDeletes) +
+                                      ": delete the others in further requests"};
+}
+
 Result<RequestHeader> ValidateRequest(std::string_view bytes, const Limits& limits) {
   if (Status status = CheckRequestSize(bytes, limits); !status.ok()) return status;
   MessageBytes storage;
@@ -98,9 +110,13 @@ Result<RequestHeader> ValidateRequest(std::string_view bytes, const Limits& limi
   if (request.operations.empty()) {
     return Status(Code::kInvalidArgument, "the request has no operation");
   }
+  std::size_t range_deletes = 0;
   for (const ParsedOperation& operation : request.operations) {
     if (Status status = Check(operation, limits); !status.ok()) return status;
+    const bool is_range = operation.range.kind != Range::Kind::kSingle;
+    if (operation.kind == ParsedOperation::Kind::kDelete && is_range) ++range_deletes;
   }
+  if (Status status = CheckRangeDeletes(range_deletes); !status.ok()) return status;
   return header;
 }
 

@@ -12,6 +12,10 @@
 namespace raftkv::kv {
 namespace {
 
+/// What a record is at least counted for where the visited ones are bounded: a step to it costs
+/// about as much as this many bytes.
+constexpr std::size_t kVisitBytes = 256;
+
 struct Pair {
   std::string_view key;
   std::string_view value;
@@ -24,15 +28,25 @@ struct Found {
   bool more = false;
 };
 
-/// Answers the reads of one request; they share the room of the answer.
+/// Answers the reads of one request; they share the room of the answer and the work.
+///
+/// A read that would do more than what is left of the work ends there and says `more`; one that
+/// only counts cannot be answered by halves and is left out. The first read always gets on, and
+/// counts to its end however many keys there are: so a client that asks again for what was left out
+/// always gets all answers, and a request's work is that of one count or bounded.
 class Reader {
  public:
-  Reader(View& view, std::size_t max_bytes) : view_(view), left_bytes_(max_bytes) {}
+  Reader(View& view, std::size_t max_bytes, std::size_t max_visited_bytes)
+      : view_(view), left_bytes_(max_bytes), max_visited_bytes_(max_visited_bytes) {}
 
   Status Run(const ParsedRead& read) {
     // Later reads of a full answer say `more` and are asked again; the first always gets on.
     first_ = found_.empty();
     Found& found = found_.emplace_back();
+    if (visited_bytes_ > max_visited_bytes_) {
+      found.more = true;
+      return Status::Ok();
+    }
     if (read.range.kind == Range::Kind::kSingle) return Get(read, found);
     return Scan(read, found);
   }
@@ -45,7 +59,10 @@ class Reader {
   Status Get(const ParsedRead& read, Found& found) {
     const auto record = view_.Get(DataKey(read.range.begin));
     if (!record.ok()) return record.status();
-    if (!record->has_value()) return Status::Ok();
+    if (!record->has_value()) {
+      visited_bytes_ += kVisitBytes;
+      return Status::Ok();
+    }
     Status status;
     Add(read, found, read.range.begin, **record, status);
     return status;
@@ -68,9 +85,14 @@ class Reader {
       found.more = true;
       return false;
     }
+    visited_bytes_ += kVisitBytes + key.size() + record.size();
+    const bool too_much = visited_bytes_ > max_visited_bytes_;
     if (read.count_only) {
       ++found.count;
-      return true;
+      if (!too_much || first_) return true;
+      found = {};
+      found.more = true;
+      return false;
     }
     const auto data = DecodeDataRecord(record);
     if (!data.ok()) {
@@ -81,7 +103,7 @@ class Reader {
     const std::size_t words =
         capnp::sizeInWords<wire::KeyValue>() + DataWords(key.size()) + DataWords(value.size());
     const bool must_get_on = first_ && found.pairs.empty();
-    if (words * kWordBytes > left_bytes_ && !must_get_on) {
+    if ((too_much || words * kWordBytes > left_bytes_) && !must_get_on) {
       found.more = true;
       left_bytes_ = 0;
       return false;
@@ -95,6 +117,8 @@ class Reader {
 
   View& view_;
   std::size_t left_bytes_;
+  const std::size_t max_visited_bytes_;
+  std::size_t visited_bytes_ = 0;
   bool first_ = true;
   std::size_t words_ = 0;
   std::vector<Found> found_;
@@ -138,7 +162,8 @@ Result<Index> AppliedIndex(View& view) {
 
 }  // namespace
 
-Result<Bytes> Read(Engine& engine, ReadTier tier, std::string_view request, std::size_t max_bytes) {
+Result<Bytes> Read(Engine& engine, ReadTier tier, std::string_view request, std::size_t max_bytes,
+                   std::size_t max_visited_bytes) {
   constexpr auto kNoLimit = std::numeric_limits<std::size_t>::max();
   MessageBytes storage;
   std::vector<ParsedRead> reads;
@@ -154,7 +179,7 @@ Result<Bytes> Read(Engine& engine, ReadTier tier, std::string_view request, std:
   const std::unique_ptr<View> view = engine.NewView(tier);
   const auto revision = AppliedIndex(*view);
   if (!revision.ok()) return revision.status();
-  Reader reader(*view, max_bytes);
+  Reader reader(*view, max_bytes, max_visited_bytes);
   for (const ParsedRead& read : reads) {
     if (status = reader.Run(read); !status.ok()) return status;
   }

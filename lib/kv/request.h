@@ -48,6 +48,13 @@ struct IncrementOp {
 };
 using Operation = std::variant<PutOp, DeleteOp, CompareAndSwapOp, IncrementOp>;
 
+/// Each may visit every key, on the one thread that applies. Checked before a request enters the
+/// log, so that it may change: what is in the log is carried out.
+inline constexpr std::size_t kMaxRangeDeletes = 16;
+bool IsRangeDelete(const Operation& operation);
+/// InvalidArgument if `count` range deletes are too many for one request.
+Status CheckRangeDeletes(std::size_t count);
+
 /// Bytes that `operation` will add to a request, not below the truth.
 std::size_t EncodedSize(const Operation& operation);
 /// Bytes of a request without its operations or reads.

@@ -79,6 +79,7 @@ Status SessionTable::Load(View& view) {
   });
   for (Session& session : sessions) {
     const std::uint64_t id = session.id;
+    stored_bytes_ += StoredBytes(session);
     by_id_[id] = by_use_.insert(by_use_.end(), std::move(session));
   }
   const auto floor = view.Get(kFloorKey);
@@ -97,6 +98,8 @@ bool SessionTable::Expired(const Session& session, std::uint64_t now_ms) const {
 }
 
 void SessionTable::Remove(List::iterator session) {
+  RAFTKV_CHECK(stored_bytes_ >= StoredBytes(*session), stored_bytes_, StoredBytes(*session));
+  stored_bytes_ -= StoredBytes(*session);
   if (!session->touched) touched_.push_back(session->id);
   by_id_.erase(session->id);
   by_use_.erase(session);
@@ -116,6 +119,10 @@ void SessionTable::EvictLeastRecentlyUsed() {
   floor_ms_ = std::max(floor_ms_.value_or(0), victim.opened_at_ms);
   floor_touched_ = true;
   Remove(by_use_.begin());
+}
+
+void SessionTable::EvictWhileTooMuchIsStored() {
+  while (stored_bytes_ > options_.max_stored_bytes && by_use_.size() > 1) EvictLeastRecentlyUsed();
 }
 
 void SessionTable::Touch(Session& session) {
@@ -173,7 +180,9 @@ SessionTable::Admission SessionTable::Admit(const RequestHeader& header, Index i
   session.last_used_index = index;
   by_use_.splice(by_use_.end(), by_use_, by_id_.at(session.id));
   Touch(session);
+  stored_bytes_ -= StoredBytes(session);
   Acknowledge(session, header.acknowledged_below);
+  stored_bytes_ += StoredBytes(session);
   if (header.sequence < session.acknowledged_below) {
     return refuse(Code::kSessionExpired, "the answer to this request was acknowledged already");
   }
@@ -189,6 +198,8 @@ SessionTable::Admission SessionTable::Admit(const RequestHeader& header, Index i
 }
 
 void SessionTable::Remember(Session& session, Answer answer) {
+  RAFTKV_CHECK(&session == &by_use_.back());
+  stored_bytes_ -= StoredBytes(session);
   session.response_bytes += answer.response.size();
   const auto at = FindSequence(session.answers, answer.sequence);
   RAFTKV_CHECK(at == session.answers.end() || at->sequence != answer.sequence, answer.sequence);
@@ -200,6 +211,8 @@ void SessionTable::Remember(Session& session, Answer answer) {
     oldest.kind = Answer::Kind::kLost;
     oldest.response = Bytes();
   }
+  stored_bytes_ += StoredBytes(session);
+  EvictWhileTooMuchIsStored();
 }
 
 void SessionTable::Save(PendingWrite& pending) {

@@ -11,12 +11,18 @@
 //     kind 2 (the answer was too large to be kept): nothing
 //
 // 'f' holds, after a format version byte, the eviction floor: the largest opened_at_ms of a session
-// that was dropped to make room. All numbers are big-endian.
+// that was dropped to make room: for another session, or for answers where those of all sessions
+// together are too large. All numbers are big-endian.
 //
 // Why a request is never carried out twice: its session is found, then its sequence is either below
 // acknowledged_below, or among the answers, or new. Or the session is gone: by age, then its
 // opened_at_ms is older than a session's life as well; or evicted, then opened_at_ms is not above
-// the floor. Either way it cannot be opened again.
+// the floor. Either way it cannot be opened again. The session that an entry belongs to is never
+// evicted by that entry: it is the most recently used one, and the last one stays.
+//
+// Why all members agree: who is dropped, and when, follows from the records (what they hold, and
+// last_used_index, which no two share) and the entry at hand. A restart counts anew from the
+// records and drops nobody by itself.
 #pragma once
 
 #include <cstdint>
@@ -57,6 +63,12 @@ struct Session {
   bool touched = false;  ///< differs from its record
 };
 
+/// What the answers of `session` count for. An answer without bytes takes memory as well.
+inline constexpr std::size_t kAnswerBytes = 64;
+inline std::size_t StoredBytes(const Session& session) {
+  return session.answers.size() * kAnswerBytes + session.response_bytes;
+}
+
 std::string EncodeSession(const Session& session);
 Result<Session> DecodeSession(std::uint64_t id, std::string_view record);
 
@@ -83,6 +95,8 @@ class SessionTable {
   void Save(PendingWrite& pending);
 
   [[nodiscard]] std::size_t size() const { return by_id_.size(); }
+  /// Of all sessions together.
+  [[nodiscard]] std::size_t stored_bytes() const { return stored_bytes_; }
 
  private:
   using List = std::list<Session>;
@@ -91,12 +105,14 @@ class SessionTable {
   [[nodiscard]] Status MayOpen(const RequestHeader& header, std::uint64_t now_ms) const;
   Result<Session*> FindOrOpen(const RequestHeader& header, std::uint64_t now_ms);
   void EvictLeastRecentlyUsed();
+  void EvictWhileTooMuchIsStored();
   void Touch(Session& session);
   void Remove(List::iterator session);
 
   const StoreOptions options_;
   List by_use_;  ///< the least recently used first
   std::unordered_map<std::uint64_t, List::iterator> by_id_;
+  std::size_t stored_bytes_ = 0;
   std::optional<std::uint64_t> floor_ms_;
   bool floor_touched_ = false;
   /// Sessions that were changed or removed since the last Save; some may stand here twice.

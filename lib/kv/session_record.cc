@@ -49,9 +49,10 @@ std::optional<Answer> TakeAnswer(std::string_view& record) {
 
 std::string EncodeSession(const Session& session) {
   constexpr std::size_t kFixedBytes = 1 + 4 * 8 + 4;
-  constexpr std::size_t kAnswerBytes = 8 + 1 + 8;
+  constexpr std::size_t kEncodedAnswerBytes = 8 + 1 + 8;
   std::string record;
-  record.reserve(kFixedBytes + session.answers.size() * kAnswerBytes + session.response_bytes);
+  record.reserve(kFixedBytes + session.answers.size() * kEncodedAnswerBytes +
+                 session.response_bytes);
   record.push_back(static_cast<char>(kRecordFormatVersion));
   AppendBigEndian64(record, session.opened_at_ms);
   AppendBigEndian64(record, session.last_used_ms);

@@ -18,12 +18,17 @@
 
 namespace raftkv::kv {
 
+/// All of these decide what an entry does: they are constants of the format, equal on all members
+/// and never options of a node. Only tests make them smaller.
 struct StoreOptions {
   /// A session that was not used for so long, in replicated time, is forgotten.
   std::uint64_t session_life_ms = 15 * 60 * 1000;
   std::size_t max_sessions = 64 * 1024;
   /// Stored answers of one session; beyond it the oldest is replaced by a mark (see session.h).
   std::size_t max_response_bytes = 1 << 20;
+  /// Stored answers of all sessions, see StoredBytes (session.h); beyond it the least recently used
+  /// sessions are dropped. Far more than one session may hold.
+  std::size_t max_stored_bytes = 64 << 20;
   /// Sequences of one session that are not acknowledged; a request beyond it is refused.
   std::size_t max_outstanding = 128;
 };
@@ -62,11 +67,17 @@ class Store {
   std::unique_ptr<State> state_;
 };
 
+/// At most some 260,000 records: a reader thread is busy with one request for a fraction of a
+/// second.
+inline constexpr std::size_t kMaxVisitedBytes = 64 << 20;
+
 /// Answers an encoded ReadRequest from one view of the engine with an encoded ReadResponse of at
-/// most about `max_bytes`. Unavailable: tier kMemory was not enough, or a range was
-/// asked for, which may be long; ask again with kAll.
+/// most about `max_bytes`, having visited records of at most about `max_visited_bytes`, or one
+/// range to count: what did not fit is left out and says `more` (command.capnp). Unavailable: tier
+/// kMemory was not enough, or a range was asked for, which may be long; ask again with kAll.
 /// InvalidArgument: malformed.
-Result<Bytes> Read(Engine& engine, ReadTier tier, std::string_view request, std::size_t max_bytes);
+Result<Bytes> Read(Engine& engine, ReadTier tier, std::string_view request, std::size_t max_bytes,
+                   std::size_t max_visited_bytes = kMaxVisitedBytes);
 
 /// XXH3 over all data records, in order, and the applied index they reflect: equal on members at an
 /// equal index.

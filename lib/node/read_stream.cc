@@ -14,77 +14,19 @@ bool IsFinal(Code code) {
          code == Code::kPermissionDenied || code == Code::kCorruption;
 }
 
-/// The answer was full before this read's turn.
-bool LeftOut(const kv::ReadOp& read, const ScanResult& result) {
-  return result.more && result.kvs.empty() && !read.count_only;
+/// The answer was full, or the request had worked enough, before this read's turn.
+bool LeftOut(const ScanResult& result) {
+  return result.more && result.kvs.empty() && result.count == 0;
 }
 
 }  // namespace
 
-ReadStream::ReadStream(Loop& loop, Channel& channel, Consistency consistency,
-                       const SessionKvOptions& options)
-    : loop_(loop),
-      channel_(channel),
-      consistency_(consistency),
-      limits_(options.limits),
-      coalesce_(options.coalesce),
-      max_active_(options.coalesce ? 1 : std::max<std::size_t>(options.max_outstanding, 1)),
-      random_(options.seed),
-      queue_(loop, [this](ReadCall& call) { Expire(call); }) {}
-
-void ReadStream::Add(std::shared_ptr<ReadCall> call) {
-  if (stopped_) return;  // the call ends itself
-  queue_.Add(std::move(call));
-  if (active_ < max_active_) Schedule();
-}
-
-/// Behind what is posted already: calls that came together go together.
-void ReadStream::Schedule() {
-  if (pump_posted_ || stopped_) return;
-  pump_posted_ = true;
-  loop_.Post([weak = weak_from_this()] {
-    if (const auto self = weak.lock()) {
-      self->pump_posted_ = false;
-      self->Pump();
-    }
-  });
-}
-
-void ReadStream::Pump() {
-  while (!stopped_ && active_ < max_active_ && queue_.Front() != nullptr) {
-    const RequestPtr request = Gather();
-    if (stopped_) return;  // a call that expired there may have ended everything
-    if (request->calls.empty()) continue;
-    ++active_;
-    Send(request);
-  }
-}
-
-ReadStream::RequestPtr ReadStream::Gather() {
-  auto request = std::make_shared<ReadRequest>();
-  const MonoTime now = loop_.Now();
+void ReadStream::Begin(const RequestPtr& request) {
   std::vector<kv::ReadOp> reads;
-  std::size_t bytes = kv::EncodedHeaderSize();
-  while (ReadCall* const front = queue_.Front()) {
-    if (front->deadline <= now) {
-      const auto late = queue_.Pop();
-      Expire(*late);
-      if (stopped_) break;
-      continue;
-    }
-    const bool fits = bytes + front->bytes <= limits_.max_request_bytes &&
-                      reads.size() + 1 <= limits_.max_operations;
-    if (!reads.empty() && (!coalesce_ || !fits)) break;
-    std::shared_ptr<ReadCall> call = queue_.Pop();
-    bytes += call->bytes;
-    call->request = request.get();
-    request->deadline = std::max(request->deadline, call->deadline);
-    reads.push_back(call->read);
-    request->calls.push_back(std::move(call));
-  }
-  request->open_calls = request->calls.size();
-  if (!reads.empty()) request->bytes = kv::EncodeReadRequest(reads);
-  return request;
+  reads.reserve(request->calls.size());
+  for (const auto& call : request->calls) reads.push_back(call->read);
+  request->bytes = kv::EncodeReadRequest(reads);
+  Send(request);
 }
 
 void ReadStream::Send(const RequestPtr& request) {
@@ -110,25 +52,16 @@ void ReadStream::OnAnswer(const RequestPtr& request, const Result<Bytes>& answer
   Retry(request, failure);
 }
 
-void ReadStream::Retry(const RequestPtr& request, const Status& why) {
-  request->last_failure = why;
-  loop_.At(loop_.Now() + request->backoff.Next(random_), [weak = weak_from_this(), request] {
-    const auto self = weak.lock();
-    if (self == nullptr || self->stopped_ || request->open_calls == 0) return;
-    self->Send(request);
-  });
-}
-
 void ReadStream::Deliver(const RequestPtr& request, std::vector<ScanResult> results) {
-  if (LeftOut(request->calls.front()->read, results.front())) {
+  if (LeftOut(results.front())) {
     return Fail(request, {Code::kCorruption, "the response answers none of the reads"});
   }
-  --active_;
+  Release(*request);
   request->open_calls = 0;
   // Back to front, so that those which go back keep their order.
   for (std::size_t i = results.size(); i-- > 0;) {
     const auto& call = request->calls[i];
-    if (call->ended || !LeftOut(call->read, results[i])) continue;
+    if (call->ended || !LeftOut(results[i])) continue;
     call->request = nullptr;
     queue_.PutBack(call);
   }
@@ -142,7 +75,7 @@ void ReadStream::Deliver(const RequestPtr& request, std::vector<ScanResult> resu
 }
 
 void ReadStream::Fail(const RequestPtr& request, const Status& status) {
-  --active_;
+  Release(*request);
   request->open_calls = 0;
   for (const auto& call : request->calls) {
     if (call->ended) continue;
@@ -159,21 +92,13 @@ void ReadStream::Expire(ReadCall& call) {
     if (!request->last_failure.ok()) {
       message += "; the last attempt: " + request->last_failure.ToString();
     }
-    RAFTKV_CHECK(request->open_calls > 0);
-    if (--request->open_calls == 0) {
-      --active_;
-      Schedule();
-    }
+    Leave(*request);
   }
   call.End(Status(Code::kDeadlineExceeded, std::move(message)));
 }
 
 void ReadStream::Stop() {
-  stopped_ = true;
-  while (const auto call = queue_.AnyOpen()) {
-    queue_.Forget(*call);
-    call->End(ClosedStatus());
-  }
+  StopWith([](ReadCall& call) { call.End(ClosedStatus()); });
 }
 
 }  // namespace raftkv::node

@@ -66,6 +66,8 @@ struct CallBase {
 
   const MonoTime deadline;
   const std::size_t bytes;  ///< of its request
+  std::size_t operation_count = 1;
+  std::size_t range_deletes = 0;  ///< among them
   BudgetLease lease;
   bool ended = false;
   /// Owned by the CallQueue.
@@ -90,7 +92,6 @@ struct WriteCall : CallBase<WriteCall> {
   }
 
   std::vector<kv::Operation> operations;  ///< empty once it is part of a request
-  std::size_t operation_count = 0;
   Finish finish;
   WriteRequest* request = nullptr;  ///< null: waits
 };

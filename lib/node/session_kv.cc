@@ -121,17 +121,21 @@ class SessionKv final : public KV {
   void WriteAll(std::vector<kv::Operation> operations, const WriteOptions& options,
                 WriteCall::Finish finish) {
     std::size_t bytes = 0;
+    std::size_t range_deletes = 0;
     for (const kv::Operation& operation : operations) {
       if (Status bad = kv::CheckOperation(operation, limits_); !bad.ok()) {
         return finish(bad, 0, nullptr);
       }
       bytes += kv::EncodedSize(operation);
+      range_deletes += kv::IsRangeDelete(operation) ? 1 : 0;
     }
     Status bad = CheckRequest(operations.size(), bytes);
+    if (bad.ok()) bad = kv::CheckRangeDeletes(range_deletes);
     if (bad.ok()) bad = TakeBudget(bytes);
     if (!bad.ok()) return finish(bad, 0, nullptr);
     auto call = std::make_shared<WriteCall>(Deadline(options.timeout), budget_, bytes);
     call->operation_count = operations.size();
+    call->range_deletes = range_deletes;
     call->operations = std::move(operations);
     call->finish = std::move(finish);
     loop_.Post([call = std::move(call), stream = std::weak_ptr(writes_)]() mutable {

@@ -35,69 +35,18 @@ Status TooLate(const Status& failure) {
 
 }  // namespace
 
-WriteStream::WriteStream(Loop& loop, Channel& channel, const SessionKvOptions& options)
-    : loop_(loop),
-      channel_(channel),
-      limits_(options.limits),
-      coalesce_(options.coalesce),
-      max_active_(options.coalesce ? 1 : std::max<std::size_t>(options.max_outstanding, 1)),
-      random_(options.seed),
-      queue_(loop, [this](WriteCall& call) { Expire(call); }) {}
-
-void WriteStream::Add(std::shared_ptr<WriteCall> call) {
-  if (stopped_) return;  // the call ends itself
-  queue_.Add(std::move(call));
-  if (active_.size() < max_active_) Schedule();
+bool WriteStream::MayBegin() {
+  if (session_ == nullptr) OpenSession();
+  return session_ != nullptr;
 }
 
-/// Behind what is posted already: calls that came together go together.
-void WriteStream::Schedule() {
-  if (pump_posted_ || stopped_) return;
-  pump_posted_ = true;
-  loop_.Post([weak = weak_from_this()] {
-    if (const auto self = weak.lock()) {
-      self->pump_posted_ = false;
-      self->Pump();
-    }
-  });
-}
-
-void WriteStream::Pump() {
-  while (!stopped_ && active_.size() < max_active_ && queue_.Front() != nullptr) {
-    if (session_ == nullptr) return OpenSession();
-    const RequestPtr request = Gather();
-    if (stopped_) return;  // a call that expired there may have ended everything
-    if (request->calls.empty()) continue;
-    active_.push_back(request);
-    Start(request);
-  }
-}
-
-WriteStream::RequestPtr WriteStream::Gather() {
-  auto request = std::make_shared<WriteRequest>();
-  const MonoTime now = loop_.Now();
-  std::size_t bytes = kv::EncodedHeaderSize();
-  while (WriteCall* const front = queue_.Front()) {
-    if (front->deadline <= now) {
-      const auto late = queue_.Pop();
-      Expire(*late);
-      if (stopped_) break;
-      continue;
-    }
-    const bool fits = bytes + front->bytes <= limits_.max_request_bytes &&
-                      request->operations.size() + front->operation_count <= limits_.max_operations;
-    if (!request->calls.empty() && (!coalesce_ || !fits)) break;
-    std::shared_ptr<WriteCall> call = queue_.Pop();
-    bytes += call->bytes;
-    call->request = request.get();
-    request->deadline = std::max(request->deadline, call->deadline);
+void WriteStream::Begin(const RequestPtr& request) {
+  for (const auto& call : request->calls) {
     std::move(call->operations.begin(), call->operations.end(),
               std::back_inserter(request->operations));
     call->operations = {};
-    request->calls.push_back(std::move(call));
   }
-  request->open_calls = request->calls.size();
-  return request;
+  Start(request);
 }
 
 void WriteStream::OpenSession() {
@@ -212,29 +161,14 @@ void WriteStream::OnSessionExpired(const RequestPtr& request, const Status& stat
   request->session.reset();
   request->last_failure = status;
   if (!std::exchange(request->reopened, true)) return StartAnew(request);
-  loop_.At(loop_.Now() + request->backoff.Next(random_), [weak = weak_from_this(), request] {
-    const auto self = weak.lock();
-    if (self == nullptr || self->stopped_ || request->open_calls == 0) return;
-    if (request->session == nullptr) self->StartAnew(request);
-  });
-}
-
-void WriteStream::Retry(const RequestPtr& request, Status why) {
-  request->last_failure = std::move(why);
-  loop_.At(loop_.Now() + request->backoff.Next(random_), [weak = weak_from_this(), request] {
-    const auto self = weak.lock();
-    if (self == nullptr || self->stopped_ || request->open_calls == 0) return;
-    self->Send(request);
+  AfterBackoff(request, [](WriteStream& self, const RequestPtr& again) {
+    if (again->session == nullptr) self.StartAnew(again);
   });
 }
 
 void WriteStream::Release(const WriteRequest& request) {
   if (request.session != nullptr) request.session->outstanding.erase(request.sequence);
-  const auto found = std::find_if(active_.begin(), active_.end(), [&](const RequestPtr& active) {
-    return active.get() == &request;
-  });
-  RAFTKV_CHECK(found != active_.end());
-  active_.erase(found);
+  CallStream::Release(request);
 }
 
 void WriteStream::Finish(const RequestPtr& request, const Status& status,
@@ -260,26 +194,19 @@ void WriteStream::Expire(WriteCall& call) {
   if (request == nullptr) return call.End(TooLate(opening_failure_), 0, nullptr);
   const bool unknown = request->under_way || request->maybe_carried_out;
   const Status status = unknown ? Unknown(request->last_failure) : TooLate(request->last_failure);
-  RAFTKV_CHECK(request->open_calls > 0);
-  if (--request->open_calls == 0) {
-    Release(*request);
-    Schedule();
-  }
+  Leave(*request);
   call.End(status, 0, nullptr);
 }
 
 void WriteStream::Stop() {
-  stopped_ = true;
-  while (const auto call = queue_.AnyOpen()) {
-    queue_.Forget(*call);
-    const WriteRequest* const request = call->request;
+  StopWith([](WriteCall& call) {
+    const WriteRequest* const request = call.request;
     const bool unknown = request != nullptr && (request->under_way || request->maybe_carried_out);
-    call->End(unknown ? Status(Code::kUnknownOutcome,
-                               "the store was closed; the write may have been carried out")
-                      : ClosedStatus(),
-              0, nullptr);
-  }
-  active_.clear();
+    call.End(unknown ? Status(Code::kUnknownOutcome,
+                              "the store was closed; the write may have been carried out")
+                     : ClosedStatus(),
+             0, nullptr);
+  });
 }
 
 }  // namespace raftkv::node

@@ -5,14 +5,12 @@
 #include <kj/compat/http.h>
 
 #include "lib/base/check.h"
+#include "rpc/acceptor.h"
 #include "rpc/outbound.h"
-#include "rpc/rate_limit.h"
 #include "rpc/sockets.h"
 
 namespace raftkv::rpc {
 namespace {
-
-constexpr auto kAcceptRetryDelay = 100 * kj::MILLISECONDS;
 
 // Malformed requests are answered; nothing is written to the host's stderr.
 class QuietErrors final : public kj::HttpServerErrorHandler {
@@ -74,18 +72,14 @@ class HttpServerImpl final : public HttpServer, private kj::TaskSet::ErrorHandle
   HttpServerImpl(EventLoop& loop, HttpHandlers handlers, HttpOptions options, Listener listener)
       : loop_(loop),
         options_(std::move(options)),
-        address_(std::move(listener.address)),
         pages_(table_, std::move(handlers)),
         server_(loop.timer(), table_, pages_, Settings()),
-        receiver_(loop.low_level().wrapListenSocketFd(
-            kj::mv(listener.fd), kj::LowLevelAsyncIoProvider::ALREADY_CLOEXEC |
-                                     kj::LowLevelAsyncIoProvider::ALREADY_NONBLOCK)),
-        tasks_(*this) {
-    tasks_.add(AcceptLoop());
-  }
+        tasks_(*this),
+        acceptor_(loop, std::move(listener), options_.log_sink,
+                  [this](kj::Own<kj::AsyncIoStream> stream) { Accept(kj::mv(stream)); }) {}
   ~HttpServerImpl() noexcept override = default;
 
-  const std::string& address() const override { return address_; }
+  const std::string& address() const override { return acceptor_.address(); }
 
  private:
   kj::HttpServerSettings Settings() {
@@ -98,24 +92,10 @@ class HttpServerImpl final : public HttpServer, private kj::TaskSet::ErrorHandle
     return settings;
   }
 
-  kj::Promise<void> AcceptLoop() {
-    return receiver_->accept().then(
-        [this](kj::Own<kj::AsyncIoStream>&& stream) {
-          Accept(kj::mv(stream));
-          return AcceptLoop();
-        },
-        [this](kj::Exception&& exception) {
-          log_.Log(options_.log_sink, loop_.Now(), node::LogSeverity::kError,
-                   "cannot accept a connection on " + address_ + ": " + ShortReason(exception));
-          return loop_.timer().afterDelay(kAcceptRetryDelay).then([this] { return AcceptLoop(); });
-        });
-  }
-
   void Accept(kj::Own<kj::AsyncIoStream> stream) {
     if (connections_ >= options_.max_connections) {
-      log_.Log(options_.log_sink, loop_.Now(), node::LogSeverity::kWarn,
-               "closed a new HTTP connection from " + PeerAddressOf(*stream) + ": all " +
-                   std::to_string(options_.max_connections) + " are in use");
+      acceptor_.LogRefused("closed a new HTTP connection from " + PeerAddressOf(*stream) +
+                           ": all " + std::to_string(options_.max_connections) + " are in use");
       return;
     }
     ++connections_;
@@ -127,22 +107,19 @@ class HttpServerImpl final : public HttpServer, private kj::TaskSet::ErrorHandle
   }
 
   void taskFailed(kj::Exception&& exception) override {
-    log_.Log(options_.log_sink, loop_.Now(), node::LogSeverity::kWarn,
-             "HTTP: " + ShortReason(exception));
+    acceptor_.LogRefused("HTTP: " + ShortReason(exception));
   }
 
   EventLoop& loop_;
   const HttpOptions options_;
-  const std::string address_;
-  RateLimitedLog log_;
   std::uint32_t connections_ = 0;
   kj::HttpHeaderTable table_;
   QuietErrors errors_;
   OneAnswer one_answer_;
   Pages pages_;
   kj::HttpServer server_;
-  kj::Own<kj::ConnectionReceiver> receiver_;
-  kj::TaskSet tasks_;  // last: goes first
+  kj::TaskSet tasks_;
+  Acceptor acceptor_;  // last: no connection comes while the others go
 };
 
 }  // namespace

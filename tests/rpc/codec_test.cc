@@ -156,6 +156,20 @@ TEST(Codec, HandshakesComeBack) {
   EXPECT_EQ(back->self.formation, answer.self.formation);
 }
 
+TEST(Codec, WhoRefusesWhileItStartsHasAName) {
+  node::HelloAnswer answer;
+  answer.self.name = "n2";
+  capnp::MallocMessageBuilder builder;
+  Encode(answer, builder.initRoot<wire::PeerAnswer>());
+  EXPECT_FALSE(Decode(builder.getRoot<wire::PeerAnswer>().asReader()).ok()) << "it is nobody";
+  answer.refusal = "the member is starting; try again";
+  Encode(answer, builder.initRoot<wire::PeerAnswer>());
+  const auto back = Decode(builder.getRoot<wire::PeerAnswer>().asReader());
+  ASSERT_TRUE(back.ok()) << back.status().ToString();
+  EXPECT_EQ(back->refusal, answer.refusal);
+  EXPECT_EQ(back->self.name, "n2");
+}
+
 TEST(Codec, RefusesHellosThatWouldSpoilTheLog) {
   const auto code_of = [](const std::function<void(node::Hello&)>& change) {
     node::Hello hello;

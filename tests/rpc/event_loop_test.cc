@@ -121,6 +121,33 @@ TEST(EventLoop, DropsWorkAfterItsEnd) {
   loop->Stop();
 }
 
+// A thing on the loop may be let go only when the loop ends, and then let go of others in turn.
+struct SpawnsWhenItGoes {
+  EventLoop& loop;
+  std::atomic<int>& gone;
+  ~SpawnsWhenItGoes() {
+    loop.RunLater([] { FAIL() << "ran after the end"; });
+    loop.RunLast([] { FAIL() << "ran after the end"; });
+    loop.Spawn(kj::evalLater([] { FAIL() << "ran after the end"; }));
+    loop.Post([] { FAIL() << "ran after the end"; });
+    gone.fetch_add(1);
+  }
+};
+
+TEST(EventLoop, NothingBeginsWhileItEnds) {
+  auto loop = StartLoop();
+  std::atomic<int> gone{0};
+  loop->Call([&] {
+    const auto held = [&] {
+      return std::shared_ptr<SpawnsWhenItGoes>(new SpawnsWhenItGoes{*loop, gone});
+    };
+    loop->At(loop->Now() + std::chrono::hours(1), [it = held()] {});
+    loop->Spawn(kj::Promise<void>(kj::NEVER_DONE).attach(kj::heap(held())));
+  });
+  loop->Stop();
+  EXPECT_EQ(gone.load(), 2);
+}
+
 TEST(EventLoop, TheHostNoticesNoSignalHandling) {
   const auto handler = [](int) {};
   struct sigaction mine {};

@@ -5,6 +5,7 @@
 
 #include <chrono>
 #include <functional>
+#include <future>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -17,6 +18,7 @@
 
 #include "rpc/event_loop.h"
 #include "rpc/peers.h"
+#include "rpc/remote_channel.h"
 #include "rpc/server.h"
 #include "rpc/service.h"
 
@@ -93,8 +95,9 @@ class FakeMember : public Service, public PeerOwner {
     });
   }
   void Read(Bytes request, Consistency consistency, MonoTime, node::Done<Bytes> done) override {
+    ++reads;
     last_consistency = consistency;
-    loop_.RunLater([request, done] { done(request); });
+    loop_.RunLater([this, request, done] { done(respond ? respond(request) : request); });
   }
   std::uint64_t ReplicatedTimeMs() override { return replicated_time_ms; }
   AnswerHeader Header() override {
@@ -147,7 +150,7 @@ class FakeMember : public Service, public PeerOwner {
   raftkv::Status submit_status;
   std::uint64_t replicated_time_ms = 1234;
   bool hold = false;
-  /// Of an answer to Submit; unset: an echo.
+  /// The answer to Submit and Read; unset: an echo.
   std::function<Bytes(const Bytes&)> respond;
 
   /// What came in the returns of our calls.
@@ -157,6 +160,7 @@ class FakeMember : public Service, public PeerOwner {
   int hellos = 0;
   int deliveries = 0;
   int submits = 0;
+  int reads = 0;
   Consistency last_consistency = Consistency::kLinearizable;
   std::vector<std::function<void(node::SubmitOutcome)>> held;
   std::map<NodeId, std::vector<node::PeerMessage>> received;
@@ -208,6 +212,12 @@ class TestServer {
     loop_->Call([&] { result = server_->connections(); });
     return result;
   }
+  /// Of answers that are not yet taken.
+  std::size_t queued_bytes() {
+    std::size_t result = 0;
+    loop_->Call([&] { result = server_->queued_bytes(); });
+    return result;
+  }
   Peers& MakePeers(PeersOptions options = {}) {
     options.log_sink = log.Sink();
     loop_->Call([&] {
@@ -228,6 +238,37 @@ class TestServer {
   std::unique_ptr<Server> server_;
   std::unique_ptr<Peers> peers_;
   std::string address_;
+};
+
+/// A client's channel on a loop of its own.
+class TestChannel {
+ public:
+  explicit TestChannel(std::vector<std::string> endpoints, bool follow_leader = true)
+      : loop_(StartLoop()) {
+    RemoteChannelOptions options;
+    options.endpoints = std::move(endpoints);
+    options.follow_leader = follow_leader;
+    loop_->Call([&] { channel_ = std::make_unique<RemoteChannel>(*loop_, options); });
+  }
+  ~TestChannel() {
+    loop_->Call([this] { channel_.reset(); });
+    loop_->Stop();
+  }
+
+  node::SubmitOutcome Submit(std::string request,
+                             std::chrono::milliseconds timeout = std::chrono::seconds(10)) {
+    auto outcome = std::make_shared<std::promise<node::SubmitOutcome>>();
+    auto future = outcome->get_future();
+    loop_->Post([this, outcome, timeout, request = std::move(request)] {
+      channel_->Submit(Bytes(request), loop_->Now() + timeout,
+                       [outcome](node::SubmitOutcome result) { outcome->set_value(result); });
+    });
+    return future.get();
+  }
+
+ private:
+  std::unique_ptr<EventLoop> loop_;
+  std::unique_ptr<RemoteChannel> channel_;
 };
 
 /// A plain TCP connection that says what the test wants.

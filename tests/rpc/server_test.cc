@@ -3,43 +3,12 @@
 #include <future>
 
 #include "rpc/client_link.h"
-#include "rpc/remote_channel.h"
+#include "rpc/outbound.h"
 #include "rpc/sockets.h"
 #include "tests/rpc/rpc_fixture.h"
 
 namespace raftkv::rpc {
 namespace {
-
-/// A client's channel on a loop of its own.
-class TestChannel {
- public:
-  explicit TestChannel(std::vector<std::string> endpoints, bool follow_leader = true)
-      : loop_(StartLoop()) {
-    RemoteChannelOptions options;
-    options.endpoints = std::move(endpoints);
-    options.follow_leader = follow_leader;
-    loop_->Call([&] { channel_ = std::make_unique<RemoteChannel>(*loop_, options); });
-  }
-  ~TestChannel() {
-    loop_->Call([this] { channel_.reset(); });
-    loop_->Stop();
-  }
-
-  node::SubmitOutcome Submit(std::string request,
-                             std::chrono::milliseconds timeout = std::chrono::seconds(10)) {
-    auto outcome = std::make_shared<std::promise<node::SubmitOutcome>>();
-    auto future = outcome->get_future();
-    loop_->Post([this, outcome, timeout, request = std::move(request)] {
-      channel_->Submit(Bytes(request), loop_->Now() + timeout,
-                       [outcome](node::SubmitOutcome result) { outcome->set_value(result); });
-    });
-    return future.get();
-  }
-
- private:
-  std::unique_ptr<EventLoop> loop_;
-  std::unique_ptr<RemoteChannel> channel_;
-};
 
 TEST(Server, CarriesARequestToTheMemberAndItsAnswerBack) {
   TestServer server;
@@ -154,18 +123,36 @@ TEST(Server, ClosesIdleConnectionsWhileItServesOthers) {
   EXPECT_GE(server.log.Count("did not shake hands in time"), 1u);
 }
 
-TEST(Server, ClosesConnectionsAboveTheBound) {
-  TestServer server("n1", 11, "127.0.0.1:0",
-                    [](ServerOptions& options) { options.max_connections = 3; });
-  std::vector<std::unique_ptr<RawSocket>> first;
-  for (int i = 0; i < 3; ++i) first.push_back(std::make_unique<RawSocket>(server.address()));
-  ASSERT_TRUE(WaitFor([&] { return server.connections() == 3; }));
-  RawSocket fourth(server.address());
-  EXPECT_EQ(fourth.ReadToEnd(), "");
-  EXPECT_EQ(server.log.Count("all 3 connections are in use"), 1u);
-  first.pop_back();
-  TestChannel channel({server.address()});
-  EXPECT_TRUE(WaitFor([&] { return channel.Submit("x").status.ok(); }));
+TEST(Server, TheReasonOfARefusalReachesTheClientWhole) {
+  TestServer server;
+  auto loop = StartLoop();
+  std::promise<std::string> answered;
+  loop->Call([&] {
+    auto outbound = Dial(*loop, server.address(), std::chrono::seconds(5), 1 << 20);
+    loop->Spawn(outbound.then([&](std::unique_ptr<Outbound>&& connection) {
+      auto request = connection->bootstrap().connectRequest();
+      request.initHello().setProtocolMin(7);
+      request.getHello().setProtocolMax(9);
+      return request.send()
+          .then([&](capnp::Response<wire::Bootstrap::ConnectResults>&& response) {
+            answered.set_value(response.getAnswer().getRefusal().cStr());
+          })
+          .attach(std::move(connection));
+    }));
+  });
+  EXPECT_EQ(answered.get_future().get(),
+            "the client speaks protocol versions 7 to 9, this member 1 to 1; upgrade the older of "
+            "the two");
+  loop->Stop();
+}
+
+TEST(Server, ShortReasonsKeepSentencesAndDropDetails) {
+  const auto reason = [](const char* text) {
+    return ShortReason(kj::Exception(kj::Exception::Type::FAILED, "file", 1, kj::str(text)));
+  };
+  EXPECT_EQ(reason("connect(): Connection refused; address = 127.0.0.1"), "Connection refused");
+  EXPECT_EQ(reason("refused: it is full; close some"), "refused: it is full; close some");
+  EXPECT_EQ(reason("remote exception: gone; line = 7"), "gone");
 }
 
 TEST(Server, StopsWhileCallsWait) {

@@ -213,76 +213,86 @@ rocksdb::IOStatus CrashFs::ChangeOperation(const InodePtr& folder, Change change
   return power == Power::kOn ? IOStatus::OK() : PowerGone();
 }
 
-rocksdb::IOStatus CrashFs::NewSequentialFile(const std::string& path, const FileOptions&,
-                                             std::unique_ptr<rocksdb::FSSequentialFile>* out,
-                                             Debug*) {
+template <class Use>
+rocksdb::IOStatus CrashFs::With(const std::string& path, const Use& use) const {
   const std::lock_guard lock(mutex_);
   if (frozen_) return PowerGone();
   const InodePtr inode = Find(path);
-  if (inode == nullptr) return NotFound(path);
-  *out = std::make_unique<CrashSequentialFile>(*this, inode, generation_);
-  return IOStatus::OK();
+  return inode == nullptr ? NotFound(path) : use(inode);
+}
+
+template <class Use>
+rocksdb::IOStatus CrashFs::WithFolder(const std::string& path, const Use& use) const {
+  return With(
+      path, [&](const InodePtr& inode) { return inode->is_folder ? use(inode) : NotFound(path); });
+}
+
+template <class Use>
+rocksdb::IOStatus CrashFs::WithPlace(const std::string& path, const Use& use) const {
+  const std::lock_guard lock(mutex_);
+  if (frozen_) return PowerGone();
+  const std::optional<Place> place = FindPlace(path);
+  return place.has_value() ? use(*place) : NotFound(path);
+}
+
+template <class File, class Base>
+rocksdb::IOStatus CrashFs::OpenFile(const std::string& path, std::unique_ptr<Base>* out) {
+  return With(path, [&](const InodePtr& inode) {
+    *out = std::make_unique<File>(*this, inode, generation_);
+    return IOStatus::OK();
+  });
+}
+
+rocksdb::IOStatus CrashFs::NewSequentialFile(const std::string& path, const FileOptions&,
+                                             std::unique_ptr<rocksdb::FSSequentialFile>* out,
+                                             Debug*) {
+  return OpenFile<CrashSequentialFile>(path, out);
 }
 
 rocksdb::IOStatus CrashFs::NewRandomAccessFile(const std::string& path, const FileOptions&,
                                                std::unique_ptr<rocksdb::FSRandomAccessFile>* out,
                                                Debug*) {
-  const std::lock_guard lock(mutex_);
-  if (frozen_) return PowerGone();
-  const InodePtr inode = Find(path);
-  if (inode == nullptr) return NotFound(path);
-  *out = std::make_unique<CrashRandomAccessFile>(*this, inode, generation_);
-  return IOStatus::OK();
+  return OpenFile<CrashRandomAccessFile>(path, out);
 }
 
 rocksdb::IOStatus CrashFs::NewWritableFile(const std::string& path, const FileOptions&,
                                            std::unique_ptr<rocksdb::FSWritableFile>* out, Debug*) {
-  const std::lock_guard lock(mutex_);
-  if (frozen_) return PowerGone();
-  const std::optional<Place> place = FindPlace(path);
-  if (!place.has_value()) return NotFound(path);
-  auto inode = std::make_shared<Inode>();
-  const IOStatus made = ChangeOperation(
-      place->folder, [name = place->name, inode](Entries& entries) { entries[name] = inode; });
-  if (!made.ok()) return made;
-  *out = std::make_unique<CrashWritableFile>(*this, inode, generation_);
-  return IOStatus::OK();
+  return WithPlace(path, [&](const Place& place) {
+    auto inode = std::make_shared<Inode>();
+    IOStatus made = ChangeOperation(
+        place.folder, [name = place.name, inode](Entries& entries) { entries[name] = inode; });
+    if (made.ok()) *out = std::make_unique<CrashWritableFile>(*this, inode, generation_);
+    return made;
+  });
 }
 
 rocksdb::IOStatus CrashFs::NewDirectory(const std::string& path, const IOOptions&,
                                         std::unique_ptr<rocksdb::FSDirectory>* out, Debug*) {
-  const std::lock_guard lock(mutex_);
-  if (frozen_) return PowerGone();
-  const InodePtr inode = Find(path);
-  if (inode == nullptr || !inode->is_folder) return NotFound(path);
-  *out = std::make_unique<CrashDirectory>(*this, inode, generation_);
-  return IOStatus::OK();
+  return WithFolder(path, [&](const InodePtr& inode) {
+    *out = std::make_unique<CrashDirectory>(*this, inode, generation_);
+    return IOStatus::OK();
+  });
 }
 
 rocksdb::IOStatus CrashFs::FileExists(const std::string& path, const IOOptions&, Debug*) {
-  const std::lock_guard lock(mutex_);
-  if (frozen_) return PowerGone();
-  return Find(path) == nullptr ? NotFound(path) : IOStatus::OK();
+  return With(path, [](const InodePtr&) { return IOStatus::OK(); });
 }
 
 rocksdb::IOStatus CrashFs::GetChildren(const std::string& path, const IOOptions&,
                                        std::vector<std::string>* out, Debug*) {
-  const std::lock_guard lock(mutex_);
-  if (frozen_) return PowerGone();
-  const InodePtr inode = Find(path);
-  if (inode == nullptr || !inode->is_folder) return NotFound(path);
-  out->clear();
-  for (const auto& [name, child] : inode->entries) out->push_back(name);
-  return IOStatus::OK();
+  return WithFolder(path, [&](const InodePtr& inode) {
+    out->clear();
+    for (const auto& [name, child] : inode->entries) out->push_back(name);
+    return IOStatus::OK();
+  });
 }
 
 rocksdb::IOStatus CrashFs::DeleteFile(const std::string& path, const IOOptions&, Debug*) {
-  const std::lock_guard lock(mutex_);
-  if (frozen_) return PowerGone();
-  const std::optional<Place> place = FindPlace(path);
-  if (!place.has_value() || !place->folder->entries.contains(place->name)) return NotFound(path);
-  return ChangeOperation(place->folder,
-                         [name = place->name](Entries& entries) { entries.erase(name); });
+  return WithPlace(path, [&](const Place& place) {
+    if (!place.folder->entries.contains(place.name)) return NotFound(path);
+    return ChangeOperation(place.folder,
+                           [name = place.name](Entries& entries) { entries.erase(name); });
+  });
 }
 
 rocksdb::IOStatus CrashFs::CreateFolder(const std::string& path, bool may_exist) {
@@ -309,32 +319,29 @@ rocksdb::IOStatus CrashFs::CreateDirIfMissing(const std::string& path, const IOO
 }
 
 rocksdb::IOStatus CrashFs::DeleteDir(const std::string& path, const IOOptions&, Debug*) {
-  const std::lock_guard lock(mutex_);
-  if (frozen_) return PowerGone();
-  const InodePtr inode = Find(path);
-  const std::optional<Place> place = FindPlace(path);
-  if (inode == nullptr || !inode->is_folder || !place.has_value()) return NotFound(path);
-  if (!inode->entries.empty()) return IOStatus::IOError("Directory not empty", path);
-  return ChangeOperation(place->folder,
-                         [name = place->name](Entries& entries) { entries.erase(name); });
+  return WithPlace(path, [&](const Place& place) {
+    const InodePtr inode = Find(path);
+    if (inode == nullptr || !inode->is_folder) return NotFound(path);
+    if (!inode->entries.empty()) return IOStatus::IOError("Directory not empty", path);
+    return ChangeOperation(place.folder,
+                           [name = place.name](Entries& entries) { entries.erase(name); });
+  });
 }
 
 rocksdb::IOStatus CrashFs::GetFileSize(const std::string& path, const IOOptions&,
                                        std::uint64_t* size, Debug*) {
-  const std::lock_guard lock(mutex_);
-  if (frozen_) return PowerGone();
-  const InodePtr inode = Find(path);
-  if (inode == nullptr) return NotFound(path);
-  *size = inode->data.size();
-  return IOStatus::OK();
+  return With(path, [&](const InodePtr& inode) {
+    *size = inode->data.size();
+    return IOStatus::OK();
+  });
 }
 
 rocksdb::IOStatus CrashFs::GetFileModificationTime(const std::string& path, const IOOptions&,
                                                    std::uint64_t* time, Debug*) {
-  const std::lock_guard lock(mutex_);
-  if (frozen_) return PowerGone();
-  *time = 0;
-  return Find(path) == nullptr ? NotFound(path) : IOStatus::OK();
+  return With(path, [&](const InodePtr&) {
+    *time = 0;
+    return IOStatus::OK();
+  });
 }
 
 rocksdb::IOStatus CrashFs::RenameFile(const std::string& from, const std::string& to,
@@ -356,23 +363,21 @@ rocksdb::IOStatus CrashFs::RenameFile(const std::string& from, const std::string
 
 rocksdb::IOStatus CrashFs::LockFile(const std::string& path, const IOOptions&,
                                     rocksdb::FileLock** out, Debug*) {
-  const std::lock_guard lock(mutex_);
-  if (frozen_) return PowerGone();
-  const std::optional<Place> place = FindPlace(path);
-  if (!place.has_value()) return NotFound(path);
-  if (locks_.contains(path)) return IOStatus::IOError("lock hold by current process", path);
-  if (!place->folder->entries.contains(place->name)) {
-    const IOStatus made =
-        ChangeOperation(place->folder, [name = place->name, inode = std::make_shared<Inode>()](
-                                           Entries& entries) { entries[name] = inode; });
-    if (!made.ok()) return made;
-  }
-  locks_.insert(path);
-  auto held = std::make_unique<CrashLock>();
-  held->path = path;
-  held->generation = generation_;
-  *out = held.release();
-  return IOStatus::OK();
+  return WithPlace(path, [&](const Place& place) {
+    if (locks_.contains(path)) return IOStatus::IOError("lock hold by current process", path);
+    if (!place.folder->entries.contains(place.name)) {
+      IOStatus made =
+          ChangeOperation(place.folder, [name = place.name, inode = std::make_shared<Inode>()](
+                                            Entries& entries) { entries[name] = inode; });
+      if (!made.ok()) return made;
+    }
+    locks_.insert(path);
+    auto held = std::make_unique<CrashLock>();
+    held->path = path;
+    held->generation = generation_;
+    *out = held.release();
+    return IOStatus::OK();
+  });
 }
 
 rocksdb::IOStatus CrashFs::UnlockFile(rocksdb::FileLock* lock, const IOOptions&, Debug*) {
@@ -400,12 +405,10 @@ rocksdb::IOStatus CrashFs::GetAbsolutePath(const std::string& path, const IOOpti
 
 rocksdb::IOStatus CrashFs::IsDirectory(const std::string& path, const IOOptions&, bool* is_dir,
                                        Debug*) {
-  const std::lock_guard lock(mutex_);
-  if (frozen_) return PowerGone();
-  const InodePtr inode = Find(path);
-  if (inode == nullptr) return NotFound(path);
-  *is_dir = inode->is_folder;
-  return IOStatus::OK();
+  return With(path, [&](const InodePtr& inode) {
+    *is_dir = inode->is_folder;
+    return IOStatus::OK();
+  });
 }
 
 }  // namespace raftkv::test

@@ -112,6 +112,19 @@ class CrashFs final : public rocksdb::FileSystem {
     std::string name;
   };
 
+  // These take mutex_, and fail while the power is gone.
+  /// `use(inode)` of what is at `path`; NotFound where nothing is.
+  template <class Use>
+  IOStatus With(const std::string& path, const Use& use) const;
+  template <class Use>
+  IOStatus WithFolder(const std::string& path, const Use& use) const;
+  /// `use(place)` of where `path` is or would be.
+  template <class Use>
+  IOStatus WithPlace(const std::string& path, const Use& use) const;
+  /// Opens what is at `path` as a `File`.
+  template <class File, class Base>
+  IOStatus OpenFile(const std::string& path, std::unique_ptr<Base>* out);
+
   // All with mutex_ held.
   enum class Power : std::uint8_t { kOn, kGoesNow, kGone };
   /// To be called by each operation that writes or syncs.

@@ -54,9 +54,11 @@ class FakeChannel : public node::Channel {
   }
   void ApplyAndAnswer(std::size_t i) { submits.at(i).done({Status::Ok(), Apply(i)}); }
   void Answer(std::size_t i, Code code) { submits.at(i).done({{code, "scripted"}, {}}); }
-  void AnswerRead(std::size_t i, std::size_t max_bytes = 1 << 20) {
+  void AnswerRead(std::size_t i, std::size_t max_bytes = 1 << 20,
+                  std::size_t max_visited_bytes = kv::kMaxVisitedBytes) {
     const auto& read = reads.at(i);
-    read.done(kv::Read(log.engine(), kv::ReadTier::kAll, read.request.view(), max_bytes));
+    read.done(kv::Read(log.engine(), kv::ReadTier::kAll, read.request.view(), max_bytes,
+                       max_visited_bytes));
   }
 
   static std::size_t Operations(const Bytes& request) { return Parsed(request).operations.size(); }

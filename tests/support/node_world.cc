@@ -95,6 +95,11 @@ void WorldMember::Write(node::LogWrite write, node::DoneStatus done) {
 
 void WorldMember::Read(Index first, Index last, std::size_t,
                        node::Done<std::vector<raft::Entry>> done) {
+  if (reads_to_fail_ > 0) {
+    --reads_to_fail_;
+    Later(kDiskDelay, [this, done = std::move(done)] { done(read_failure_); });
+    return;
+  }
   const std::vector<raft::Entry> entries(disk_.log.begin() + (first - Index{1}),
                                          disk_.log.begin() + (last - Index{0}));
   Later(kDiskDelay, [entries, done = std::move(done)] { done(entries); });

@@ -48,6 +48,12 @@ class WorldMember final : public node::Clock,
   int log_writes() const { return log_writes_; }
   /// The next write of the log fails with this.
   void FailNextWrite(Status status) { next_write_fails_ = std::move(status); }
+  /// The next `count` reads of the log are answered with this.
+  void FailReads(int count, Status status) {
+    reads_to_fail_ = count;
+    read_failure_ = std::move(status);
+  }
+  int reads_to_fail() const { return reads_to_fail_; }
 
   MonoTime Now() override;
   std::uint64_t WallTimeMs() override;
@@ -77,6 +83,8 @@ class WorldMember final : public node::Clock,
   std::uint64_t peers_version_ = 0;
   std::set<NodeId> connected_;  ///< to whom messages may be sent
   Status next_write_fails_;
+  int reads_to_fail_ = 0;
+  Status read_failure_;
   int log_writes_ = 0;
   std::unique_ptr<node::Member> member_;
 };

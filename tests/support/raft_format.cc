@@ -7,16 +7,6 @@ namespace raftkv::test {
 
 namespace {
 
-using raft::AppendEntries;
-using raft::AppendEntriesReply;
-using raft::Entry;
-using raft::EntryKind;
-using raft::ReadIndex;
-using raft::ReadIndexReply;
-using raft::RequestVote;
-using raft::RequestVoteReply;
-using raft::TimeoutNow;
-
 constexpr std::size_t kShownEntries = 6;
 constexpr std::size_t kShownPayloadBytes = 16;
 
@@ -29,16 +19,16 @@ std::string FormatRound(std::uint64_t round) {
 }
 
 struct BodyFormatter {
-  std::string operator()(const RequestVote& m) const {
+  std::string operator()(const raft::RequestVote& m) const {
     return std::string("RequestVote ") + (m.pre_vote ? "pre " : "") +
            (m.transfer ? "transfer " : "") + "term:" + std::to_string(m.term.value) +
            " last:" + Place(m.last_log_term, m.last_log_index);
   }
-  std::string operator()(const RequestVoteReply& m) const {
+  std::string operator()(const raft::RequestVoteReply& m) const {
     return std::string("RequestVoteReply ") + (m.pre_vote ? "pre " : "") +
            "term:" + std::to_string(m.term.value) + (m.granted ? " granted" : " refused");
   }
-  std::string operator()(const AppendEntries& m) const {
+  std::string operator()(const raft::AppendEntries& m) const {
     std::string out = "AppendEntries term:" + std::to_string(m.term.value) +
                       " prev:" + Place(m.prev_log_term, m.prev_log_index) +
                       " commit:" + std::to_string(m.leader_commit.value) +
@@ -47,21 +37,21 @@ struct BodyFormatter {
     if (!m.entries.empty()) out += " entries:[" + Format(m.entries) + "]";
     return out;
   }
-  std::string operator()(const AppendEntriesReply& m) const {
+  std::string operator()(const raft::AppendEntriesReply& m) const {
     std::string out = "AppendEntriesReply term:" + std::to_string(m.term.value) +
                       (m.success ? " ok" : " rejected") + " index:" + std::to_string(m.index.value);
     if (m.suspect != 0) out += " suspect";
     if (!m.success) out += " hint:" + Place(m.hint_term, m.hint_index);
     return out + FormatRound(m.read_round);
   }
-  std::string operator()(const TimeoutNow& m) const {
+  std::string operator()(const raft::TimeoutNow& m) const {
     return "TimeoutNow term:" + std::to_string(m.term.value);
   }
-  std::string operator()(const ReadIndex& m) const {
+  std::string operator()(const raft::ReadIndex& m) const {
     return "ReadIndex term:" + std::to_string(m.term.value) +
            " context:" + std::to_string(m.context) + (m.lease ? " lease" : "");
   }
-  std::string operator()(const ReadIndexReply& m) const {
+  std::string operator()(const raft::ReadIndexReply& m) const {
     return "ReadIndexReply term:" + std::to_string(m.term.value) +
            " context:" + std::to_string(m.context) +
            (m.confirmed ? " index:" + std::to_string(m.index.value) : std::string(" refused"));
@@ -82,23 +72,23 @@ std::string Format(raft::Role role) {
   return "?";
 }
 
-std::string Format(const Entry& entry) {
+std::string Format(const raft::Entry& entry) {
   const std::string place = Place(entry.term, entry.index);
-  if (entry.kind == EntryKind::kNoop) return place + " noop";
-  if (entry.kind == EntryKind::kConfiguration) return place + " configuration";
+  if (entry.kind == raft::EntryKind::kNoop) return place + " noop";
+  if (entry.kind == raft::EntryKind::kConfiguration) return place + " configuration";
   if (entry.payload.size() > kShownPayloadBytes) {
     return place + " cmd " + std::to_string(entry.payload.size()) + "B";
   }
   return place + " cmd \"" + std::string(entry.payload.view()) + "\"";
 }
 
-std::string Format(const std::vector<Entry>& entries) {
+std::string Format(const std::vector<raft::Entry>& entries) {
   if (entries.size() > kShownEntries) {
     return Format(entries.front()) + " .. " + Format(entries.back()) + ": " +
            std::to_string(entries.size()) + " entries";
   }
   std::string out;
-  for (const Entry& entry : entries) {
+  for (const raft::Entry& entry : entries) {
     if (!out.empty()) out += ", ";
     out += Format(entry);
   }

@@ -20,9 +20,10 @@ class KvRead : public testing::Test {
     log_.Apply({PutOp{"c", "4"}});
   }
 
-  std::vector<ScanResult> Read(const std::vector<ReadOp>& reads, std::size_t max_bytes = kRoom) {
-    const auto answer =
-        kv::Read(log_.engine(), ReadTier::kAll, EncodeReadRequest(reads).view(), max_bytes);
+  std::vector<ScanResult> Read(const std::vector<ReadOp>& reads, std::size_t max_bytes = kRoom,
+                               std::size_t max_visited_bytes = kMaxVisitedBytes) {
+    const auto answer = kv::Read(log_.engine(), ReadTier::kAll, EncodeReadRequest(reads).view(),
+                                 max_bytes, max_visited_bytes);
     EXPECT_TRUE(answer.ok()) << answer.status().ToString();
     if (!answer.ok()) return {};
     const auto results = DecodeReadResponse(answer->view());
@@ -90,6 +91,46 @@ TEST_F(KvRead, AFullAnswerSaysMoreAndTheFirstReadAlwaysGetsOn) {
   EXPECT_TRUE(results[1].kvs.empty());
   EXPECT_TRUE(results[1].more) << "left out, not: no such key";
   EXPECT_EQ(results[2].count, 4U) << "a count takes no room";
+}
+
+// Four records are there, each counts for a bit more than 256 bytes.
+TEST_F(KvRead, TheFirstCountIsWholeAndNoWorkIsDoneAfterTooMuch) {
+  const ReadOp count{All(), 0, false, true};
+  const auto results =
+      Read({count, count, {Range::Single("c"), 0, false, false}, {All(), 0, true, false}}, kRoom,
+           /*max_visited_bytes=*/600);
+  EXPECT_EQ(results[0].count, 4U) << "however many keys there are";
+  EXPECT_FALSE(results[0].more);
+  for (std::size_t left_out = 1; left_out < results.size(); ++left_out) {
+    EXPECT_EQ(results[left_out].count, 0U) << left_out;
+    EXPECT_TRUE(results[left_out].kvs.empty()) << left_out;
+    EXPECT_TRUE(results[left_out].more) << left_out;
+  }
+}
+
+TEST_F(KvRead, ACountIsWholeOrLeftOutNeverCutShort) {
+  const ReadOp get{Range::Single("a"), 0, false, false};
+  const ReadOp none{Range::Single("none"), 0, false, false};
+  const ReadOp count{All(), 0, false, true};
+  for (std::size_t room = 1; room < 3000; room += 50) {
+    const auto results = Read({get, none, count, count}, kRoom, room);
+    EXPECT_EQ(Keys(results[0]), "a=1 ");
+    for (const std::size_t i : {2, 3}) {
+      EXPECT_EQ(results[i].count, results[i].more ? 0U : 4U) << "room for " << room;
+    }
+    EXPECT_EQ(results[2].more, room < 1600) << "room for " << room;
+    EXPECT_EQ(results[3].more, room < 2700) << "room for " << room;
+  }
+}
+
+TEST_F(KvRead, AScanThatVisitsTooMuchSaysMoreAndGetsOn) {
+  const ReadOp keys{All(), 0, true, false};
+  const auto results = Read({keys, keys}, kRoom, /*max_visited_bytes=*/600);
+  EXPECT_EQ(Keys(results[0]), "a= b= ");
+  EXPECT_TRUE(results[0].more);
+  EXPECT_EQ(Keys(results[1]), "");
+  EXPECT_TRUE(results[1].more);
+  EXPECT_EQ(Keys(Read({keys}, kRoom, /*max_visited_bytes=*/1)[0]), "a= ");
 }
 
 TEST_F(KvRead, TheAnswerKeepsToItsSize) {

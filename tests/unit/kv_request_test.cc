@@ -127,6 +127,19 @@ TEST(KvRequest, ARequestBeyondItsLimitsIsRefused) {
   EXPECT_EQ(Validate(two.view(), limits), Code::kInvalidArgument);
 }
 
+TEST(KvRequest, ARequestThatDeletesTooManyRangesIsRefused) {
+  std::vector<Operation> operations(kMaxRangeDeletes, DeleteOp{{Range::Kind::kBounded, "a", "b"}});
+  for (int i = 0; i < 100; ++i) operations.push_back(DeleteOp{Range::Single("k")});
+  EXPECT_EQ(Validate(EncodeRequest(kHeader, operations).view(), Limits()), Code::kOk);
+  operations.push_back(DeleteOp{{Range::Kind::kUnbounded, "a", ""}});
+  const auto refused = ValidateRequest(EncodeRequest(kHeader, operations).view(), Limits());
+  EXPECT_EQ(refused.status().ToString(),
+            Status(Code::kInvalidArgument,
+                   "the request deletes 17 ranges, the limit is 16: delete the others in further "
+                   "requests")
+                .ToString());
+}
+
 TEST(KvRequest, AHeaderThatCannotBeIsRefused) {
   const auto refused = [](std::uint64_t session, std::uint64_t sequence, std::uint64_t below,
                           std::uint16_t version, bool with_operation) {

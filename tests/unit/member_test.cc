@@ -249,6 +249,38 @@ TEST(Member, ConcurrentWritesShareOneSync) {
   EXPECT_EQ(alone.log_writes() - before, 1);
 }
 
+// The answer of a log that was cut while it was read, or whose readers are busy.
+TEST(Member, EntriesThatCannotBeReadNowAreReadLater) {
+  NodeWorld world;
+  StartAll(world);
+  for (int i = 0; i < 20; ++i) ASSERT_TRUE(world.Put("n1", "k" + std::to_string(i), "v"));
+  for (const std::string& name : kThree) world.Crash(name);
+  for (const std::string& name : kThree) {
+    *world.Disk(name).engine = FakeEngine();  // what was not flushed: applied again from the log
+    world.Start(name, kThree).FailReads(3, {Code::kUnavailable, "cut while it was read"});
+  }
+  EXPECT_EQ(world.Get("n2", "k19"), "v");
+  ASSERT_TRUE(world.RunUntil([&] { return world.Find("n3")->reads_to_fail() == 0; }));
+  for (const std::string& name : kThree) {
+    EXPECT_EQ(world.Find(name)->reads_to_fail(), 0) << name << ": nothing was read";
+    EXPECT_TRUE(world.Find(name)->member().failure().ok()) << name;
+    EXPECT_EQ(world.Get(name, "k19"), "v") << name;
+  }
+}
+
+TEST(Member, ALogThatIsDamagedStopsTheMember) {
+  NodeWorld world;
+  WorldMember& first = world.Start("n1", {});
+  ASSERT_TRUE(world.Put("n1", "k", "v"));
+  ASSERT_TRUE(first.member().failure().ok());
+  world.Crash("n1");
+  *world.Disk("n1").engine = FakeEngine();
+  WorldMember& again = world.Start("n1", {});
+  again.FailReads(1, {Code::kCorruption, "a checksum is wrong"});
+  ASSERT_TRUE(world.RunUntil([&] { return !again.member().failure().ok(); }));
+  EXPECT_EQ(again.member().failure().code(), Code::kCorruption);
+}
+
 TEST(Member, EntriesThatLeftTheMemoryAreReadBackForAFollowerAndForApply) {
   NodeWorld world;
   StartAll(world);

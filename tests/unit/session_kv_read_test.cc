@@ -74,6 +74,26 @@ TEST_F(SessionKvReadTest, ReadsThatAFullAnswerLeftOutAreAskedAgainInOrder) {
   EXPECT_EQ((*gets_.all[3])->value, "3");
 }
 
+TEST_F(SessionKvReadTest, CountsThatWereTooMuchForOneRequestAreAskedAgain) {
+  Open();
+  test::Outcomes<ScanResult> counts;
+  ScanOptions count_only;
+  count_only.count_only = true;
+  for (const char* begin : {"a", "b", "x", "c"})
+    kv_->ScanAsync({begin, ""}, count_only, counts.Next());
+  Run();
+  for (std::size_t i = 0; i < channel_.reads.size(); ++i) {
+    channel_.AnswerRead(i, 1 << 20, /*max_visited_bytes=*/1);
+    Run();
+  }
+  EXPECT_EQ(channel_.reads.size(), 4U) << "each has work for one count";
+  ASSERT_EQ(counts.ended(), 4U);
+  EXPECT_EQ((*counts.all[0])->count, 3U);
+  EXPECT_EQ((*counts.all[1])->count, 2U);
+  EXPECT_EQ((*counts.all[2])->count, 0U);
+  EXPECT_EQ((*counts.all[3])->count, 1U);
+}
+
 TEST_F(SessionKvReadTest, ScansSayWhatTheySaw) {
   Open();
   test::Outcomes<ScanResult> scans;
@@ -118,6 +138,20 @@ TEST_F(SessionKvReadTest, AReadThatNobodyWaitsForMakesRoomForTheNext) {
   channel_.AnswerRead(0);
   channel_.AnswerRead(1);
   EXPECT_EQ((*gets_.all[1])->value, "2");
+}
+
+TEST_F(SessionKvReadTest, NothingIsSentAfterACallThatWasTooLateDestroyedTheStore) {
+  Open();
+  Get("a");
+  kv_->GetAsync("late", {milliseconds(0), Consistency::kLinearizable},
+                [this](const Result<KeyValue>& result) {
+                  EXPECT_EQ(result.code(), Code::kDeadlineExceeded);
+                  kv_.reset();
+                });
+  Run();
+  EXPECT_EQ(kv_, nullptr);
+  EXPECT_EQ(gets_.code(0), Code::kCancelled);
+  EXPECT_TRUE(channel_.reads.empty());
 }
 
 TEST_F(SessionKvReadTest, WhatNoRetryCanMendFailsAtOnce) {

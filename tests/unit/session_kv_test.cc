@@ -105,6 +105,24 @@ TEST_F(SessionKvTest, ARequestKeepsToTheLimitsAndABatchIsNeverSplit) {
   EXPECT_EQ(Stored("b2"), "");
 }
 
+TEST_F(SessionKvTest, ARequestDeletesNoMoreRangesThanItMay) {
+  Open();
+  test::Outcomes<DeleteResult> deletes;
+  for (int i = 0; i < 40; ++i) {
+    Put("k" + std::to_string(i));
+    kv_->DeleteRangeAsync(KeyRange::Prefix("k" + std::to_string(i)), {}, deletes.Next());
+  }
+  Run();
+  for (std::size_t i = 0; i < channel_.submits.size(); ++i) {
+    EXPECT_TRUE(kv::ValidateRequest(channel_.submits[i].request.view(), Limits()).ok()) << i;
+    channel_.ApplyAndAnswer(i);
+    Run();
+  }
+  EXPECT_EQ(channel_.submits.size(), 3U);
+  ASSERT_EQ(deletes.ended(), 40U);
+  for (std::size_t i = 0; i < 40; ++i) EXPECT_EQ((*deletes.all[i])->deleted, 1U) << i;
+}
+
 TEST_F(SessionKvTest, ARequestKeepsToItsSize) {
   SessionKvOptions options;
   options.limits.max_request_bytes = 4096;
@@ -415,6 +433,20 @@ TEST_F(SessionKvTest, ACallbackMayDestroyTheStore) {
   Run();
   channel_.ApplyAndAnswer(0);
   EXPECT_EQ(puts_.code(0), Code::kUnknownOutcome) << "it was carried out";
+}
+
+TEST_F(SessionKvTest, NothingIsSentAfterACallThatWasTooLateDestroyedTheStore) {
+  Open();
+  Put("a");
+  // Its time is over when requests are made of what gathered.
+  kv_->PutAsync("late", "", {milliseconds(0)}, [this](const Result<WriteResult>& result) {
+    EXPECT_EQ(result.code(), Code::kDeadlineExceeded);
+    kv_.reset();
+  });
+  Run();
+  EXPECT_EQ(kv_, nullptr);
+  EXPECT_EQ(puts_.code(0), Code::kCancelled);
+  EXPECT_TRUE(channel_.submits.empty()) << "its caller was told that it was not carried out";
 }
 
 TEST_F(SessionKvTest, EveryCallEndsOnceAndEveryWriteIsCarriedOutAtMostOnce) {

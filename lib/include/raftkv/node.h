@@ -53,7 +53,7 @@ struct NodeOptions {
   std::chrono::milliseconds election_timeout{300};
   std::chrono::milliseconds heartbeat{100};
   Limits limits;
-  /// Connections that this node accepts at most, peers and clients together.
+  /// Connections accepted at most; half of them, but 128 at most, are kept for the other members.
   std::uint32_t max_connections = 1024;
   /// The signal that the event loop reserves (kj's event port blocks it on the node's own thread
   /// only); 0: SIGUSR1.
