@@ -250,6 +250,14 @@ TEST_F(LinearizabilityTest, UnknownWritesThatNeedEachOther) {
   ExpectBad();
 }
 
+TEST_F(LinearizabilityTest, AnUnknownIncrementBringsBackWhatWasDeleted) {
+  Do(1, Op::Increment("n", 1), Answer::Number(1));
+  Do(1, Op::Delete("n"), Answer::Number(1));
+  history_.Unknown(Begin(2, Op::Increment("n", 1)));
+  Reads(3, "n", "1");
+  ExpectGood();
+}
+
 TEST_F(LinearizabilityTest, AnUnknownBatchOfWhichOneHalfWasOverwrittenUnseen) {
   history_.Unknown(Begin(1, Op::Write(Batch().Put("a", "1").Put("b", "1"))));
   const auto write = Begin(2, Op::Put("a", "2"));
