@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "lib/kv/request.h"
 #include "tests/sim/world.h"
 
 namespace raftkv::sim {
@@ -60,6 +61,8 @@ void SimChannel::Arrive(std::uint64_t number) {
     return;
   }
   attempt->sent = true;
+  world_.Trace("%s: attempt %llu reaches %s", name_.c_str(),
+               static_cast<unsigned long long>(number), host.name.c_str());
   world_.OnHost(host, [this, number, &host] {
     Attempt* const open = Find(number);
     if (open == nullptr) return;
@@ -93,6 +96,8 @@ void SimChannel::Finish(std::uint64_t number, const Answer& answer) {
   const End end = std::move(attempt->end);
   const std::size_t host = attempt->host;
   *attempt = Attempt();
+  world_.Trace("%s: attempt %llu ends: %s", name_.c_str(), static_cast<unsigned long long>(number),
+               answer.status.ToString().c_str());
   const Code code = answer.status.code();
   if (code == Code::kUnavailable || code == Code::kNotLeader) MoveOn(host);
   end(answer);
@@ -157,7 +162,14 @@ void SimChannel::Submit(Bytes request, MonoTime deadline,
                                     answer({outcome.status, std::move(outcome.response), 0});
                                   });
   };
-  Begin(true, deadline, ask, [done = std::move(done)](const Answer& answer) {
+  Begin(true, deadline, ask, [this, done = std::move(done)](const Answer& answer) {
+    if (world_.tracing() && answer.status.ok()) {
+      const auto response = kv::DecodeResponse(answer.bytes.view(), 1);
+      if (response.ok()) {
+        world_.Trace("%s: response %d %s", name_.c_str(), static_cast<int>(response->code),
+                     response->message.c_str());
+      }
+    }
     done({answer.status, answer.bytes});
   });
 }

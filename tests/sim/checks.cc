@@ -107,6 +107,7 @@ void Checks::OnFormed(const Host& host) {
   if (!committed_.empty()) return;
   // The founder decides alone.
   committed_.push_back({Term{1}, Term{}});
+  NoteConfiguration(Index{1}, Term{1});
   committed_runs_.push_back({Term{1}, Index{1}});
 }
 
@@ -165,7 +166,10 @@ void Checks::OnSend(const Host& host, const raft::Message& message) {
 bool Checks::IsDurable(const raft::Configuration& configuration, Index index, Term term) const {
   return Commits(configuration, [&](NodeId id) {
     const Host* const host = world_.FindHost(id);
-    return host != nullptr && host->disk.HasDurably(index, term);
+    if (host != nullptr && host->disk.HasDurably(index, term)) return true;
+    return std::any_of(
+        world_.lost_disks().begin(), world_.lost_disks().end(),
+        [&](const SimDisk& disk) { return disk.member == id && disk.HasDurably(index, term); });
   });
 }
 
@@ -195,6 +199,15 @@ void Checks::FollowConfigurations(const Host& host, const Raft& core) {
   }
 }
 
+void Checks::NoteConfiguration(Index index, Term term) {
+  if (places_.size() <= index.value) return;
+  for (const Place& place : places_[index.value]) {
+    if (place.term != term || place.entry.kind != raft::EntryKind::kConfiguration) continue;
+    auto decoded = raft::DecodeConfiguration(place.entry.payload.view());
+    if (decoded.ok()) committed_configurations_.emplace_back(index, *std::move(decoded));
+  }
+}
+
 void Checks::CheckCommit(const Host& host, const Raft& core) {
   const Seen& seen = seen_[host.index];
   Index from = seen.fresh ? Index{} : seen.before.commit;
@@ -218,6 +231,7 @@ void Checks::CheckCommit(const Host& host, const Raft& core) {
       return;
     }
     committed_.push_back({term, core.term()});
+    NoteConfiguration(index, term);
     ++world_.stats().entries;
     if (committed_runs_.empty() || committed_runs_.back().term != term) {
       committed_runs_.push_back({term, index});
@@ -245,6 +259,48 @@ void Checks::OnApply(const Host& host, const std::vector<Entry>& entries) {
       return;
     }
     AddPlace(host, entry, PreviousTerm(entry));
+  }
+}
+
+void Checks::CheckState(const Host& host, Index index, std::uint64_t state) {
+  if (states_.size() <= index.value) states_.resize(index.value + 1);
+  std::uint64_t& known = states_[index.value];
+  if (known == 0) known = state;
+  if (known == state) return;
+  Fail("equal state", host.name + " has another state than others after applying index " +
+                          std::to_string(index.value));
+}
+
+void Checks::OnCompact(const Host& host, Index through) {
+  if (through > host.disk.flushed) {
+    Fail("compaction", host.name + " cuts its log up to " + std::to_string(through.value) +
+                           ", but its state machine has only " +
+                           std::to_string(host.disk.flushed.value) + " durably");
+  }
+}
+
+void Checks::OnInstalled(const Host& host, const raft::SnapshotMeta& snapshot) {
+  const Index index = snapshot.last.index;
+  if (index > committed() || committed_[index.value - 1].term != snapshot.last.term) {
+    Fail("snapshots", host.name + " installs a snapshot of what is not committed");
+    return;
+  }
+  CheckState(host, index, host.disk.engine.hash());
+  const std::pair<Index, raft::Configuration>* in_force = nullptr;
+  for (const auto& committed : committed_configurations_) {
+    if (committed.first <= index) in_force = &committed;
+  }
+  if (in_force == nullptr || in_force->first != snapshot.configuration_index ||
+      !(in_force->second == snapshot.configuration)) {
+    Fail("snapshots", host.name + " installs a snapshot with another configuration");
+  }
+}
+
+void Checks::VisitCommitted(const std::function<void(const Entry&)>& visit) const {
+  for (std::size_t i = 0; i < committed_.size() && i + 1 < places_.size(); ++i) {
+    for (const Place& place : places_[i + 1]) {
+      if (place.term == committed_[i].term) visit(place.entry);
+    }
   }
 }
 

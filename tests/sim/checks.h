@@ -7,6 +7,7 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <string>
 #include <unordered_map>
@@ -27,10 +28,12 @@ class Checks {
   void OnWrite(const Host& host, const node::LogWrite& write);
   void OnSend(const Host& host, const raft::Message& message);
   void OnApply(const Host& host, const std::vector<raft::Entry>& entries);
+  void OnCompact(const Host& host, Index through);
   // --- After it happened.
   void OnStart(const Host& host);
   void OnFormed(const Host& host);
   void OnDurable(const Host& host);
+  void OnInstalled(const Host& host, const raft::SnapshotMeta& snapshot);
   /// `state`: the hash of the state machine after the last of `entries`.
   void OnApplied(const Host& host, const std::vector<raft::Entry>& entries, std::uint64_t state,
                  bool data_changed);
@@ -39,6 +42,8 @@ class Checks {
   void OnDiskReplaced(const Host& host) { seen_[host.index] = Seen(); }
 
   [[nodiscard]] Index committed() const { return Index(committed_.size()); }
+  /// Every entry that was committed, in order.
+  void VisitCommitted(const std::function<void(const raft::Entry&)>& visit) const;
 
  private:
   /// An entry is told by its index and term, and so is all that stands before it (§5.3).
@@ -62,10 +67,12 @@ class Checks {
 
   void Fail(const char* checker, std::string message);
   void AddPlace(const Host& host, const raft::Entry& entry, Term previous_term);
+  void CheckState(const Host& host, Index index, std::uint64_t state);
   void AddVote(NodeId voter, Term term, NodeId candidate);
   void AddLeader(NodeId id, Term term);
   void CheckLeaderComplete(const Host& host, const raft::Raft& core);
   void FollowConfigurations(const Host& host, const raft::Raft& core);
+  void NoteConfiguration(Index index, Term term);
   void CheckCommit(const Host& host, const raft::Raft& core);
   void CheckInvariants(const Host& host, const raft::Raft& core);
   void Remember(const Host& host, const raft::Raft& core);
@@ -82,6 +89,7 @@ class Checks {
   std::vector<std::vector<Place>> places_;  ///< by index
   std::vector<Committed> committed_;        ///< by index - 1
   std::vector<raft::TermRun> committed_runs_;
+  std::vector<std::pair<Index, raft::Configuration>> committed_configurations_;
   std::array<Seen, kMaxHosts> seen_;
   /// By index: 0 where nobody has stopped there yet.
   std::vector<std::uint64_t> states_;

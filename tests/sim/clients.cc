@@ -224,7 +224,7 @@ void Clients::CompareAndSwap(Client& client) {
 
 void Clients::Increment(Client& client) {
   const std::string key = DrawCounter();
-  const auto delta = static_cast<std::int64_t>(world_.random().clients.Below(9)) - 2;
+  const std::int64_t delta = NewDelta();
   const Call call = Begin(client, OpKind::kIncrement, test::ClientOp::Increment(key, delta), key);
   client.kv->IncrementAsync(key, delta, {Timeout()},
                             [this, call](const Result<IncrementResult>& result) {

@@ -44,6 +44,8 @@ class Clients {
   void CountRaw();
 
   test::History& history() { return history_; }
+  /// The history, where writes of unknown outcome that never came into the log count as failed.
+  [[nodiscard]] test::History Resolved() const;
 
   // --- For every kind of client.
   std::string DrawKey();
@@ -51,6 +53,8 @@ class Clients {
   [[nodiscard]] std::string NewValue(std::uint32_t client) {
     return "v" + std::to_string(client) + "." + std::to_string(++values_);
   }
+  /// Unlike any other, so that an increment can be told in the log.
+  [[nodiscard]] std::int64_t NewDelta() { return static_cast<std::int64_t>(++values_); }
   /// A write was acknowledged; `asked_at` is what WriteFloor() was when it was called.
   void CheckWriteOrder(std::uint64_t asked_at, std::uint64_t revision);
   [[nodiscard]] std::uint64_t WriteFloor() const { return write_floor_; }

@@ -31,6 +31,7 @@ class HostClock {
     return static_cast<std::uint64_t>(kStartMs + true_time / kMillisecond + wall_offset_ms_);
   }
   void JumpWall(std::int64_t ms) { wall_offset_ms_ += ms; }
+  [[nodiscard]] std::int64_t wall_offset_ms() const { return wall_offset_ms_; }
 
   static constexpr Nanos kMillion = 1'000'000;
 

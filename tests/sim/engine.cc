@@ -2,6 +2,8 @@
 
 #include <xxhash.h>
 
+#include "lib/base/bytes.h"
+#include "lib/base/check.h"
 #include "lib/kv/layout.h"
 
 namespace raftkv::sim {
@@ -93,6 +95,28 @@ void SimEngine::LoseUnflushed() {
   before_.clear();
 }
 
-void SimEngine::Clear() { *this = SimEngine(); }
+std::string SimEngine::Dump() const {
+  std::string dump;
+  for (const auto& [key, record] : records_) {
+    AppendBigEndian32(dump, static_cast<std::uint32_t>(key.size()));
+    AppendBigEndian32(dump, static_cast<std::uint32_t>(record.value.size()));
+    dump += key;
+    dump += record.value;
+  }
+  return dump;
+}
+
+void SimEngine::Load(std::string_view dump) {
+  *this = SimEngine();
+  while (!dump.empty()) {
+    const auto key_bytes = TakeBigEndian32(dump);
+    const auto value_bytes = TakeBigEndian32(dump);
+    RAFTKV_CHECK(key_bytes && value_bytes && dump.size() >= *key_bytes + *value_bytes);
+    Put(dump.substr(0, *key_bytes), dump.substr(*key_bytes, *value_bytes));
+    dump.remove_prefix(*key_bytes + *value_bytes);
+  }
+  before_.clear();
+  data_changed_ = false;
+}
 
 }  // namespace raftkv::sim

@@ -24,8 +24,9 @@ class SimEngine final : public kv::Engine {
   void Flush() { before_.clear(); }
   /// Back to the last Flush.
   void LoseUnflushed();
-  /// As a new, empty one.
-  void Clear();
+  /// All records as bytes, and back; what was there before goes, and nothing of it comes back.
+  [[nodiscard]] std::string Dump() const;
+  void Load(std::string_view dump);
 
   /// Of all records, whatever the order in which they came: equal content, equal hash.
   [[nodiscard]] std::uint64_t hash() const { return hash_; }

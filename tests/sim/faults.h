@@ -36,7 +36,10 @@ namespace raftkv::sim {
   X(kWallClockJump, "wall clock jump")            \
   X(kAnswerDropped, "dropped answer")             \
   X(kRequestDoubled, "doubled request")           \
-  X(kSessionIdle, "idle session")
+  X(kSessionIdle, "idle session")                 \
+  X(kSnapshot, "snapshot made")                   \
+  X(kInstall, "snapshot installed")               \
+  X(kCompaction, "log compacted")
 
 enum class Fault : std::uint8_t {
 #define RAFTKV_SIM_FAULT_NAME(name, text) name,

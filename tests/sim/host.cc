@@ -14,6 +14,9 @@ namespace {
 /// More than that go through the store together; fewer one by one, so that the state of each index
 /// is compared.
 constexpr std::size_t kApplyOneByOne = 16;
+constexpr Nanos kLongestWrite = kSecond;
+/// More parts than one even for a small state.
+constexpr std::size_t kSnapshotPartBytes = 700;
 
 }  // namespace
 
@@ -23,9 +26,7 @@ Process::Process(World& world, Host& host) : world_(world), host_(host) {
   if (disk.member == kNobody) disk.member = NodeId(random.Next() | 1);
   ++disk.boot.counter;
   disk.boot.nonce = random.Next();
-  auto store = kv::Store::Open(disk.engine, world_.plan().store);
-  RAFTKV_CHECK(store.ok(), store.status().ToString());
-  store_ = *std::move(store);
+  OpenStore();
   node::Birth birth;
   birth.name = host_.name;
   birth.member = disk.member;
@@ -40,8 +41,15 @@ Process::Process(World& world, Host& host) : world_(world), host_(host) {
   };
   member_ =
       std::make_unique<node::Member>(Options(), std::move(birth), store_->replicated_time_ms(),
-                                     node::Ports{*this, *this, *this, *this, *this, *this, log});
+                                     node::Ports{*this, *this, *this, *this, *this, *this, log,
+                                                 world_.plan().snapshots ? this : nullptr});
   member_->SetWakeup([this] { host_.needs_pump = true; });
+}
+
+void Process::OpenStore() {
+  auto store = kv::Store::Open(host_.disk.engine, world_.plan().store);
+  RAFTKV_CHECK(store.ok(), store.status().ToString());
+  store_ = *std::move(store);
 }
 
 node::MemberOptions Process::Options() const {
@@ -75,7 +83,7 @@ Nanos Process::WriteTime() {
   const DiskPlan& plan = world_.plan().disk;
   Nanos time = Around(random, plan.mean_write) * host_.write_factor;
   if (Chance(random, plan.slow_ppm)) time *= Between(random, 10, 100);
-  return time;
+  return std::min(time, kLongestWrite);
 }
 
 void Process::Write(node::LogWrite write, node::DoneStatus done) {
@@ -113,7 +121,11 @@ void Process::LoseOrKeepWrites() {
   Random& random = world_.random().disk;
   if (writing_) {
     if (Chance(random, world_.plan().disk.keep_in_flight_ppm)) {
-      host_.disk.Write(write_, true);
+      if (installing_) {
+        PutInPlace(*installing_, write_);
+      } else {
+        host_.disk.Write(write_, true);
+      }
       world_.checks().OnDurable(host_);
     } else {
       // Half a batch on the disk is found when it is opened, and cut.
@@ -218,6 +230,85 @@ void Process::Read(Bytes request, std::size_t max_bytes, node::Done<Bytes> done)
       host_, time,
       [answer = kv::Read(host_.disk.engine, kv::ReadTier::kAll, request.view(), max_bytes),
        done = std::move(done)] { done(answer); });
+}
+
+// --- Snapshots.
+
+namespace {
+
+class DumpSource final : public node::SnapshotSource {
+ public:
+  DumpSource(World& world, Host& host, std::string dump)
+      : world_(world), host_(host), dump_(std::move(dump)) {}
+
+  void Read(std::uint64_t offset, std::size_t max_bytes, node::Done<Part> done) override {
+    const std::string_view all = dump_;
+    const std::string_view part = all.substr(std::min<std::size_t>(offset, all.size()),
+                                             std::min(max_bytes, kSnapshotPartBytes));
+    Part result{Bytes(std::string(part)), offset + part.size() >= all.size()};
+    world_.AtHost(host_, Around(world_.random().disk, world_.plan().disk.mean_apply),
+                  [result, done = std::move(done)] { done(result); });
+  }
+
+ private:
+  World& world_;
+  Host& host_;
+  const std::string dump_;
+};
+
+}  // namespace
+
+void Process::Make(node::Done<Made> done) {
+  if (!PortCall()) return;
+  world_.Count(Fault::kSnapshot);
+  Made made{store_->applied(),
+            std::make_shared<DumpSource>(world_, host_, host_.disk.engine.Dump())};
+  world_.AtHost(host_, WriteTime(), [made, done = std::move(done)] { done(made); });
+}
+
+void Process::Receive(const raft::SnapshotMeta& snapshot, std::uint64_t offset, Bytes data,
+                      bool last, node::DoneStatus done) {
+  if (!PortCall()) return;
+  if (offset == 0) received_.clear();
+  RAFTKV_CHECK(received_.size() == offset, received_.size(), offset);
+  received_ += data.view();
+  world_.Trace("%s receives a snapshot at %llu, %zu bytes%s", host_.name.c_str(),
+               static_cast<unsigned long long>(snapshot.last.index.value), received_.size(),
+               last ? ", whole" : "");
+  world_.AtHost(host_, WriteTime(), [done = std::move(done)] { done(Status::Ok()); });
+}
+
+void Process::PutInPlace(const raft::SnapshotMeta& snapshot, const node::LogWrite& write) {
+  host_.disk.Install(snapshot, write);
+  host_.disk.engine.Load(received_);
+  host_.disk.flushed = snapshot.last.index;
+  world_.Count(Fault::kInstall);
+  world_.checks().OnInstalled(host_, snapshot);
+}
+
+void Process::Install(const raft::SnapshotMeta& snapshot, node::LogWrite write,
+                      node::Done<std::uint64_t> done) {
+  if (!PortCall()) return;
+  RAFTKV_CHECK(!writing_ && applying_.empty());
+  writing_ = true;
+  installing_ = snapshot;
+  write_ = std::move(write);
+  world_.AtHost(host_, WriteTime(), [this, done = std::move(done)] {
+    writing_ = false;
+    PutInPlace(*std::exchange(installing_, std::nullopt), write_);
+    world_.checks().OnDurable(host_);
+    OpenStore();
+    world_.Trace("%s: installed a snapshot at %llu", host_.name.c_str(),
+                 static_cast<unsigned long long>(host_.disk.base().index.value));
+    done(store_->replicated_time_ms());
+  });
+}
+
+void Process::Compact(Index through) {
+  if (!PortCall()) return;
+  world_.Count(Fault::kCompaction);
+  world_.checks().OnCompact(host_, through);
+  host_.disk.Compact(through);
 }
 
 // --- The network and what is written beside the log.

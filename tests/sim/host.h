@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -27,6 +28,7 @@ class Process final : public node::Clock,
                       public node::StateMachine,
                       public node::Transport,
                       public node::MetaStore,
+                      public node::Snapshots,
                       public node::Observer {
  public:
   /// The host's disk is opened: a new boot.
@@ -57,6 +59,12 @@ class Process final : public node::Clock,
   void SetPeers(std::vector<Peer> peers) override;
   void SaveFormation(ClusterId cluster, Bytes payload, node::DoneStatus done) override;
   void SavePeerBoot(NodeId peer, node::Boot boot, node::DoneStatus done) override;
+  void Make(node::Done<Made> done) override;
+  void Receive(const raft::SnapshotMeta& snapshot, std::uint64_t offset, Bytes data, bool last,
+               node::DoneStatus done) override;
+  void Install(const raft::SnapshotMeta& snapshot, node::LogWrite write,
+               node::Done<std::uint64_t> done) override;
+  void Compact(Index through) override;
   void Observe(node::Stage, Duration) override {}
   void CountProposal(Code) override {}
   void CountLogSync(std::size_t, std::size_t) override {}
@@ -67,6 +75,8 @@ class Process final : public node::Clock,
   bool PortCall();
   node::MemberOptions Options() const;
   Nanos WriteTime();
+  void OpenStore();
+  void PutInPlace(const raft::SnapshotMeta& snapshot, const node::LogWrite& write);
   void FinishWrite();
   void FinishApply();
   Status ApplyEntries(const std::vector<raft::Entry>& entries, node::Applied& applied);
@@ -85,6 +95,8 @@ class Process final : public node::Clock,
   node::DoneStatus write_done_;
   Status next_write_fails_;
   Status next_read_fails_;
+  std::optional<raft::SnapshotMeta> installing_;
+  std::string received_;  ///< of a snapshot
   std::vector<raft::Entry> applying_;
   node::Done<node::Applied> apply_done_;
 };

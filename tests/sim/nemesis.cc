@@ -269,24 +269,29 @@ bool Nemesis::FailDisk(Fault fault) {
 }
 
 bool Nemesis::MayLoseOne() const {
-  std::size_t gone = 0;
-  for (const auto& host : world_.hosts()) gone += host->gone ? 1 : 0;
-  return 2 * (gone + 1) < world_.hosts().size();
+  // A suspect member neither votes nor counts until it is refilled.
+  const auto lost = std::count_if(world_.hosts().begin(), world_.hosts().end(), [](const auto& h) {
+    return h->gone || h->disk.suspect || !h->disk.damaged.empty();
+  });
+  return 2 * (static_cast<std::size_t>(lost) + 1) < world_.hosts().size();
 }
 
 bool Nemesis::FlipBytes() {
   if (!MayLoseOne()) return false;
   Host* const host = AnyHost();
   const Index last = host->disk.last_index();
-  if (host->gone || last < Index{2}) return false;
-  // The next reader of that entry finds out; a restart does as well, and stops there.
-  const Index index(1 + random().Below(last.value));
+  if (host->gone || last < std::max(host->disk.first_index(), Index{2})) return false;
+  // Who reads that entry next finds out; so does the next start, which cuts the log there.
+  // The first entry of all is written a second time, as the formation.
+  const Index first = std::max(host->disk.first_index(), Index{2});
+  const Index index = first + random().Below(last - first + 1);
   host->disk.damaged.insert(index);
-  if (random().Below(2) != 0) return true;
-  world_.Crash(*host);
-  host->gone = true;
-  world_.Trace("%s does not open: entry %llu is damaged", host->name.c_str(),
+  world_.Trace("%s: entry %llu is damaged", host->name.c_str(),
                static_cast<unsigned long long>(index.value));
+  if (random().Below(2) == 0) {
+    world_.Crash(*host);
+    StartLater(*host, Downtime());
+  }
   return true;
 }
 
@@ -296,8 +301,7 @@ bool Nemesis::WipeDisk() {
   Host* const host = AnyHost();
   if (host->gone || host->disk.cluster == ClusterId{}) return false;
   world_.Crash(*host);
-  host->disk = SimDisk();
-  world_.checks().OnDiskReplaced(*host);
+  world_.ReplaceDisk(*host, SimDisk());
   world_.Start(*host);
   host->gone = true;
   return true;
@@ -326,9 +330,8 @@ bool Nemesis::RollBackDisk() {
     });
     if (!seen) continue;
     world_.Crash(host);
-    host.disk = *copy.disk;
+    world_.ReplaceDisk(host, *copy.disk);
     copy.disk.reset();
-    world_.checks().OnDiskReplaced(host);
     world_.Start(host);
     host.gone = true;
     return true;
@@ -346,7 +349,9 @@ bool Nemesis::ChangeClockRate() {
 
 bool Nemesis::JumpWallClock() {
   const Nanos most = random().Below(4) == 0 ? 3'600'000 : 3'000;
-  AnyHost()->clock.JumpWall(Between(random(), -most, most));
+  HostClock& clock = AnyHost()->clock;
+  clock.JumpWall(Between(random(), -most, most));
+  furthest_wall_ms_ = std::max(furthest_wall_ms_, clock.wall_offset_ms());
   return true;
 }
 
@@ -357,12 +362,11 @@ void Nemesis::Heal() {
   for (const auto& undo : undo_) undo();
   undo_.clear();
   world_.network().SetPlan(&world_.quiet_network());
-  std::size_t gone = 0;
-  for (const auto& host : world_hosts()) gone += host->gone ? 1 : 0;
-  const std::size_t hosts = world_hosts().size();
-  if (random().Below(3) == 0 && 2 * (gone + 1) < hosts) left_down_ = random().Below(hosts);
+  if (random().Below(3) == 0 && MayLoseOne()) left_down_ = random().Below(world_hosts().size());
   for (const auto& host : world_hosts()) {
     host->clock.SetRate(world_.now(), HostClock::kMillion);
+    // Replicated time never goes back: it stands still until the clocks have caught up.
+    host->clock.JumpWall(furthest_wall_ms_ - host->clock.wall_offset_ms());
     host->write_factor = 1;
     world_.Resume(*host);
     if (!Healthy(*host)) {

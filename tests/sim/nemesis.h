@@ -74,6 +74,7 @@ class Nemesis {
   /// What undoes the faults that are in force; emptied when they have been undone.
   std::vector<std::function<void()>> undo_;
   NetworkPlan storm_;
+  std::int64_t furthest_wall_ms_ = 0;
   struct Copy {
     std::unique_ptr<SimDisk> disk;
   };

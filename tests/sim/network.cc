@@ -185,7 +185,10 @@ void Network::Transmit(Host& from, Host& to, node::PeerMessage message) {
     world_.Count(Fault::kLoss);
     return;
   }
-  if (Chance(random, plan_->duplicate_ppm)) {
+  // A request that is handed on is not repeated by any transport: its copies could have different
+  // outcomes, and only one of them would be heard.
+  const bool may_double = !std::holds_alternative<node::ForwardSubmit>(message);
+  if (may_double && Chance(random, plan_->duplicate_ppm)) {
     world_.Count(Fault::kDuplicate);
     const Flight copy{from.disk.member, from.disk.boot, message};
     world_.scheduler().Add(world_.now() + Delay(), EventKind::kMessage, to.index, 0,

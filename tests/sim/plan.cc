@@ -41,7 +41,7 @@ ClientPlan DrawClients(Random& random) {
   plan.mean_interval = (plan.sessions + plan.raw) * kSecond / 20;
   plan.keys = static_cast<int>(Between(random, 2, 8));
   plan.counters = static_cast<int>(Between(random, 1, 3));
-  plan.timeout = OneOf(random, {500 * kMillisecond, 2 * kSecond, 5 * kSecond});
+  plan.timeout = OneOf(random, {kSecond, 3 * kSecond, 6 * kSecond});
   plan.coalesce = random.Below(4) != 0;
   plan.follow_leader_ppm = static_cast<std::uint32_t>(OneOf(random, {0, 500'000, 1'000'000}));
   return plan;
@@ -52,7 +52,6 @@ kv::StoreOptions DrawStore(Random& random) {
   // Short lives, so that sessions expire within a run.
   options.session_life_ms = static_cast<std::uint64_t>(OneOf(random, {900'000, 2'000, 6'000}));
   options.max_sessions = static_cast<std::size_t>(OneOf(random, {64 * 1024, 64 * 1024, 3, 8}));
-  options.max_outstanding = static_cast<std::size_t>(OneOf(random, {128, 4}));
   return options;
 }
 

@@ -9,9 +9,11 @@ namespace raftkv::sim {
 
 namespace {
 
-constexpr std::uint32_t kDropAnswerPpm = 300'000;
+constexpr std::uint32_t kDropAnswerPpm = 200'000;
 constexpr std::uint32_t kSecondMemberPpm = 500'000;
 constexpr std::uint32_t kLateCopyPpm = 300'000;
+constexpr int kRetries = 4;
+constexpr Nanos kRetryEvery = 400 * kMillisecond;
 constexpr std::uint32_t kNewSessionPpm = 50'000;
 
 }  // namespace
@@ -32,6 +34,7 @@ void RawClient::Step() {
   if (session_ == 0) return;
   const auto request = Make();
   Send(request, 0);
+  for (int i = 1; i <= kRetries; ++i) Retry(request, i * kRetryEvery);
   if (Chance(random, kSecondMemberPpm)) {
     world_.Count(Fault::kRequestDoubled);
     Send(request, Between(random, 0, 300 * kMillisecond));
@@ -40,6 +43,12 @@ void RawClient::Step() {
     world_.Count(Fault::kRequestDoubled);
     Send(request, Between(random, kSecond, 10 * kSecond));
   }
+}
+
+void RawClient::Retry(const std::shared_ptr<Request>& request, Nanos after) {
+  world_.At(after, [this, request] {
+    if (!request->answer.has_value()) Send(request, 0);
+  });
 }
 
 std::shared_ptr<RawClient::Request> RawClient::Make() {
@@ -51,8 +60,9 @@ std::shared_ptr<RawClient::Request> RawClient::Make() {
   std::vector<kv::Operation> operations;
   if (request->increment) {
     const std::string key = clients.DrawCounter();
-    operations.emplace_back(kv::IncrementOp{key, 1});
-    request->id = clients.history().Invoke(id_, test::ClientOp::Increment(key, 1));
+    const std::int64_t delta = clients.NewDelta();
+    operations.emplace_back(kv::IncrementOp{key, delta});
+    request->id = clients.history().Invoke(id_, test::ClientOp::Increment(key, delta));
   } else {
     const std::string key = clients.DrawKey();
     const std::string value = clients.NewValue(id_);
@@ -60,7 +70,7 @@ std::shared_ptr<RawClient::Request> RawClient::Make() {
     request->id = clients.history().Invoke(id_, test::ClientOp::Put(key, value));
   }
   const std::uint64_t sequence = next_sequence_++;
-  if (random.Below(3) == 0) acknowledged_below_ = sequence;
+  if (ending_ || random.Below(3) == 0) acknowledged_below_ = sequence;
   request->bytes =
       kv::EncodeRequest({session_, opened_at_ms_, sequence, acknowledged_below_}, operations);
   ++made_;

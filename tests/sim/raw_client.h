@@ -43,6 +43,7 @@ class RawClient {
   void OpenSession();
   std::shared_ptr<Request> Make();
   void Send(const std::shared_ptr<Request>& request, Nanos after);
+  void Retry(const std::shared_ptr<Request>& request, Nanos after);
   void OnOutcome(const std::shared_ptr<Request>& request, const node::SubmitOutcome& outcome);
   void OnResponse(Request& request, const kv::Response& response);
 

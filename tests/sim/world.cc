@@ -18,6 +18,8 @@ namespace {
 constexpr Nanos kElectionBound = 20 * kSecond;
 constexpr Nanos kWriteBound = 30 * kSecond;
 constexpr Nanos kConvergeBound = 20 * kSecond;
+/// Of the search for an order.
+constexpr std::uint64_t kHistorySteps = 200'000;
 /// More than that without an end is a loop.
 constexpr std::uint64_t kMaxEvents = 5'000'000;
 
@@ -95,6 +97,11 @@ std::string World::NameOf(NodeId id) const {
   return host == nullptr ? "nobody" : host->name;
 }
 
+void World::ReplaceDisk(Host& host, SimDisk disk) {
+  lost_disks_.push_back(std::exchange(host.disk, std::move(disk)));
+  checks_.OnDiskReplaced(host);
+}
+
 Host* World::Leader() {
   Host* leader = nullptr;
   Term term;
@@ -115,6 +122,7 @@ void World::Start(Host& host) {
   ++host.epoch;
   host.needs_pump = host.pump_scheduled = host.paused = false;
   host.tick_at = Host::kNoTick;
+  host.disk.CutDamage();
   checks_.OnStart(host);
   host.process = std::make_unique<Process>(*this, host);
   Trace("%s starts, boot %llu", host.name.c_str(),
@@ -317,7 +325,7 @@ void World::RunLivenessPhase() {
 }
 
 void World::CheckHistory() {
-  const test::CheckResult result = test::CheckLinearizability(clients_.history());
+  const test::CheckResult result = test::CheckLinearizability(clients_.Resolved(), kHistorySteps);
   if (result.verdict == test::Verdict::kNotLinearizable) {
     Fail("linearizability", result.explanation);
   } else if (result.verdict == test::Verdict::kGaveUp) {

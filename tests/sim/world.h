@@ -73,6 +73,10 @@ class World {
   /// The host whose disk has this identity; null: none.
   [[nodiscard]] const Host* FindHost(NodeId id) const;
   [[nodiscard]] std::string NameOf(NodeId id) const;
+  /// The host's disk is replaced by `disk`. What it held counts as lost with its member: an entry
+  /// that was acknowledged before may still be committed by it.
+  void ReplaceDisk(Host& host, SimDisk disk);
+  [[nodiscard]] const std::vector<SimDisk>& lost_disks() const { return lost_disks_; }
   /// The leader of the highest term; null: none.
   Host* Leader();
   [[nodiscard]] bool calm() const { return calm_; }
@@ -128,6 +132,7 @@ class World {
   Checks checks_;
   Clients clients_;
   Nemesis nemesis_;
+  std::vector<SimDisk> lost_disks_;
   bool calm_ = false;
   NetworkPlan quiet_network_;
 };
