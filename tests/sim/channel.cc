@@ -174,12 +174,12 @@ void SimChannel::Submit(Bytes request, MonoTime deadline,
   });
 }
 
-void SimChannel::Read(Bytes request, Consistency consistency, MonoTime deadline,
+void SimChannel::Read(Bytes request, node::ReadPolicy policy, MonoTime deadline,
                       node::Done<Bytes> done) {
   const auto ask = [this, request = std::move(request), consistency, deadline](
                        Host& host, std::function<void(Answer)> answer) {
     const MonoTime now(Duration(world_.now() + kSecond));
-    host.process->member().Read(request, {consistency}, LocalDeadline(host, now, deadline),
+    host.process->member().Read(request, policy, LocalDeadline(host, now, deadline),
                                 [answer = std::move(answer)](Result<Bytes> bytes) {
                                   if (bytes.ok()) return answer({Status::Ok(), *bytes, 0});
                                   answer({bytes.status(), {}, 0});

@@ -37,7 +37,7 @@ class SimChannel final : public node::Channel {
   void OpenSession(MonoTime deadline, node::Done<std::uint64_t> done) override;
   void Submit(Bytes request, MonoTime deadline,
               std::function<void(node::SubmitOutcome)> done) override;
-  void Read(Bytes request, Consistency consistency, MonoTime deadline,
+  void Read(Bytes request, node::ReadPolicy policy, MonoTime deadline,
             node::Done<Bytes> done) override;
 
   void HostDown(const Host& host);

@@ -13,7 +13,8 @@ constexpr int kMaxOpen = 4;
 constexpr std::uint32_t kDropAnswerPpm = 20'000;
 constexpr std::uint32_t kReopenPpm = 4'000;
 constexpr std::uint32_t kIdlePpm = 8'000;
-constexpr auto kLastTimeout = std::chrono::seconds(25);
+constexpr auto kLastTimeout = std::chrono::seconds(5);
+constexpr Nanos kLastAgain = 100 * kMillisecond;
 
 /// The call was not carried out, and says so.
 bool SaysFailed(Code code) {
@@ -89,6 +90,14 @@ void Clients::Stop() {
     client->channel.Stop();
   }
   loop_.Drop();
+}
+
+/// Also without faults a session may have expired while an answer was lost: then the client asks
+/// again.
+void Clients::OnLastWrite(Client& client, bool ok) {
+  if (ok) client.last_written = true;
+  if (ok || stopped_) return;
+  world_.At(kLastAgain, [this, &client] { Put(client, kLastTimeout, true); });
 }
 
 void Clients::WriteOnceEach() {
@@ -175,7 +184,7 @@ void Clients::Put(Client& client, std::chrono::milliseconds timeout, bool last) 
   const std::string value = NewValue(client.id);
   const Call call = Begin(client, OpKind::kPut, test::ClientOp::Put(key, value), key);
   client.kv->PutAsync(key, value, {timeout}, [this, call, last](const Result<WriteResult>& result) {
-    if (last && result.ok()) call.client->last_written = true;
+    if (last) OnLastWrite(*call.client, result.ok());
     if (result.ok() && !stopped_) {
       std::uint64_t& floor = key_floor_[call.key];
       floor = std::max(floor, result->revision);

@@ -85,6 +85,7 @@ class Clients {
   void Operate(Client& client);
   Call Begin(Client& client, OpKind kind, test::ClientOp op, const std::string& key);
   void Put(Client& client, std::chrono::milliseconds timeout, bool last);
+  void OnLastWrite(Client& client, bool ok);
   void Get(Client& client, Consistency consistency);
   void Delete(Client& client);
   void CompareAndSwap(Client& client);

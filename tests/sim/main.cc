@@ -1,50 +1,137 @@
-// raftkv_sim: runs seeds.
+// raftkv_sim: a cluster on virtual time with faults, decided by one integer (docs/testing.md).
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
-#include <cstring>
 #include <string>
 
+#include <CLI/CLI.hpp>
+
+#include "lib/base/mutants.h"
+#include "tests/sim/report.h"
+#include "tests/sim/runner.h"
 #include "tests/sim/world.h"
 
-int main(int argc, char** argv) {
-  using namespace raftkv::sim;
-  std::uint64_t first = 1, count = 100;
-  bool trace = false;
-  Overrides overrides;
-  for (int i = 1; i + 1 < argc; i += 2) {
-    const std::string a = argv[i];
-    const std::uint64_t v = std::strtoull(argv[i + 1], nullptr, 10);
-    if (a == "--seed") first = v, count = 1, trace = true;
-    if (a == "--first-seed") first = v;
-    if (a == "--seeds") count = v;
-    if (a == "--nodes") overrides.nodes = static_cast<int>(v);
-  }
-  Stats total;
-  int failed = 0;
-  for (std::uint64_t seed = first; seed < first + count; ++seed) {
-    std::fprintf(stderr, "seed %llu\r", (unsigned long long)seed);
-    Outcome o = RunSeed(seed, overrides, {trace ? stdout : nullptr, false});
-    total.Add(o.stats);
-    if (!o.ok) {
-      ++failed;
-      std::printf("seed %llu: %s: %s\n", (unsigned long long)seed, o.checker.c_str(),
-                  o.message.c_str());
-      if (failed > 20) break;
-    }
-  }
-  std::printf(
-      "virtual %.1f s cpu %.3f s ratio %.0f events %llu messages %llu elections %llu entries %llu "
-      "gaveup %llu\n",
-      total.virtual_ns / 1e9, total.cpu_ns / 1e9, double(total.virtual_ns) / total.cpu_ns,
-      (unsigned long long)total.events, (unsigned long long)total.messages,
-      (unsigned long long)total.elections, (unsigned long long)total.entries,
-      (unsigned long long)total.gave_up);
-  for (std::size_t i = 0; i < kFaultKinds; ++i)
-    std::printf("%s %llu\n", FaultName(Fault(i)), (unsigned long long)total.faults[i]);
-  for (std::size_t i = 0; i < Stats::kOpKinds; ++i)
-    std::printf("%s ok %llu failed %llu unknown %llu\n", OpName(OpKind(i)),
-                (unsigned long long)total.operations[i][0],
-                (unsigned long long)total.operations[i][1],
-                (unsigned long long)total.operations[i][2]);
-  return failed ? 1 : 0;
+namespace raftkv::sim {
+namespace {
+
+struct Arguments {
+  std::uint64_t seed = 0;
+  bool one_seed = false;
+  std::uint64_t seeds = 500;
+  std::uint64_t first_seed = 1;
+  double hours = 0;
+  bool mutants = false;
+  std::string mutant;
+  int jobs = 1;
+  int nodes = 0;
+};
+
+std::string Replay(const Arguments& arguments, std::uint64_t seed) {
+  std::string command = "./dev sim --seed " + std::to_string(seed);
+  if (!arguments.mutant.empty()) command += " --mutant " + arguments.mutant;
+  if (arguments.nodes != 0) command += " --nodes " + std::to_string(arguments.nodes);
+  return command;
 }
+
+/// The trace so far is what tells why.
+extern "C" void FlushTrace(int) { std::fflush(stdout); }
+
+int RunOne(const Arguments& arguments) {
+  std::signal(SIGABRT, FlushTrace);
+  ChooseMutant(arguments.mutant);
+  Overrides overrides;
+  overrides.nodes = arguments.nodes;
+  const Outcome outcome = RunSeed(arguments.seed, overrides, {stdout, false});
+  std::fflush(stdout);
+  std::fprintf(stderr, "%s", Describe(outcome.stats).c_str());
+  if (outcome.ok) return 0;
+  std::fprintf(stderr, "\nseed %llu failed: %s: %s\n",
+               static_cast<unsigned long long>(arguments.seed), outcome.checker.c_str(),
+               outcome.message.c_str());
+  return 1;
+}
+
+int RunMany(const Arguments& arguments) {
+  RunPlan plan;
+  plan.first_seed = arguments.first_seed;
+  plan.seeds = arguments.hours > 0 ? 0 : arguments.seeds;
+  plan.max_seconds = arguments.hours * 3600;
+  plan.jobs = arguments.jobs;
+  plan.overrides.nodes = arguments.nodes;
+  plan.mutant = arguments.mutant;
+  const RunResult result = RunSeeds(plan);
+  std::printf("%s", Describe(result.stats).c_str());
+  if (result.failure) {
+    std::printf("\nseed %llu failed: %s: %s\nreplay it with: %s\n",
+                static_cast<unsigned long long>(result.failure->seed),
+                result.failure->checker.c_str(), result.failure->message.c_str(),
+                Replay(arguments, result.failure->seed).c_str());
+    return 1;
+  }
+  const std::string missing = WhatIsMissing(result.stats);
+  if (!missing.empty()) std::printf("\nfailed: %s\n", missing.c_str());
+  return missing.empty() ? 0 : 1;
+}
+
+struct MutantRow {
+  const char* name;
+  int row;
+  const char* what;
+};
+
+/// One line a mutant, as tests/sim/mutant_seeds.txt has them.
+int RunMutants(const Arguments& arguments) {
+  static constexpr MutantRow kMutants[] = {
+#define RAFTKV_SIM_MUTANT(name, row, what) {#name, row, what},
+      RAFTKV_FOR_EACH_MUTANT(RAFTKV_SIM_MUTANT)
+#undef RAFTKV_SIM_MUTANT
+  };
+  int alive = 0;
+  for (const MutantRow& mutant : kMutants) {
+    RunPlan plan;
+    plan.first_seed = arguments.first_seed;
+    plan.seeds = arguments.seeds;
+    plan.mutant = mutant.name;
+    const RunResult result = RunSeeds(plan);
+    if (result.failure) {
+      std::printf("%s %llu %s\n", mutant.name,
+                  static_cast<unsigned long long>(result.failure->seed),
+                  result.failure->checker.c_str());
+    } else {
+      ++alive;
+      std::printf("# %s (row %d) is alive after %llu seeds: %s\n", mutant.name, mutant.row,
+                  static_cast<unsigned long long>(arguments.seeds), mutant.what);
+    }
+    std::fflush(stdout);
+  }
+  return alive == 0 ? 0 : 1;
+}
+
+int Main(int argc, char** argv) {
+  Arguments arguments;
+  CLI::App app("Runs clusters on virtual time with faults; each integer is one run.");
+  const auto* seed = app.add_option("--seed", arguments.seed, "replay one, with its trace");
+  const auto* seeds = app.add_option("--seeds", arguments.seeds, "how many");
+  app.add_option("--first-seed", arguments.first_seed, "where to begin");
+  app.add_option("--hours", arguments.hours, "run on for so long");
+  app.add_option("--jobs", arguments.jobs, "processes")->check(CLI::Range(1, 64));
+  app.add_option("--nodes", arguments.nodes, "members, instead of what the seed draws")
+      ->check(CLI::Range(1, 7));
+  app.add_flag("--mutants", arguments.mutants,
+               "for each known bug the first of 2000 seeds that finds it");
+  app.add_option("--mutant", arguments.mutant, "plant this bug of lib/base/mutants.h");
+  CLI11_PARSE(app, argc, argv);
+  if (!arguments.mutant.empty() && !ChooseMutant(arguments.mutant)) {
+    std::fprintf(stderr, "raftkv_sim: no mutant '%s'; lib/base/mutants.h lists them\n",
+                 arguments.mutant.c_str());
+    return 128;
+  }
+  if (seed->count() > 0) return RunOne(arguments);
+  if (arguments.mutants && seeds->count() == 0) arguments.seeds = 2000;
+  return arguments.mutants ? RunMutants(arguments) : RunMany(arguments);
+}
+
+}  // namespace
+}  // namespace raftkv::sim
+
+int main(int argc, char** argv) { return raftkv::sim::Main(argc, argv); }

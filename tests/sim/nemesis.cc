@@ -185,7 +185,7 @@ void Nemesis::CutFor(const Pairs& pairs, Nanos time) {
 bool Nemesis::Network(Fault fault) {
   const Pairs pairs = Cut(fault);
   if (pairs.empty()) return false;
-  CutFor(pairs, Between(random(), 100 * kMillisecond, 5 * kSecond));
+  CutFor(pairs, Between(random(), 100 * kMillisecond, 3 * kSecond));
   return true;
 }
 
@@ -240,7 +240,7 @@ bool Nemesis::Storm() {
   world_.network().SetPlan(&storm_);
   const auto calm = [this] { world_.network().SetPlan(nullptr); };
   undo_.emplace_back(calm);
-  world_.At(Between(random(), 200 * kMillisecond, 4 * kSecond), calm);
+  world_.At(Between(random(), 200 * kMillisecond, 2 * kSecond), calm);
   return true;
 }
 
@@ -251,7 +251,7 @@ bool Nemesis::SlowDisk() {
   host->write_factor = Between(random(), 10, 200);
   const auto mend = [host] { host->write_factor = 1; };
   undo_.emplace_back(mend);
-  world_.At(Between(random(), 200 * kMillisecond, 4 * kSecond), mend);
+  world_.At(Between(random(), 200 * kMillisecond, 2 * kSecond), mend);
   return true;
 }
 

@@ -66,7 +66,7 @@ class Nemesis {
   /// Whether one more member may be lost for good.
   [[nodiscard]] bool MayLoseOne() const;
   void StartLater(Host& host, Nanos after);
-  Nanos Downtime() { return Between(random(), 10 * kMillisecond, 3 * kSecond); }
+  Nanos Downtime() { return Between(random(), 10 * kMillisecond, 2 * kSecond); }
 
   World& world_;
   bool active_ = false;

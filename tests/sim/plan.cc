@@ -103,7 +103,7 @@ Plan DrawPlan(std::uint64_t seed, const Overrides& overrides) {
   plan.snapshots = random.Below(5) != 0;
   plan.log_keep_entries = static_cast<std::uint64_t>(OneOf(random, {0, 3, 30, 100'000}));
   plan.mean_fault_interval =
-      OneOf(random, {300 * kMillisecond, 500 * kMillisecond, 900 * kMillisecond});
+      OneOf(random, {400 * kMillisecond, 700 * kMillisecond, 950 * kMillisecond});
   // Each seed leaves some faults out, so that what others would hide can be seen.
   for (const Fault fault : kByNemesis) {
     if (random.Below(3) == 0) continue;
