@@ -1,23 +1,16 @@
-// How does a blocking call wait? Each one is its asynchronous twin and a promise.
-//
-// Not to be called from a callback: it would wait for the thread that it runs on.
-#include <future>
-#include <memory>
+// The blocking calls of KV.
 #include <utility>
 
 #include <raftkv/kv.h>
 
+#include "lib/blocking.h"
+
 namespace raftkv {
 namespace {
 
-/// `start(callback)` begins the call; it ends by itself at its timeout.
 template <class T, class Start>
 Result<T> Wait(const Start& start) {
-  // Shared: the promise must outlive set_value on the other thread.
-  const auto promise = std::make_shared<std::promise<Result<T>>>();
-  std::future<Result<T>> future = promise->get_future();
-  start([promise](Result<T> result) { promise->set_value(std::move(result)); });
-  return future.get();
+  return WaitFor<Result<T>>(start);
 }
 
 }  // namespace

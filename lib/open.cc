@@ -1,4 +1,5 @@
 // What must hold of the options before anything is touched? (raftkv::Node::Open)
+#include <algorithm>
 #include <csignal>
 #include <filesystem>
 #include <utility>
@@ -7,6 +8,7 @@
 
 #include "lib/node/formation.h"
 #include "lib/open_node.h"
+#include "lib/raft/quorum.h"
 
 namespace raftkv {
 
@@ -50,6 +52,33 @@ Status CheckTimes(const NodeOptions& options) {
   return Status::Ok();
 }
 
+Status CheckLeases(const NodeOptions& options) {
+  if (options.clock_error_percent >= 50) return Invalid("the clock error must be below 50 %");
+  if (!options.lease_reads) return Status::Ok();
+  const auto lease = options.election_timeout * (100 - options.clock_error_percent) /
+                     (100 + options.clock_error_percent);
+  if (lease > options.heartbeat) return Status::Ok();
+  return Invalid(
+      "a lease would end before the next heartbeat renews it: raise the election "
+      "timeout, or lower the heartbeat or the clock error");
+}
+
+/// Of a new cluster. Other members' zones are not known here, and zones are safe whatever they are.
+Status CheckQuorum(const NodeOptions& options) {
+  const raft::QuorumRule rule = RuleOf(options.quorum);
+  if (rule.kind == raft::QuorumKind::kZones && options.zone.empty()) {
+    return Invalid("quorums by zones need to know the zone of this member: name it");
+  }
+  if (options.join) return Status::Ok();
+  raft::Configuration configuration;
+  configuration.quorum = rule;
+  const std::size_t voters = std::max<std::size_t>(options.cluster.size(), 1);
+  for (std::size_t i = 0; i < voters; ++i) {
+    configuration.members.push_back({NodeId(i + 1), std::to_string(i), {}, options.zone});
+  }
+  return raft::CheckQuorums(configuration);
+}
+
 Status CheckOptions(const NodeOptions& options) {
   if (options.name.empty() || options.name.size() > 256 ||
       options.name.find_first_of("=,\n\r") != std::string::npos) {
@@ -68,9 +97,12 @@ Status CheckOptions(const NodeOptions& options) {
     if (!status.ok()) return status;
   }
   if (!options.cluster.empty()) {
-    const Status status = node::CheckCluster(options.cluster, options.name);
+    const Status status = node::CheckCluster(options.cluster, options.name, options.join);
     if (!status.ok()) return status;
+  } else if (options.join) {
+    return Invalid("to join a cluster, name its members and this one in the cluster list");
   }
+  if (const Status status = CheckQuorum(options); !status.ok()) return status;
   if (options.cluster.size() > 1 && options.listen.empty()) {
     return Invalid("a member of a cluster needs an address to listen on");
   }
@@ -79,10 +111,21 @@ Status CheckOptions(const NodeOptions& options) {
     return Invalid("reserved_signal is no signal");
   }
   if (const Status status = CheckLimits(options.limits); !status.ok()) return status;
-  return CheckTimes(options);
+  if (const Status status = CheckTimes(options); !status.ok()) return status;
+  return CheckLeases(options);
 }
 
 }  // namespace
+
+raft::QuorumRule RuleOf(const QuorumOptions& quorum) {
+  switch (quorum.kind) {
+    case QuorumOptions::Kind::kMajority: break;
+    case QuorumOptions::Kind::kZones: return {raft::QuorumKind::kZones, 0, 0};
+    case QuorumOptions::Kind::kFlexible:
+      return {raft::QuorumKind::kFlexible, quorum.commit, quorum.election};
+  }
+  return {};
+}
 
 Result<std::unique_ptr<Node>> OpenWith(NodeOptions options, const OpenInternals& internals) {
   if (Status status = CheckOptions(options); !status.ok()) return status;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <future>
 #include <random>
 #include <utility>
 
@@ -122,7 +123,7 @@ void OpenNode::Assemble() {
   peers.log_sink = Sink();
   peers_ = std::make_unique<rpc::Peers>(*loop_, peers);
   peers_->SetOwner(*this);
-  if (server_) peers_->SetReplies(server_->replies());
+  if (server_) peers_->SetServer(*server_);
 
   node::MemberOptions member;
   member.name = options_.name;
@@ -133,6 +134,10 @@ void OpenNode::Assemble() {
   if (member.advertise.empty()) member.advertise = listen_address_;
   member.zone = options_.zone;
   member.cluster = options_.cluster;
+  member.join = options_.join;
+  member.quorum = RuleOf(options_.quorum);
+  member.core.lease_reads = options_.lease_reads;
+  member.core.clock_error_percent = options_.clock_error_percent;
   member.limits = options_.limits;
   member.election_timeout = options_.election_timeout;
   member.heartbeat = options_.heartbeat;
@@ -192,8 +197,27 @@ void OpenNode::Publish() {
 
 // --- Closing.
 
+/// So that the others need not wait for an election timeout.
+void OpenNode::HandOver() {
+  if (loop_->OnLoop()) return;  // nobody could wait for it
+  const auto over = std::make_shared<std::promise<void>>();
+  const auto waits = over->get_future();
+  bool asked = false;
+  loop_->Call([&] {
+    const raft::Raft* core = member_ ? member_->core() : nullptr;
+    if (core == nullptr || !member_->failure().ok()) return;
+    if (core->role() != raft::Role::kLeader || core->progress().empty()) return;
+    asked = true;
+    // Whatever comes of it: this member goes.
+    member_->MoveLeader("", Now() + options_.election_timeout,
+                        [over](const raftkv::Status&) { over->set_value(); });
+  });
+  if (asked) waits.wait_for(options_.election_timeout);
+}
+
 raftkv::Status OpenNode::Close() {
   if (std::exchange(closed_, true) || !loop_) return raftkv::Status::Ok();
+  HandOver();
   loop_->Call([this] {
     if (member_) Publish();  // a failure that the pump has not told yet
     if (member_) member_->Stop();

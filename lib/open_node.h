@@ -32,6 +32,8 @@ struct OpenInternals {
   bool sync = true;
 };
 
+raft::QuorumRule RuleOf(const QuorumOptions& quorum);
+
 class OpenNode;
 Result<std::unique_ptr<Node>> OpenWith(NodeOptions options, const OpenInternals& internals);
 
@@ -65,6 +67,7 @@ class OpenNode final : public Node,
   void PumpNow();
   void ArmTimer();
   void Publish();
+  void HandOver();
   node::LogSink Sink();
   void FillStatus(EndpointStatus& status);
   [[nodiscard]] rpc::MetricsSnapshot SnapshotForMetrics();
@@ -76,12 +79,16 @@ class OpenNode final : public Node,
   void PeerDisconnected(NodeId peer) override;
   void Submit(Bytes request, MonoTime deadline,
               std::function<void(node::SubmitOutcome)> done) override;
-  void Read(Bytes request, Consistency consistency, MonoTime deadline,
+  void Read(Bytes request, node::ReadPolicy policy, MonoTime deadline,
             node::Done<Bytes> done) override;
   std::uint64_t ReplicatedTimeMs() override;
   rpc::AnswerHeader Header() override;
   std::string Name() override { return options_.name; }
   void Status(bool with_hash, node::Done<EndpointStatus> done) override;
+  Result<std::vector<ClusterMember>> Members() override;
+  void ChangeMembers(const rpc::MemberChange& change, MonoTime deadline,
+                     node::DoneStatus done) override;
+  void ChangeOnLeader(const rpc::MemberChange& change, MonoTime deadline, node::DoneStatus done);
 
   // --- rpc::PeerOwner: what goes out.
   node::Hello MakeHello(NodeId expected_member, const std::string& expected_name) override;

@@ -1,5 +1,6 @@
 // How does what comes in over connections, or from the host, reach the member? (the services of
 // OpenNode)
+#include <algorithm>
 #include <filesystem>
 #include <utility>
 
@@ -94,7 +95,7 @@ void OpenNode::Submit(Bytes request, MonoTime deadline,
   *inside = false;
 }
 
-void OpenNode::Read(Bytes request, Consistency consistency, MonoTime deadline,
+void OpenNode::Read(Bytes request, node::ReadPolicy policy, MonoTime deadline,
                     node::Done<Bytes> done) {
   if (!member_) {
     loop_->RunLater(
@@ -102,7 +103,7 @@ void OpenNode::Read(Bytes request, Consistency consistency, MonoTime deadline,
     return;
   }
   const auto inside = std::make_shared<bool>(true);
-  member_->Read(std::move(request), {consistency}, deadline,
+  member_->Read(std::move(request), policy, deadline,
                 [this, inside, done = std::move(done)](Result<Bytes> answer) {
                   if (!*inside) {
                     done(std::move(answer));
@@ -175,6 +176,57 @@ void OpenNode::FillStatus(EndpointStatus& status) {
   }
   if (!member_->failure().ok()) status.errors.push_back(member_->failure().message());
   if (status.node.leader.empty()) status.errors.push_back("no leader is known");
+}
+
+Result<std::vector<ClusterMember>> OpenNode::Members() {
+  if (!member_) return raftkv::Status(Code::kUnavailable, kStarting);
+  if (member_->core() == nullptr) {
+    return raftkv::Status(Code::kUnavailable, "the cluster is not formed yet");
+  }
+  std::vector<ClusterMember> members;
+  for (const raft::Member& member : member_->members()) {
+    const auto role = member.learner ? MemberRole::kLearner : MemberRole::kVoter;
+    members.push_back({member.id.value, member.name, member.address, member.zone, role,
+                       member.id == member_->leader()});
+  }
+  for (const raft::Invitation& invited : member_->invited()) {
+    members.push_back({0, invited.name, invited.address, {}, MemberRole::kInvited, false});
+  }
+  std::sort(members.begin(), members.end(),
+            [](const ClusterMember& a, const ClusterMember& b) { return a.name < b.name; });
+  return members;
+}
+
+void OpenNode::ChangeMembers(const rpc::MemberChange& change, MonoTime deadline,
+                             node::DoneStatus done) {
+  // What is refused at once is answered later, like everything else.
+  const auto inside = std::make_shared<bool>(true);
+  ChangeOnLeader(change, deadline,
+                 [this, inside, done = std::move(done)](const raftkv::Status& outcome) {
+                   if (!*inside) return done(outcome);
+                   loop_->RunLater([done, outcome] { done(outcome); });
+                 });
+  *inside = false;
+}
+
+void OpenNode::ChangeOnLeader(const rpc::MemberChange& change, MonoTime deadline,
+                              node::DoneStatus done) {
+  if (!member_) return done({Code::kUnavailable, kStarting});
+  // A follower may not even know the member yet.
+  const raft::Raft* core = member_->core();
+  if (core != nullptr && core->role() != raft::Role::kLeader) {
+    return done({Code::kNotLeader, "this member does not lead"});
+  }
+  using Kind = rpc::MemberChange::Kind;
+  switch (change.kind) {
+    case Kind::kAddLearner:
+    case Kind::kAddVoter:
+      return member_->AddMember(change.name, change.address, change.kind == Kind::kAddVoter,
+                                deadline, std::move(done));
+    case Kind::kPromote: return member_->PromoteMember(change.name, deadline, std::move(done));
+    case Kind::kRemove: return member_->RemoveMember(change.name, deadline, std::move(done));
+    case Kind::kMoveLeader: return member_->MoveLeader(change.name, deadline, std::move(done));
+  }
 }
 
 void OpenNode::Status(bool with_hash, node::Done<EndpointStatus> done) {

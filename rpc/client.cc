@@ -7,6 +7,7 @@
 
 #include "rpc/event_loop.h"
 #include "rpc/remote_channel.h"
+#include "rpc/remote_cluster.h"
 #include "rpc/sockets.h"
 #include "rpc/spread_kv.h"
 
@@ -32,6 +33,7 @@ class RemoteClient final : public Client {
 
   ~RemoteClient() override {
     loop_->Call([this] {
+      cluster_.reset();
       sessions_.clear();
       channels_.clear();
     });
@@ -39,6 +41,8 @@ class RemoteClient final : public Client {
   }
 
   KV& kv() override { return sessions_.size() == 1 ? *sessions_.front() : *spread_; }
+
+  Cluster& cluster() override { return *cluster_; }
 
   Result<EndpointStatus> Status(const std::string& endpoint, std::chrono::milliseconds timeout,
                                 bool with_hash) override {
@@ -78,6 +82,7 @@ class RemoteClient final : public Client {
       session.seed = RandomSeed();
       sessions_.push_back(node::NewSessionKv(*loop_, *channels_.back(), session));
     }
+    cluster_ = std::make_unique<RemoteCluster>(*loop_, *channels_.front(), RandomSeed());
   }
 
   void Remember(const AnswerHeader& header) {
@@ -128,6 +133,7 @@ class RemoteClient final : public Client {
   // Live on the loop.
   std::vector<std::unique_ptr<RemoteChannel>> channels_;
   std::vector<std::unique_ptr<KV>> sessions_;
+  std::unique_ptr<RemoteCluster> cluster_;
 
   std::mutex mutex_;
   Header header_;  // guarded by mutex_

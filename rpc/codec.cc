@@ -1,9 +1,11 @@
-// Raft messages and forwarded requests; handshakes and headers are in codec_hello.cc.
+// Raft messages and forwarded requests; newcomers and snapshots are in codec_snapshot.cc,
+// handshakes and headers in codec_hello.cc.
 #include "rpc/codec.h"
 
 #include <limits>
 
 #include "lib/base/check.h"
+#include "rpc/codec_parts.h"
 
 namespace raftkv::rpc {
 namespace {
@@ -22,6 +24,7 @@ struct Encoder {
     b.setLastLogIndex(m.last_log_index.value);
     b.setLastLogTerm(m.last_log_term.value);
     b.setPreVote(m.pre_vote);
+    b.setTransfer(m.transfer);
   }
   void operator()(const raft::RequestVoteReply& m) {
     auto b = to.initRequestVoteReply();
@@ -37,6 +40,7 @@ struct Encoder {
     b.setPrevLogTerm(m.prev_log_term.value);
     b.setLeaderCommit(m.leader_commit.value);
     b.setReadRound(m.read_round);
+    b.setRefilled(m.refilled);
     auto entries = b.initEntries(static_cast<capnp::uint>(m.entries.size()));
     Index expected = m.prev_log_index;
     for (capnp::uint i = 0; i < entries.size(); ++i) {
@@ -57,11 +61,13 @@ struct Encoder {
     b.setHintIndex(m.hint_index.value);
     b.setHintTerm(m.hint_term.value);
     b.setReadRound(m.read_round);
+    b.setSuspect(m.suspect);
   }
   void operator()(const raft::ReadIndex& m) {
     auto b = to.initReadIndex();
     b.setTerm(m.term.value);
     b.setContext(m.context);
+    b.setLease(m.lease);
   }
   void operator()(const raft::ReadIndexReply& m) {
     auto b = to.initReadIndexReply();
@@ -70,6 +76,7 @@ struct Encoder {
     b.setConfirmed(m.confirmed);
     b.setIndex(m.index.value);
   }
+  void operator()(const raft::TimeoutNow& m) { to.initTimeoutNow().setTerm(m.term.value); }
   void operator()(const raft::Message& m) { std::visit(*this, m.body); }
   void operator()(const node::ForwardSubmit& m) {
     auto b = to.initForwardSubmit();
@@ -82,19 +89,18 @@ struct Encoder {
     Encode(m.outcome.status, b.initOutcome());
     b.setResponse(AsData(m.outcome.response.view()));
   }
+  void operator()(const node::ForwardJoin& m) { Encode(m, to.initForwardJoin()); }
+  void operator()(const node::SnapshotChunk& m) { Encode(m, to.initSnapshotChunk()); }
+  void operator()(const node::SnapshotChunkReply& m) { Encode(m, to.initSnapshotChunkReply()); }
 };
-
-Status Malformed(std::string what) {
-  return {Code::kInvalidArgument, "a peer message is malformed: " + std::move(what)};
-}
 
 Status DecodeEntries(wire::AppendEntries::Reader from, raft::AppendEntries& to) {
   const auto entries = from.getEntries();
   if (entries.size() > kMaxEntries) {
-    return Malformed(std::to_string(entries.size()) + " entries in one message");
+    return MalformedMessage(std::to_string(entries.size()) + " entries in one message");
   }
   if (to.prev_log_index.value > std::numeric_limits<std::uint64_t>::max() - kMaxEntries - 1) {
-    return Malformed("the index of the previous entry is at the end of all numbers");
+    return MalformedMessage("the index of the previous entry is at the end of all numbers");
   }
   to.entries.reserve(entries.size());
   Index index = to.prev_log_index;
@@ -104,15 +110,16 @@ Status DecodeEntries(wire::AppendEntries::Reader from, raft::AppendEntries& to) 
     entry.index = ++index;
     entry.term = Term(e.getTerm());
     if (entry.term < term || entry.term > to.term) {
-      return Malformed("entry " + std::to_string(index.value) + " has term " +
-                       std::to_string(entry.term.value) + " after " + std::to_string(term.value) +
-                       " in a message of term " + std::to_string(to.term.value));
+      return MalformedMessage("entry " + std::to_string(index.value) + " has term " +
+                              std::to_string(entry.term.value) + " after " +
+                              std::to_string(term.value) + " in a message of term " +
+                              std::to_string(to.term.value));
     }
     term = entry.term;
     const std::uint8_t kind = e.getKind();
     if (kind > static_cast<std::uint8_t>(raft::EntryKind::kConfiguration)) {
-      return Malformed("an entry of the unknown kind " + std::to_string(kind) +
-                       "; is the sender of a newer version?");
+      return MalformedMessage("an entry of the unknown kind " + std::to_string(kind) +
+                              "; is the sender of a newer version?");
     }
     entry.kind = static_cast<raft::EntryKind>(kind);
     entry.time_ms = e.getTimeMs();
@@ -129,8 +136,9 @@ Result<raft::Body> DecodeAppendEntries(wire::AppendEntries::Reader m) {
   append.prev_log_term = Term(m.getPrevLogTerm());
   append.leader_commit = Index(m.getLeaderCommit());
   append.read_round = m.getReadRound();
+  append.refilled = m.getRefilled();
   if (append.prev_log_term > append.term) {
-    return Malformed("the term of the previous entry is above the message's");
+    return MalformedMessage("the term of the previous entry is above the message's");
   }
   const Status status = DecodeEntries(m, append);
   if (!status.ok()) return status;
@@ -145,31 +153,49 @@ raft::AppendEntriesReply DecodeReply(wire::AppendEntriesReply::Reader m) {
   reply.hint_index = Index(m.getHintIndex());
   reply.hint_term = Term(m.getHintTerm());
   reply.read_round = m.getReadRound();
+  reply.suspect = m.getSuspect();
   return reply;
 }
 
 raft::RequestVote DecodeVote(wire::RequestVote::Reader m) {
-  return {Term(m.getTerm()), Index(m.getLastLogIndex()), Term(m.getLastLogTerm()), m.getPreVote()};
+  return {Term(m.getTerm()), Index(m.getLastLogIndex()), Term(m.getLastLogTerm()), m.getPreVote(),
+          m.getTransfer()};
 }
 
 using Decoded = std::optional<node::PeerMessage>;
 
+template <class Message>
+Result<Decoded> Checked(Result<Message> message) {
+  if (!message.ok()) return message.status();
+  return Decoded(std::move(message).value());
+}
+
+std::size_t EncodedWordsOf(const raft::Message& message) {
+  std::size_t words = 0;
+  if (const auto* append = std::get_if<raft::AppendEntries>(&message.body)) {
+    for (const raft::Entry& entry : append->entries) words += 4 + WordsOf(entry.payload);
+  }
+  return words;
+}
+std::size_t EncodedWordsOf(const node::ForwardSubmit& forward) { return WordsOf(forward.request); }
+std::size_t EncodedWordsOf(const node::ForwardSubmitReply& reply) {
+  return WordsOf(reply.outcome.response) + reply.outcome.status.message().size() / 8 + 1;
+}
+std::size_t EncodedWordsOf(const node::ForwardJoin& join) {
+  return (join.name.size() + join.zone.size()) / 8 + 2;
+}
+std::size_t EncodedWordsOf(const node::SnapshotChunk& chunk) { return EncodedWords(chunk); }
+std::size_t EncodedWordsOf(const node::SnapshotChunkReply& /*reply*/) { return 0; }
+
 }  // namespace
+
+Status MalformedMessage(std::string what) {
+  return {Code::kInvalidArgument, "a peer message is malformed: " + std::move(what)};
+}
 
 std::size_t EncodedWords(const node::PeerMessage& message) {
   constexpr std::size_t kFixed = 16;  // the element, the largest fixed struct and its pointers
-  if (const auto* m = std::get_if<raft::Message>(&message)) {
-    const auto* append = std::get_if<raft::AppendEntries>(&m->body);
-    if (append == nullptr) return kFixed;
-    std::size_t words = kFixed;
-    for (const raft::Entry& entry : append->entries) words += 4 + WordsOf(entry.payload);
-    return words;
-  }
-  if (const auto* forward = std::get_if<node::ForwardSubmit>(&message)) {
-    return kFixed + WordsOf(forward->request);
-  }
-  const auto& reply = std::get<node::ForwardSubmitReply>(message);
-  return kFixed + WordsOf(reply.outcome.response) + reply.outcome.status.message().size() / 8 + 1;
+  return kFixed + std::visit([](const auto& m) { return EncodedWordsOf(m); }, message);
 }
 
 void Encode(const node::PeerMessage& message, wire::PeerMessage::Builder to) {
@@ -198,7 +224,7 @@ Result<std::optional<node::PeerMessage>> Decode(wire::PeerMessage::Reader messag
       return raft_message(DecodeReply(message.getAppendEntriesReply()));
     case wire::PeerMessage::READ_INDEX: {
       const auto m = message.getReadIndex();
-      return raft_message(raft::ReadIndex{Term(m.getTerm()), m.getContext()});
+      return raft_message(raft::ReadIndex{Term(m.getTerm()), m.getContext(), m.getLease()});
     }
     case wire::PeerMessage::READ_INDEX_REPLY: {
       const auto m = message.getReadIndexReply();
@@ -214,6 +240,12 @@ Result<std::optional<node::PeerMessage>> Decode(wire::PeerMessage::Reader messag
       return Decoded(
           node::ForwardSubmitReply{m.getId(), {Decode(m.getOutcome()), ToBytes(m.getResponse())}});
     }
+    case wire::PeerMessage::TIMEOUT_NOW:
+      return raft_message(raft::TimeoutNow{Term(message.getTimeoutNow().getTerm())});
+    case wire::PeerMessage::FORWARD_JOIN: return Checked(Decode(message.getForwardJoin()));
+    case wire::PeerMessage::SNAPSHOT_CHUNK: return Checked(Decode(message.getSnapshotChunk()));
+    case wire::PeerMessage::SNAPSHOT_CHUNK_REPLY:
+      return Decoded(Decode(message.getSnapshotChunkReply()));
   }
   return Decoded();
 }

@@ -45,6 +45,24 @@ struct AnswerHeader {
 void Encode(const AnswerHeader& header, wire::AnswerHeader::Builder to);
 AnswerHeader Decode(wire::AnswerHeader::Reader header);
 
+/// What a client wants to become of a member, by its name.
+struct MemberChange {
+  enum class Kind : std::uint8_t { kAddLearner, kAddVoter, kPromote, kRemove, kMoveLeader };
+  Kind kind = Kind::kAddLearner;
+  std::string name;     ///< empty for kMoveLeader only: to who is best
+  std::string address;  ///< kAdd... only
+};
+void Encode(const MemberChange& change, wire::KvService::ChangeMembersParams::Builder to);
+/// InvalidArgument: the name or the address can be none.
+Result<MemberChange> Decode(wire::KvService::ChangeMembersParams::Reader change);
+
+void Encode(const ClusterMember& member, wire::ClusterMember::Builder to);
+ClusterMember Decode(wire::ClusterMember::Reader member);
+
+wire::Consistency ToWire(Consistency consistency);
+/// What this version does not know is read as linearizable, which is good enough for every caller.
+Consistency FromWire(wire::Consistency consistency);
+
 /// Without what is in the header; `status.endpoint` stays out.
 void Encode(const EndpointStatus& status, wire::MemberStatus::Builder to);
 EndpointStatus Decode(wire::MemberStatus::Reader status);

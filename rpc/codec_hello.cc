@@ -1,18 +1,19 @@
 // Handshakes and what stands beside every answer.
 #include <algorithm>
 
-#include "rpc/codec.h"
+#include "rpc/codec_parts.h"
 
 namespace raftkv::rpc {
 namespace {
 
-constexpr std::size_t kMaxNameBytes = 256;
 constexpr std::size_t kMaxFormationBytes = 64 * 1024;
 constexpr std::size_t kMaxRefusalBytes = 4096;
 
+}  // namespace
+
 Result<std::string> TakeText(capnp::Text::Reader text, std::size_t max_bytes, const char* what) {
   if (text.size() > max_bytes) {
-    return Status(Code::kInvalidArgument, std::string("the ") + what + " in a handshake has " +
+    return Status(Code::kInvalidArgument, std::string("the ") + what + " of a peer has " +
                                               std::to_string(text.size()) + " bytes; at most " +
                                               std::to_string(max_bytes) + " are allowed");
   }
@@ -20,13 +21,11 @@ Result<std::string> TakeText(capnp::Text::Reader text, std::size_t max_bytes, co
     // It will stand in log lines.
     if (static_cast<unsigned char>(c) < ' ') {
       return Status(Code::kInvalidArgument,
-                    std::string("the ") + what + " in a handshake has control characters");
+                    std::string("the ") + what + " of a peer has control characters");
     }
   }
   return ToString(text);
 }
-
-}  // namespace
 
 capnp::Data::Reader AsData(std::string_view bytes) {
   return {reinterpret_cast<const capnp::byte*>(bytes.data()), bytes.size()};
@@ -50,6 +49,8 @@ void Encode(const node::Hello& hello, wire::PeerHello::Builder to) {
   to.setExpectedMember(hello.expected_member.value);
   to.setExpectedName(hello.expected_name.c_str());
   to.setFormation(hello.formation.c_str());
+  to.setZone(hello.zone.c_str());
+  to.setJoins(hello.joins);
 }
 
 Result<node::Hello> Decode(wire::PeerHello::Reader hello) {
@@ -73,7 +74,11 @@ Result<node::Hello> Decode(wire::PeerHello::Reader hello) {
   Result<std::string> formation =
       TakeText(hello.getFormation(), kMaxFormationBytes, "list of members");
   if (!formation.ok()) return formation.status();
+  Result<std::string> zone = TakeText(hello.getZone(), kMaxNameBytes, "zone");
+  if (!zone.ok()) return zone.status();
   to.name = std::move(name).value();
+  to.zone = std::move(zone).value();
+  to.joins = hello.getJoins();
   to.expected_name = std::move(expected).value();
   to.formation = std::move(formation).value();
   return to;
@@ -82,6 +87,7 @@ Result<node::Hello> Decode(wire::PeerHello::Reader hello) {
 void Encode(const node::HelloAnswer& answer, wire::PeerAnswer::Builder to) {
   to.setRefusal(answer.refusal.c_str());
   to.setPermanent(answer.permanent);
+  to.setRemoved(answer.removed);
   Encode(answer.self, to.initSelf());
   to.setFormed(AsData(answer.formed.view()));
 }
@@ -92,6 +98,7 @@ Result<node::HelloAnswer> Decode(wire::PeerAnswer::Reader answer) {
   if (!refusal.ok()) return refusal.status();
   to.refusal = std::move(refusal).value();
   to.permanent = answer.getPermanent();
+  to.removed = answer.getRemoved();
   Result<node::Hello> self = Decode(answer.getSelf());
   if (!self.ok() && to.refusal.empty()) return self.status();
   if (self.ok()) {

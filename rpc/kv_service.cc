@@ -54,11 +54,10 @@ class KvServiceServer final : public wire::KvService::Server {
     const auto request = params.getRequest();
     Status refused = Admit(request.size());
     if (!refused.ok()) return Refuse(context, refused);
-    const auto consistency = params.getConsistency() == wire::Consistency::LOCAL
-                                 ? Consistency::kLocal
-                                 : Consistency::kLinearizable;
+    const node::ReadPolicy policy{FromWire(params.getConsistency()),
+                                  std::chrono::milliseconds(params.getMaxStalenessMs())};
     auto pending = NewPending<node::SubmitOutcome>();
-    service_.Read(ToBytes(request), consistency, DeadlineOf(params.getTimeoutMs()),
+    service_.Read(ToBytes(request), policy, DeadlineOf(params.getTimeoutMs()),
                   [done = std::move(pending.done)](Result<Bytes> result) {
                     if (!result.ok()) return done({result.status(), {}});
                     done({Status::Ok(), std::move(result).value()});
@@ -94,6 +93,36 @@ class KvServiceServer final : public wire::KvService::Server {
     RequireAlive();
     Encode(service_.Header(), context.getResults().initHeader());
     return kj::READY_NOW;
+  }
+
+  kj::Promise<void> members(MembersContext context) override {
+    RequireAlive();
+    const auto members = service_.Members();
+    auto results = context.getResults();
+    Encode(service_.Header(), results.initHeader());
+    Encode(members.status(), results.initOutcome());
+    if (!members.ok()) return kj::READY_NOW;
+    auto list = results.initMembers(static_cast<capnp::uint>(members->size()));
+    for (capnp::uint i = 0; i < list.size(); ++i) Encode((*members)[i], list[i]);
+    return kj::READY_NOW;
+  }
+
+  kj::Promise<void> changeMembers(ChangeMembersContext context) override {
+    RequireAlive();
+    auto params = context.getParams();
+    const Result<MemberChange> change = Decode(params);
+    Status refused = change.ok() ? Admit(0) : change.status();
+    if (!refused.ok()) return Refuse(context, refused);
+    auto pending = NewPending<Status>();
+    service_.ChangeMembers(*change, DeadlineOf(params.getTimeoutMs()), std::move(pending.done));
+    context.releaseParams();
+    context.allowCancellation();
+    return pending.promise.attach(Count()).then([this, context](Status&& outcome) mutable {
+      RequireAlive();
+      auto results = context.getResults();
+      Encode(service_.Header(), results.initHeader());
+      Encode(outcome, results.initOutcome());
+    });
   }
 
   void RequireAlive() const {

@@ -18,7 +18,10 @@ constexpr std::size_t kMaxAnswersBytes = 256 << 10;
 
 /// What is said in answer to a message. Their order does not matter, so they may take another way.
 bool IsAnswer(const node::PeerMessage& message) {
-  if (std::holds_alternative<node::ForwardSubmitReply>(message)) return true;
+  if (std::holds_alternative<node::ForwardSubmitReply>(message) ||
+      std::holds_alternative<node::SnapshotChunkReply>(message)) {
+    return true;
+  }
   const auto* raft_message = std::get_if<raft::Message>(&message);
   if (raft_message == nullptr) return false;
   const raft::Body& body = raft_message->body;
@@ -85,6 +88,7 @@ kj::Promise<void> PeerLink::Greeted(wire::PeerAnswer::Reader wire_answer, wire::
                                     bool formed) {
   Result<node::HelloAnswer> answer = Decode(wire_answer);
   Status status = answer.ok() ? peers_.owner_->OnHelloAnswer(*answer) : answer.status();
+  if (status.ok() && peer_.id == kNobody) peer_.id = answer->self.member;  // known by name so far
   if (status.ok() && answer->self.member != peer_.id) {
     status = {Code::kPermissionDenied, "another member answers at " + peer_.address};
   }
@@ -194,12 +198,12 @@ void PeerLink::Flush() {
 
 bool PeerLink::Answer() {
   // Only while the peer has accepted our hello: before that it must not count what we say.
-  if (state_ != State::kReady || queue_.empty() || peers_.replies_ == nullptr) return false;
+  if (state_ != State::kReady || queue_.empty() || peers_.server_ == nullptr) return false;
   if (queued_words_ * kWordBytes > kMaxAnswersBytes) return false;
   const bool answers_only = std::all_of(
       queue_.begin(), queue_.end(), [](const Queued& queued) { return IsAnswer(queued.message); });
   if (!answers_only) return false;
-  auto held = peers_.replies_->Take(peer_.id);
+  auto held = peers_.server_->replies().Take(peer_.id);
   if (!held) return false;
   auto results = held->context.getResults(capnp::MessageSize{queued_words_ + 16, 0});
   auto answers = results.initAnswers(static_cast<capnp::uint>(queue_.size()));

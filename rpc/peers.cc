@@ -1,6 +1,7 @@
 #include "rpc/peers.h"
 
 #include <algorithm>
+#include <set>
 
 #include "lib/base/check.h"
 #include "rpc/peer_link.h"
@@ -31,20 +32,24 @@ void Peers::Send(NodeId to, node::PeerMessage message) {
 void Peers::SetPeers(std::vector<Peer> peers) {
   RAFTKV_CHECK(owner_ != nullptr);
   std::vector<std::unique_ptr<PeerLink>> links;
+  std::set<NodeId> ids;
   for (Peer& peer : peers) {
     const auto same = std::find_if(links_.begin(), links_.end(), [&](const auto& link) {
       return link != nullptr && link->peer().name == peer.name &&
              link->peer().address == peer.address &&
-             (link->peer().id == kNobody || link->peer().id == peer.id);
+             (link->peer().id == kNobody || peer.id == kNobody || link->peer().id == peer.id);
     });
+    ids.insert(peer.id);
     if (same != links_.end()) {
-      (*same)->set_id(peer.id);
+      if (peer.id != kNobody) (*same)->set_id(peer.id);
+      ids.insert((*same)->peer().id);
       links.push_back(std::move(*same));
     } else {
       links.push_back(std::make_unique<PeerLink>(*this, std::move(peer)));
     }
   }
   links_.swap(links);
+  if (server_ != nullptr) server_->KeepPeers(ids);
   // This may be running inside a promise of a link that goes.
   std::erase(links, nullptr);
   if (links.empty()) return;

@@ -11,7 +11,7 @@
 #include "lib/base/random.h"
 #include "lib/node/ports.h"
 #include "rpc/event_loop.h"
-#include "rpc/held_replies.h"
+#include "rpc/server.h"
 #include "rpc/service.h"
 
 namespace raftkv::rpc {
@@ -46,8 +46,9 @@ class Peers final : public node::Transport {
   /// Before the first SetPeers; `owner` outlives this.
   void SetOwner(PeerOwner& owner) { owner_ = &owner; }
 
-  /// Answers may go this way; outlives this. Without, each is a call of its own.
-  void SetReplies(HeldReplies& replies) { replies_ = &replies; }
+  /// Where the others connect to; outlives this. Answers may go in the returns of their calls
+  /// (without, each is a call of its own), and who is no peer any more is closed there.
+  void SetServer(Server& server) { server_ = &server; }
 
   void Send(NodeId to, node::PeerMessage message) override;
   void SetPeers(std::vector<Peer> peers) override;
@@ -65,7 +66,7 @@ class Peers final : public node::Transport {
   EventLoop& loop_;
   const PeersOptions options_;
   PeerOwner* owner_ = nullptr;
-  HeldReplies* replies_ = nullptr;
+  Server* server_ = nullptr;
   Random random_;
   std::uint64_t dropped_messages_ = 0;
   std::vector<std::unique_ptr<PeerLink>> links_;  // by name; a handful

@@ -70,6 +70,17 @@ struct Outcome {
 enum Consistency {
   linearizable @0;
   local @1;
+  lease @2;                   # as linearizable, and the leader's lease is enough
+  bounded @3;                 # sees what was committed maxStalenessMs before the call
+}
+
+# What is to become of a member, by its name.
+enum MemberChange {
+  addLearner @0;              # invites it: it is taken in when it comes
+  addVoter @1;                # and is made a voter once it has caught up
+  promote @2;
+  remove @3;                  # a member, or one that is only invited
+  moveLeader @4;              # to it; an empty name: to who is best
 }
 
 interface KvService {
@@ -87,10 +98,11 @@ interface KvService {
   # notLeader, unavailable, invalidArgument: it was not carried out under this attempt.
   # unknownOutcome: perhaps; only a retry can tell.
 
-  read @2 (request :Data, consistency :Consistency, timeoutMs :UInt32)
+  read @2 (request :Data, consistency :Consistency, timeoutMs :UInt32, maxStalenessMs :UInt32)
       -> (header :AnswerHeader, outcome :Outcome, response :Data);
   # Answers a kv ReadRequest with a kv ReadResponse. Loss, duplication, retry: harmless; a
-  # linearizable answer reflects every write that was acknowledged before the call was sent.
+  # linearizable answer reflects every write that was acknowledged before the call was sent. An unknown
+  # consistency is taken for linearizable.
 
   status @3 (withHash :Bool, timeoutMs :UInt32)
       -> (header :AnswerHeader, outcome :Outcome, status :MemberStatus);
@@ -99,6 +111,34 @@ interface KvService {
   ping @4 () -> (header :AnswerHeader);
   # Is the member's loop alive, and who leads? Sent by a client that waits for a slow answer. Retry:
   # harmless.
+
+  members @5 () -> (header :AnswerHeader, outcome :Outcome, members :List(ClusterMember));
+  # Who takes part, as this member knows it; the leader knows it first. Loss, duplication, retry:
+  # harmless.
+
+  changeMembers @6 (change :MemberChange, name :Text, address :Text, timeoutMs :UInt32)
+      -> (header :AnswerHeader, outcome :Outcome);
+  # Only the leader does it. Answered once the change is committed and a joint phase is over, or
+  # another member leads. `address` (HOST:PORT) only where a member is added.
+  # notLeader, unavailable, invalidArgument, notFound: nothing happened, the message says why.
+  # unknownOutcome: perhaps.
+  # Ordering: none between calls. Loss: the outcome is unknown; look at the members. Duplication: the
+  # second one is refused. Retry: only where nothing happened.
+}
+
+struct ClusterMember {
+  id @0 :UInt64;              # 0: only invited, it has not come yet
+  name @1 :Text;
+  address @2 :Text;
+  zone @3 :Text;
+  role @4 :MemberRole;
+  leads @5 :Bool;
+}
+
+enum MemberRole {
+  voter @0;
+  learner @1;
+  invited @2;
 }
 
 struct MemberStatus {
@@ -146,6 +186,8 @@ struct PeerHello {
   expectedMember @7 :UInt64;  # 0: the caller only knows the name
   expectedName @8 :Text;
   formation @9 :Text;         # "n1=host:port,n2=...", sorted by name; empty if formed
+  zone @10 :Text;
+  joins @11 :Bool;            # it waits to be taken into a cluster that exists
 }
 
 struct PeerAnswer {
@@ -153,6 +195,7 @@ struct PeerAnswer {
   permanent @1 :Bool;         # with a refusal: the caller can never be right as it is
   self @2 :PeerHello;         # of the answerer; expected* and formation as it knows them
   formed @3 :Data;            # for a caller that is to be formed: payload of the log's first entry
+  removed @4 :Bool;           # with a refusal: the caller was a member once, and is none any more
 }
 
 interface Peer {
@@ -161,7 +204,8 @@ interface Peer {
   # sender and receiver are those two. Returns a moment after the messages were taken over, which says nothing
   # about what becomes of them: the answers bound what is under way (16 calls).
   # `answers`: what the called member had to answer to the caller meanwhile, to these or to earlier
-  # messages (acknowledgements, votes, outcomes; never entries, whose order matters). It only uses this
+  # messages (acknowledgements, votes, outcomes; never entries, parts of snapshots or anything else
+  # whose order matters, or that is to be done). It only uses this
   # way while the caller has accepted its hello, and the caller only counts them if the boot that was
   # answered to its own hello is the one that it has made durable.
   # Ordering: in the order sent, on one connection; over a reconnect messages may be overtaken.
@@ -180,6 +224,10 @@ struct PeerMessage {
     readIndexReply @6 :ReadIndexReply;
     forwardSubmit @7 :ForwardSubmit;
     forwardSubmitReply @8 :ForwardSubmitReply;
+    timeoutNow @9 :TimeoutNow;
+    forwardJoin @10 :ForwardJoin;
+    snapshotChunk @11 :SnapshotChunk;
+    snapshotChunkReply @12 :SnapshotChunkReply;
   }
 }
 
@@ -189,6 +237,7 @@ struct RequestVote {
   lastLogIndex @1 :UInt64;
   lastLogTerm @2 :UInt64;
   preVote @3 :Bool;
+  transfer @4 :Bool;          # the leader itself asked for this election
 }
 
 struct RequestVoteReply {
@@ -205,6 +254,7 @@ struct AppendEntries {
   readRound @4 :UInt64;
   entries @5 :List(Entry);    # the i-th, from 0, has the index prevLogIndex + 1 + i; terms from
                               # prevLogTerm to term, never falling
+  refilled @6 :UInt64;        # to a suspect member: the nonce that it announced
 }
 
 struct Entry {
@@ -221,11 +271,13 @@ struct AppendEntriesReply {
   hintIndex @3 :UInt64;
   hintTerm @4 :UInt64;
   readRound @5 :UInt64;
+  suspect @6 :UInt64;         # not 0: the sender's disk lost something, and this open's nonce
 }
 
 struct ReadIndex {
   term @0 :UInt64;
   context @1 :UInt64;
+  lease @2 :Bool;             # the leader's lease is enough
 }
 
 struct ReadIndexReply {
@@ -246,4 +298,44 @@ struct ForwardSubmitReply {
   id @0 :UInt64;
   outcome @1 :Outcome;
   response @2 :Data;
+}
+
+# The leader hands its leadership over: stand for election at once. Lost: the leader goes on after an
+# election timeout. Doubled or late: of no effect, its term is over.
+struct TimeoutNow {
+  term @0 :UInt64;
+}
+
+# To the leader: an invited newcomer said hello here. Lost: it says hello again. Doubled: of no effect.
+struct ForwardJoin {
+  name @0 :Text;
+  id @1 :UInt64;
+  zone @2 :Text;
+}
+
+# What a snapshot replaces, and what must be known of it.
+struct SnapshotMeta {
+  index @0 :UInt64;           # of the last entry that it replaces
+  term @1 :UInt64;
+  configuration @2 :Data;     # in force there: lib/raft/configuration.capnp, a message of its own
+  configurationIndex @3 :UInt64;
+}
+
+# A part of a snapshot, from the leader; one at a time to each member. Ordering: the receiver takes
+# parts in order and refuses others by saying which byte it wants next. Lost: sent again after a while.
+# Doubled: refused in the same way.
+struct SnapshotChunk {
+  term @0 :UInt64;            # of the leader
+  snapshot @1 :SnapshotMeta;
+  offset @2 :UInt64;
+  data @3 :Data;
+  last @4 :Bool;
+}
+
+struct SnapshotChunkReply {
+  term @0 :UInt64;
+  index @1 :UInt64;           # which snapshot
+  snapshotTerm @2 :UInt64;
+  nextOffset @3 :UInt64;
+  installed @4 :Bool;         # it is in place, or no longer needed
 }

@@ -1,6 +1,7 @@
 #include "rpc/remote_channel.h"
 
 #include <algorithm>
+#include <limits>
 
 #include "lib/base/check.h"
 #include "rpc/sockets.h"
@@ -148,22 +149,29 @@ std::uint32_t RemoteChannel::AttemptMs(MonoTime deadline) {
       std::clamp<std::int64_t>(attempt.count(), 1, std::int64_t{10} * 60 * 1000));
 }
 
+Duration RemoteChannel::LeftUntil(MonoTime deadline) {
+  return std::max(Duration::zero(), deadline - loop_.Now());
+}
+
+Duration RemoteChannel::Patience(MonoTime deadline) {
+  return std::min(LeftUntil(deadline),
+                  std::chrono::milliseconds(AttemptMs(deadline)) + kAnswerGrace);
+}
+
 template <class Results>
-void RemoteChannel::Carry(const LinkPtr& link, MonoTime deadline, bool write,
+void RemoteChannel::Carry(const LinkPtr& link, Duration patience, Code lost_code,
                           capnp::RemotePromise<Results>&& answer,
                           std::function<void(Status, typename Results::Reader*)> done) {
   link->CallBegan();
-  const Duration left = std::max(Duration::zero(), deadline - loop_.Now());
-  const Duration patience =
-      std::min(left, std::chrono::milliseconds(AttemptMs(deadline)) + kAnswerGrace);
-  const Code lost_code = write ? Code::kUnknownOutcome : Code::kUnavailable;
   auto answered = answer.then([this, link, done](capnp::Response<Results>&& response) {
     Heard(link, Decode(response.getHeader()));
     Status status = Decode(response.getOutcome());
-    if ((status.code() == Code::kUnavailable || status.code() == Code::kNotLeader) &&
-        options_.follow_leader && link->header().leader_address.empty() &&
+    const bool refused = status.code() == Code::kUnavailable || status.code() == Code::kNotLeader;
+    const bool knows_no_leader =
+        !link->header().leads && link->header().leader_address.empty() && options_.follow_leader;
+    if (refused && (knows_no_leader || options_.move_on_refusal) &&
         loop_.Now() >= move_not_before_) {
-      // It knows of no leader; another member may.
+      // Another member may know one, or be able to serve.
       move_not_before_ = loop_.Now() + kMovePause;
       MoveOn(link);
     }
@@ -190,7 +198,7 @@ void RemoteChannel::OpenSession(MonoTime deadline, node::Done<std::uint64_t> don
     auto request = (*link)->service().openSessionRequest();
     request.setTimeoutMs(AttemptMs(deadline));
     Carry<wire::KvService::OpenSessionResults>(
-        *link, deadline, false, request.send(),
+        *link, Patience(deadline), Code::kUnavailable, request.send(),
         [done](Status status, wire::KvService::OpenSessionResults::Reader* results) {
           if (!status.ok()) return done(std::move(status));
           done(results->getReplicatedTimeMs());
@@ -214,36 +222,82 @@ void RemoteChannel::SubmitOn(const LinkPtr& link, const Bytes& bytes, MonoTime d
   request.setRequest(AsData(bytes.view()));
   request.setTimeoutMs(AttemptMs(deadline));
   Carry<wire::KvService::SubmitResults>(
-      link, deadline, true, request.send(),
+      link, Patience(deadline), Code::kUnknownOutcome, request.send(),
       [done = std::move(done)](Status status, wire::KvService::SubmitResults::Reader* results) {
         Bytes response = status.ok() ? ToBytes(results->getResponse()) : Bytes();
         done({std::move(status), std::move(response)});
       });
 }
 
-void RemoteChannel::Read(Bytes request, Consistency consistency, MonoTime deadline,
+void RemoteChannel::Read(Bytes request, node::ReadPolicy policy, MonoTime deadline,
                          node::Done<Bytes> done) {
-  GetLink(deadline, [this, request = std::move(request), consistency, deadline,
+  if (policy.consistency == Consistency::kBounded && options_.follow_leader) {
+    if (nearby_ == nullptr) {
+      RemoteChannelOptions nearby = options_;
+      nearby.follow_leader = false;
+      nearby.move_on_refusal = true;
+      nearby_ = std::make_unique<RemoteChannel>(loop_, std::move(nearby));
+    }
+    return nearby_->Read(std::move(request), policy, deadline, std::move(done));
+  }
+  GetLink(deadline, [this, request = std::move(request), policy, deadline,
                      done = std::move(done)](Result<LinkPtr> link) {
     if (!link.ok()) return done(link.status());
-    ReadOn(*link, request, consistency, deadline, done);
+    ReadOn(*link, request, policy, deadline, done);
   });
 }
 
-void RemoteChannel::ReadOn(const LinkPtr& link, const Bytes& bytes, Consistency consistency,
+void RemoteChannel::ReadOn(const LinkPtr& link, const Bytes& bytes, node::ReadPolicy policy,
                            MonoTime deadline, node::Done<Bytes> done) {
   auto request =
       link->service().readRequest(capnp::MessageSize{bytes.size() / sizeof(capnp::word) + 16, 0});
   request.setRequest(AsData(bytes.view()));
-  request.setConsistency(consistency == Consistency::kLocal ? wire::Consistency::LOCAL
-                                                            : wire::Consistency::LINEARIZABLE);
+  request.setConsistency(ToWire(policy.consistency));
+  request.setMaxStalenessMs(static_cast<std::uint32_t>(std::min<std::int64_t>(
+      std::chrono::floor<std::chrono::milliseconds>(policy.max_staleness).count(), UINT32_MAX)));
   request.setTimeoutMs(AttemptMs(deadline));
   Carry<wire::KvService::ReadResults>(
-      link, deadline, false, request.send(),
+      link, Patience(deadline), Code::kUnavailable, request.send(),
       [done = std::move(done)](Status status, wire::KvService::ReadResults::Reader* results) {
         if (!status.ok()) return done(std::move(status));
         done(ToBytes(results->getResponse()));
       });
+}
+
+void RemoteChannel::Members(MonoTime deadline, node::Done<std::vector<ClusterMember>> done) {
+  GetLink(deadline, [this, deadline, done = std::move(done)](Result<LinkPtr> link) {
+    if (!link.ok()) return done(link.status());
+    using Results = wire::KvService::MembersResults;
+    Carry<Results>(*link, Patience(deadline), Code::kUnavailable,
+                   (*link)->service().membersRequest().send(),
+                   [done](Status status, Results::Reader* results) {
+                     if (!status.ok()) return done(std::move(status));
+                     std::vector<ClusterMember> members;
+                     for (const auto member : results->getMembers()) {
+                       members.push_back(Decode(member));
+                     }
+                     done(std::move(members));
+                   });
+  });
+}
+
+void RemoteChannel::ChangeMembers(const MemberChange& change, MonoTime deadline, ChangeDone done) {
+  GetLink(deadline, [this, change, deadline, done = std::move(done)](Result<LinkPtr> link) {
+    if (!link.ok()) return done(link.status(), false);
+    auto request = (*link)->service().changeMembersRequest();
+    Encode(change, request);
+    // All of the time: it is not tried again once it may have happened.
+    const Duration left = LeftUntil(deadline);
+    const auto told = std::chrono::ceil<std::chrono::milliseconds>(
+        left > 2 * kAnswerGrace ? left - kAnswerGrace : left / 2);
+    request.setTimeoutMs(static_cast<std::uint32_t>(
+        std::clamp<std::int64_t>(told.count(), 1, std::numeric_limits<std::int32_t>::max())));
+    using Results = wire::KvService::ChangeMembersResults;
+    Carry<Results>(*link, left, Code::kUnknownOutcome, request.send(),
+                   [done](Status status, Results::Reader* results) {
+                     done(std::move(status), results != nullptr && results->getHeader().getLeads());
+                   });
+  });
 }
 
 }  // namespace raftkv::rpc

@@ -18,6 +18,8 @@ namespace raftkv::rpc {
 struct RemoteChannelOptions {
   std::vector<std::string> endpoints;
   bool follow_leader = true;
+  /// Go on to the next endpoint where one says that it cannot serve (and does not say who can).
+  bool move_on_refusal = false;
   /// For each endpoint, name look-up and handshake included.
   Duration connect_timeout = std::chrono::milliseconds(750);
   /// Sees the header of every answer.
@@ -33,8 +35,14 @@ class RemoteChannel final : public node::Channel, private kj::TaskSet::ErrorHand
   void OpenSession(MonoTime deadline, node::Done<std::uint64_t> done) override;
   void Submit(Bytes request, MonoTime deadline,
               std::function<void(node::SubmitOutcome)> done) override;
-  void Read(Bytes request, Consistency consistency, MonoTime deadline,
+  void Read(Bytes request, node::ReadPolicy policy, MonoTime deadline,
             node::Done<Bytes> done) override;
+
+  // --- Who takes part; one attempt each.
+  void Members(MonoTime deadline, node::Done<std::vector<ClusterMember>> done);
+  /// `by_leader`: it was the leader who answered.
+  using ChangeDone = std::function<void(Status, bool by_leader)>;
+  void ChangeMembers(const MemberChange& change, MonoTime deadline, ChangeDone done);
 
  private:
   using LinkPtr = std::shared_ptr<ClientLink>;
@@ -57,14 +65,18 @@ class RemoteChannel final : public node::Channel, private kj::TaskSet::ErrorHand
   void MoveOn(LinkPtr link);
   /// What the server is told: a part of the time, so that there is some left for another member.
   [[nodiscard]] std::uint32_t AttemptMs(MonoTime deadline);
+  /// `lost_code`: what it means if no answer comes within `patience`.
   template <class Results>
-  void Carry(const LinkPtr& link, MonoTime deadline, bool write,
+  void Carry(const LinkPtr& link, Duration patience, Code lost_code,
              capnp::RemotePromise<Results>&& answer,
              std::function<void(Status, typename Results::Reader*)> done);
   void SubmitOn(const LinkPtr& link, const Bytes& request, MonoTime deadline,
                 std::function<void(node::SubmitOutcome)> done);
-  void ReadOn(const LinkPtr& link, const Bytes& request, Consistency consistency, MonoTime deadline,
+  void ReadOn(const LinkPtr& link, const Bytes& request, node::ReadPolicy policy, MonoTime deadline,
               node::Done<Bytes> done);
+  [[nodiscard]] Duration LeftUntil(MonoTime deadline);
+  /// Of one attempt: what the server is told, and a little more.
+  [[nodiscard]] Duration Patience(MonoTime deadline);
   void taskFailed(kj::Exception&& exception) override;
 
   EventLoop& loop_;
@@ -76,6 +88,8 @@ class RemoteChannel final : public node::Channel, private kj::TaskSet::ErrorHand
   MonoTime follow_not_before_{};
   MonoTime move_not_before_{};
   std::vector<std::shared_ptr<Waiter>> waiters_;
+  /// For bounded reads, which need no leader; made with the first.
+  std::unique_ptr<RemoteChannel> nearby_;
   kj::TaskSet tasks_;  // last: goes first
 };
 

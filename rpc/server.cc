@@ -34,6 +34,14 @@ class ServerImpl final : public Server, private ConnectionOwner, private kj::Tas
   std::size_t connections() const override { return connections_.size(); }
   HeldReplies& replies() override { return replies_; }
 
+  void KeepPeers(const std::set<NodeId>& peers) override {
+    for (const auto& [peer, number] : peers_) {
+      if (peers.contains(peer)) continue;
+      // This may be running inside a call of that very connection.
+      tasks_.add(kj::evalLater([this, gone = number] { Close(gone); }));
+    }
+  }
+
  private:
   void Accept(kj::Own<kj::AsyncIoStream> stream) {
     if (connections_.size() >= options_.max_connections && !CloseOldestStranger()) {

@@ -31,13 +31,18 @@ class Service {
   // --- From clients.
   virtual void Submit(Bytes request, MonoTime deadline,
                       std::function<void(node::SubmitOutcome)> done) = 0;
-  virtual void Read(Bytes request, Consistency consistency, MonoTime deadline,
+  virtual void Read(Bytes request, node::ReadPolicy policy, MonoTime deadline,
                     node::Done<Bytes> done) = 0;
   /// 0: not known yet.
   virtual std::uint64_t ReplicatedTimeMs() = 0;
   virtual AnswerHeader Header() = 0;
   virtual std::string Name() = 0;
   virtual void Status(bool with_hash, node::Done<EndpointStatus> done) = 0;
+  /// Unavailable: not known yet.
+  virtual Result<std::vector<ClusterMember>> Members() = 0;
+  /// NotLeader, Unavailable, InvalidArgument, NotFound: nothing happened.
+  virtual void ChangeMembers(const MemberChange& change, MonoTime deadline,
+                             node::DoneStatus done) = 0;
 };
 
 /// What the connections that this member makes need of it.

@@ -41,6 +41,7 @@ Hello Member::MakeHello(NodeId expected_member, const std::string& expected_name
   hello.expected_name = expected_name;
   hello.zone = options_.zone;
   if (formation_) hello.formation = formation_->spec();
+  hello.joins = formation_ && options_.join;
   return hello;
 }
 
@@ -110,7 +111,9 @@ void Member::JudgeMembership(const Hello& hello, HelloAnswer& answer) const {
                      hello.name + " ADDRESS' and start it with an empty data folder";
     return;
   }
-  if (core.configuration().Find(hello.member) == nullptr) {
+  // Who belongs to the cluster and is not known here was taken in while this member was behind, and
+  // may lead: without it this member would never catch up (thesis §4.1).
+  if (core.configuration().Find(hello.member) == nullptr && hello.cluster == ClusterId{}) {
     JudgeNewcomer(hello, answer);
     return;
   }
@@ -119,7 +122,7 @@ void Member::JudgeMembership(const Hello& hello, HelloAnswer& answer) const {
   answer.permanent = !answer.refusal.empty();
 }
 
-/// Of a member id that is not known here.
+/// Of one that belongs to no cluster yet.
 void Member::JudgeNewcomer(const Hello& hello, HelloAnswer& answer) const {
   const raft::Configuration& configuration = node_->core().configuration();
   const bool invited = std::any_of(
@@ -129,16 +132,10 @@ void Member::JudgeNewcomer(const Hello& hello, HelloAnswer& answer) const {
     answer.refusal = "'" + hello.name + "' is being taken into the cluster; it tries again";
     return;
   }
-  if (hello.cluster != ClusterId{}) {
-    // It was taken in, and this member has not heard of it yet.
-    answer.refusal = "'" + options_.name + "' does not know '" + hello.name + "' with member id " +
-                     Hex(hello.member) + " yet; it tries again";
-    return;
-  }
-  answer.permanent = true;
   const bool name_taken =
       std::any_of(configuration.members.begin(), configuration.members.end(),
                   [&](const raft::Member& member) { return member.name == hello.name; });
+  answer.permanent = name_taken || !hello.joins;  // who joins may come before it was added
   const std::string add = "'raftkv member add " + hello.name + " ADDRESS'";
   answer.refusal = "cluster " + Hex(birth_.cluster) + " is formed already and does not know '" +
                    hello.name + "' with member id " + Hex(hello.member) +
@@ -172,7 +169,7 @@ void Member::OnHello(Hello hello, std::function<void(HelloAnswer)> done) {
   }
   if (!answer.refusal.empty()) {
     // Perhaps it is invited; the leader knows.
-    if (failure_.ok() && node_ && hello.cluster == ClusterId{} && !answer.permanent) {
+    if (failure_.ok() && node_ && hello.cluster == ClusterId{} && !answer.removed) {
       node_->Join({hello.name, hello.member, hello.zone});
     }
     LogRefusal(hello.name, answer.refusal);

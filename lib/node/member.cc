@@ -76,7 +76,9 @@ void Member::Pump() {
     Fail(node_->failure());
     return;
   }
-  if (node_->core().configuration_version() != peers_of_version_) SetPeers();
+  const raft::Raft& core = node_->core();
+  const bool settled = core.applied_index() >= core.configuration_index();
+  if (core.configuration_version() != peers_of_version_ || (peers_linger_ && settled)) SetPeers();
   if (!had_leader_ && node_->core().leader() != kNobody) {
     had_leader_ = true;
     refused_by_.clear();
@@ -178,9 +180,27 @@ std::string Member::AddressOf(const raft::Member& member) const {
 void Member::SetPeers() {
   std::vector<Transport::Peer> peers;
   if (node_) {
-    peers_of_version_ = node_->core().configuration_version();
+    const raft::Raft& core = node_->core();
+    peers_of_version_ = core.configuration_version();
+    peers_linger_ = core.applied_index() < core.configuration_index();
     for (const raft::Member& member : members()) {
       if (member.id != birth_.member) peers.push_back({member.id, member.name, AddressOf(member)});
+    }
+    const auto named = [&peers](const std::string& name) {
+      return std::any_of(peers.begin(), peers.end(),
+                         [&](const Transport::Peer& peer) { return peer.name == name; });
+    };
+    // A leader that removes itself needs the acknowledgements until that is committed.
+    for (const raft::Member& member : core.applied_configuration().members) {
+      if (member.id == birth_.member || named(member.name)) continue;
+      peers.push_back({member.id, member.name, AddressOf(member)});
+    }
+    // A newcomer knows the first members only, who may all be gone; the list it was given is newer.
+    if (options_.join && core.configuration().Find(birth_.member) == nullptr) {
+      for (const MemberAddress& given : options_.cluster) {
+        if (given.name == options_.name || named(given.name)) continue;
+        peers.push_back({kNobody, given.name, given.address});
+      }
     }
   } else {
     for (const MemberAddress& member : options_.cluster) {

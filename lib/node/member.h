@@ -39,6 +39,8 @@ struct Hello {
   /// How the caller was told to form the cluster: "n1=host:port,n2=...", sorted by name; empty if
   /// formed.
   std::string formation;
+  /// It waits to be taken into a cluster that exists (MemberOptions::join).
+  bool joins = false;
 };
 
 struct HelloAnswer {
@@ -212,6 +214,8 @@ class Member {
   // --- Once formed.
   std::unique_ptr<Node> node_;
   std::uint64_t peers_of_version_ = 0;  ///< the configuration that the transport's peers are of
+  /// Members that the configuration before had are still among the transport's peers.
+  bool peers_linger_ = false;
   bool had_leader_ = false;
   /// Who refused us for good, and how they put it; only as long as this member never had a leader.
   std::map<std::string, std::string> refused_by_;

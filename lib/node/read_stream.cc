@@ -24,14 +24,19 @@ bool LeftOut(const ScanResult& result) {
 void ReadStream::Begin(const RequestPtr& request) {
   std::vector<kv::ReadOp> reads;
   reads.reserve(request->calls.size());
-  for (const auto& call : request->calls) reads.push_back(call->read);
+  request->policy = {consistency_, request->calls.front()->max_staleness};
+  for (const auto& call : request->calls) {
+    reads.push_back(call->read);
+    // Fresh enough for each of them.
+    request->policy.max_staleness = std::min(request->policy.max_staleness, call->max_staleness);
+  }
   request->bytes = kv::EncodeReadRequest(reads);
   Send(request);
 }
 
 void ReadStream::Send(const RequestPtr& request) {
   const MonoTime deadline = std::min(request->deadline, loop_.Now() + kAttemptTimeout);
-  channel_.Read(request->bytes, consistency_, deadline,
+  channel_.Read(request->bytes, request->policy, deadline,
                 [weak = weak_from_this(), request](const Result<Bytes>& answer) {
                   if (const auto self = weak.lock()) self->OnAnswer(request, answer);
                 });

@@ -11,7 +11,9 @@
 
 namespace raftkv::node {
 
-struct ReadRequest : CallRequest<ReadCall> {};
+struct ReadRequest : CallRequest<ReadCall> {
+  ReadPolicy policy;
+};
 
 class ReadStream : public CallStream<ReadStream, ReadCall, ReadRequest> {
  public:

@@ -110,6 +110,7 @@ struct ReadCall : CallBase<ReadCall> {
   }
 
   kv::ReadOp read;
+  Duration max_staleness{};  ///< of a bounded read
   Finish finish;
   ReadRequest* request = nullptr;  ///< null: waits
 };

@@ -1,6 +1,7 @@
 #include "lib/node/session_kv.h"
 
 #include <algorithm>
+#include <array>
 #include <utility>
 
 #include "lib/node/read_stream.h"
@@ -42,15 +43,15 @@ class SessionKv final : public KV {
       : loop_(loop),
         limits_(options.limits),
         budget_(std::make_shared<CallBudget>(options.max_queued_bytes)),
-        writes_(std::make_shared<WriteStream>(loop, channel, options)),
-        linearizable_reads_(
-            std::make_shared<ReadStream>(loop, channel, Consistency::kLinearizable, options)),
-        local_reads_(std::make_shared<ReadStream>(loop, channel, Consistency::kLocal, options)) {}
+        writes_(std::make_shared<WriteStream>(loop, channel, options)) {
+    for (std::size_t i = 0; i < reads_.size(); ++i) {
+      reads_[i] = std::make_shared<ReadStream>(loop, channel, static_cast<Consistency>(i), options);
+    }
+  }
 
   ~SessionKv() override {
     writes_->Stop();
-    linearizable_reads_->Stop();
-    local_reads_->Stop();
+    for (const auto& reads : reads_) reads->Stop();
   }
 
   void PutAsync(std::string key, std::string value, WriteOptions options,
@@ -145,15 +146,18 @@ class SessionKv final : public KV {
 
   void ReadOne(kv::ReadOp read, const ReadOptions& options, ReadCall::Finish finish) {
     Status bad = kv::CheckRead(read, limits_);
+    if (bad.ok() && options.max_staleness < std::chrono::milliseconds(0)) {
+      bad = {Code::kInvalidArgument, "max_staleness is below zero"};
+    }
     const std::size_t bytes = kv::EncodedSize(read);
     if (bad.ok()) bad = CheckRequest(1, bytes);
     if (bad.ok()) bad = TakeBudget(bytes);
     if (!bad.ok()) return finish(bad);
     auto call = std::make_shared<ReadCall>(Deadline(options.timeout), budget_, bytes);
     call->read = std::move(read);
+    call->max_staleness = std::min(options.max_staleness, kLongest);
     call->finish = std::move(finish);
-    const auto& reads =
-        options.consistency == Consistency::kLocal ? local_reads_ : linearizable_reads_;
+    const auto& reads = reads_.at(static_cast<std::size_t>(options.consistency));
     loop_.Post([call = std::move(call), stream = std::weak_ptr(reads)]() mutable {
       if (const auto open = stream.lock()) open->Add(std::move(call));
     });
@@ -182,18 +186,19 @@ class SessionKv final : public KV {
   }
 
   MonoTime Deadline(std::chrono::milliseconds timeout) {
-    // Far below what the clock's numbers can hold.
-    constexpr std::chrono::milliseconds kLongest = std::chrono::hours(24 * 365);
     return loop_.Now() + std::clamp(timeout, std::chrono::milliseconds(0), kLongest);
   }
+
+  /// Far below what the clock's numbers can hold.
+  static constexpr std::chrono::milliseconds kLongest = std::chrono::hours(24 * 365);
 
   // Constant after construction; the streams' insides belong to the loop.
   Loop& loop_;
   const Limits limits_;
   const std::shared_ptr<CallBudget> budget_;
   const std::shared_ptr<WriteStream> writes_;
-  const std::shared_ptr<ReadStream> linearizable_reads_;
-  const std::shared_ptr<ReadStream> local_reads_;
+  /// By consistency: each gathers what is to be answered alike.
+  std::array<std::shared_ptr<ReadStream>, 4> reads_;
 };
 
 }  // namespace

@@ -45,8 +45,8 @@ class Channel {
   /// attempts.
   virtual void Submit(Bytes request, MonoTime deadline,
                       std::function<void(SubmitOutcome)> done) = 0;
-  virtual void Read(Bytes request, Consistency consistency, MonoTime deadline,
-                    Done<Bytes> done) = 0;
+  /// A bounded read is answered by any member, the others by the leader or with its help.
+  virtual void Read(Bytes request, ReadPolicy policy, MonoTime deadline, Done<Bytes> done) = 0;
 };
 
 struct SessionKvOptions {

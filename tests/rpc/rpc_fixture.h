@@ -94,9 +94,9 @@ class FakeMember : public Service, public PeerOwner {
       done({submit_status, respond ? respond(request) : request});
     });
   }
-  void Read(Bytes request, Consistency consistency, MonoTime, node::Done<Bytes> done) override {
+  void Read(Bytes request, node::ReadPolicy policy, MonoTime, node::Done<Bytes> done) override {
     ++reads;
-    last_consistency = consistency;
+    last_policy = policy;
     loop_.RunLater([this, request, done] { done(respond ? respond(request) : request); });
   }
   std::uint64_t ReplicatedTimeMs() override { return replicated_time_ms; }
@@ -110,6 +110,13 @@ class FakeMember : public Service, public PeerOwner {
     status.node.role = Role::kLeader;
     status.content_hash = with_hash ? 77 : 0;
     loop_.RunLater([status, done] { done(status); });
+  }
+
+  Result<std::vector<ClusterMember>> Members() override { return members; }
+  void ChangeMembers(const MemberChange& change, MonoTime, node::DoneStatus done) override {
+    changes.push_back(change);
+    const std::size_t i = std::min(changes.size(), change_outcomes.size()) - 1;
+    loop_.RunLater([outcome = change_outcomes[i], done] { done(outcome); });
   }
 
   node::Hello MakeHello(NodeId expected_member, const std::string& expected_name) override {
@@ -161,7 +168,11 @@ class FakeMember : public Service, public PeerOwner {
   int deliveries = 0;
   int submits = 0;
   int reads = 0;
-  Consistency last_consistency = Consistency::kLinearizable;
+  node::ReadPolicy last_policy;
+  std::vector<ClusterMember> members;
+  std::vector<MemberChange> changes;
+  /// The answers to ChangeMembers, the last one again and again.
+  std::vector<raftkv::Status> change_outcomes{raftkv::Status::Ok()};
   std::vector<std::function<void(node::SubmitOutcome)>> held;
   std::map<NodeId, std::vector<node::PeerMessage>> received;
   std::map<NodeId, int> disconnected;
@@ -223,7 +234,7 @@ class TestServer {
     loop_->Call([&] {
       peers_ = std::make_unique<Peers>(*loop_, options);
       peers_->SetOwner(*member_);
-      peers_->SetReplies(server_->replies());
+      peers_->SetServer(*server_);
     });
     return *peers_;
   }

@@ -26,7 +26,7 @@ class FakeChannel : public node::Channel {
   };
   struct ReadAttempt {
     Bytes request;
-    Consistency consistency;
+    node::ReadPolicy policy;
     MonoTime deadline;
     node::Done<Bytes> done;
   };
@@ -42,9 +42,9 @@ class FakeChannel : public node::Channel {
               std::function<void(node::SubmitOutcome)> done) override {
     submits.push_back({std::move(request), deadline, std::move(done)});
   }
-  void Read(Bytes request, Consistency consistency, MonoTime deadline,
+  void Read(Bytes request, node::ReadPolicy policy, MonoTime deadline,
             node::Done<Bytes> done) override {
-    reads.push_back({std::move(request), consistency, deadline, std::move(done)});
+    reads.push_back({std::move(request), policy, deadline, std::move(done)});
   }
 
   /// Carries out attempt `i`; the answer is what the log says, if it arrives.

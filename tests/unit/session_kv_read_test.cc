@@ -26,8 +26,8 @@ TEST_F(SessionKvReadTest, ReadsGatherApartFromWritesAndByConsistency) {
   Run();
   ASSERT_EQ(channel_.reads.size(), 2U);
   EXPECT_EQ(channel_.submits.size(), 1U);
-  EXPECT_EQ(channel_.reads[0].consistency, Consistency::kLinearizable);
-  EXPECT_EQ(channel_.reads[1].consistency, Consistency::kLocal);
+  EXPECT_EQ(channel_.reads[0].policy.consistency, Consistency::kLinearizable);
+  EXPECT_EQ(channel_.reads[1].policy.consistency, Consistency::kLocal);
   Get("c");
   Run();
   ASSERT_EQ(channel_.reads.size(), 2U) << "gathers while a request is under way";

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include <raftkv/cluster.h>
 #include <raftkv/kv.h>
 #include <raftkv/node.h>
 #include <raftkv/status.h>
@@ -25,7 +26,7 @@ struct ClientOptions {
   /// Connections, each with a session of its own; concurrent calls are spread over them.
   std::uint32_t connections = 1;
   /// Ask only the endpoints given, in order, and stay where the answer came from, instead of going
-  /// to the leader: for local reads and for tests.
+  /// to the leader: for local reads and for tests. (Bounded reads always do.)
   bool follow_leader = true;
   /// See NodeOptions::reserved_signal.
   int reserved_signal = 0;
@@ -60,6 +61,8 @@ class Client {
 
   virtual ~Client() = default;
   virtual KV& kv() = 0;
+  /// Who takes part: to be seen and changed.
+  virtual Cluster& cluster() = 0;
   /// Asks just the one endpoint.
   virtual Result<EndpointStatus> Status(const std::string& endpoint,
                                         std::chrono::milliseconds timeout, bool with_hash) = 0;

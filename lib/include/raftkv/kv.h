@@ -33,7 +33,8 @@ enum class Consistency : unsigned char {
   /// Linearizable as long as no member's clock runs more wrong than the members were told to allow
   /// for: the leader answers without a round to the others. Without leases as kLinearizable.
   kLease,
-  /// Sees at least what was committed `max_staleness` before the read began.
+  /// Sees at least what was committed `max_staleness` before the read began. Answered by the member
+  /// that is asked, without the leader if that was asked lately enough.
   kBounded,
 };
 
@@ -44,6 +45,8 @@ struct WriteOptions {
 struct ReadOptions {
   std::chrono::milliseconds timeout{5000};
   Consistency consistency = Consistency::kLinearizable;
+  /// kBounded only.
+  std::chrono::milliseconds max_staleness{1000};
 };
 
 struct ScanOptions : ReadOptions {

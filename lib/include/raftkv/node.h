@@ -35,6 +35,19 @@ struct MemberAddress {
   std::string address;  ///< "host:port", resolved anew at each connection
 };
 
+/// How many voters must agree. Proposals need a commit quorum, leaders an election quorum; every
+/// two that must meet have to have a member in common, or the node is not opened.
+struct QuorumOptions {
+  enum class Kind : unsigned char {
+    kMajority,  ///< more than half of the voters
+    kZones,     ///< and more than half of the voters of each zone that has a name
+    kFlexible,  ///< `commit` of them to commit, `election` of them to elect
+  };
+  Kind kind = Kind::kMajority;
+  std::uint32_t commit = 0;    ///< kFlexible only
+  std::uint32_t election = 0;  ///< kFlexible only
+};
+
 struct NodeOptions {
   std::string name = "default";
   /// Made if it does not exist. One process at a time.
@@ -46,12 +59,23 @@ struct NodeOptions {
   std::string advertise;
   /// All members of the new cluster, this one among them; empty: a cluster of one.
   std::vector<MemberAddress> cluster;
+  /// The cluster exists already, and takes this member in once it was added (Cluster::AddMember);
+  /// `cluster` names this member and some or all of the others. Of no effect once that was done.
+  bool join = false;
+  /// Of a new cluster; equal on all its members.
+  QuorumOptions quorum;
   /// "host:port" for /metrics, /livez and /readyz; empty: none.
   std::string http;
+  /// Where this member runs, for QuorumOptions::Kind::kZones.
   std::string zone;
   /// An election timeout is drawn from [election_timeout, 2 * election_timeout).
   std::chrono::milliseconds election_timeout{300};
   std::chrono::milliseconds heartbeat{100};
+  /// The leader may answer reads with Consistency::kLease without asking anybody, and nobody votes
+  /// within an election timeout of hearing it. Equal on all members.
+  bool lease_reads = false;
+  /// How far off the rate of any member's clock may be, for leases; below 50.
+  unsigned clock_error_percent = 10;
   Limits limits;
   /// Connections accepted at most; half of them, but 128 at most, are kept for the other members.
   std::uint32_t max_connections = 1024;
@@ -101,8 +125,9 @@ class Node {
   /// Waits until the node stopped by itself (a failed disk), and says why; DeadlineExceeded if it
   /// still runs after `timeout`.
   virtual Status WaitForFailure(std::chrono::milliseconds timeout) = 0;
-  /// Ends open calls with Cancelled or UnknownOutcome, flushes, joins the threads; the destructor
-  /// does the same.
+  /// Hands the leadership over if this member leads others (for an election timeout at most), ends
+  /// open calls with Cancelled or UnknownOutcome, flushes, joins the threads; the destructor does
+  /// the same.
   virtual Status Close() = 0;
 };
 

@@ -1,0 +1,24 @@
+// How does a blocking call wait? Each one is its asynchronous twin and a promise.
+//
+// Not to be called from a callback: it would wait for the thread that it runs on.
+#pragma once
+
+#include <future>
+#include <memory>
+#include <utility>
+
+#include <raftkv/status.h>
+
+namespace raftkv {
+
+/// `start(callback)` begins the call; it ends by itself at its timeout.
+template <class T, class Start>
+T WaitFor(const Start& start) {
+  // Shared: the promise must outlive set_value on the other thread.
+  const auto promise = std::make_shared<std::promise<T>>();
+  std::future<T> future = promise->get_future();
+  start([promise](T result) { promise->set_value(std::move(result)); });
+  return future.get();
+}
+
+}  // namespace raftkv
