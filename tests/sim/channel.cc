@@ -176,7 +176,7 @@ void SimChannel::Submit(Bytes request, MonoTime deadline,
 
 void SimChannel::Read(Bytes request, node::ReadPolicy policy, MonoTime deadline,
                       node::Done<Bytes> done) {
-  const auto ask = [this, request = std::move(request), consistency, deadline](
+  const auto ask = [this, request = std::move(request), policy, deadline](
                        Host& host, std::function<void(Answer)> answer) {
     const MonoTime now(Duration(world_.now() + kSecond));
     host.process->member().Read(request, policy, LocalDeadline(host, now, deadline),
