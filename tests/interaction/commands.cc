@@ -39,6 +39,51 @@ SimNetwork::Link ParseLink(const std::string& word) {
   return {Node(word.substr(0, arrow)), Node(word.substr(arrow + 2))};
 }
 
+/// `2/4`: two to commit, four to elect.
+raft::QuorumRule ParseFlexible(const std::string& word) {
+  const std::size_t slash = word.find('/');
+  return {raft::QuorumKind::kFlexible, static_cast<std::uint32_t>(Number(word.substr(0, slash))),
+          static_cast<std::uint32_t>(Number(word.substr(slash + 1)))};
+}
+
+/// `v4@east`: member 4, in the zone east.
+raft::Member ParseMember(const std::string& word) {
+  const std::size_t at = word.find('@');
+  raft::Member member;
+  member.id = Node(word.substr(1, at == std::string::npos ? at : at - 1));
+  member.name = "n" + Format(member.id);
+  member.address = "127.0.0.1:" + std::to_string(7000 + member.id.value);
+  if (at != std::string::npos) member.zone = word.substr(at + 1);
+  member.learner = word[0] != 'v';
+  member.promote = word[0] == 'a';
+  return member;
+}
+
+raft::MembershipChange ParseChange(const std::vector<std::string>& words, std::size_t first) {
+  raft::MembershipChange change;
+  for (std::size_t i = first; i < words.size(); ++i) {
+    const std::string& word = words[i];
+    if (word == "majority") {
+      change.quorum = raft::QuorumRule{};
+    } else if (word == "zones") {
+      change.quorum = raft::QuorumRule{raft::QuorumKind::kZones, 0, 0};
+    } else if (StartsWith(word, "flexible=")) {
+      change.quorum = ParseFlexible(word.substr(9));
+    } else if (word[0] == 'v' || word[0] == 'l' || word[0] == 'a') {
+      change.add.push_back(ParseMember(word));
+    } else if (word[0] == 'p') {
+      change.promote.push_back(Node(word.substr(1)));
+    } else if (word[0] == 'd') {
+      change.demote.push_back(Node(word.substr(1)));
+    } else if (word[0] == 'r') {
+      change.remove.push_back(Node(word.substr(1)));
+    } else {
+      ADD_FAILURE() << "no such change: " << word;
+    }
+  }
+  return change;
+}
+
 }  // namespace
 
 std::vector<std::string> Commands::Run(const std::string& line) {
@@ -52,7 +97,7 @@ std::vector<std::string> Commands::Run(const std::string& line) {
     return {};
   }
   if (!RunSetup(words) && !RunInput(words) && !RunOutput(words) && !RunNetwork(words) &&
-      !RunFault(words) && !RunShow(words)) {
+      !RunFault(words) && !RunMembers(words) && !RunSnapshots(words) && !RunShow(words)) {
     ADD_FAILURE() << "no such command: " << line;
   }
   return output_;
@@ -66,7 +111,18 @@ void Commands::AddNodes(const Words& words) {
   for (std::size_t i = 2; i < words.size(); ++i) {
     const std::size_t equals = words[i].find('=');
     const std::string key = words[i].substr(0, equals);
-    const std::uint64_t value = Number(words[i].substr(equals + 1));
+    const std::string text = words[i].substr(equals + 1);
+    if (key == "zones") {
+      options.quorum.kind = raft::QuorumKind::kZones;
+      std::istringstream in(text);
+      for (std::string zone; std::getline(in, zone, ',');) options.zones.push_back(zone);
+      continue;
+    }
+    if (key == "flexible") {
+      options.quorum = ParseFlexible(text);
+      continue;
+    }
+    const std::uint64_t value = Number(text);
     if (key == "append-bytes") {
       options.raft.max_append_bytes = value;
     } else if (key == "inflight") {
@@ -79,6 +135,11 @@ void Commands::AddNodes(const Words& words) {
       options.raft.max_uncommitted_bytes = value;
     } else if (key == "pending-reads") {
       options.raft.max_pending_reads = value;
+    } else if (key == "lease") {
+      options.raft.lease_reads = true;
+      options.raft.clock_error_percent = static_cast<unsigned>(value);
+    } else if (key == "caught-up") {
+      options.raft.caught_up_entries = value;
     } else if (key == "seed") {
       options.seed = value;
     } else {
@@ -110,6 +171,10 @@ bool Commands::RunSetup(const Words& words) {
     AddNodes(words);
   } else if (words[0] == "set-log") {
     SetLog(words);
+  } else if (words[0] == "add-node") {
+    cluster_->AddNode(Node(words.at(1)));
+  } else if (words[0] == "hold-snapshots") {
+    cluster_->HoldSnapshots(true);
   } else {
     return false;
   }
@@ -141,7 +206,8 @@ bool Commands::RunInput(const Words& words) {
   } else if (verb == "propose") {
     Propose(words);
   } else if (verb == "read") {
-    const Status status = cluster_->Read(Node(words.at(1)), Number(words.at(2)));
+    const bool lease = words.size() > 3 && words[3] == "lease";
+    const Status status = cluster_->Read(Node(words.at(1)), Number(words.at(2)), lease);
     if (!status.ok()) Say("refused: " + std::string(CodeName(status.code())));
   } else if (verb == "disconnect") {
     cluster_->PeerDisconnected(Node(words.at(1)), Node(words.at(2)));
@@ -154,6 +220,51 @@ bool Commands::RunInput(const Words& words) {
 }
 
 // --- Outputs.
+
+void Commands::SayIfRefused(const Status& status) {
+  if (!status.ok()) Say("refused: " + status.ToString());
+}
+
+bool Commands::RunMembers(const Words& words) {
+  const std::string& verb = words[0];
+  if (verb == "change") {
+    SayIfRefused(cluster_->Change(Node(words.at(1)), ParseChange(words, 2)));
+  } else if (verb == "transfer") {
+    SayIfRefused(cluster_->Transfer(Node(words.at(1)), Node(words.at(2))));
+  } else if (verb == "members") {
+    for (NodeId id : cluster_->ids()) {
+      if (words.size() > 1 && Node(words[1]) != id) continue;
+      if (!cluster_->node(id).up()) continue;
+      const raft::Raft& core = cluster_->node(id).core();
+      const bool committed = core.configuration_index() <= core.commit_index();
+      Say(Format(id) + ": " + Format(core.configuration()) + " of " +
+          std::to_string(core.configuration_index().value) + (committed ? "" : ", not committed"));
+    }
+  } else if (verb == "lease") {
+    const raft::Raft& core = cluster_->node(Node(words.at(1))).core();
+    Say(words[1] + (core.HoldsLease() ? " holds a lease" : " holds no lease"));
+  } else {
+    return false;
+  }
+  return true;
+}
+
+bool Commands::RunSnapshots(const Words& words) {
+  const std::string& verb = words[0];
+  if (verb == "compact") {
+    cluster_->Compact(Node(words.at(1)), Index(Number(words.at(2))));
+  } else if (verb == "send-snapshot") {
+    if (!cluster_->SendSnapshot(Node(words.at(1)))) Say("nobody needs one");
+  } else if (verb == "deliver-snapshot") {
+    const bool again = words.size() > 1 && words[1] == "again";
+    if (!cluster_->DeliverSnapshot(0, again)) Say("none is under way");
+  } else if (verb == "lose-tail") {
+    cluster_->LoseTail(Node(words.at(1)), Number(words.at(2)));
+  } else {
+    return false;
+  }
+  return true;
+}
 
 bool Commands::RunOutput(const Words& words) {
   const std::string& verb = words[0];
@@ -278,9 +389,14 @@ bool Commands::RunFault(const Words& words) {
 void Commands::ShowProgress(NodeId id) {
   for (const auto& [peer, progress] : cluster_->node(id).core().progress()) {
     const bool probe = progress.state == raft::ProgressState::kProbe;
-    Say(Format(peer) + (probe ? " probe" : " replicate") + " match:" +
-        std::to_string(progress.match.value) + " next:" + std::to_string(progress.next.value) +
-        " inflight:" + std::to_string(progress.inflights.messages()));
+    const bool replicate = progress.state == raft::ProgressState::kReplicate;
+    Say(Format(peer) +
+        (probe       ? " probe"
+         : replicate ? " replicate"
+                     : " snapshot") +
+        " match:" + std::to_string(progress.match.value) +
+        " next:" + std::to_string(progress.next.value) + " inflight:" +
+        std::to_string(progress.inflights.messages()) + (progress.suspect != 0 ? " suspect" : ""));
   }
 }
 

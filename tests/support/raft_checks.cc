@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <variant>
 
+#include "lib/raft/configuration.h"
 #include "tests/support/raft_format.h"
+#include "tests/support/raft_quorum.h"
 
 namespace raftkv::test {
 
@@ -22,9 +24,21 @@ void ClusterChecks::StartFrom(const SimDisk& disk) {
   }
   Term previous;
   for (const Entry& entry : disk.log) {
-    places_.emplace(std::pair(entry.index, entry.term), Place{previous, entry});
+    NoteEntry(kNobody, previous, entry);
     previous = entry.term;
   }
+}
+
+void ClusterChecks::NoteEntry(NodeId id, Term previous, const Entry& entry) {
+  const auto [at, is_new] =
+      places_.emplace(std::pair(entry.index, entry.term), Place{previous, entry});
+  if (!(at->second.entry == entry) || at->second.previous_term != previous) {
+    report_("log matching: node " + Format(id) + " writes " + Format(entry) +
+            " where another has " + Format(at->second.entry));
+  }
+  if (!is_new || entry.kind != raft::EntryKind::kConfiguration) return;
+  configurations_[entry.index].emplace(entry.term,
+                                       *raft::DecodeConfiguration(entry.payload.view()));
 }
 
 void ClusterChecks::AfterStep(NodeId id) {
@@ -34,6 +48,7 @@ void ClusterChecks::AfterStep(NodeId id) {
   if (core.term() < seen.term) report_("the term of node " + Format(id) + " went back");
   if (core.term() < node.disk().durable.term) report_("a term below the durable one");
   seen.term = core.term();
+  CheckConfiguration(id, core);
   if (core.role() == Role::kLeader) CheckLeader(id, core);
   CheckCommit(id, core);
   CheckApplied(id, node);
@@ -41,7 +56,7 @@ void ClusterChecks::AfterStep(NodeId id) {
 
 void ClusterChecks::OnRestart(NodeId id) {
   const SimNode& node = nodes_.at(id);
-  seen_[id] = Seen{node.core().term(), Index(), 0};
+  seen_[id] = Seen{node.core().term(), Index(), Index()};
   AfterStep(id);
 }
 
@@ -53,8 +68,10 @@ void ClusterChecks::CheckLeader(NodeId id, const Raft& core) {
             " and " + Format(id));
   }
   if (!is_new) return;
+  CheckElection(id, core);
   for (const Committed& committed : committed_) {
     if (committed.committed_in >= core.term()) continue;
+    if (committed.entry.index < core.log().base().index) continue;
     if (core.log().TermAt(committed.entry.index) != committed.entry.term) {
       report_("leader " + Format(id) + " of term " + std::to_string(core.term().value) +
               " lacks the committed entry " + Format(committed.entry));
@@ -63,19 +80,59 @@ void ClusterChecks::CheckLeader(NodeId id, const Raft& core) {
   }
 }
 
-bool ClusterChecks::IsDurableOnQuorum(const Entry& entry) const {
-  std::size_t holders = 0;
-  for (const auto& [id, node] : nodes_) {
-    if (node.disk().TermAt(entry.index) == entry.term) ++holders;
+// A leader was elected by a quorum of the configuration in its log.
+void ClusterChecks::CheckElection(NodeId id, const Raft& core) {
+  const bool elected =
+      MakesQuorum(core.configuration(), raft::Purpose::kElection, [&](NodeId voter) {
+        const auto vote = votes_.find({voter, core.term()});
+        if (vote != votes_.end()) return vote->second == id;
+        const raft::HardState& own = nodes_.at(id).disk().durable;
+        return voter == id && own.term == core.term() && own.vote == id;
+      });
+  if (!elected) report_("node " + Format(id) + " leads without an election quorum");
+}
+
+// §6: the latest configuration in the log is in force, committed or not; and no other.
+void ClusterChecks::CheckConfiguration(NodeId id, const Raft& core) {
+  const Index in_force = core.configuration_index();
+  const auto broken = [&](Index index) {
+    report_("node " + Format(id) + ": the configuration at " + std::to_string(index.value) +
+            " should be in force, not that at " + std::to_string(in_force.value));
+  };
+  for (auto at = configurations_.upper_bound(in_force); at != configurations_.end(); ++at) {
+    if (at->second.count(core.log().TermAt(at->first)) > 0) broken(at->first);
   }
-  return holders * 2 > nodes_.size();
+  const auto at = configurations_.find(in_force);
+  if (at == configurations_.end() || in_force < core.log().first_index()) return;
+  const auto same = at->second.find(core.log().TermAt(in_force));
+  // Not found: it was appended just now, and nobody has written it yet.
+  if (same != at->second.end() && !(same->second == core.configuration())) broken(in_force);
+}
+
+bool ClusterChecks::IsDurableOnQuorum(const raft::Configuration& configuration,
+                                      const Entry& entry) const {
+  return MakesQuorum(configuration, raft::Purpose::kCommit, [&](NodeId id) {
+    const auto node = nodes_.find(id);
+    if (node == nodes_.end()) return false;
+    const SimDisk& disk = node->second.disk();
+    if (disk.TermAt(entry.index) == entry.term || entry.index < disk.base.index) return true;
+    // It was durable there, and is missed: that store is suspect until it is back.
+    return std::find(disk.lost.begin(), disk.lost.end(), entry) != disk.lost.end();
+  });
 }
 
 // State Machine Safety, before anything is applied: what is committed is the same everywhere.
 void ClusterChecks::CheckCommit(NodeId id, const Raft& core) {
   Seen& seen = seen_[id];
   if (core.commit_index() < seen.commit) report_("the commit index of a node went back");
-  for (Index i = seen.commit.Next(); i <= core.commit_index(); ++i) {
+  // What a snapshot replaced was committed before; the base itself is looked at.
+  Index i = std::max(seen.commit.Next(), core.log().base().index);
+  for (; i <= core.commit_index(); ++i) {
+    if (i == Index()) continue;
+    if (i.value > committed_.size() + 1) {
+      report_("node " + Format(id) + " has a base that nobody has committed");
+      return;
+    }
     const Term term = core.log().TermAt(i);
     if (i.value <= committed_.size()) {
       if (committed_[i.value - 1].entry.term != term) {
@@ -90,7 +147,7 @@ void ClusterChecks::CheckCommit(NodeId id, const Raft& core) {
               std::to_string(i.value));
       return;
     }
-    if (!IsDurableOnQuorum(place->second.entry)) {
+    if (!IsDurableOnQuorum(core.configuration(), place->second.entry)) {
       report_("committed but not durable on a quorum: " + Format(place->second.entry));
     }
     committed_.push_back({place->second.entry, core.term()});
@@ -101,8 +158,9 @@ void ClusterChecks::CheckCommit(NodeId id, const Raft& core) {
 void ClusterChecks::CheckApplied(NodeId id, const SimNode& node) {
   Seen& seen = seen_[id];
   if (node.core().applied_index() > node.core().commit_index()) report_("applied > commit");
-  for (; seen.applied < node.applied().size(); ++seen.applied) {
-    const Entry& entry = node.applied()[seen.applied];
+  seen.applied = std::max(seen.applied, node.applied_from());
+  for (; seen.applied < node.applied_from() + node.applied().size(); ++seen.applied) {
+    const Entry& entry = node.applied()[seen.applied - node.applied_from()];
     if (entry.index.value > committed_.size() ||
         !(committed_[entry.index.value - 1].entry == entry)) {
       report_("node " + Format(id) + " applied what is not committed: " + Format(entry));
@@ -113,21 +171,53 @@ void ClusterChecks::CheckApplied(NodeId id, const SimNode& node) {
 // Log Matching: an entry is told by its index and term, and so is all that stands before it.
 void ClusterChecks::OnWrite(NodeId id) {
   const SimDisk& disk = nodes_.at(id).disk();
+  if (disk.pending->snapshot) CheckSnapshot(id, disk);
+  if (disk.pending->refilled) CheckRefilled(id, disk);
   const std::vector<Entry>& entries = disk.pending->entries;
   if (entries.empty()) return;
   Term previous = disk.TermAt(entries.front().index.Previous());
   for (const Entry& entry : entries) {
-    const auto [at, is_new] =
-        places_.emplace(std::pair(entry.index, entry.term), Place{previous, entry});
-    if (!(at->second.entry == entry) || at->second.previous_term != previous) {
-      report_("log matching: node " + Format(id) + " writes " + Format(entry) +
-              " where another has " + Format(at->second.entry));
-    }
+    NoteEntry(id, previous, entry);
     previous = entry.term;
     if (entry.index <= disk.durable.commit &&
         committed_[entry.index.value - 1].entry.term != entry.term) {
       report_("node " + Format(id) + " overwrites a committed entry by " + Format(entry));
     }
+  }
+}
+
+// §7: a snapshot is of what is committed, with the configuration that was in force there.
+void ClusterChecks::CheckSnapshot(NodeId id, const SimDisk& disk) {
+  const raft::SnapshotMeta& snapshot = *disk.pending->snapshot;
+  const Index last = snapshot.last.index;
+  const std::string what =
+      "node " + Format(id) + " installs a snapshot at " + std::to_string(last.value) + " ";
+  if (last.value > committed_.size() ||
+      committed_[last.value - 1].entry.term != snapshot.last.term) {
+    return report_(what + "of what is not committed");
+  }
+  if (last <= disk.durable.commit) report_(what + "that is older than what it had committed");
+  for (Index i = last; i > Index(); i = i.Previous()) {
+    const Entry& entry = committed_[i.value - 1].entry;
+    if (entry.kind != raft::EntryKind::kConfiguration) continue;
+    if (snapshot.configuration_index != i ||
+        !(*raft::DecodeConfiguration(entry.payload.view()) == snapshot.configuration)) {
+      report_(what + "with another configuration than that at " + std::to_string(i.value));
+    }
+    return;
+  }
+}
+
+// A store that is not suspect any more has back whatever was committed of what it lost.
+void ClusterChecks::CheckRefilled(NodeId id, const SimDisk& disk) {
+  for (const Entry& entry : disk.lost) {
+    const bool committed =
+        entry.index.value <= committed_.size() && committed_[entry.index.value - 1].entry == entry;
+    if (!committed || entry.index <= disk.base.index) continue;
+    const std::vector<Entry>& now = disk.pending->entries;
+    const bool back = disk.TermAt(entry.index) == entry.term ||
+                      std::find(now.begin(), now.end(), entry) != now.end();
+    if (!back) report_("node " + Format(id) + " counts again without " + Format(entry));
   }
 }
 
@@ -158,6 +248,7 @@ void ClusterChecks::CheckSendOf(const SimNode& node, const Message& message) {
     if (!ask->pre_vote && !voted(ask->term, node.id())) early();
   } else if (const auto* reply = std::get_if<RequestVoteReply>(&message.body)) {
     if (reply->granted && !reply->pre_vote && !voted(reply->term, message.to)) early();
+    if (disk.suspect) report_("a suspect store votes: " + Format(message));
   } else if (const auto* append = std::get_if<AppendEntries>(&message.body)) {
     if (!voted(append->term, node.id())) early();
     const auto leader = leaders_.find(append->term);
@@ -173,11 +264,16 @@ void ClusterChecks::CheckSendOf(const SimNode& node, const Message& message) {
   } else if (const auto* acked = std::get_if<AppendEntriesReply>(&message.body)) {
     if (!acked->success) return;
     if (disk.durable.term < acked->term || disk.last_index() < acked->index) early();
+    if (disk.suspect != (acked->suspect != 0)) {
+      report_("a suspect store that does not say so, or the other way round: " + Format(message));
+    }
+    if (acked->index < disk.base.index) return;
     // And what is durable is what that leader has there.
     const auto leader = leaders_.find(acked->term);
     if (leader == leaders_.end() || !nodes_.at(leader->second).up()) return;
     const Raft& core = nodes_.at(leader->second).core();
     if (core.role() == Role::kLeader && core.term() == acked->term &&
+        acked->index >= core.log().base().index &&
         core.log().TermAt(acked->index) != disk.TermAt(acked->index)) {
       report_("acknowledges what it does not have: " + Format(message));
     }

@@ -50,7 +50,7 @@ class ClusterChecks {
   struct Seen {
     Term term;
     Index commit;
-    std::size_t applied = 0;
+    Index applied;
   };
   struct Place {
     Term previous_term;
@@ -59,9 +59,15 @@ class ClusterChecks {
   void CheckLeader(NodeId id, const raft::Raft& core);
   void CheckCommit(NodeId id, const raft::Raft& core);
   void CheckApplied(NodeId id, const SimNode& node);
+  void CheckElection(NodeId id, const raft::Raft& core);
+  void CheckConfiguration(NodeId id, const raft::Raft& core);
+  void CheckSnapshot(NodeId id, const SimDisk& disk);
+  void CheckRefilled(NodeId id, const SimDisk& disk);
+  void NoteEntry(NodeId id, Term previous, const raft::Entry& entry);
   void CheckSendOf(const SimNode& node, const raft::Message& message);
   void Vote(NodeId voter, Term term, NodeId candidate);
-  [[nodiscard]] bool IsDurableOnQuorum(const raft::Entry& entry) const;
+  [[nodiscard]] bool IsDurableOnQuorum(const raft::Configuration& configuration,
+                                       const raft::Entry& entry) const;
 
   const Nodes& nodes_;
   std::function<void(const std::string&)> report_;
@@ -70,6 +76,8 @@ class ClusterChecks {
   /// Every entry ever written, by index and term.
   std::map<std::pair<Index, Term>, Place> places_;
   std::vector<Committed> committed_;
+  /// The configurations among them.
+  std::map<Index, std::map<Term, raft::Configuration>> configurations_;
   std::map<NodeId, Seen> seen_;
   /// (member, context) -> what was committed when the read was asked for.
   std::map<std::pair<NodeId, std::uint64_t>, Index> reads_;

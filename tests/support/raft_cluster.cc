@@ -16,10 +16,16 @@ RaftCluster::RaftCluster(const ClusterOptions& options)
     : configuration_(MakeConfiguration(options.nodes)),
       options_(options),
       checks_(nodes_, [this](const std::string& what) { Fail(what); }) {
+  configuration_.quorum = options.quorum;
+  for (std::size_t i = 0; i < options.zones.size(); ++i) {
+    configuration_.members.at(i).zone = options.zones[i];
+  }
   for (const raft::Member& member : configuration_.members) {
     SetDisk(member.id, FormedDisk(configuration_));
   }
 }
+
+void RaftCluster::AddNode(NodeId id) { SetDisk(id, SimDisk{}); }
 
 void RaftCluster::SetDisk(NodeId id, SimDisk disk) {
   raft::Options options = options_.raft;
@@ -28,7 +34,7 @@ void RaftCluster::SetDisk(NodeId id, SimDisk disk) {
   checks_.StartFrom(disk);
   const auto [at, is_new] =
       nodes_.emplace(std::piecewise_construct, std::forward_as_tuple(id),
-                     std::forward_as_tuple(options, configuration_, std::move(disk),
+                     std::forward_as_tuple(options, raft::Configuration{}, std::move(disk),
                                            options_.seed * 64 + id.value));
   at->second.OnFailure([this](const std::string& what) { Fail(what); });
   queues_[id] = Queues{};
@@ -89,11 +95,33 @@ Result<raft::LogPosition> RaftCluster::Propose(NodeId id, std::string_view paylo
   return result;
 }
 
-Status RaftCluster::Read(NodeId id, std::uint64_t context) {
+Status RaftCluster::Change(NodeId id, const raft::MembershipChange& change) {
+  Status status(Code::kUnavailable, "it is down");
+  if (!node(id).up()) return status;
+  node(id).Input([&](Raft& core) { status = core.ChangeMembership(change, 0).status(); });
+  checks_.AfterStep(id);
+  return status;
+}
+
+Status RaftCluster::Transfer(NodeId id, NodeId to) {
+  Status status(Code::kUnavailable, "it is down");
+  if (!node(id).up()) return status;
+  node(id).Input([&](Raft& core) { status = core.TransferLeadership(to); });
+  checks_.AfterStep(id);
+  return status;
+}
+
+void RaftCluster::Compact(NodeId id, Index through) {
+  if (!node(id).up()) return;
+  node(id).Compact(through);
+  checks_.AfterStep(id);
+}
+
+Status RaftCluster::Read(NodeId id, std::uint64_t context, bool lease) {
   if (!node(id).up()) return Status(Code::kUnavailable, "it is down");
   const Index committed_before(checks_.committed().size());
   Status status;
-  node(id).Input([&](Raft& core) { status = core.RequestReadIndex(context); });
+  node(id).Input([&](Raft& core) { status = core.RequestReadIndex(context, lease); });
   if (status.ok()) checks_.OnReadRequested(id, context, committed_before);
   checks_.AfterStep(id);
   return status;
@@ -118,7 +146,7 @@ void RaftCluster::Send(const std::vector<Message>& messages, const char* note) {
     checks_.OnSend(message);
     const bool lost = network_.IsCut({message.from, message.to});
     if (tracing()) Emit(note + Format(message) + (lost ? "  (lost: cut off)" : ""));
-    network_.Send(message);
+    network_.Send({message, node(message.from).boot()});
   }
 }
 
@@ -137,18 +165,7 @@ bool RaftCluster::ProcessReady(NodeId id) {
   Send(ready->messages, "  sends ");
   if (ready->HasWrite()) {
     checks_.OnWrite(id);
-    if (tracing()) {
-      std::string line = name + "writes";
-      if (const auto& state = ready->hard_state) {
-        line += " term:" + std::to_string(state->term.value) + " vote:" + Format(state->vote) +
-                " commit:" + std::to_string(state->commit.value);
-      }
-      if (!ready->entries.empty()) line += " entries:[" + Format(ready->entries) + "]";
-      Emit(line + (ready->must_sync ? "" : " (not synced)"));
-      for (const Message& held : node.disk().pending->messages_after_persist) {
-        Emit("  then " + Format(held));
-      }
-    }
+    if (tracing()) EmitWrite(id, *ready);
   }
   Send(ready->messages_after_persist, "  sends ");
   Queues& queues = queues_[id];
@@ -165,12 +182,31 @@ bool RaftCluster::ProcessReady(NodeId id) {
     }
     queues.wanted.push_back(wanted);
   }
+  for (NodeId peer : ready->wanted_snapshots) {
+    if (tracing()) Emit(name + "wants to send a snapshot to " + Format(peer));
+    queues.wanted_snapshots.push_back(peer);
+  }
   // A write that is not synced ends at once unless the test wants to see it under way.
   if (options_.automatic && ready->HasWrite() && !ready->must_sync) Persist(id);
   while (options_.automatic && (ApplyNext(id) || ProvideNext(id))) {
   }
   ServeReads(id);
   return true;
+}
+
+void RaftCluster::EmitWrite(NodeId id, const Ready& ready) const {
+  std::string line = Format(id) + ": writes";
+  if (const auto& state = ready.hard_state) {
+    line += " term:" + std::to_string(state->term.value) + " vote:" + Format(state->vote) +
+            " commit:" + std::to_string(state->commit.value);
+  }
+  if (ready.snapshot) line += " " + Format(*ready.snapshot);
+  if (ready.refilled) line += " refilled";
+  if (!ready.entries.empty()) line += " entries:[" + Format(ready.entries) + "]";
+  Emit(line + (ready.must_sync ? "" : " (not synced)"));
+  for (const Message& held : nodes_.at(id).disk().pending->messages_after_persist) {
+    Emit("  then " + Format(held));
+  }
 }
 
 void RaftCluster::ServeReads(NodeId id) {
@@ -191,10 +227,67 @@ bool RaftCluster::Persist(NodeId id) {
   SimNode& node = this->node(id);
   if (!node.up() || !node.disk().pending) return false;
   if (tracing() && node.disk().pending->sync) Emit(Format(id) + ": write is durable");
+  const bool installed = node.disk().pending->snapshot.has_value();
   const std::vector<Message> messages = node.Persist();
   checks_.AfterStep(id);
   Send(messages, "  sends ");
+  if (installed) ReportInstalled(id);
   return true;
+}
+
+// --- Snapshots.
+
+bool RaftCluster::SendSnapshot(NodeId from) {
+  Queues& queues = queues_[from];
+  if (!node(from).up() || queues.wanted_snapshots.empty()) return false;
+  const NodeId to = queues.wanted_snapshots.front();
+  queues.wanted_snapshots.pop_front();
+  const std::optional<raft::SnapshotMeta> snapshot = node(from).Describe();
+  const bool leads = node(from).core().role() == raft::Role::kLeader;
+  if (!snapshot || !leads) {
+    node(from).Input([&](Raft& core) { core.SnapshotSent(to, Index{}, false); });
+    checks_.AfterStep(from);
+    return true;
+  }
+  if (tracing()) Emit("  sends " + Format(from) + "->" + Format(to) + " " + Format(*snapshot));
+  offers_.push_back({from, to, node(from).core().term(), *snapshot});
+  return true;
+}
+
+bool RaftCluster::DeliverSnapshot(std::size_t position, bool again) {
+  if (offers_.empty()) return false;
+  const auto at = offers_.begin() + static_cast<std::ptrdiff_t>(position % offers_.size());
+  const SnapshotOffer offer = *at;
+  if (!again) offers_.erase(at);
+  SimNode& to = node(offer.to);
+  const bool lost = !to.up() || network_.IsCut({offer.from, offer.to});
+  const bool wanted = !lost && to.Offer(offer.from, offer.term, offer.snapshot);
+  if (tracing()) {
+    Emit(Format(offer.from) + "->" + Format(offer.to) + " " + Format(offer.snapshot) +
+         (lost     ? "  (lost)"
+          : wanted ? ", to be installed"
+                   : ", not needed"));
+  }
+  if (!lost) checks_.AfterStep(offer.to);
+  if (wanted) {
+    queues_[offer.to].installs_from = offer.from;
+  } else if (node(offer.from).up()) {
+    node(offer.from).Input([&](Raft& core) {
+      core.SnapshotSent(offer.to, offer.snapshot.last.index, false);
+    });
+    checks_.AfterStep(offer.from);
+  }
+  return true;
+}
+
+void RaftCluster::ReportInstalled(NodeId id) {
+  if (tracing()) Emit(Format(id) + ": the snapshot is installed");
+  const NodeId from = std::exchange(queues_[id].installs_from, kNobody);
+  queues_[id].to_apply.clear();
+  if (from == kNobody || !node(from).up() || network_.IsCut({id, from})) return;
+  const Index index = node(id).core().log().base().index;
+  node(from).Input([&](Raft& core) { core.SnapshotSent(id, index, true); });
+  checks_.AfterStep(from);
 }
 
 bool RaftCluster::ApplyNext(NodeId id) {
@@ -220,10 +313,20 @@ bool RaftCluster::ProvideNext(NodeId id) {
 
 // --- Network and faults.
 
-void RaftCluster::Deliver(const Message& message) {
+void RaftCluster::Deliver(const Packet& packet) {
+  const Message& message = packet.message;
   if (!node(message.to).up()) {
     if (tracing()) Emit("lost, it is down: " + Format(message));
     return;
+  }
+  const auto since = suspect_since_.find({message.to, message.from});
+  if (since != suspect_since_.end() && packet.boot < since->second) {
+    if (tracing()) Emit("of an earlier start, does not count: " + Format(message));
+    return;
+  }
+  const SimNode& sender = node(message.from);
+  if (sender.disk().suspect && packet.boot == sender.boot()) {
+    suspect_since_[{message.to, message.from}] = packet.boot;
   }
   if (tracing()) Emit(Format(message));
   node(message.to).Step(message);
@@ -231,9 +334,9 @@ void RaftCluster::Deliver(const Message& message) {
 }
 
 bool RaftCluster::DeliverNext() {
-  const std::optional<Message> message = network_.Take();
-  if (!message) return false;
-  Deliver(*message);
+  const std::optional<Packet> packet = network_.Take();
+  if (!packet) return false;
+  Deliver(*packet);
   return true;
 }
 
@@ -262,6 +365,11 @@ void RaftCluster::Restart(NodeId id) {
   checks_.OnRestart(id);
 }
 
+void RaftCluster::LoseTail(NodeId id, std::size_t count) {
+  RAFTKV_CHECK(!node(id).up());
+  node(id).disk().LoseTail(count);
+}
+
 void RaftCluster::FlushApplied(NodeId id) {
   if (node(id).up()) node(id).disk().applied = node(id).core().applied_index();
 }
@@ -273,10 +381,11 @@ void RaftCluster::Stabilize() {
     busy = false;
     for (NodeId id : ids()) {
       while (ProcessReady(id) || (!queues_[id].disk_stalled && Persist(id)) || ApplyNext(id) ||
-             ProvideNext(id)) {
+             ProvideNext(id) || (!hold_snapshots_ && SendSnapshot(id))) {
         busy = true;
       }
     }
+    while (!hold_snapshots_ && DeliverSnapshot(0)) busy = true;
     // In rounds: all that is under way now, then the members again.
     for (const SimNetwork::Link& link : network_.BusyLinks()) {
       for (std::size_t i = network_.CountOn(link); i > 0; --i) {
@@ -287,18 +396,29 @@ void RaftCluster::Stabilize() {
   }
 }
 
+bool RaftCluster::SameLog(NodeId a, NodeId b) const {
+  const SimDisk& one = nodes_.at(a).disk();
+  const SimDisk& other = nodes_.at(b).disk();
+  if (one.last_index() != other.last_index()) return false;
+  for (Index i = one.last_index(); one.Find(i) != nullptr && other.Find(i) != nullptr;
+       i = i.Previous()) {
+    if (!(*one.Find(i) == *other.Find(i))) return false;
+  }
+  return true;
+}
+
 bool RaftCluster::Converged() const {
   const NodeId leader = Leader();
   if (leader == kNobody || !nodes_.at(leader).core().committed_in_term()) return false;
   const Raft& first = nodes_.at(leader).core();
-  for (const auto& [id, node] : nodes_) {
-    const Raft& core = node.core();
-    if (core.leader() != leader || core.term() != first.term() ||
+  if (first.configuration().joint || !first.configuration().IsVoter(leader)) return false;
+  for (const raft::Member& member : first.configuration().members) {
+    const Raft& core = nodes_.at(member.id).core();
+    if (core.leader() != leader || core.term() != first.term() || core.suspect() ||
         core.log().last_index() != first.log().last_index() ||
-        core.log().runs() != first.log().runs() ||
         core.commit_index() != first.log().last_index() ||
         core.applied_index() != core.commit_index() ||
-        node.disk().log != nodes_.at(leader).disk().log) {
+        !(core.configuration() == first.configuration()) || !SameLog(leader, member.id)) {
       return false;
     }
   }
@@ -307,6 +427,7 @@ bool RaftCluster::Converged() const {
 
 bool RaftCluster::Converge(Duration bound) {
   network_.MendAll();
+  hold_snapshots_ = false;
   for (NodeId id : ids()) {
     StallDisk(id, false);
     Restart(id);

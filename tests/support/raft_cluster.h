@@ -27,6 +27,17 @@ struct ClusterOptions {
   /// Applies and provides at once in ProcessReady(); otherwise the test calls ApplyNext() and
   /// ProvideNext().
   bool automatic = true;
+  /// Rule and zones of the first configuration.
+  raft::QuorumRule quorum;
+  std::vector<std::string> zones;
+};
+
+/// A snapshot that is on its way.
+struct SnapshotOffer {
+  NodeId from;
+  NodeId to;
+  Term term;
+  raft::SnapshotMeta snapshot;
 };
 
 class RaftCluster {
@@ -50,13 +61,18 @@ class RaftCluster {
 
   /// Gives `id` a fabricated log; only before anything else happened to it.
   void SetDisk(NodeId id, SimDisk disk);
+  /// One that starts with an empty disk and is no member yet.
+  void AddNode(NodeId id);
 
   // --- Inputs. Those for a node that is down do nothing.
   void Tick(NodeId id, Duration by);
   void TickAll(Duration by);
   void Campaign(NodeId id);
   Result<raft::LogPosition> Propose(NodeId id, std::string_view payload);
-  Status Read(NodeId id, std::uint64_t context);
+  Status Read(NodeId id, std::uint64_t context, bool lease = false);
+  Status Change(NodeId id, const raft::MembershipChange& change);
+  Status Transfer(NodeId id, NodeId to);
+  void Compact(NodeId id, Index through);
   void PeerDisconnected(NodeId id, NodeId peer);
   void PeerUnreachable(NodeId id, NodeId peer);
 
@@ -66,9 +82,18 @@ class RaftCluster {
   bool ApplyNext(NodeId id);
   bool ProvideNext(NodeId id);
 
+  // --- Snapshots. `from` takes one for the first who needs it; false: nobody does.
+  bool SendSnapshot(NodeId from);
+  /// The `position`-th that is under way (modulo their number) arrives; with `again` it may arrive
+  /// once more.
+  bool DeliverSnapshot(std::size_t position, bool again = false);
+  [[nodiscard]] const std::deque<SnapshotOffer>& offers() const { return offers_; }
+  /// Stabilize() lets snapshots wait.
+  void HoldSnapshots(bool hold) { hold_snapshots_ = hold; }
+
   // --- Network.
   /// Hands a message to its receiver; lost if that is down.
-  void Deliver(const raft::Message& message);
+  void Deliver(const Packet& packet);
   bool DeliverNext();
   /// Nobody of one group reaches another group.
   void Partition(const std::vector<std::vector<NodeId>>& groups);
@@ -77,13 +102,15 @@ class RaftCluster {
   void StallDisk(NodeId id, bool stalled);
   void Crash(NodeId id, bool keep_pending = false, bool keep_unsynced = false);
   void Restart(NodeId id);
+  /// While `id` is down its disk loses the last `count` entries, and knows that it did.
+  void LoseTail(NodeId id, std::size_t count);
   /// What is applied now is what a restart will find applied.
   void FlushApplied(NodeId id);
 
   /// Everything that can happen without time: Readys, writes (but of stalled disks), messages.
   void Stabilize();
-  /// Ends all faults and lets time pass until all have the same log, committed and applied, with
-  /// one leader that can commit. False: it did not come to that in `bound`.
+  /// Ends all faults and lets time pass until all members have the same log, committed and applied,
+  /// with one leader that can commit. False: it did not come to that in `bound`.
   bool Converge(Duration bound);
   /// The member that leads in the highest term; nobody if none does.
   [[nodiscard]] NodeId Leader() const;
@@ -96,11 +123,16 @@ class RaftCluster {
   void Fail(const std::string& what);
   void Send(const std::vector<raft::Message>& messages, const char* note);
   void ServeReads(NodeId id);
+  void ReportInstalled(NodeId id);
+  void EmitWrite(NodeId id, const raft::Ready& ready) const;
   [[nodiscard]] bool Converged() const;
+  [[nodiscard]] bool SameLog(NodeId a, NodeId b) const;
 
   struct Queues {
     std::deque<std::vector<raft::Entry>> to_apply;
     std::deque<raft::WantedEntries> wanted;
+    std::deque<NodeId> wanted_snapshots;
+    NodeId installs_from;
     std::vector<raft::ReadState> reads;
     bool disk_stalled = false;
   };
@@ -110,6 +142,11 @@ class RaftCluster {
   std::map<NodeId, SimNode> nodes_;
   std::map<NodeId, Queues> queues_;
   SimNetwork network_;
+  std::deque<SnapshotOffer> offers_;
+  bool hold_snapshots_ = false;
+  /// (receiver, suspect sender) -> since which start of that: what is older must not count, and the
+  /// node that owns a core lets nothing of it through.
+  std::map<std::pair<NodeId, NodeId>, std::uint64_t> suspect_since_;
   ClusterChecks checks_;
   std::function<void(const std::string&)> sink_;
   std::string failure_;

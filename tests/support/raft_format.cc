@@ -3,6 +3,8 @@
 #include <sstream>
 #include <variant>
 
+#include "lib/raft/configuration.h"
+
 namespace raftkv::test {
 
 namespace {
@@ -60,6 +62,27 @@ struct BodyFormatter {
 
 }  // namespace
 
+std::string Format(const raft::Configuration& configuration) {
+  const auto half = [&](bool old_half) {
+    std::string out;
+    for (const raft::Member& member : configuration.members) {
+      const bool votes = old_half ? member.old_voter : !member.learner;
+      if (!votes && (old_half || member.leaves)) continue;
+      out += (out.empty() ? "" : " ") + Format(member.id) + (votes ? "" : "l");
+    }
+    for (const raft::Invitation& invited : configuration.invited) {
+      if (!old_half) out += " (" + invited.name + ")";
+    }
+    return "{" + out + "}";
+  };
+  return (configuration.joint ? half(true) + "->" : "") + half(false);
+}
+
+std::string Format(const raft::SnapshotMeta& snapshot) {
+  return "snapshot " + Place(snapshot.last.term, snapshot.last.index) + " " +
+         Format(snapshot.configuration);
+}
+
 std::string Format(NodeId id) { return id == kNobody ? "none" : std::to_string(id.value); }
 
 std::string Format(raft::Role role) {
@@ -75,7 +98,12 @@ std::string Format(raft::Role role) {
 std::string Format(const raft::Entry& entry) {
   const std::string place = Place(entry.term, entry.index);
   if (entry.kind == raft::EntryKind::kNoop) return place + " noop";
-  if (entry.kind == raft::EntryKind::kConfiguration) return place + " configuration";
+  if (entry.kind == raft::EntryKind::kConfiguration) {
+    // The first one says nothing new: who takes part stands at the head of each transcript.
+    const auto configuration = raft::DecodeConfiguration(entry.payload.view());
+    const bool first = entry.index == Index(1) || !configuration.ok();
+    return place + " configuration" + (first ? "" : " " + Format(*configuration));
+  }
   if (entry.payload.size() > kShownPayloadBytes) {
     return place + " cmd " + std::to_string(entry.payload.size()) + "B";
   }
@@ -107,6 +135,7 @@ std::string FormatState(const raft::Raft& core) {
       << " log:" << Place(core.log().last_term(), core.log().last_index())
       << " durable:" << core.durable_index().value << " commit:" << core.commit_index().value
       << " applied:" << core.applied_index().value;
+  if (core.suspect()) out << " suspect";
   return out.str();
 }
 
@@ -118,6 +147,9 @@ std::string FormatRuns(const raft::RaftLog& log) {
     if (!out.empty()) out += ' ';
     out += Place(runs[i].term, runs[i].first);
     if (last != runs[i].first) out += ".." + std::to_string(last.value);
+  }
+  if (log.base().index > Index()) {
+    out = "[" + Place(log.base().term, log.base().index) + "]" + (out.empty() ? "" : " ") + out;
   }
   return out.empty() ? "empty" : out;
 }

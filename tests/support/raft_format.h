@@ -16,6 +16,9 @@ std::string Format(const raft::Entry& entry);
 std::string Format(const std::vector<raft::Entry>& entries);
 /// `1->2 AppendEntries term:2 prev:1/1 commit:1 entries:[2/2 cmd "foo"]`
 std::string Format(const raft::Message& message);
+std::string Format(const raft::SnapshotMeta& snapshot);
+/// `{1 2 3}`; learners `4l`, invited names last; joint `{1 2 3}->{1 4 5}`.
+std::string Format(const raft::Configuration& configuration);
 std::string Format(raft::Role role);
 /// A member's id, or `none`.
 std::string Format(NodeId id);

@@ -1,31 +1,30 @@
 #include "tests/support/raft_network.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace raftkv::test {
 
-using raft::Message;
-
-void SimNetwork::Send(const Message& message) {
-  const Link link{message.from, message.to};
-  if (!IsCut(link)) links_[link].push_back(message);
+void SimNetwork::Send(const Packet& packet) {
+  const Link link{packet.message.from, packet.message.to};
+  if (!IsCut(link)) links_[link].push_back(packet);
 }
 
-std::optional<Message> SimNetwork::Take() {
+std::optional<Packet> SimNetwork::Take() {
   for (auto& [link, queue] : links_) {
     if (!queue.empty() && !IsCut(link)) return Take(link);
   }
   return std::nullopt;
 }
 
-std::optional<Message> SimNetwork::Take(Link link, std::size_t position) {
+std::optional<Packet> SimNetwork::Take(Link link, std::size_t position) {
   const auto found = links_.find(link);
   if (found == links_.end() || found->second.empty() || IsCut(link)) return std::nullopt;
-  std::deque<Message>& queue = found->second;
+  std::deque<Packet>& queue = found->second;
   const auto at = queue.begin() + static_cast<std::ptrdiff_t>(position % queue.size());
-  Message message = *at;
+  Packet packet = std::move(*at);
   queue.erase(at);
-  return message;
+  return packet;
 }
 
 std::size_t SimNetwork::CountOn(Link link) const {
@@ -49,7 +48,7 @@ std::size_t SimNetwork::Drop(Link link) {
 
 std::size_t SimNetwork::Duplicate(Link link) {
   const std::size_t count = CountOn(link);
-  for (std::size_t i = 0; i < count; ++i) links_[link].push_back(Message(links_[link][i]));
+  for (std::size_t i = 0; i < count; ++i) links_[link].push_back(Packet(links_[link][i]));
   return count;
 }
 
@@ -64,7 +63,9 @@ std::size_t SimNetwork::Hold(Link link, std::size_t count) {
 
 std::size_t SimNetwork::Release() {
   const std::size_t count = held_.size();
-  for (const Message& message : held_) links_[{message.from, message.to}].push_back(message);
+  for (const Packet& packet : held_) {
+    links_[{packet.message.from, packet.message.to}].push_back(packet);
+  }
   held_.clear();
   return count;
 }

@@ -2,6 +2,7 @@
 // out of order, dropped, doubled, held back for later, and cut off by a partition.
 #pragma once
 
+#include <cstdint>
 #include <deque>
 #include <functional>
 #include <map>
@@ -14,16 +15,22 @@
 
 namespace raftkv::test {
 
+/// A message, and which start of its sender it comes from.
+struct Packet {
+  raft::Message message;
+  std::uint64_t boot = 0;
+};
+
 class SimNetwork {
  public:
   using Link = std::pair<NodeId, NodeId>;  // from, to
 
   /// Lost if the link is cut.
-  void Send(const raft::Message& message);
+  void Send(const Packet& packet);
   /// The next deliverable message, of the first link that has one; nothing if all is quiet.
-  std::optional<raft::Message> Take();
+  std::optional<Packet> Take();
   /// The `position`-th message (modulo their number) of `link`.
-  std::optional<raft::Message> Take(Link link, std::size_t position = 0);
+  std::optional<Packet> Take(Link link, std::size_t position = 0);
   [[nodiscard]] std::size_t CountOn(Link link) const;
   /// Links that have messages and are not cut.
   [[nodiscard]] std::vector<Link> BusyLinks() const;
@@ -42,8 +49,8 @@ class SimNetwork {
   [[nodiscard]] bool IsCut(Link link) const { return cut_.count(link) > 0; }
 
  private:
-  std::map<Link, std::deque<raft::Message>> links_;
-  std::vector<raft::Message> held_;
+  std::map<Link, std::deque<Packet>> links_;
+  std::vector<Packet> held_;
   std::set<Link> cut_;
 };
 

@@ -1,5 +1,6 @@
 #include "tests/support/raft_sim_node.h"
 
+#include <algorithm>
 #include <utility>
 
 #include <gtest/gtest.h>
@@ -20,9 +21,10 @@ using raft::TermRun;
 
 namespace {
 
-void Overwrite(std::vector<Entry>& log, const std::vector<Entry>& entries) {
+void Overwrite(Index base, std::vector<Entry>& log, const std::vector<Entry>& entries) {
   if (entries.empty()) return;
-  const std::size_t keep = entries.front().index.value - 1;
+  RAFTKV_CHECK(entries.front().index > base, "a write before the start of the log");
+  const std::size_t keep = entries.front().index - base - 1;
   RAFTKV_CHECK(keep <= log.size(), "a write leaves a hole in the log", keep, log.size());
   log.resize(keep);
   log.insert(log.end(), entries.begin(), entries.end());
@@ -38,19 +40,69 @@ std::vector<TermRun> RunsOf(const std::vector<Entry>& log) {
 
 }  // namespace
 
+const Entry* SimDisk::Find(Index index) const {
+  return index <= base.index || index > last_index() ? nullptr : &log[index - base.index - 1];
+}
+
 Term SimDisk::TermAt(Index index) const {
-  return index.value == 0 || index > last_index() ? Term() : log[index.value - 1].term;
+  if (index == base.index) return base.term;
+  const Entry* entry = Find(index);
+  return entry == nullptr ? Term() : entry->term;
+}
+
+std::vector<std::pair<Index, raft::Configuration>> SimDisk::Configurations() const {
+  std::vector<std::pair<Index, raft::Configuration>> found{
+      {base_configuration_index, base_configuration}};
+  for (const Entry& entry : log) {
+    if (entry.kind != EntryKind::kConfiguration) continue;
+    found.emplace_back(entry.index, *raft::DecodeConfiguration(entry.payload.view()));
+  }
+  return found;
+}
+
+void SimDisk::Compact(Index through) {
+  RAFTKV_CHECK(through <= applied && through <= last_index());
+  if (through <= base.index) return;
+  for (const auto& [index, configuration] : Configurations()) {
+    if (index > through) break;
+    base_configuration = configuration;
+    base_configuration_index = index;
+  }
+  const raft::LogBase after{through, TermAt(through)};
+  log.erase(log.begin(), log.begin() + static_cast<std::ptrdiff_t>(through - base.index));
+  base = after;
+}
+
+void SimDisk::LoseTail(std::size_t count) {
+  for (; count > 0 && last_index() > applied && !log.empty(); --count) {
+    lost.push_back(log.back());
+    log.pop_back();
+    suspect = true;
+  }
+  durable.commit = std::min(durable.commit, last_index());
+  written = durable;
 }
 
 std::vector<TermRun> SimDisk::RunsWithPending() const {
   if (!pending || pending->entries.empty()) return RunsOf(log);
   std::vector<Entry> after = log;
-  Overwrite(after, pending->entries);
+  Overwrite(base.index, after, pending->entries);
   return RunsOf(after);
 }
 
 void SimDisk::Carry(const Write& write) {
-  Overwrite(log, write.entries);
+  Overwrite(base.index, log, write.entries);
+  if (write.snapshot) {
+    log.clear();
+    base = write.snapshot->last;
+    base_configuration = write.snapshot->configuration;
+    base_configuration_index = write.snapshot->configuration_index;
+    applied = base.index;
+  }
+  if (write.refilled) {
+    suspect = false;
+    lost.clear();
+  }
   if (write.hard_state) written = *write.hard_state;
   if (write.sync) durable = written;
 }
@@ -98,10 +150,11 @@ SimDisk FormedDisk(const raft::Configuration& configuration) {
 SimNode::SimNode(raft::Options options, raft::Configuration configuration, SimDisk disk,
                  std::uint64_t seed)
     : options_(options),
-      configuration_(std::move(configuration)),
       seed_(seed),
       report_([](const std::string& what) { ADD_FAILURE() << what; }),
       disk_(std::move(disk)) {
+  // Who has no log yet knows only what it is told.
+  if (disk_.last_index() == Index()) disk_.base_configuration = std::move(configuration);
   Restart();
 }
 
@@ -114,7 +167,8 @@ void SimNode::Restart() {
   RAFTKV_CHECK(!up());
   raft::InitialState initial;
   initial.hard_state = disk_.durable;
-  initial.configurations = {{Index(disk_.log.empty() ? 0 : 1), configuration_}};
+  initial.configurations = disk_.Configurations();
+  initial.base = disk_.base;
   initial.term_runs = RunsOf(disk_.log);
   initial.last_index = disk_.last_index();
   initial.applied = disk_.applied;
@@ -122,6 +176,7 @@ void SimNode::Restart() {
   applied_.clear();
   read_states_.clear();
   ++incarnation_;
+  if (disk_.suspect) initial.suspect = incarnation_;
   core_ = std::make_unique<raft::Raft>(options_, std::move(initial),
                                        Random(seed_ * 1000003 + incarnation_), now_);
   const std::string broken = raft::CheckInvariants(*core_);
@@ -198,11 +253,12 @@ std::optional<Ready> SimNode::TakeReady() {
     Fail("a Ready for a busy disk has a write or what depends on one");
   }
   if (ready.HasWrite()) {
-    disk_.pending = SimDisk::Write{ready.hard_state, ready.entries, ready.must_sync,
-                                   std::move(ready.messages_after_persist)};
+    disk_.pending = SimDisk::Write{ready.hard_state, ready.entries,   ready.snapshot,
+                                   ready.refilled,   ready.must_sync, {}};
+    disk_.pending->messages_after_persist = std::move(ready.messages_after_persist);
     ready.messages_after_persist.clear();
   }
-  if (state == Disk::kIdle && disk_.RunsWithPending() != core_->log().runs()) {
+  if (state == Disk::kIdle && !ready.snapshot && disk_.RunsWithPending() != core_->log().runs()) {
     Fail("the log on disk will not be the log in memory");
   }
   return ready;
@@ -214,8 +270,27 @@ std::vector<Message> SimNode::Persist() {
   disk_.pending.reset();
   disk_.Carry(write);
   if (disk_.written.commit > disk_.last_index()) Fail("a commit index beyond the log was written");
+  if (write.snapshot) {
+    applied_.clear();
+    applied_from_ = disk_.base.index;
+  }
   Input([](raft::Raft& core) { core.Persisted(); });
+  if (write.snapshot && (core_->log().base() != disk_.base || !core_->log().runs().empty())) {
+    Fail("after an install the log in memory is not the one on disk");
+  }
   return std::move(write.messages_after_persist);
+}
+
+bool SimNode::Offer(NodeId from, Term term, const raft::SnapshotMeta& snapshot) {
+  bool wanted = false;
+  Input([&](raft::Raft& core) { wanted = core.OfferSnapshot(from, term, snapshot); });
+  return wanted;
+}
+
+void SimNode::Compact(Index through) {
+  through = std::min(through, disk_.applied);
+  Input([&](raft::Raft& core) { core.Compact(through); });
+  disk_.Compact(through);
 }
 
 void SimNode::Apply(const std::vector<Entry>& entries) {
@@ -237,7 +312,8 @@ void SimNode::Provide(const raft::WantedEntries& wanted) {
   std::vector<Entry> entries;
   std::size_t bytes = 0;
   for (Index i = wanted.first; i <= wanted.last && i <= disk_.last_index(); ++i) {
-    const Entry& entry = disk_.log[i.value - 1];
+    if (disk_.Find(i) == nullptr) break;  // cut off meanwhile
+    const Entry& entry = *disk_.Find(i);
     bytes += entry.Footprint();
     if (!entries.empty() && bytes > wanted.max_bytes) break;
     entries.push_back(entry);

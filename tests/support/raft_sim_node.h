@@ -11,6 +11,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "lib/raft/raft.h"
@@ -22,19 +23,36 @@ struct SimDisk {
   struct Write {
     std::optional<raft::HardState> hard_state;
     std::vector<raft::Entry> entries;
+    std::optional<raft::SnapshotMeta> snapshot;
+    bool refilled = false;
     bool sync = false;
     std::vector<raft::Message> messages_after_persist;
   };
 
-  raft::HardState durable;       ///< what a crash leaves
-  raft::HardState written;       ///< with writes that were not synced: a crash may lose them
-  std::vector<raft::Entry> log;  ///< log[i] has index i + 1; durable
+  raft::HardState durable;  ///< what a crash leaves
+  raft::HardState written;  ///< with writes that were not synced: a crash may lose them
+  /// What was cut off the log's front, and the configuration in force there.
+  raft::LogBase base;
+  raft::Configuration base_configuration;
+  Index base_configuration_index;
+  std::vector<raft::Entry> log;  ///< log[i] has index base.index + i + 1; durable
   Index applied;                 ///< what the state machine has flushed
+  /// Something durable was lost; written down until the store is refilled.
+  bool suspect = false;
+  std::vector<raft::Entry> lost;  ///< for the checks: what that was
   std::optional<Write> pending;
 
-  [[nodiscard]] Index last_index() const { return Index(log.size()); }
-  /// 0 for what is not there.
+  [[nodiscard]] Index last_index() const { return base.index + log.size(); }
+  /// Null for what is not in the log.
+  [[nodiscard]] const raft::Entry* Find(Index index) const;
+  /// The base included; 0 for what is not there.
   [[nodiscard]] Term TermAt(Index index) const;
+  /// Those in the log, and before them the one of the base.
+  [[nodiscard]] std::vector<std::pair<Index, raft::Configuration>> Configurations() const;
+  /// The entries up to `through` go.
+  void Compact(Index through);
+  /// The last entries vanish, `count` at most and none that the state machine has.
+  void LoseTail(std::size_t count);
   /// The log as it will be once `pending` is done.
   [[nodiscard]] std::vector<raft::TermRun> RunsWithPending() const;
   void Carry(const Write& write);
@@ -86,6 +104,15 @@ class SimNode {
   /// Reads from the disk what was asked for and hands it over.
   void Provide(const raft::WantedEntries& wanted);
 
+  /// A snapshot from `from` is here, whole. Answers whether it will be installed.
+  bool Offer(NodeId from, Term term, const raft::SnapshotMeta& snapshot);
+  /// Of the state machine as it is.
+  [[nodiscard]] std::optional<raft::SnapshotMeta> Describe() const {
+    return core_->DescribeSnapshot(core_->applied_index());
+  }
+  /// Cuts the log up to `through`, or as far as the state machine has it durably.
+  void Compact(Index through);
+
   /// Stops the core. The pending write and what is not synced are lost, or, as it may happen, kept.
   void Crash(bool keep_pending = false, bool keep_unsynced = false);
   void Restart();
@@ -93,6 +120,8 @@ class SimNode {
   /// Applied since the last restart, in order; applied()[i] has index applied_from() + 1 + i.
   [[nodiscard]] const std::vector<raft::Entry>& applied() const { return applied_; }
   [[nodiscard]] Index applied_from() const { return applied_from_; }
+  /// Grows with each restart.
+  [[nodiscard]] std::uint64_t boot() const { return incarnation_; }
   /// ReadStates seen by Drain().
   std::vector<raft::ReadState>& read_states() { return read_states_; }
 
@@ -102,7 +131,6 @@ class SimNode {
 
   // Constant after construction.
   raft::Options options_;
-  raft::Configuration configuration_;
   std::uint64_t seed_;
   std::function<void(const std::string&)> report_;
 
