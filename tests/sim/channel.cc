@@ -116,7 +116,11 @@ void SimChannel::Lost(std::uint64_t number) {
 
 void SimChannel::MoveOn(std::size_t from) {
   if (current_ != from) return;
-  current_ = world_.random().clients.Below(world_.hosts().size());
+  // Mostly to somebody who may be there.
+  for (int i = 0; i < 4; ++i) {
+    current_ = world_.random().clients.Below(world_.hosts().size());
+    if (!world_.host(current_).out) return;
+  }
 }
 
 void SimChannel::HostDown(const Host& host) {

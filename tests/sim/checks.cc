@@ -195,7 +195,30 @@ void Checks::FollowConfigurations(const Host& host, const Raft& core) {
     const Entry& entry = log.At(index);
     if (entry.kind != raft::EntryKind::kConfiguration) continue;
     auto decoded = raft::DecodeConfiguration(entry.payload.view());
-    if (decoded.ok()) known.emplace_back(index, *std::move(decoded));
+    if (!decoded.ok()) continue;
+    if (!known.empty()) CheckChange(host, core, known.back(), *decoded);
+    known.emplace_back(index, *std::move(decoded));
+  }
+}
+
+/// Voters and the rule change only by way of a joint configuration (§6), and one change is
+/// committed before the next begins.
+void Checks::CheckChange(const Host& host, const Raft& core,
+                         const std::pair<Index, raft::Configuration>& before,
+                         const raft::Configuration& after) {
+  const auto voters = [](const raft::Configuration& configuration) {
+    std::vector<NodeId> ids;
+    for (const raft::Member& member : configuration.members) {
+      if (!member.learner) ids.push_back(member.id);
+    }
+    return ids;
+  };
+  const bool same = voters(before.second) == voters(after) && before.second.quorum == after.quorum;
+  if (!same && !after.joint) {
+    Fail("joint consensus", host.name + " changes voters without a joint configuration");
+  }
+  if (core.role() == raft::Role::kLeader && before.first > core.commit_index()) {
+    Fail("one change at a time", host.name + " begins a change before the last one is committed");
   }
 }
 

@@ -42,6 +42,13 @@ class Checks {
   void OnDiskReplaced(const Host& host) { seen_[host.index] = Seen(); }
 
   [[nodiscard]] Index committed() const { return Index(committed_.size()); }
+  /// The last one that was committed; null: none.
+  [[nodiscard]] const raft::Configuration* configuration() const {
+    return committed_configurations_.empty() ? nullptr : &committed_configurations_.back().second;
+  }
+  [[nodiscard]] Index configuration_index() const {
+    return committed_configurations_.empty() ? Index{} : committed_configurations_.back().first;
+  }
   /// Every entry that was committed, in order.
   void VisitCommitted(const std::function<void(const raft::Entry&)>& visit) const;
 
@@ -72,6 +79,9 @@ class Checks {
   void AddLeader(NodeId id, Term term);
   void CheckLeaderComplete(const Host& host, const raft::Raft& core);
   void FollowConfigurations(const Host& host, const raft::Raft& core);
+  void CheckChange(const Host& host, const raft::Raft& core,
+                   const std::pair<Index, raft::Configuration>& before,
+                   const raft::Configuration& after);
   void NoteConfiguration(Index index, Term term);
   void CheckCommit(const Host& host, const raft::Raft& core);
   void CheckInvariants(const Host& host, const raft::Raft& core);

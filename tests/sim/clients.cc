@@ -13,6 +13,9 @@ constexpr int kMaxOpen = 4;
 constexpr std::uint32_t kDropAnswerPpm = 20'000;
 constexpr std::uint32_t kReopenPpm = 4'000;
 constexpr std::uint32_t kIdlePpm = 8'000;
+constexpr auto kMaxStaleness = std::chrono::milliseconds(800);
+/// The same by a clock that is slow.
+constexpr Nanos kOldestSeen = kSecond;
 constexpr auto kLastTimeout = std::chrono::seconds(5);
 constexpr Nanos kLastAgain = 100 * kMillisecond;
 
@@ -150,9 +153,12 @@ void Clients::Operate(Client& client) {
   if (draw < 32) {
     Put(client, Timeout(), false);
   } else if (draw < 60) {
-    Get(client, Consistency::kLinearizable);
-  } else if (draw < 65) {
+    Get(client, world_.plan().core.lease_reads && draw % 2 == 0 ? Consistency::kLease
+                                                                : Consistency::kLinearizable);
+  } else if (draw < 62) {
     Get(client, Consistency::kLocal);
+  } else if (draw < 65) {
+    Get(client, Consistency::kBounded);
   } else if (draw < 70) {
     Delete(client);
   } else if (draw < 80) {
@@ -168,11 +174,11 @@ Clients::Call Clients::Begin(Client& client, OpKind kind, test::ClientOp op,
                              const std::string& key) {
   ++client.open;
   history_.set_time_ms(static_cast<std::uint64_t>(world_.now() / kMillisecond));
-  Call call{&client, kind, 0, key, write_floor_, kind != OpKind::kLocalGet};
-  if (kind == OpKind::kGet) {
-    const auto floor = key_floor_.find(key);
-    call.floor = floor == key_floor_.end() ? 0 : floor->second;
-  }
+  const bool stale = kind == OpKind::kLocalGet || kind == OpKind::kBoundedGet;
+  Call call{&client, kind, 0, key, write_floor_, !stale};
+  if (kind == OpKind::kGet || kind == OpKind::kLeaseGet) call.floor = FloorOf(key, world_.now());
+  if (kind == OpKind::kBoundedGet) call.floor = FloorOf(key, world_.now() - kOldestSeen);
+  if (kind == OpKind::kLocalGet) call.floor = 0;
   if (!call.recorded) return call;
   call.id = history_.Invoke(client.id, std::move(op));
   if (world_.tracing()) world_.Trace("%s", history_.Describe(call.id).c_str());
@@ -186,21 +192,26 @@ void Clients::Put(Client& client, std::chrono::milliseconds timeout, bool last) 
   client.kv->PutAsync(key, value, {timeout}, [this, call, last](const Result<WriteResult>& result) {
     if (last) OnLastWrite(*call.client, result.ok());
     if (result.ok() && !stopped_) {
-      std::uint64_t& floor = key_floor_[call.key];
-      floor = std::max(floor, result->revision);
+      auto& floors = key_floor_[call.key];
+      if (floors.empty() || floors.back().second < result->revision) {
+        floors.emplace_back(world_.now(), result->revision);
+      }
     }
     EndWrite(call, result.status(), result.ok() ? result->revision : 0, test::ClientAnswer::Done());
   });
 }
 
 void Clients::Get(Client& client, Consistency consistency) {
-  const bool local = consistency == Consistency::kLocal;
+  const OpKind kind = consistency == Consistency::kLocal     ? OpKind::kLocalGet
+                      : consistency == Consistency::kBounded ? OpKind::kBoundedGet
+                      : consistency == Consistency::kLease   ? OpKind::kLeaseGet
+                                                             : OpKind::kGet;
   const std::string key = world_.random().clients.Below(4) == 0 ? DrawCounter() : DrawKey();
-  const Call call =
-      Begin(client, local ? OpKind::kLocalGet : OpKind::kGet, test::ClientOp::Get(key), key);
+  const Call call = Begin(client, kind, test::ClientOp::Get(key), key);
   ReadOptions options;
   options.timeout = Timeout();
   options.consistency = consistency;
+  options.max_staleness = kMaxStaleness;
   client.kv->GetAsync(key, options,
                       [this, call](const Result<KeyValue>& result) { EndGet(call, result); });
 }
@@ -295,11 +306,21 @@ void Clients::EndWrite(const Call& call, const Status& status, std::uint64_t rev
   End(call, OpOutcome::kFailed);
 }
 
+/// What was acknowledged of a put of `key` by `when`.
+std::uint64_t Clients::FloorOf(const std::string& key, Nanos when) const {
+  const auto floors = key_floor_.find(key);
+  if (floors == key_floor_.end()) return 0;
+  for (auto floor = floors->second.rbegin(); floor != floors->second.rend(); ++floor) {
+    if (floor->first <= when) return floor->second;
+  }
+  return 0;
+}
+
 void Clients::CheckGet(const Call& call, const KeyValue& found) {
   if (found.mod_revision > world_.checks().committed().value) {
     world_.Fail("reads", "a value was read before its write was committed");
   }
-  if (call.kind == OpKind::kGet && found.mod_revision < call.floor) {
+  if (found.mod_revision < call.floor) {
     world_.Fail("reads", "a stale read of " + call.key + ": revision " +
                              std::to_string(found.mod_revision) + ", but " +
                              std::to_string(call.floor) + " was acknowledged before");

@@ -9,6 +9,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <raftkv/kv.h>
@@ -94,6 +95,7 @@ class Clients {
   void EndWrite(const Call& call, const Status& status, std::uint64_t revision,
                 test::ClientAnswer answer);
   void EndGet(const Call& call, const Result<KeyValue>& result);
+  [[nodiscard]] std::uint64_t FloorOf(const std::string& key, Nanos when) const;
   void CheckGet(const Call& call, const KeyValue& found);
   void End(const Call& call, OpOutcome outcome);
   [[nodiscard]] std::chrono::milliseconds Timeout() const;
@@ -104,9 +106,10 @@ class Clients {
   std::vector<std::unique_ptr<Client>> clients_;
   std::vector<std::unique_ptr<RawClient>> raw_;
   std::uint64_t values_ = 0;
-  /// The highest revision of an acknowledged write, and of an acknowledged put of each key.
+  /// The highest revision of an acknowledged write, and of each key those of its acknowledged puts
+  /// with the time at which they were.
   std::uint64_t write_floor_ = 0;
-  std::map<std::string, std::uint64_t> key_floor_;
+  std::map<std::string, std::vector<std::pair<Nanos, std::uint64_t>>> key_floor_;
   bool ending_ = false;
   bool stopped_ = false;
 };

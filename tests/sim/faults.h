@@ -37,6 +37,10 @@ namespace raftkv::sim {
   X(kAnswerDropped, "dropped answer")             \
   X(kRequestDoubled, "doubled request")           \
   X(kSessionIdle, "idle session")                 \
+  X(kAddMember, "member added")                   \
+  X(kRemoveMember, "member removed")              \
+  X(kPromoteMember, "learner promoted")           \
+  X(kTransfer, "leadership transferred")          \
   X(kSnapshot, "snapshot made")                   \
   X(kInstall, "snapshot installed")               \
   X(kCompaction, "log compacted")

@@ -56,7 +56,13 @@ node::MemberOptions Process::Options() const {
   node::MemberOptions options;
   options.name = host_.name;
   options.advertise = host_.name;
+  options.zone = host_.zone;
+  options.quorum = world_.plan().quorum;
   options.cluster = world_.cluster();
+  options.join = host_.joining;
+  const bool listed = std::any_of(options.cluster.begin(), options.cluster.end(),
+                                  [&](const MemberAddress& m) { return m.name == host_.name; });
+  if (!listed) options.cluster.push_back({host_.name, host_.name});
   options.seed = world_.random().identity.Next();
   options.election_timeout = host_.election_timeout;
   options.heartbeat = host_.heartbeat;

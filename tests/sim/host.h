@@ -119,8 +119,13 @@ struct Host {
   Nanos tick_at = kNoTick;
   bool paused = false;
   std::vector<Event> deferred;  ///< came while it was paused
-  /// Its disk was lost, damaged or rolled back: never again a member under this identity.
+  std::string zone;
+  /// Its disk was lost or rolled back: never again a member under this identity.
   bool gone = false;
+  /// No member: a spare, or removed.
+  bool out = false;
+  /// Is started to be taken into the cluster.
+  bool joining = false;
 
   [[nodiscard]] bool running() const { return process != nullptr && !process->dead(); }
 };

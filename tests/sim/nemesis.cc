@@ -67,6 +67,10 @@ bool Nemesis::Carry(Fault fault) {
     case Fault::kRolledBackDisk: return RollBackDisk();
     case Fault::kClockRate: return ChangeClockRate();
     case Fault::kWallClockJump: return JumpWallClock();
+    case Fault::kAddMember:
+    case Fault::kRemoveMember:
+    case Fault::kPromoteMember:
+    case Fault::kTransfer: return ChangeMembers(fault);
     default: return false;
   }
 }
@@ -102,7 +106,7 @@ bool Nemesis::Crash() {
 void Nemesis::OnStopped(Host& host) {
   if (active_) {
     StartLater(host, Downtime());
-  } else if (Healthy(host)) {
+  } else if (!host.gone && host.index != left_down_) {
     // An error that was on its way when faults stopped.
     world_.At(kMillisecond, [this, &host] { world_.Start(host); });
   }
@@ -130,6 +134,8 @@ bool Nemesis::Pause() {
 bool Nemesis::RestartWithOptions() {
   Host* const host = AnyRunning();
   if (host == nullptr || host->paused) return false;
+  // Leases count on one election timeout for all.
+  if (world_.plan().core.lease_reads) return false;
   host->process->member().Stop();
   if (random().Below(2) == 0) host->disk.Flush(host->process->applied());
   world_.Crash(*host);
@@ -268,17 +274,9 @@ bool Nemesis::FailDisk(Fault fault) {
   return true;
 }
 
-bool Nemesis::MayLoseOne() const {
-  // A suspect member neither votes nor counts until it is refilled.
-  const auto lost = std::count_if(world_.hosts().begin(), world_.hosts().end(), [](const auto& h) {
-    return h->gone || h->disk.suspect || !h->disk.damaged.empty();
-  });
-  return 2 * (static_cast<std::size_t>(lost) + 1) < world_.hosts().size();
-}
-
 bool Nemesis::FlipBytes() {
-  if (!MayLoseOne()) return false;
   Host* const host = AnyHost();
+  if (!MayLose(*host)) return false;
   const Index last = host->disk.last_index();
   if (host->gone || last < std::max(host->disk.first_index(), Index{2})) return false;
   // Who reads that entry next finds out; so does the next start, which cuts the log there.
@@ -297,10 +295,10 @@ bool Nemesis::FlipBytes() {
 
 /// An empty disk under the old name: a new member that nobody has asked for.
 bool Nemesis::WipeDisk() {
-  if (!MayLoseOne()) return false;
   Host* const host = AnyHost();
-  if (host->gone || host->disk.cluster == ClusterId{}) return false;
+  if (host->gone || host->disk.cluster == ClusterId{} || !MayLose(*host)) return false;
   world_.Crash(*host);
+  host->joining = false;
   world_.ReplaceDisk(*host, SimDisk());
   world_.Start(*host);
   host->gone = true;
@@ -317,14 +315,14 @@ bool Nemesis::KeepCopy() {
 /// An older copy is put back: it has forgotten what it promised. It can be told as long as the
 /// others have seen a boot that the copy does not know of.
 bool Nemesis::RollBackDisk() {
-  if (!MayLoseOne()) return false;
   for (auto& [index, copy] : copies_) {
     Host& host = world_.host(index);
-    if (host.gone || copy.disk == nullptr || copy.disk->boot.counter >= host.disk.boot.counter) {
+    if (host.gone || copy.disk == nullptr || copy.disk->member != host.disk.member ||
+        copy.disk->boot.counter >= host.disk.boot.counter || !MayLose(host)) {
       continue;
     }
     const bool seen = std::all_of(world_hosts().begin(), world_hosts().end(), [&](const auto& h) {
-      if (h->index == index || h->gone) return true;
+      if (h->index == index || h->gone || h->out) return true;
       const auto boot = h->disk.peer_boots.find(host.disk.member);
       return boot != h->disk.peer_boots.end() && boot->second == host.disk.boot;
     });
@@ -362,14 +360,15 @@ void Nemesis::Heal() {
   for (const auto& undo : undo_) undo();
   undo_.clear();
   world_.network().SetPlan(&world_.quiet_network());
-  if (random().Below(3) == 0 && MayLoseOne()) left_down_ = random().Below(world_hosts().size());
+  Host* const away = AnyHost();
+  if (random().Below(3) == 0 && Settled() && MayLose(*away)) left_down_ = away->index;
   for (const auto& host : world_hosts()) {
     host->clock.SetRate(world_.now(), HostClock::kMillion);
     // Replicated time never goes back: it stands still until the clocks have caught up.
     host->clock.JumpWall(furthest_wall_ms_ - host->clock.wall_offset_ms());
     host->write_factor = 1;
     world_.Resume(*host);
-    if (!Healthy(*host)) {
+    if (host->gone || host->out || host->index == left_down_) {
       world_.Crash(*host);
     } else {
       if (host->process != nullptr) host->process->FailNextWrite({});

@@ -27,11 +27,11 @@ class Nemesis {
   void OnStopped(Host& host);
 
   /// Takes part, now that faults have stopped.
-  [[nodiscard]] bool Healthy(const Host& host) const {
-    return !host.gone && host.index != left_down_;
-  }
+  [[nodiscard]] bool Healthy(const Host& host) const;
   /// Its disk is not what the others know, so they refuse it.
-  [[nodiscard]] bool MayBeRefused(const Host& host) const { return host.gone; }
+  [[nodiscard]] bool MayBeRefused(const Host& host) const;
+  /// It was refused, and has ended.
+  void OnRefused(Host& host);
 
  private:
   using Pairs = std::vector<std::pair<std::size_t, std::size_t>>;
@@ -58,13 +58,23 @@ class Nemesis {
   bool ChangeClockRate();
   bool JumpWallClock();
   bool KeepCopy();
+  bool ChangeMembers(Fault fault);
+  bool AddMember(Host& leader);
+  bool RemoveMember(Host& leader);
+  bool PromoteMember(Host& leader);
+  bool Transfer(Host& leader);
 
   Host* AnyRunning();
   Host* AnyHost() { return world_hosts()[random().Below(world_hosts().size())].get(); }
   std::vector<std::unique_ptr<Host>>& world_hosts();
   Random& random();
-  /// Whether one more member may be lost for good.
-  [[nodiscard]] bool MayLoseOne() const;
+  /// What `host` has may be lost: it is, or may be, unknown to the others, or suspect.
+  [[nodiscard]] static bool Unsure(const Host& host) {
+    return host.gone || host.disk.suspect || !host.disk.damaged.empty();
+  }
+  /// Whether quorums are left, in every configuration that may be in force, without `host` too.
+  [[nodiscard]] bool MayLose(const Host& host) const;
+  [[nodiscard]] bool Settled() const;
   void StartLater(Host& host, Nanos after);
   Nanos Downtime() { return Between(random(), 10 * kMillisecond, 2 * kSecond); }
 

@@ -72,13 +72,29 @@ raft::Options DrawCore(Random& random) {
   return options;
 }
 
+/// How many decide: mostly a majority.
+void DrawQuorum(Random& random, Plan& plan) {
+  const std::uint64_t draw = random.Below(10);
+  const auto nodes = static_cast<std::uint32_t>(plan.nodes);
+  if (draw == 0 && nodes >= 3) {
+    plan.zones = static_cast<int>(Between(random, 2, nodes >= 5 ? 3 : 2));
+    plan.quorum.kind = raft::QuorumKind::kZones;
+  } else if (draw == 1 && nodes >= 3) {
+    plan.quorum.kind = raft::QuorumKind::kFlexible;
+    plan.quorum.election = static_cast<std::uint32_t>(Between(random, nodes / 2 + 1, nodes));
+    plan.quorum.commit = nodes + 1 - plan.quorum.election +
+                         static_cast<std::uint32_t>(random.Below(plan.quorum.election));
+  }
+}
+
 /// Faults that the nemesis brings about; the others happen by themselves.
 constexpr Fault kByNemesis[] = {
-    Fault::kCrash,     Fault::kCrash,           Fault::kCrashAll,       Fault::kPause,
-    Fault::kPartition, Fault::kOneWay,          Fault::kBridge,         Fault::kIsolateLeader,
-    Fault::kFlapping,  Fault::kConnectionBreak, Fault::kClientCut,      Fault::kStorm,
-    Fault::kSlowDisk,  Fault::kSyncError,       Fault::kReadError,      Fault::kNoSpace,
-    Fault::kClockRate, Fault::kWallClockJump,   Fault::kRestartOptions,
+    Fault::kCrash,        Fault::kCrash,           Fault::kCrashAll,       Fault::kPause,
+    Fault::kPartition,    Fault::kOneWay,          Fault::kBridge,         Fault::kIsolateLeader,
+    Fault::kFlapping,     Fault::kConnectionBreak, Fault::kClientCut,      Fault::kStorm,
+    Fault::kSlowDisk,     Fault::kSyncError,       Fault::kReadError,      Fault::kNoSpace,
+    Fault::kClockRate,    Fault::kWallClockJump,   Fault::kRestartOptions, Fault::kAddMember,
+    Fault::kRemoveMember, Fault::kPromoteMember,   Fault::kTransfer,
 };
 /// These cost a member for good.
 constexpr Fault kRare[] = {Fault::kFlippedBytes, Fault::kWipedDisk, Fault::kRolledBackDisk};
@@ -91,6 +107,8 @@ Plan DrawPlan(std::uint64_t seed, const Overrides& overrides) {
   plan.seed = seed;
   plan.nodes = static_cast<int>(OneOf(random, {1, 3, 3, 3, 3, 3, 5, 5, 5, 7}));
   if (overrides.nodes != 0) plan.nodes = overrides.nodes;
+  plan.spares = static_cast<int>(Between(random, 0, 2));
+  DrawQuorum(random, plan);
   plan.faults_while_forming = random.Below(8) == 0;
   plan.safety_time = Between(random, 8 * kSecond, 30 * kSecond);
   if (overrides.safety_time != 0) plan.safety_time = overrides.safety_time;
@@ -101,6 +119,9 @@ Plan DrawPlan(std::uint64_t seed, const Overrides& overrides) {
   plan.store = DrawStore(random);
   plan.core = DrawCore(random);
   plan.snapshots = random.Below(5) != 0;
+  plan.core.caught_up_entries = static_cast<std::uint64_t>(OneOf(random, {0, 10, 1024}));
+  plan.core.lease_reads = random.Below(3) == 0;
+  plan.core.clock_error_percent = 20;
   plan.log_keep_entries = static_cast<std::uint64_t>(OneOf(random, {0, 3, 30, 100'000}));
   plan.mean_fault_interval =
       OneOf(random, {400 * kMillisecond, 700 * kMillisecond, 950 * kMillisecond});

@@ -52,6 +52,9 @@ struct ClientPlan {
 struct Plan {
   std::uint64_t seed = 0;
   int nodes = 0;
+  int spares = 0;  ///< hosts that may be added as members
+  int zones = 0;   ///< 0: members have none
+  raft::QuorumRule quorum;
   /// Faults start with the run, or once the cluster is formed.
   bool faults_while_forming = false;
   Nanos safety_time = 0;

@@ -1,4 +1,4 @@
-// Do these members make a commit quorum? The checks' own answer, by counting.
+// Do these members make a quorum? The checks' own answer, by counting.
 #pragma once
 
 #include <cstdint>
@@ -11,7 +11,8 @@
 namespace raftkv::sim {
 
 /// One half of a configuration; `has_vote` says who counts in it.
-inline bool HalfCommits(const raft::Configuration& configuration, const raft::QuorumRule& rule,
+inline bool HalfDecides(const raft::Configuration& configuration, const raft::QuorumRule& rule,
+                        std::uint32_t flexible,
                         const std::function<bool(const raft::Member&)>& has_vote,
                         const std::function<bool(NodeId)>& has) {
   const auto majority = [&](const std::string* zone) {
@@ -22,7 +23,7 @@ inline bool HalfCommits(const raft::Configuration& configuration, const raft::Qu
       ++all;
       if (has(member.id)) ++yes;
     }
-    if (zone == nullptr && rule.kind == raft::QuorumKind::kFlexible) return yes >= rule.commit;
+    if (zone == nullptr && rule.kind == raft::QuorumKind::kFlexible) return yes >= flexible;
     return 2 * yes > all;
   };
   if (!majority(nullptr)) return false;
@@ -37,12 +38,26 @@ inline bool HalfCommits(const raft::Configuration& configuration, const raft::Qu
   return true;
 }
 
+inline bool Decides(const raft::Configuration& configuration, bool election,
+                    const std::function<bool(NodeId)>& has) {
+  const auto is_new = [](const raft::Member& member) { return !member.learner; };
+  const auto is_old = [](const raft::Member& member) { return member.old_voter; };
+  const auto size = [&](const raft::QuorumRule& rule) {
+    return election ? rule.election : rule.commit;
+  };
+  const raft::QuorumRule& rule = configuration.quorum;
+  if (!HalfDecides(configuration, rule, size(rule), is_new, has)) return false;
+  const raft::QuorumRule& old_rule = configuration.old_quorum;
+  return !configuration.joint || HalfDecides(configuration, old_rule, size(old_rule), is_old, has);
+}
+
 inline bool Commits(const raft::Configuration& configuration,
                     const std::function<bool(NodeId)>& has) {
-  const auto is_new = [](const raft::Member& member) { return !member.learner && !member.leaves; };
-  const auto is_old = [](const raft::Member& member) { return member.old_voter; };
-  if (!HalfCommits(configuration, configuration.quorum, is_new, has)) return false;
-  return !configuration.joint || HalfCommits(configuration, configuration.old_quorum, is_old, has);
+  return Decides(configuration, false, has);
+}
+inline bool Elects(const raft::Configuration& configuration,
+                   const std::function<bool(NodeId)>& has) {
+  return Decides(configuration, true, has);
 }
 
 }  // namespace raftkv::sim

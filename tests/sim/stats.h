@@ -12,6 +12,8 @@ enum class OpKind : std::uint8_t {
   kPut,
   kGet,
   kLocalGet,
+  kLeaseGet,
+  kBoundedGet,
   kDelete,
   kCompareAndSwap,
   kIncrement,
@@ -22,8 +24,9 @@ enum class OpKind : std::uint8_t {
 enum class OpOutcome : std::uint8_t { kOk, kFailed, kUnknown, kCount };
 
 inline const char* OpName(OpKind kind) {
-  static constexpr const char* kNames[] = {"put", "get",       "local get", "delete",
-                                           "cas", "increment", "batch",     "raw request"};
+  static constexpr const char* kNames[] = {"put",         "get",        "local get", "lease get",
+                                           "bounded get", "delete",     "cas",       "increment",
+                                           "batch",       "raw request"};
   return kNames[static_cast<std::size_t>(kind)];
 }
 

@@ -44,13 +44,15 @@ World::World(const Plan& plan, const TraceSink& sink)
   network_.Start(plan_.network);
   quiet_network_.min_delay = 200 * kMicrosecond;
   quiet_network_.mean_delay = kMillisecond;
-  for (int i = 0; i < plan_.nodes; ++i) {
+  for (int i = 0; i < plan_.nodes + plan_.spares; ++i) {
     auto host = std::make_unique<Host>();
     host->index = static_cast<std::uint16_t>(i);
     host->name = "n" + std::to_string(i + 1);
     host->election_timeout = plan_.core.election_timeout;
     host->heartbeat = plan_.core.heartbeat_interval;
-    cluster_.push_back({host->name, host->name});
+    host->out = i >= plan_.nodes;
+    if (plan_.zones > 0) host->zone = "z" + std::to_string(i % plan_.zones);
+    if (!host->out) cluster_.push_back({host->name, host->name});
     hosts_.push_back(std::move(host));
   }
 }
@@ -118,7 +120,7 @@ Host* World::Leader() {
 // --- Processes.
 
 void World::Start(Host& host) {
-  if (host.process != nullptr || host.gone) return;
+  if (host.process != nullptr || host.gone || host.out) return;
   ++host.epoch;
   host.needs_pump = host.pump_scheduled = host.paused = false;
   host.tick_at = Host::kNoTick;
@@ -164,8 +166,13 @@ void World::Stopped(Host& host) {
   if (why.code() == Code::kPermissionDenied && !host.gone && !nemesis_.MayBeRefused(host)) {
     Fail("refusals", host.name + " was refused: " + why.message());
   }
+  const bool refused = why.code() == Code::kPermissionDenied;
   Crash(host);
-  nemesis_.OnStopped(host);
+  if (refused) {
+    nemesis_.OnRefused(host);
+  } else {
+    nemesis_.OnStopped(host);
+  }
 }
 
 // --- Events.
@@ -274,7 +281,9 @@ bool World::HasLeader() {
 }
 
 void World::RunSafetyPhase() {
-  for (const auto& host : hosts_) Start(*host);
+  for (const auto& host : hosts_) {
+    if (!host->out) Start(*host);
+  }
   if (!plan_.faults_while_forming) {
     RunUntilTrue(now() + kElectionBound, &World::HasLeader);
     if (outcome_.ok && !HasLeader()) Fail("liveness", "no leader at the start");
@@ -341,7 +350,7 @@ Outcome World::Run() {
   clients_.CountRaw();
   stats_.seeds = 1;
   stats_.virtual_ns = static_cast<std::uint64_t>(now());
-  stats_.node_ns = stats_.virtual_ns * hosts_.size();
+  stats_.node_ns = stats_.virtual_ns * cluster_.size();
   stats_.events = scheduler_.events();
   stats_.cpu_ns = CpuNanos() - cpu_start;
   outcome_.stats = stats_;
