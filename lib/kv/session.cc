@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "lib/base/check.h"
+#include "lib/base/mutants.h"
 #include "lib/kv/layout.h"
 #include "lib/kv/pending_write.h"
 #include "lib/kv/record.h"
@@ -135,6 +136,9 @@ Status SessionTable::MayOpen(const RequestHeader& header, std::uint64_t now_ms) 
   if (header.opened_at_ms > now_ms) {
     return {Code::kSessionExpired, "the session says that it was opened in the future"};
   }
+  // The first request of a session, and a later one: rows of their own in docs/testing.md.
+  if (header.sequence == 1 && RAFTKV_MUTANT(kDoubledFirstRequest)) return Status::Ok();
+  if (header.sequence > 1 && RAFTKV_MUTANT(kExpiredSessionReopens)) return Status::Ok();
   if (now_ms - header.opened_at_ms >= options_.session_life_ms) {
     return {Code::kSessionExpired, "the session was not used for too long"};
   }
@@ -185,6 +189,10 @@ SessionTable::Admission SessionTable::Admit(const RequestHeader& header, Index i
   stored_bytes_ += StoredBytes(session);
   if (header.sequence < session.acknowledged_below) {
     return refuse(Code::kSessionExpired, "the answer to this request was acknowledged already");
+  }
+  if (RAFTKV_MUTANT(kRetryAppliedTwice)) {
+    std::erase_if(session.answers,
+                  [&](const Answer& known) { return known.sequence == header.sequence; });
   }
   const auto answer = FindSequence(session.answers, header.sequence);
   if (answer != session.answers.end() && answer->sequence == header.sequence) {
