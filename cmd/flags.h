@@ -73,6 +73,7 @@ void AddServeVerb(Program& program);
 void AddKvVerbs(Program& program);
 void AddGetVerb(Program& program);
 void AddEndpointVerbs(Program& program);
+void AddMemberVerbs(Program& program);
 void AddBenchVerbs(Program& program);
 
 }  // namespace raftkv::cmd

@@ -23,6 +23,7 @@ struct GetFlags {
   bool count_only = false;
   bool fail_if_missing = false;
   std::string consistency = "linearizable";
+  DurationFlag max_staleness{std::chrono::seconds(1)};
 };
 
 // Prints pairs as they come, page by page, so that a large range needs no memory here (a table
@@ -92,6 +93,12 @@ KeyRange RangeOf(const GetFlags& get) {
   return {get.key, get.end.given() ? get.end.text : get.key + '\0'};
 }
 
+Consistency ConsistencyOf(const std::string& name) {
+  if (name == "local") return Consistency::kLocal;
+  if (name == "lease") return Consistency::kLease;
+  return name == "bounded" ? Consistency::kBounded : Consistency::kLinearizable;
+}
+
 Exit RunGet(const ClientFlags& flags, const GetFlags& get) {
   if (get.prefix && get.end.given())
     return Fail(Exit::kBadArguments, "either END or --prefix, not both");
@@ -100,12 +107,12 @@ Exit RunGet(const ClientFlags& flags, const GetFlags& get) {
     return Fail(Exit::kBadArguments, "KEY is empty; every key: get \"\" --prefix");
   }
   ScanOptions options;
-  const bool local = get.consistency == "local";
-  options.consistency = local ? Consistency::kLocal : Consistency::kLinearizable;
+  options.consistency = ConsistencyOf(get.consistency);
+  options.max_staleness = get.max_staleness.value;
   options.keys_only = get.keys_only;
   options.count_only = get.count_only;
   ClientOptions client_options;
-  client_options.follow_leader = !local;
+  client_options.follow_leader = options.consistency != Consistency::kLocal;
   auto client = Connect(flags, std::move(client_options));
   if (!client.ok()) return Fail(Exit::kBadArguments, client.status().message());
 
@@ -151,9 +158,15 @@ void AddGetVerb(Program& program) {
   verb->add_flag("--count-only", get->count_only, "just the number of keys")->excludes(keys_only);
   verb->add_flag("--fail-if-missing", get->fail_if_missing, "exit 8 where no key was found");
   verb->add_option("--consistency", get->consistency,
-                   "linearizable, or local: what the asked member has, without a quorum")
-      ->check(CLI::IsMember({"linearizable", "local"}))
+                   "linearizable; lease: the same by the leader's clock, without a round to the "
+                   "others; bounded: not older than --max-staleness; local: what the asked member "
+                   "has, without a quorum")
+      ->check(CLI::IsMember({"linearizable", "lease", "bounded", "local"}))
       ->capture_default_str();
+  verb->add_option("--max-staleness", get->max_staleness, "of --consistency bounded")
+      ->check(IsDuration())
+      ->type_name("DURATION")
+      ->default_str("1s");
   verb->callback([&program, get] {
     program.run = [&client = program.client, get] { return RunGet(client, *get); };
   });

@@ -37,6 +37,7 @@ Exit Main(int argc, char** argv) {
   AddGetVerb(program);
   AddKvVerbs(program);
   AddEndpointVerbs(program);
+  AddMemberVerbs(program);
   AddBenchVerbs(program);
   AddVersionVerb(program);
   try {

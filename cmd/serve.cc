@@ -3,11 +3,14 @@
 #include <sys/resource.h>
 
 #include <cerrno>
+#include <charconv>
 #include <chrono>
 #include <ctime>
 #include <iostream>
 #include <memory>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include <fmt/format.h>
@@ -33,6 +36,10 @@ struct ServeFlags {
   std::string log_level = "info";
   std::string log_format = "text";
   std::string zone;
+  std::string quorum = "majority";
+  bool join = false;
+  bool lease_reads = false;
+  std::string clock_error = "10%";
   DurationFlag election_timeout{std::chrono::milliseconds(300)};
   DurationFlag heartbeat{std::chrono::milliseconds(100)};
 };
@@ -51,9 +58,48 @@ Result<std::vector<MemberAddress>> ParseCluster(const std::string& text) {
   return members;
 }
 
+// The whole of `text`, or nothing.
+std::optional<std::uint32_t> ParseNumber(std::string_view text) {
+  std::uint32_t number = 0;
+  const auto [rest, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error != std::errc() || rest != text.data() + text.size()) return std::nullopt;
+  return number;
+}
+
+Result<QuorumOptions> ParseQuorum(std::string_view text) {
+  using Kind = QuorumOptions::Kind;
+  if (text == "majority") return QuorumOptions{Kind::kMajority};
+  if (text == "zones") return QuorumOptions{Kind::kZones};
+  constexpr std::string_view kFlexible = "flexible:";
+  if (text.substr(0, kFlexible.size()) == kFlexible) {
+    const std::string_view sizes = text.substr(kFlexible.size());
+    const auto comma = sizes.find(',');
+    if (comma != std::string_view::npos) {
+      const auto commit = ParseNumber(sizes.substr(0, comma));
+      const auto election = ParseNumber(sizes.substr(comma + 1));
+      if (commit && election) return QuorumOptions{Kind::kFlexible, *commit, *election};
+    }
+  }
+  return Status(
+      Code::kInvalidArgument,
+      fmt::format("--quorum: '{}' is none of majority, zones, flexible:COMMIT,ELECTION", text));
+}
+
+Result<unsigned> ParsePercent(std::string_view text) {
+  const auto number =
+      text.ends_with('%') ? ParseNumber(text.substr(0, text.size() - 1)) : std::nullopt;
+  if (number && *number < 50) return static_cast<unsigned>(*number);
+  return Status(Code::kInvalidArgument,
+                fmt::format("--clock-error: '{}' is no percentage below 50% such as 10%", text));
+}
+
 Result<NodeOptions> OptionsOf(const ServeFlags& flags) {
   auto cluster = ParseCluster(flags.cluster);
   if (!cluster.ok()) return cluster.status();
+  const auto quorum = ParseQuorum(flags.quorum);
+  if (!quorum.ok()) return quorum.status();
+  const auto clock_error = ParsePercent(flags.clock_error);
+  if (!clock_error.ok()) return clock_error.status();
   if (flags.data_dir.empty()) {
     return Status(Code::kInvalidArgument, "--data-dir is missing: the folder that keeps the data");
   }
@@ -68,6 +114,10 @@ Result<NodeOptions> OptionsOf(const ServeFlags& flags) {
   options.cluster = std::move(cluster).value();
   options.http = flags.http;
   options.zone = flags.zone;
+  options.join = flags.join;
+  options.quorum = *quorum;
+  options.lease_reads = flags.lease_reads;
+  options.clock_error_percent = *clock_error;
   options.election_timeout = flags.election_timeout.value;
   options.heartbeat = flags.heartbeat.value;
   options.log_level = LogLevelOf(flags.log_level).value();
@@ -152,7 +202,12 @@ void AddServeFlags(CLI::App& verb, ServeFlags& flags) {
   add("--log-format", flags.log_format, "of stderr")
       ->check(CLI::IsMember({"text", "json"}))
       ->capture_default_str();
+  WithEnvironment(verb.add_flag("--join", flags.join,
+                                "the cluster exists, and takes this member in once it was added"));
   add("--zone", flags.zone, "label of where this member runs");
+  add("--quorum", flags.quorum,
+      "of a new cluster: majority, zones, or flexible:COMMIT,ELECTION (numbers of voters)")
+      ->capture_default_str();
   add("--election-timeout", flags.election_timeout, "T: a timeout is drawn from [T, 2T)")
       ->check(IsDuration())
       ->type_name("DURATION")
@@ -161,6 +216,12 @@ void AddServeFlags(CLI::App& verb, ServeFlags& flags) {
       ->check(IsDuration())
       ->type_name("DURATION")
       ->default_str("100ms");
+  WithEnvironment(
+      verb.add_flag("--lease-reads", flags.lease_reads,
+                    "answer lease reads by the leader's clock; on all members or none"));
+  add("--clock-error", flags.clock_error, "how wrong any member's clock may run, for leases")
+      ->type_name("PERCENT")
+      ->capture_default_str();
 }
 
 }  // namespace

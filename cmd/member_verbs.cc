@@ -1,0 +1,161 @@
+// The verbs that see and change who takes part: member list, add, promote, remove; move-leader.
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "cmd/flags.h"
+#include "cmd/output.h"
+
+namespace raftkv::cmd {
+namespace {
+
+// As etcdctl: an invited member has not started.
+std::string StatusOf(const ClusterMember& member) {
+  return member.role == MemberRole::kInvited ? "unstarted" : "started";
+}
+
+Json MemberJson(const ClusterMember& member) {
+  return {{"id", member.id},
+          {"name", member.name},
+          {"address", member.address},
+          {"zone", member.zone},
+          {"role", MemberRoleName(member.role)},
+          {"leader", member.leads},
+          {"status", StatusOf(member)}};
+}
+
+std::vector<std::string> MemberCells(const ClusterMember& member) {
+  return {fmt::format("{:016x}", member.id),
+          StatusOf(member),
+          member.name,
+          member.address,
+          std::string(MemberRoleName(member.role)),
+          member.leads ? "true" : "false",
+          member.zone};
+}
+
+// What the leader refuses is no missing key, and it did answer in time.
+Exit FailChange(const Status& status) {
+  if (status.code() == Code::kNotFound || status.code() == Code::kUnavailable) {
+    return Fail(Exit::kServerRefused, status.message());
+  }
+  return Fail(status);
+}
+
+Exit RunList(const ClientFlags& flags) {
+  auto client = Connect(flags);
+  if (!client.ok()) return Fail(Exit::kBadArguments, client.status().message());
+  const auto members = (*client)->cluster().Members(flags.timeout.value);
+  if (!members.ok()) return Fail(members.status());
+  Json json = Json::array();
+  std::vector<std::vector<std::string>> rows;
+  for (const ClusterMember& member : *members) {
+    json.push_back(MemberJson(member));
+    rows.push_back(MemberCells(member));
+  }
+  switch (flags.format()) {
+    case Format::kSimple:
+      for (const auto& cells : rows) PrintLine(fmt::format("{}", fmt::join(cells, ", ")));
+      break;
+    case Format::kJson:
+      PrintLine(Dump({{"header", HeaderJson((*client)->LastHeader(), 0)}, {"members", json}}));
+      break;
+    case Format::kTable:
+      PrintTable({"ID", "STATUS", "NAME", "ADDRESS", "ROLE", "LEADER", "ZONE"}, rows);
+      break;
+  }
+  return FinishOutput();
+}
+
+// `change` begins with the cluster and the timeout; `said` is printed where it succeeded.
+template <class Change>
+Exit RunChange(const ClientFlags& flags, const Answer& answer, const Change& change) {
+  auto client = Connect(flags);
+  if (!client.ok()) return Fail(Exit::kBadArguments, client.status().message());
+  const Status status = change((*client)->cluster(), flags.timeout.value);
+  if (!status.ok()) return FailChange(status);
+  PrintAnswer(answer, (*client)->LastHeader(), 0, flags);
+  return FinishOutput();
+}
+
+struct MemberFlags {
+  std::string name;
+  std::string address;
+  bool voter = false;
+};
+
+Exit RunAdd(const ClientFlags& flags, const MemberFlags& member) {
+  const std::string simple = fmt::format("Member {} added; start it: raftkv serve --join --name {}",
+                                         member.name, member.name);
+  return RunChange(flags,
+                   {"RESULT",
+                    simple,
+                    {{"name", member.name}, {"address", member.address}, {"voter", member.voter}}},
+                   [&](Cluster& cluster, Cluster::Timeout timeout) {
+                     return cluster.AddMember(member.name, member.address, member.voter, timeout);
+                   });
+}
+
+Exit RunPromote(const ClientFlags& flags, const MemberFlags& member) {
+  return RunChange(
+      flags, {"RESULT", fmt::format("Member {} promoted", member.name), {{"name", member.name}}},
+      [&](Cluster& cluster, Cluster::Timeout timeout) {
+        return cluster.PromoteMember(member.name, timeout);
+      });
+}
+
+Exit RunRemove(const ClientFlags& flags, const MemberFlags& member) {
+  return RunChange(
+      flags, {"RESULT", fmt::format("Member {} removed", member.name), {{"name", member.name}}},
+      [&](Cluster& cluster, Cluster::Timeout timeout) {
+        return cluster.RemoveMember(member.name, timeout);
+      });
+}
+
+Exit RunMoveLeader(const ClientFlags& flags, const MemberFlags& member) {
+  return RunChange(flags, {"RESULT", "OK", {{"name", member.name}}},
+                   [&](Cluster& cluster, Cluster::Timeout timeout) {
+                     return cluster.MoveLeader(member.name, timeout);
+                   });
+}
+
+using RunWithName = Exit (*)(const ClientFlags&, const MemberFlags&);
+
+CLI::App* AddVerb(Program& program, CLI::App& parent, const std::string& verb_name,
+                  const std::string& help, const std::shared_ptr<MemberFlags>& flags,
+                  RunWithName run) {
+  CLI::App* verb = program.AddClientVerb(parent, verb_name, help);
+  verb->add_option("NAME", flags->name, "the member's name")->required();
+  verb->callback([&program, flags, run] {
+    program.run = [&client = program.client, flags, run] { return run(client, *flags); };
+  });
+  return verb;
+}
+
+}  // namespace
+
+void AddMemberVerbs(Program& program) {
+  CLI::App* member = program.AddClientVerb(program.app, "member", "who takes part in the cluster");
+  member->require_subcommand(0, 1);
+  CLI::App* list = program.AddClientVerb(*member, "list", "the members, and who was only invited");
+  list->callback(
+      [&program] { program.run = [&client = program.client] { return RunList(client); }; });
+
+  auto flags = std::make_shared<MemberFlags>();
+  CLI::App* add =
+      AddVerb(program, *member, "add",
+              "invite a member: a learner once it comes (raftkv serve --join)", flags, RunAdd);
+  add->add_option("ADDRESS", flags->address, "HOST:PORT that the others reach it at")->required();
+  add->add_flag("--voter", flags->voter, "promote it as soon as it has caught up");
+  AddVerb(program, *member, "promote", "make a learner that has caught up a voter", flags,
+          RunPromote);
+  AddVerb(program, *member, "remove", "for good: its data folder is not admitted again", flags,
+          RunRemove);
+  AddVerb(program, program.app, "move-leader", "hand the leadership to a member", flags,
+          RunMoveLeader);
+}
+
+}  // namespace raftkv::cmd
