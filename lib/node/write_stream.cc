@@ -192,7 +192,8 @@ void WriteStream::Expire(WriteCall& call) {
   queue_.Forget(call);
   WriteRequest* const request = call.request;
   if (request == nullptr) return call.End(TooLate(opening_failure_), 0, nullptr);
-  const bool unknown = request->under_way || request->maybe_carried_out;
+  // Others keep the request alive: it is sent again, with the operations of this call in it.
+  const bool unknown = request->under_way || request->maybe_carried_out || request->open_calls > 1;
   const Status status = unknown ? Unknown(request->last_failure) : TooLate(request->last_failure);
   Leave(*request);
   call.End(status, 0, nullptr);

@@ -277,6 +277,26 @@ TEST_F(SessionKvTest, EachCallEndsAtItsOwnDeadline) {
   EXPECT_EQ(channel_.submits.size(), 1U);
 }
 
+// Found by the simulator (seed 23 of its first day): the call was told that it had not been carried
+// out, and then the request, which others kept alive, was sent again with all its operations.
+TEST_F(SessionKvTest, ACallThatExpiresBetweenAttemptsMayStillBeCarriedOutForTheOthers) {
+  Open();
+  Put("short", milliseconds(40));
+  Put("long", milliseconds(5000));
+  Run();
+  std::size_t answered = 0;
+  for (int ms = 0; ms < 40; ++ms) {
+    while (answered < channel_.submits.size()) channel_.Answer(answered++, Code::kUnavailable);
+    AdvanceMs(1);
+  }
+  ASSERT_EQ(channel_.submits.size(), answered) << "it did not expire between two attempts";
+  EXPECT_EQ(puts_.code(0), Code::kUnknownOutcome);
+  while (answered == channel_.submits.size()) AdvanceMs(1);
+  channel_.ApplyAndAnswer(answered);
+  EXPECT_EQ(puts_.code(1), Code::kOk);
+  EXPECT_EQ(Stored("short"), "value of short") << "this is why its outcome was unknown";
+}
+
 TEST_F(SessionKvTest, AnAttemptIsGivenUpBeforeALongTimeout) {
   Open();
   Put("k", std::chrono::hours(1));
