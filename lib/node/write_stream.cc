@@ -37,7 +37,11 @@ Status TooLate(const Status& failure) {
 
 bool WriteStream::MayBegin() {
   if (session_ == nullptr) OpenSession();
-  return session_ != nullptr;
+  if (session_ == nullptr) return false;
+  // Answers are stored until all before them are acknowledged: requests that ran far ahead of one
+  // that waits for its next attempt would use up what a session may store, and that one with it.
+  const auto& outstanding = session_->outstanding;
+  return outstanding.empty() || session_->next_sequence - *outstanding.begin() < max_active_;
 }
 
 void WriteStream::Begin(const RequestPtr& request) {

@@ -224,6 +224,29 @@ TEST_F(SessionKvTest, ARetryCarriesTheSameBytesAndIsCarriedOutOnce) {
   EXPECT_EQ((*increments_.all[1])->value, 2);
 }
 
+// Found by the simulator: members keep answers until all before them are acknowledged, within a
+// bound. Requests that ran far ahead of one that waits for its next attempt would fill that up, and
+// then the one that could make room is refused as well.
+TEST_F(SessionKvTest, NoRequestRunsFarAheadOfOneThatWaitsForItsNextAttempt) {
+  node::SessionKvOptions options;
+  options.coalesce = false;
+  options.max_outstanding = 4;
+  Open(options);
+  for (int i = 0; i < 20; ++i) Put("k" + std::to_string(i));
+  Run();
+  ASSERT_EQ(channel_.submits.size(), 4U);
+  channel_.Answer(0, Code::kUnavailable);
+  for (std::size_t i = 1; i < 4; ++i) channel_.ApplyAndAnswer(i);
+  Run();
+  EXPECT_EQ(channel_.submits.size(), 4U);
+  AdvanceMs(10);
+  ASSERT_EQ(channel_.submits.size(), 5U);
+  channel_.ApplyAndAnswer(4);
+  Run();
+  EXPECT_EQ(channel_.submits.size(), 9U);
+  EXPECT_EQ(puts_.ended(), 4U);
+}
+
 TEST_F(SessionKvTest, RetriesBackOffUntilTheDeadline) {
   Open();
   Put("k", milliseconds(3000));
