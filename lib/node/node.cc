@@ -31,14 +31,25 @@ Node::Node(const NodeConfig& config, raft::InitialState initial, std::uint64_t r
       reads_(config.context_base),
       next_id_(config.context_base),
       replicated_time_ms_(replicated_time_ms),
+      replicated_time_at_(ports_.clock.Now()),
       next_sweep_(ports_.clock.Now() + kSweepInterval) {}
 
 MonoTime Node::Tick() {
   const MonoTime now = ports_.clock.Now();
   // A new leader's first entry carries the time, so that a session can be opened before any write.
-  core_.SetWallTime(ports_.clock.WallTimeMs());
+  core_.SetWallTime(StampMs());
   core_.Tick(now);
   return now;
+}
+
+/// What new entries are stamped with. A wall clock that is behind what is replicated (it was set
+/// back, or an earlier leader's was ahead) must not make the replicated time stand still: sessions
+/// would neither expire nor, once one was dropped, open.
+std::uint64_t Node::StampMs() {
+  const auto since = std::chrono::duration_cast<std::chrono::milliseconds>(ports_.clock.Now() -
+                                                                           replicated_time_at_);
+  return std::max(ports_.clock.WallTimeMs(),
+                  replicated_time_ms_ + static_cast<std::uint64_t>(since.count()));
 }
 
 // --- The pump.
@@ -193,7 +204,10 @@ void Node::OnApplied(Index first, Result<Applied> result) {
   const MonoTime now = Tick();
   RAFTKV_CHECK(result->index.Next() - first == result->responses.size());
   RAFTKV_CHECK(result->replicated_time_ms >= replicated_time_ms_);
-  replicated_time_ms_ = result->replicated_time_ms;
+  if (result->replicated_time_ms > replicated_time_ms_) {
+    replicated_time_ms_ = result->replicated_time_ms;
+    replicated_time_at_ = now;
+  }
   core_.Applied(result->index);
   while (!proposals_.empty() && proposals_.front().position.index <= result->index) {
     Proposal proposal = std::move(proposals_.front());
@@ -259,8 +273,7 @@ void Node::Dispatch(Held held) {
 
 void Node::Propose(Bytes request, SubmitDone done) {
   const std::size_t bytes = request.size();
-  const auto position =
-      core_.Propose(raft::EntryKind::kCommand, std::move(request), ports_.clock.WallTimeMs());
+  const auto position = core_.Propose(raft::EntryKind::kCommand, std::move(request), StampMs());
   if (!position.ok()) {
     ports_.observer.CountProposal(position.code());
     done({position.status(), {}});

@@ -41,7 +41,7 @@ bool WriteStream::MayBegin() {
   // Answers are stored until all before them are acknowledged: requests that ran far ahead of one
   // that waits for its next attempt would use up what a session may store, and that one with it.
   const auto& outstanding = session_->outstanding;
-  return outstanding.empty() || session_->next_sequence - *outstanding.begin() < max_active_;
+  return outstanding.empty() || session_->next_sequence - *outstanding.begin() < 2 * max_active_;
 }
 
 void WriteStream::Begin(const RequestPtr& request) {

@@ -236,15 +236,18 @@ TEST_F(SessionKvTest, NoRequestRunsFarAheadOfOneThatWaitsForItsNextAttempt) {
   Run();
   ASSERT_EQ(channel_.submits.size(), 4U);
   channel_.Answer(0, Code::kUnavailable);
-  for (std::size_t i = 1; i < 4; ++i) channel_.ApplyAndAnswer(i);
-  Run();
-  EXPECT_EQ(channel_.submits.size(), 4U);
+  for (std::size_t i = 1; i < channel_.submits.size(); ++i) {
+    channel_.ApplyAndAnswer(i);
+    Run();
+  }
+  EXPECT_EQ(channel_.submits.size(), 8U) << "twice as many as may be under way";
+  EXPECT_EQ(puts_.ended(), 7U);
   AdvanceMs(10);
-  ASSERT_EQ(channel_.submits.size(), 5U);
-  channel_.ApplyAndAnswer(4);
+  ASSERT_EQ(channel_.submits.size(), 9U);
+  channel_.ApplyAndAnswer(8);
   Run();
-  EXPECT_EQ(channel_.submits.size(), 9U);
-  EXPECT_EQ(puts_.ended(), 4U);
+  EXPECT_EQ(channel_.submits.size(), 13U);
+  EXPECT_EQ(puts_.ended(), 8U);
 }
 
 TEST_F(SessionKvTest, RetriesBackOffUntilTheDeadline) {
