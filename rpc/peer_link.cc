@@ -39,6 +39,7 @@ PeerLink::PeerLink(Peers& peers, node::Transport::Peer peer)
 
 PeerLink::~PeerLink() noexcept {
   connection_tasks_.reset();
+  answered_.clear();
   remote_.reset();
   bootstrap_.reset();
 }
@@ -130,6 +131,7 @@ void PeerLink::Lose(const std::string& why, bool refused) {
   }
   state_ = State::kWaiting;
   connection_tasks_.reset();
+  answered_.clear();
   remote_.reset();
   bootstrap_.reset();
   connection_ = nullptr;
@@ -247,13 +249,17 @@ void PeerLink::Deliver() {
   ++calls_;
   call_words_ += words;
   // `connection_tasks_` is dropped with the connection, so the answer counts for this one only.
-  connection_tasks_->add(request.send().then([this, words](auto&& response) {
+  using Response = capnp::Response<wire::Peer::DeliverResults>;
+  connection_tasks_->add(request.send().then([this, words](Response&& response) {
     RAFTKV_CHECK(calls_ > 0 && call_words_ >= words);
     --calls_;
     call_words_ -= words;
     TakeAnswers(response);
+    answered_.push_back(kj::mv(response));
+    if (answered_.size() > peers_.options_.max_calls) answered_.clear();
     ScheduleFlush();
   }));
+  answered_.clear();
 }
 
 void PeerLink::LogOnce(node::LogSeverity severity, const std::string& line) {

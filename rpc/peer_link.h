@@ -10,6 +10,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "rpc/outbound.h"
 #include "rpc/peers.h"
@@ -70,6 +71,9 @@ class PeerLink final : private kj::TaskSet::ErrorHandler {
   std::unique_ptr<Outbound> connection_;
   std::optional<wire::Bootstrap::Client> bootstrap_;
   std::optional<wire::Peer::Client> remote_;
+  /// Answered calls, read already: letting go of them sends a message each (Finish). They go
+  /// together with the next call, so that the other side is not woken up for them alone.
+  std::vector<capnp::Response<wire::Peer::DeliverResults>> answered_;
   // Destroyed first: their promises refer to all of the above. `connection_tasks_` are of the
   // present connection (or of the attempt at one), `link_tasks_` of the link.
   std::optional<kj::TaskSet> connection_tasks_;

@@ -13,7 +13,7 @@ void Node::ChangeMembership(const raft::MembershipChange& change, MonoTime deadl
     return;
   }
   Tick();
-  const auto position = core_.ChangeMembership(change, ports_.clock.WallTimeMs());
+  const auto position = core_.ChangeMembership(change, StampMs());
   if (!position.ok()) {
     done(position.status());
     return;
@@ -38,7 +38,7 @@ void Node::Join(const ForwardJoin& join) {
     change.add.push_back(std::move(member));
     Tick();
     // Whatever comes of it: the newcomer says hello until it is known.
-    (void)core_.ChangeMembership(change, ports_.clock.WallTimeMs());
+    (void)core_.ChangeMembership(change, StampMs());
     wakeup_();
     return;
   }

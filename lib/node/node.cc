@@ -36,6 +36,7 @@ Node::Node(const NodeConfig& config, raft::InitialState initial, std::uint64_t r
       lease_reads_(config.context_base ^ kLeaseContexts, true),
       next_id_(config.context_base),
       replicated_time_ms_(replicated_time_ms),
+      replicated_time_at_(ports_.clock.Now()),
       next_sweep_(ports_.clock.Now() + kSweepInterval) {
   if (ports_.snapshots == nullptr) return;
   snapshot_sender_ =
@@ -48,9 +49,19 @@ Node::Node(const NodeConfig& config, raft::InitialState initial, std::uint64_t r
 MonoTime Node::Tick() {
   const MonoTime now = ports_.clock.Now();
   // A new leader's first entry carries the time, so that a session can be opened before any write.
-  core_.SetWallTime(ports_.clock.WallTimeMs());
+  core_.SetWallTime(StampMs());
   core_.Tick(now);
   return now;
+}
+
+/// What new entries are stamped with. A wall clock that is behind what is replicated (it was set
+/// back, or an earlier leader's was ahead) must not make the replicated time stand still: sessions
+/// would neither expire nor, once one was dropped, open.
+std::uint64_t Node::StampMs() {
+  const auto since = std::chrono::duration_cast<std::chrono::milliseconds>(ports_.clock.Now() -
+                                                                           replicated_time_at_);
+  return std::max(ports_.clock.WallTimeMs(),
+                  replicated_time_ms_ + static_cast<std::uint64_t>(since.count()));
 }
 
 // --- The pump.
@@ -190,6 +201,7 @@ void Node::OnInstalled(const Result<std::uint64_t>& replicated_time_ms) {
   if (replicated_time_ms.ok()) {
     RAFTKV_CHECK(*replicated_time_ms >= replicated_time_ms_);
     replicated_time_ms_ = *replicated_time_ms;
+    replicated_time_at_ = ports_.clock.Now();
   }
   OnWritten(replicated_time_ms.status());
   if (!failure_.ok()) return;
@@ -246,7 +258,10 @@ void Node::OnApplied(Index first, Result<Applied> result) {
   RAFTKV_CHECK(result->durable <= result->index);
   RAFTKV_CHECK(result->index.Next() - first == result->responses.size());
   RAFTKV_CHECK(result->replicated_time_ms >= replicated_time_ms_);
-  replicated_time_ms_ = result->replicated_time_ms;
+  if (result->replicated_time_ms > replicated_time_ms_) {
+    replicated_time_ms_ = result->replicated_time_ms;
+    replicated_time_at_ = now;
+  }
   core_.Applied(result->index);
   while (!proposals_.empty() && proposals_.front().position.index <= result->index) {
     Proposal proposal = std::move(proposals_.front());
@@ -325,8 +340,7 @@ void Node::Dispatch(Held held) {
 
 void Node::Propose(Bytes request, SubmitDone done) {
   const std::size_t bytes = request.size();
-  const auto position =
-      core_.Propose(raft::EntryKind::kCommand, std::move(request), ports_.clock.WallTimeMs());
+  const auto position = core_.Propose(raft::EntryKind::kCommand, std::move(request), StampMs());
   if (!position.ok()) {
     ports_.observer.CountProposal(position.code());
     done({position.status(), {}});

@@ -150,6 +150,7 @@ class Node {
   [[nodiscard]] bool HasRoom(std::size_t bytes) const;
   void Release(std::size_t bytes);
   MonoTime Tick();
+  [[nodiscard]] std::uint64_t StampMs();
 
   // --- Constant after construction.
   const NodeConfig config_;
@@ -176,6 +177,7 @@ class Node {
   std::uint64_t next_id_;
   std::size_t pending_bytes_ = 0;
   std::uint64_t replicated_time_ms_ = 0;
+  MonoTime replicated_time_at_;  ///< when that became known here
   MonoTime next_sweep_;
 };
 

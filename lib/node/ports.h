@@ -92,7 +92,8 @@ struct SubmitOutcome {
   Bytes response;
 };
 
-/// A request that is handed on to the leader, and its answer. `id` is the sender's own.
+/// A request that is handed on to the leader, and its answer. `id` is the sender's own. Other than
+/// the rest it must not be doubled: two copies may come to different ends, and only one is heard.
 struct ForwardSubmit {
   std::uint64_t id = 0;
   Bytes request;

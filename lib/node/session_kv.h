@@ -58,7 +58,7 @@ struct SessionKvOptions {
   /// Calls that wait to be sent, in bytes; more are refused as Unavailable.
   std::size_t max_queued_bytes = 64 << 20;
   /// Requests of writes under way at a time without coalescing (the server bounds it as well).
-  std::size_t max_outstanding = 64;
+  std::size_t max_outstanding = 64;  ///< half of kv::StoreOptions::max_outstanding at most
 };
 
 /// `loop` and `channel` outlive the KV. Destroy it on the loop: open calls end with Cancelled or,

@@ -37,7 +37,11 @@ Status TooLate(const Status& failure) {
 
 bool WriteStream::MayBegin() {
   if (session_ == nullptr) OpenSession();
-  return session_ != nullptr;
+  if (session_ == nullptr) return false;
+  // Answers are stored until all before them are acknowledged: requests that ran far ahead of one
+  // that waits for its next attempt would use up what a session may store, and that one with it.
+  const auto& outstanding = session_->outstanding;
+  return outstanding.empty() || session_->next_sequence - *outstanding.begin() < 2 * max_active_;
 }
 
 void WriteStream::Begin(const RequestPtr& request) {
@@ -192,7 +196,8 @@ void WriteStream::Expire(WriteCall& call) {
   queue_.Forget(call);
   WriteRequest* const request = call.request;
   if (request == nullptr) return call.End(TooLate(opening_failure_), 0, nullptr);
-  const bool unknown = request->under_way || request->maybe_carried_out;
+  // Others keep the request alive: it is sent again, with the operations of this call in it.
+  const bool unknown = request->under_way || request->maybe_carried_out || request->open_calls > 1;
   const Status status = unknown ? Unknown(request->last_failure) : TooLate(request->last_failure);
   Leave(*request);
   call.End(status, 0, nullptr);

@@ -150,7 +150,9 @@ def latency(build, folder):
                 trips.append(f"{meaning} {trip:.3f} ms: {ratio:.2f}")
             note(f"raftkv p50 {result['p50_ms']:.3f} p99 {result['p99_ms']:.3f} ms, "
                  f"{result['ops_per_s']:,.0f}/s; CPU: " + show_cpu(cluster, cpu))
-            note(f"  sync {probe['sync_p50_ms']:.3f} ms; round trip, and the ratio with it: "
+            # On a busy machine the sync waits for a processor, and the ratio says nothing.
+            note(f"  load average {os.getloadavg()[0]:.1f} of {os.cpu_count()} processors; "
+                 f"sync {probe['sync_p50_ms']:.3f} ms; round trip, and the ratio with it: "
                  + ", ".join(trips))
     yield "write p50, one client", f"{statistics.median(p50):.3f} ms", "", None
     for name, of_rounds in ratios.items():

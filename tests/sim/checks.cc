@@ -183,12 +183,15 @@ void Checks::FollowConfigurations(const Host& host, const Raft& core) {
     return;
   }
   if (seen.before.last == log.last_index() && seen.last_term == log.last_term()) return;
-  // What is new begins where the runs of terms part.
-  Index first = std::min(seen.before.last, log.last_index()).Next();
-  for (auto run = seen.before.runs.rbegin(); run != seen.before.runs.rend(); ++run) {
-    if (log.TermAt(std::min(first.Previous(), log.last_index())) == run->term) break;
-    first = std::min(first, run->first);
+  // What is new begins behind the last entry that is as it was: of the same index and term.
+  Index same = std::min(seen.before.last, log.last_index());
+  auto run = seen.before.runs.rbegin();
+  while (same > log.base().index) {
+    while (run != seen.before.runs.rend() && run->first > same) ++run;
+    if (run == seen.before.runs.rend() || log.TermAt(same) == run->term) break;
+    same = same.Previous();
   }
+  const Index first = same.Next();
   auto& known = seen.configurations;
   while (!known.empty() && known.back().first >= first) known.pop_back();
   for (Index index = std::max(first, log.buffer_first()); index <= log.last_index(); ++index) {
@@ -251,6 +254,14 @@ void Checks::CheckCommit(const Host& host, const Raft& core) {
     if (seen.configurations.empty() || !IsDurable(seen.configurations.back().second, index, term)) {
       Fail("durable on a quorum",
            host.name + " commits " + At(index, term) + ", which is not durable on a quorum");
+      return;
+    }
+    // §5.4.2: a leader counts only for entries of its own term; earlier ones go with them.
+    const bool leads = !seen.fresh && seen.before.role == raft::Role::kLeader &&
+                       core.role() == raft::Role::kLeader && seen.before.term == core.term();
+    if (leads && index == core.commit_index() && term != core.term()) {
+      Fail("commit in its own term", host.name + " commits " + At(index, term) +
+                                         ", which is of an earlier term, by counting");
       return;
     }
     committed_.push_back({term, core.term()});

@@ -340,8 +340,15 @@ bool Nemesis::RollBackDisk() {
 // --- Clocks.
 
 bool Nemesis::ChangeClockRate() {
-  Host* const host = AnyHost();
-  host->clock.SetRate(world_.now(), Between(random(), 800'000, 1'200'000));
+  Host* const leader = world_.Leader();
+  if (leader != nullptr && world_.plan().core.lease_reads && random().Below(2) == 0) {
+    // The worst for a lease: its holder's time goes slowly, the others' fast.
+    for (const auto& host : world_hosts()) {
+      host->clock.SetRate(world_.now(), host.get() == leader ? 800'000 : 1'200'000);
+    }
+    return true;
+  }
+  AnyHost()->clock.SetRate(world_.now(), Between(random(), 800'000, 1'200'000));
   return true;
 }
 

@@ -125,6 +125,15 @@ Plan DrawPlan(std::uint64_t seed, const Overrides& overrides) {
   plan.log_keep_entries = static_cast<std::uint64_t>(OneOf(random, {0, 3, 30, 100'000}));
   plan.mean_fault_interval =
       OneOf(random, {400 * kMillisecond, 700 * kMillisecond, 950 * kMillisecond});
+  if (plan.core.lease_reads) {
+    // A stale read needs a key that is written and read all the time.
+    plan.clients.keys = static_cast<int>(Between(random, 1, 2));
+    plan.core.election_timeout = Duration(OneOf(random, {300 * kMillisecond, kSecond}));
+    plan.core.heartbeat_interval = plan.core.election_timeout / 5;
+    for (const Fault fault : {Fault::kIsolateLeader, Fault::kClockRate}) {
+      plan.fault_weights[static_cast<std::size_t>(fault)] += 300;
+    }
+  }
   // Each seed leaves some faults out, so that what others would hide can be seen.
   for (const Fault fault : kByNemesis) {
     if (random.Below(3) == 0) continue;

@@ -62,9 +62,9 @@ WorldMember::WorldMember(NodeWorld& world, std::string name, WorldDisk& disk,
 
 MonoTime WorldMember::Now() { return world_.now_; }
 std::uint64_t WorldMember::WallTimeMs() {
-  return 1'700'000'000'000 +
-         std::chrono::duration_cast<std::chrono::milliseconds>(world_.now_.time_since_epoch())
-             .count();
+  return 1'700'000'000'000 + std::chrono::duration_cast<std::chrono::milliseconds>(
+                                 world_.now_.time_since_epoch() - world_.wall_clock_behind_)
+                                 .count();
 }
 
 /// Work of a member that has crashed meanwhile is dropped.

@@ -117,6 +117,8 @@ class NodeWorld {
   [[nodiscard]] const std::vector<std::string>& lines() const { return lines_; }
   [[nodiscard]] bool Logged(const std::string& text) const;
   MonoTime now() const { return now_; }
+  /// Every member's wall clock jumps.
+  void SetWallClockBack(Duration by) { wall_clock_behind_ += by; }
 
  private:
   friend class WorldMember;
@@ -141,6 +143,7 @@ class NodeWorld {
   std::set<std::pair<std::string, std::string>> cut_;
   std::vector<std::string> lines_;
   std::uint64_t sequence_ = 0;
+  Duration wall_clock_behind_{};
 };
 
 }  // namespace raftkv::test

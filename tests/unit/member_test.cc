@@ -297,5 +297,18 @@ TEST(Member, EntriesThatLeftTheMemoryAreReadBackForAFollowerAndForApply) {
   EXPECT_EQ(world.Get("n3", "k49"), "v");
 }
 
+// Found by the simulator (seed 94 of its first day).
+TEST(Member, TheReplicatedTimeGoesOnWhileWallClocksAreBehindIt) {
+  NodeWorld world;
+  WorldMember& only = world.Start("n1", {});
+  ASSERT_TRUE(world.Put("n1", "k", "v"));
+  const std::uint64_t before = only.member().replicated_time_ms();
+  world.SetWallClockBack(std::chrono::hours(1));
+  world.RunFor(std::chrono::seconds(10));
+  ASSERT_TRUE(world.Put("n1", "k", "w"));
+  EXPECT_GE(only.member().replicated_time_ms(), before + 9'900);
+  EXPECT_LE(only.member().replicated_time_ms(), before + 11'000);
+}
+
 }  // namespace
 }  // namespace raftkv::test
