@@ -18,8 +18,15 @@ void Raft::ResetElectionTimer() {
   election_deadline_ = now_ + timeout + Duration(random_.Below(timeout.count()));
 }
 
+/// Thesis §4.2.2: who has a vote, and who loses it by a configuration that is not known to be
+/// committed. It may be the only one with a log long enough to win, and is not counted itself.
 bool Raft::CanCampaign() const {
-  return configuration().IsVoter(options_.id) && suspect_ == 0 && !installing_;
+  if (suspect_ != 0 || installing_) return false;
+  for (auto at = configurations_.rbegin(); at != configurations_.rend(); ++at) {
+    if (at->second.IsVoter(options_.id)) return true;
+    if (at->first <= commit_index_) return false;
+  }
+  return false;
 }
 
 bool Raft::HeardLeaderRecently() const {
