@@ -90,7 +90,9 @@ std::vector<std::string> Commands::Run(const std::string& line) {
   output_.clear();
   std::istringstream in(line);
   Words words;
-  for (std::string word; in >> word;) words.push_back(word);
+  for (std::string word; in >> word;) {
+    words.push_back(word == "leader" && cluster_ ? Format(cluster_->Leader()) : word);
+  }
   converged_last_ = words[0] == "converge";
   if (!cluster_ && words[0] != "add-nodes") {
     ADD_FAILURE() << "a transcript begins with add-nodes, not with: " << line;

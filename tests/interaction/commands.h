@@ -36,6 +36,7 @@
 //   crash N [keep-write]           loses what is not synced, or keeps the write that was under way
 //   restart N, flush N             flush: N's state machine makes what it has applied durable
 //   stabilize [quiet]              until nothing more happens without time; quiet: prints nothing
+//   leader                         in place of a member: the one that leads
 //   status, raft-log [N], progress N, in-flight
 //   converge                       ends all faults and reaches a common commit: the last command
 #pragma once

@@ -231,7 +231,11 @@ bool RaftCluster::Persist(NodeId id) {
   const std::vector<Message> messages = node.Persist();
   checks_.AfterStep(id);
   Send(messages, "  sends ");
-  if (installed) ReportInstalled(id);
+  if (installed) {
+    if (tracing()) Emit(Format(id) + ": the snapshot is installed");
+    queues_[id].to_apply.clear();
+    ReportInstalled(id, true);
+  }
   return true;
 }
 
@@ -280,13 +284,13 @@ bool RaftCluster::DeliverSnapshot(std::size_t position, bool again) {
   return true;
 }
 
-void RaftCluster::ReportInstalled(NodeId id) {
-  if (tracing()) Emit(Format(id) + ": the snapshot is installed");
+/// The sender always hears in the end how it went, if only that nothing is known.
+void RaftCluster::ReportInstalled(NodeId id, bool installed) {
   const NodeId from = std::exchange(queues_[id].installs_from, kNobody);
-  queues_[id].to_apply.clear();
-  if (from == kNobody || !node(from).up() || network_.IsCut({id, from})) return;
-  const Index index = node(id).core().log().base().index;
-  node(from).Input([&](Raft& core) { core.SnapshotSent(id, index, true); });
+  if (from == kNobody || !node(from).up()) return;
+  const bool known = installed && !network_.IsCut({id, from});
+  const Index index = known ? node(id).core().log().base().index : Index{};
+  node(from).Input([&](Raft& core) { core.SnapshotSent(id, index, known); });
   checks_.AfterStep(from);
 }
 
@@ -355,6 +359,7 @@ void RaftCluster::StallDisk(NodeId id, bool stalled) { queues_[id].disk_stalled 
 
 void RaftCluster::Crash(NodeId id, bool keep_pending, bool keep_unsynced) {
   if (!node(id).up()) return;
+  ReportInstalled(id, false);
   node(id).Crash(keep_pending, keep_unsynced);
   queues_[id] = Queues{};
 }

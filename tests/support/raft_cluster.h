@@ -58,6 +58,7 @@ class RaftCluster {
   SimNetwork& network() { return network_; }
   [[nodiscard]] const ClusterChecks& checks() const { return checks_; }
   [[nodiscard]] const raft::Configuration& configuration() const { return configuration_; }
+  [[nodiscard]] const ClusterOptions& options() const { return options_; }
 
   /// Gives `id` a fabricated log; only before anything else happened to it.
   void SetDisk(NodeId id, SimDisk disk);
@@ -123,7 +124,7 @@ class RaftCluster {
   void Fail(const std::string& what);
   void Send(const std::vector<raft::Message>& messages, const char* note);
   void ServeReads(NodeId id);
-  void ReportInstalled(NodeId id);
+  void ReportInstalled(NodeId id, bool installed);
   void EmitWrite(NodeId id, const raft::Ready& ready) const;
   [[nodiscard]] bool Converged() const;
   [[nodiscard]] bool SameLog(NodeId a, NodeId b) const;
