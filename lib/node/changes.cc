@@ -62,15 +62,19 @@ void Node::TransferLeadership(NodeId to, MonoTime deadline, DoneStatus done) {
   wakeup_();
 }
 
-/// After every pump: what has come to its end is answered.
+/// After every pump, and before what is lost with the leadership: what has come to its end is
+/// answered.
 void Node::EndChanges() {
   const Index committed = core_.commit_index();
   const bool settled = core_.configuration_index() <= committed && !core_.configuration().joint;
   while (!changes_.empty() && settled && changes_.front().position.index <= committed) {
+    const raft::LogPosition at = changes_.front().position;
+    const bool ours =
+        core_.log().TermAt(at.index) == at.term || at.index < core_.log().base().index;
+    RAFTKV_CHECK(ours || core_.role() != raft::Role::kLeader, at.index.value);
+    if (!ours) break;  // a new leader's took its place; it fails as what this one proposed does
     Change change = std::move(changes_.front());
     changes_.pop_front();
-    RAFTKV_CHECK(core_.log().TermAt(change.position.index) == change.position.term ||
-                 change.position.index < core_.log().base().index);
     change.done(Status::Ok());
   }
   if (!transfer_) return;

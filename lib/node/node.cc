@@ -145,6 +145,7 @@ void Node::OnSoftState(const raft::SoftState& state) {
     const Status lost(RAFTKV_MUTANT(kStepDownIsFailure) ? Code::kNotLeader : Code::kUnknownOutcome,
                       "this member lost its leadership meanwhile");
     FailProposals(lost);
+    EndChanges();  // a leader that removed itself goes because that is committed
     FailChanges(lost);
   }
   for (auto it = forwards_.begin(); it != forwards_.end();) {
