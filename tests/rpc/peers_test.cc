@@ -117,6 +117,62 @@ TEST_F(PeersTest, AnAnswerWithoutAHeldCallIsACallOfItsOwn) {
   EXPECT_TRUE(WaitFor([&] { return Received() == 1; }));
 }
 
+TEST_F(PeersTest, OnlyAnswersToSnapshotsRideOnReturns) {
+  Connect();
+  Peers& back = to->MakePeers({});
+  to->On([&](FakeMember&) { back.SetPeers({{NodeId(1), "n1", from.address()}}); });
+  ASSERT_TRUE(WaitFor(
+      [&] { return to->Get<bool>([&](FakeMember&) { return back.Connected(NodeId(1)); }); }));
+  std::vector<node::PeerMessage> calls = {
+      node::ForwardJoin{"n3", NodeId(3), ""},
+      raft::Message{NodeId(2), NodeId(1), raft::TimeoutNow{Term(3)}},
+  };
+  for (std::size_t i = 0; i < calls.size(); ++i) {
+    to->On([&](FakeMember& m) { m.on_receive = [&, i] { back.Send(NodeId(1), calls[i]); }; });
+    Send(0, 1);
+    ASSERT_TRUE(WaitFor([&] {
+      return from.Get<std::size_t>([](FakeMember& m) { return m.received[NodeId(2)].size(); }) ==
+             i + 1;
+    })) << i;
+  }
+  to->On([&](FakeMember& m) {
+    m.on_receive = [&] {
+      back.Send(NodeId(1), node::SnapshotChunkReply{Term(3), {Index(4), Term(2)}, 9, false});
+    };
+  });
+  Send(0, 1);
+  EXPECT_TRUE(WaitFor([&] {
+    return from.Get<std::size_t>([](FakeMember& m) { return m.answered[NodeId(2)].size(); }) == 1;
+  }));
+}
+
+TEST_F(PeersTest, WhoIsNoPeerAnyMoreIsClosedAndSaysHelloAgain) {
+  Connect();
+  Peers& back = to->MakePeers({});
+  const int hellos = to->Get<int>([](FakeMember& m) { return m.hellos; });
+  to->On([&](FakeMember&) { back.SetPeers({{NodeId(1), "n1", from.address()}}); });
+  to->On([&](FakeMember& m) {
+    EXPECT_EQ(m.hellos, hellos) << "a peer that stays is left alone";
+    m.refuse_peers = "it was removed";
+    back.SetPeers({});
+  });
+  EXPECT_TRUE(
+      WaitFor([&] { return to->Get<int>([](FakeMember& m) { return m.hellos; }) > hellos; }));
+  EXPECT_TRUE(WaitFor([&] { return from.log.Count("it was removed") > 0; }));
+  EXPECT_EQ(to->Get<int>([](FakeMember& m) { return m.disconnected[NodeId(1)]; }), 1);
+}
+
+TEST_F(PeersTest, WhoIsKnownByNameOnlyIsKnownByItsIdOnceItAnswered) {
+  peers = &from.MakePeers({});
+  from.On([&](FakeMember&) { peers->SetPeers({{kNobody, "n2", to->address()}}); });
+  ASSERT_TRUE(WaitConnected());
+  Send(0, 1);
+  EXPECT_TRUE(WaitFor([&] { return Received() == 1; }));
+  // The list learns the id: the connection stays.
+  SetPeer(to->address());
+  EXPECT_TRUE(Connected());
+}
+
 TEST_F(PeersTest, CarriesMoreThanOneCallHolds) {
   PeersOptions options;
   options.max_batch_bytes = 64 * 1024;

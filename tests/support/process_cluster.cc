@@ -19,6 +19,8 @@ ProcessCluster::ProcessCluster(ProcessClusterOptions options) : options_(std::mo
     http_addresses_.push_back(options_.http ? FreeAddress() : std::string());
   }
   processes_.resize(options_.members);
+  const std::size_t founders = options_.founders == 0 ? options_.members : options_.founders;
+  for (std::size_t i = founders; i < options_.members; ++i) SetJoins(i);
   ClientOptions client;
   client.endpoints = addresses_;
   auto connected = Client::Connect(client);
@@ -55,10 +57,10 @@ std::string ProcessCluster::endpoints() const {
   return all;
 }
 
-std::string ProcessCluster::cluster_flag() const {
+std::string ProcessCluster::cluster_flag(std::size_t members) const {
   std::string all;
-  if (size() == 1) return all;
-  for (std::size_t i = 0; i < size(); ++i) {
+  if (members == 1) return all;
+  for (std::size_t i = 0; i < members; ++i) {
     all += (all.empty() ? "" : ",") + name(i) + "=" + addresses_[i];
   }
   return all;
@@ -71,7 +73,14 @@ std::filesystem::path ProcessCluster::data_dir(std::size_t member) const {
 std::vector<std::string> ProcessCluster::Command(std::size_t member) const {
   std::vector<std::string> command = {RAFTKV_BINARY, "serve",          "--name",   name(member),
                                       "--data-dir",  data_dir(member), "--listen", address(member)};
-  if (size() > 1) command.insert(command.end(), {"--cluster", cluster_flag()});
+  const bool joins = joins_.contains(member);
+  const std::size_t listed = joins || options_.founders == 0 ? size() : options_.founders;
+  if (listed > 1) command.insert(command.end(), {"--cluster", cluster_flag(listed)});
+  if (joins) command.emplace_back("--join");
+  if (member < options_.member_flags.size()) {
+    const auto& own = options_.member_flags[member];
+    command.insert(command.end(), own.begin(), own.end());
+  }
   if (options_.http) command.insert(command.end(), {"--http", http_address(member)});
   command.insert(command.end(), options_.flags.begin(), options_.flags.end());
   return command;
@@ -90,7 +99,7 @@ bool ProcessCluster::Start(std::size_t member) {
 
 bool ProcessCluster::StartAll() {
   for (std::size_t i = 0; i < size(); ++i) {
-    if (!Start(i)) return false;
+    if (!joins_.contains(i) && !Start(i)) return false;
   }
   return WaitForLeader(20s).has_value();
 }
@@ -145,19 +154,33 @@ std::optional<std::size_t> ProcessCluster::WaitForLeader(std::chrono::millisecon
   return leader;
 }
 
-std::vector<EndpointStatus> ProcessCluster::WaitUntilEqual(std::chrono::milliseconds timeout) {
+bool ProcessCluster::WaitForRole(std::size_t member, MemberRole role,
+                                 std::chrono::milliseconds timeout) {
+  return WaitFor(timeout, [&] {
+    const auto members = status_client_->cluster().Members(2000ms);
+    return members.ok() &&
+           std::any_of(members->begin(), members->end(), [&](const ClusterMember& listed) {
+             return listed.name == name(member) && listed.role == role;
+           });
+  });
+}
+
+std::vector<EndpointStatus> ProcessCluster::WaitUntilEqual(std::chrono::milliseconds timeout,
+                                                           const std::set<std::size_t>& among) {
+  const std::size_t wanted = among.empty() ? size() : among.size();
   std::vector<EndpointStatus> statuses;
   WaitFor(timeout, [&] {
     statuses.clear();
     for (std::size_t i = 0; i < size(); ++i) {
+      if (!among.empty() && !among.contains(i)) continue;
       const auto status = Status(i, /*with_hash=*/true);
       if (!status.ok() || status->hash_index == 0) break;
       if (!statuses.empty() && status->hash_index != statuses[0].hash_index) break;
       statuses.push_back(*status);
     }
-    return statuses.size() == size();
+    return statuses.size() == wanted;
   });
-  if (statuses.size() != size()) statuses.clear();
+  if (statuses.size() != wanted) statuses.clear();
   return statuses;
 }
 

@@ -18,8 +18,12 @@ namespace raftkv::test {
 
 struct ProcessClusterOptions {
   std::size_t members = 3;
+  /// The first so many form the cluster, the others join it later; 0: all of them form it.
+  std::size_t founders = 0;
   /// More flags for every member.
   std::vector<std::string> flags;
+  /// And more for each, by its number.
+  std::vector<std::vector<std::string>> member_flags;
   /// Serve /metrics, each on a free port.
   bool http = false;
 };
@@ -45,7 +49,10 @@ class ProcessCluster {
   /// All addresses, joined by commas, for --endpoints.
   [[nodiscard]] std::string endpoints() const;
   /// For --cluster; empty for a cluster of one.
-  [[nodiscard]] std::string cluster_flag() const;
+  [[nodiscard]] std::string cluster_flag(std::size_t members) const;
+  [[nodiscard]] std::string cluster_flag() const { return cluster_flag(size()); }
+  /// It is started with --join from now on.
+  void SetJoins(std::size_t member) { joins_.insert(member); }
   [[nodiscard]] std::filesystem::path data_dir(std::size_t member) const;
   [[nodiscard]] std::filesystem::path folder() const { return folder_.path(); }
   [[nodiscard]] Process& process(std::size_t member) { return *processes_.at(member); }
@@ -54,7 +61,7 @@ class ProcessCluster {
 
   /// Starts the process; false if it does not say that it is ready.
   [[nodiscard]] bool Start(std::size_t member);
-  /// Starts all, and waits for a leader.
+  /// Starts all that form the cluster, and waits for a leader.
   [[nodiscard]] bool StartAll();
   /// SIGKILL.
   void Kill(std::size_t member);
@@ -71,9 +78,12 @@ class ProcessCluster {
   /// The member that leads and that all running members (or those of `among`) follow.
   std::optional<std::size_t> WaitForLeader(std::chrono::milliseconds timeout,
                                            const std::set<std::size_t>& among = {});
-  /// Waits until all members have applied the same; their statuses with hashes, empty at the
-  /// timeout.
-  std::vector<EndpointStatus> WaitUntilEqual(std::chrono::milliseconds timeout);
+  /// Waits until all members (or those of `among`) have applied the same; their statuses with
+  /// hashes, empty at the timeout.
+  std::vector<EndpointStatus> WaitUntilEqual(std::chrono::milliseconds timeout,
+                                             const std::set<std::size_t>& among = {});
+  /// Waits until the member list shows `member` in this role.
+  bool WaitForRole(std::size_t member, MemberRole role, std::chrono::milliseconds timeout);
   Result<EndpointStatus> Status(std::size_t member, bool with_hash = false);
 
   /// Runs `raftkv VERB...` against all members (or against --endpoints in `arguments`).
@@ -85,6 +95,7 @@ class ProcessCluster {
   std::vector<std::string> addresses_;
   std::vector<std::string> http_addresses_;
   std::vector<std::unique_ptr<Process>> processes_;
+  std::set<std::size_t> joins_;
   std::unique_ptr<Client> status_client_;
 };
 

@@ -117,9 +117,38 @@ TEST(Handshake, AnotherClusterIsRefused) {
   EXPECT_TRUE(answer.permanent);
 }
 
-TEST(Handshake, AnUnknownMemberIdIsRefused) {
-  const auto answer = Judge([](node::Hello& hello) { ++hello.member.value; });
+TEST(Handshake, AnUnknownMemberIdOfNoClusterIsRefused) {
+  const auto stranger = [](node::Hello& hello) {
+    ++hello.member.value;
+    hello.cluster = ClusterId{};
+    hello.name = "n9";
+  };
+  const auto answer = Judge(stranger);
   EXPECT_NE(answer.refusal.find("does not know"), std::string::npos) << answer.refusal;
+  EXPECT_NE(answer.refusal.find("raftkv member add n9"), std::string::npos) << answer.refusal;
+  EXPECT_TRUE(answer.permanent);
+  // Who joins may come before it is added, but not under a name that another one has.
+  const auto joins = Judge([&](node::Hello& hello) {
+    stranger(hello);
+    hello.joins = true;
+  });
+  EXPECT_NE(joins.refusal, "");
+  EXPECT_FALSE(joins.permanent);
+  const auto emptied = Judge([&](node::Hello& hello) {
+    stranger(hello);
+    hello.joins = true;
+    hello.name = "n2";
+  });
+  EXPECT_NE(emptied.refusal.find("raftkv member remove n2"), std::string::npos) << emptied.refusal;
+  EXPECT_TRUE(emptied.permanent);
+}
+
+TEST(Handshake, AMemberThatWasTakenInWhileThisOneWasBehindIsHeard) {
+  const auto answer = Judge([](node::Hello& hello) {
+    ++hello.member.value;
+    hello.name = "n4";
+  });
+  EXPECT_EQ(answer.refusal, "");
 }
 
 TEST(Handshake, ACallerThatMeansAnotherMemberIsRefused) {

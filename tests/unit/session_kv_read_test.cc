@@ -17,6 +17,24 @@ class SessionKvReadTest : public test::SessionKvTest {
   }
 };
 
+TEST_F(SessionKvReadTest, BoundedReadsThatGatherShareTheSmallestStaleness) {
+  Open();
+  for (const int staleness_ms : {700, 300, 500}) {
+    kv_->GetAsync("a", {std::chrono::seconds(5), Consistency::kBounded, milliseconds(staleness_ms)},
+                  gets_.Next());
+  }
+  Get("a", Consistency::kLease);
+  Run();
+  ASSERT_EQ(channel_.reads.size(), 2U);
+  const auto bounded = channel_.reads[0].policy.consistency == Consistency::kBounded ? 0U : 1U;
+  EXPECT_EQ(channel_.reads[bounded].policy.consistency, Consistency::kBounded);
+  EXPECT_EQ(channel_.reads[bounded].policy.max_staleness, milliseconds(300));
+  EXPECT_EQ(channel_.reads[1 - bounded].policy.consistency, Consistency::kLease);
+  kv_->GetAsync("a", {std::chrono::seconds(5), Consistency::kBounded, milliseconds(-1)},
+                gets_.Next());
+  EXPECT_EQ(gets_.all.back()->code(), Code::kInvalidArgument);
+}
+
 TEST_F(SessionKvReadTest, ReadsGatherApartFromWritesAndByConsistency) {
   Open();
   Get("a");
