@@ -67,7 +67,7 @@ def layer_of(path):
         return "public"
     if re.match(r"lib/open[^/]*$", path):
         return "open"
-    if path == "lib/kv_blocking.cc":
+    if path in ("lib/blocking.h", "lib/cluster_blocking.cc", "lib/kv_blocking.cc"):
         return "blocking"
     match = re.match(r"lib/(base|raft|kv|node)/", path) or re.match(r"(storage|rpc|cmd|tests)/", path)
     return match.group(1) if match else None
