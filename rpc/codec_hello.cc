@@ -51,6 +51,7 @@ void Encode(const node::Hello& hello, wire::PeerHello::Builder to) {
   to.setFormation(hello.formation.c_str());
   to.setZone(hello.zone.c_str());
   to.setJoins(hello.joins);
+  to.setAddress(hello.address.c_str());
 }
 
 Result<node::Hello> Decode(wire::PeerHello::Reader hello) {
@@ -76,6 +77,9 @@ Result<node::Hello> Decode(wire::PeerHello::Reader hello) {
   if (!formation.ok()) return formation.status();
   Result<std::string> zone = TakeText(hello.getZone(), kMaxNameBytes, "zone");
   if (!zone.ok()) return zone.status();
+  Result<std::string> address = TakeText(hello.getAddress(), kMaxAddressBytes, "address");
+  if (!address.ok()) return address.status();
+  to.address = std::move(address).value();
   to.name = std::move(name).value();
   to.zone = std::move(zone).value();
   to.joins = hello.getJoins();

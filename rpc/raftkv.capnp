@@ -188,6 +188,7 @@ struct PeerHello {
   formation @9 :Text;         # "n1=host:port,n2=...", sorted by name; empty if formed
   zone @10 :Text;
   joins @11 :Bool;            # it waits to be taken into a cluster that exists
+  address @12 :Text;          # where it is reached, for who does not know it yet
 }
 
 struct PeerAnswer {

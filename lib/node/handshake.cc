@@ -40,6 +40,7 @@ Hello Member::MakeHello(NodeId expected_member, const std::string& expected_name
   hello.expected_member = expected_member;
   hello.expected_name = expected_name;
   hello.zone = options_.zone;
+  hello.address = options_.advertise;
   if (formation_) hello.formation = formation_->spec();
   hello.joins = formation_ && options_.join;
   return hello;
@@ -50,6 +51,16 @@ void Member::JudgeHello(const Hello& hello, HelloAnswer& answer) const {
   answer.refusal = JudgeIntroduction(hello);
   answer.permanent = !answer.refusal.empty();
   if (answer.permanent) return;
+  if (hello.expected_member != kNobody && hello.expected_member != birth_.member) {
+    // In the same cluster the caller may be behind: the name was given to a new member.
+    answer.permanent = hello.cluster != birth_.cluster;
+    answer.refusal = "'" + options_.name + "' has member id " + Hex(birth_.member) + ", '" +
+                     hello.name + "' knows it as " + Hex(hello.expected_member) +
+                     (answer.permanent ? ": its data folder was replaced; give it the old one "
+                                         "back, or replace the member"
+                                       : ", which was replaced");
+    return;
+  }
   if (formation_) {
     JudgeForming(hello, answer);
   } else {
@@ -76,18 +87,11 @@ std::string Member::JudgeIntroduction(const Hello& hello) const {
     return "this is '" + options_.name + "', not '" + hello.expected_name +
            "': correct the addresses in the cluster list";
   }
-  const bool other_self =
-      hello.expected_member != kNobody && hello.expected_member != birth_.member;
   if (hello.cluster != ClusterId{} && birth_.cluster != ClusterId{} &&
       hello.cluster != birth_.cluster) {
     return "'" + hello.name + "' belongs to cluster " + Hex(hello.cluster) + ", '" + options_.name +
            "' to cluster " + Hex(birth_.cluster) +
            ": correct the addresses, or start it with the data folder of this cluster";
-  }
-  if (other_self) {
-    return "'" + options_.name + "' has member id " + Hex(birth_.member) + ", '" + hello.name +
-           "' knows it as " + Hex(hello.expected_member) +
-           ": its data folder was replaced; give it the old one back, or replace the member";
   }
   return {};
 }
@@ -185,6 +189,7 @@ void Member::OnHello(Hello hello, std::function<void(HelloAnswer)> done) {
     return;
   }
   if (hello.cluster == ClusterId{}) answer.formed = birth_.formation;
+  NoteStranger(hello);
   const auto seen = birth_.peer_boots.find(hello.member);
   if (seen != birth_.peer_boots.end() && seen->second == hello.boot) {
     done(std::move(answer));
@@ -209,6 +214,19 @@ void Member::OnHello(Hello hello, std::function<void(HelloAnswer)> done) {
     done(std::move(answer));
   };
   ports_.meta.SavePeerBoot(hello.member, hello.boot, saved);
+}
+
+/// A member that this one does not know yet must be answered all the same (thesis §4.1): what the
+/// leader sends would otherwise never be acknowledged, and this member never learn who leads.
+void Member::NoteStranger(const Hello& hello) {
+  constexpr std::size_t kMaxStrangers = 16;
+  if (hello.address.empty() || node_->core().configuration().Find(hello.member) != nullptr) return;
+  if (strangers_.size() >= kMaxStrangers && strangers_.count(hello.member) == 0) return;
+  const Transport::Peer peer{hello.member, hello.name, hello.address};
+  const auto [it, added] = strangers_.try_emplace(hello.member, peer);
+  if (!added && it->second.address == peer.address) return;
+  it->second = peer;
+  SetPeers();
 }
 
 void Member::LogRefusal(const std::string& name, const std::string& why) {

@@ -195,6 +195,18 @@ void Member::SetPeers() {
       if (member.id == birth_.member || named(member.name)) continue;
       peers.push_back({member.id, member.name, AddressOf(member)});
     }
+    std::erase_if(strangers_, [&](const auto& item) {
+      const std::vector<NodeId>& removed = core.applied_configuration().removed;
+      return core.configuration().Find(item.first) != nullptr ||
+             std::binary_search(removed.begin(), removed.end(), item.first);
+    });
+    for (const auto& [id, stranger] : strangers_) {
+      // One that has taken an old member's name and address takes its place.
+      std::erase_if(peers, [&stranger = stranger](const Transport::Peer& peer) {
+        return peer.name == stranger.name;
+      });
+      peers.push_back(stranger);
+    }
     // A newcomer knows the first members only, who may all be gone; the list it was given is newer.
     if (options_.join && core.configuration().Find(birth_.member) == nullptr) {
       for (const MemberAddress& given : options_.cluster) {

@@ -36,6 +36,7 @@ struct Hello {
   NodeId expected_member;
   std::string expected_name;
   std::string zone;
+  std::string address;  ///< where the caller is reached
   /// How the caller was told to form the cluster: "n1=host:port,n2=...", sorted by name; empty if
   /// formed.
   std::string formation;
@@ -192,6 +193,7 @@ class Member {
   [[nodiscard]] std::string JudgeBoot(const Hello& hello) const;
   [[nodiscard]] Status NotServing() const;
   [[nodiscard]] Result<NodeId> IdOf(const std::string& name) const;
+  void NoteStranger(const Hello& hello);
   void LogRefusal(const std::string& name, const std::string& why);
   void RecordRefusal(const std::string& by, const HelloAnswer& answer);
   [[nodiscard]] std::string AddressOf(const raft::Member& member) const;
@@ -219,6 +221,9 @@ class Member {
   bool had_leader_ = false;
   /// Who refused us for good, and how they put it; only as long as this member never had a leader.
   std::map<std::string, std::string> refused_by_;
+  /// Of this cluster, but not in the configuration that this member knows: it is behind, and one of
+  /// them may lead. Kept until the configuration knows them, or has others in their place.
+  std::map<NodeId, Transport::Peer> strangers_;
   /// Whose boots are on their way to the disk; one each, so that hellos cannot fill its queue.
   std::set<NodeId> saving_boots_;
   /// When which refusal of another was last put into the log.
