@@ -7,7 +7,6 @@
 namespace raftkv::rpc {
 namespace {
 
-constexpr std::size_t kMaxAddressBytes = 1024;
 
 /// "--cluster NAME=ADDRESS,..." must be able to name it.
 Status CheckName(const std::string& name) {

@@ -12,7 +12,7 @@
 namespace raftkv::rpc {
 
 inline constexpr std::size_t kMaxNameBytes = 256;
-inline constexpr std::size_t kMaxAddressBytes = 512;
+inline constexpr std::size_t kMaxAddressBytes = 1024;
 
 /// Text that will stand in log lines: of bounded length, without control characters. `what` is its
 /// name in the refusal.
