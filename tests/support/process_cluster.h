@@ -21,9 +21,9 @@ struct ProcessClusterOptions {
   /// The first so many form the cluster, the others join it later; 0: all of them form it.
   std::size_t founders = 0;
   /// More flags for every member.
-  std::vector<std::string> flags;
+  std::vector<std::string> flags = {};
   /// And more for each, by its number.
-  std::vector<std::vector<std::string>> member_flags;
+  std::vector<std::vector<std::string>> member_flags = {};
   /// Serve /metrics, each on a free port.
   bool http = false;
 };
