@@ -54,14 +54,18 @@ Status Raft::IsCaughtUp(NodeId id) const {
 /// Those that are there now must be able to go on, in both phases.
 Status Raft::MayChange(const Configuration& next) const {
   if (!next.joint) return Status::Ok();
-  const auto live = [this](NodeId id) { return IsLive(id) ? 1 : -1; };
+  const auto is_there = [this](NodeId id) {
+    const auto it = progress_.find(id);
+    return IsLive(id) && (it == progress_.end() || it->second.heard);
+  };
+  const auto live = [&](NodeId id) { return is_there(id) ? 1 : -1; };
   if (CountVotes(next, Purpose::kCommit, live) == VoteResult::kWon &&
       CountVotes(next, Purpose::kElection, live) == VoteResult::kWon) {
     return Status::Ok();
   }
   std::string missing;
   for (const Member& member : next.members) {
-    if (next.IsVoter(member.id) && !IsLive(member.id)) {
+    if (next.IsVoter(member.id) && !is_there(member.id)) {
       missing += (missing.empty() ? "" : ", ") + member.name;
     }
   }

@@ -165,6 +165,7 @@ void Raft::HandleAppendEntriesReply(NodeId from, const AppendEntriesReply& reply
   if (reply.index > log_.last_index() || reply.read_round > read_round_) return;  // forged
   Progress& progress = it->second;
   progress.last_heard = now_;
+  progress.heard = true;
   progress.acked_round = std::max(progress.acked_round, reply.read_round);
   NoteSuspicion(progress, reply.suspect);
   if (!reply.success) {
