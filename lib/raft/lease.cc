@@ -22,8 +22,10 @@ constexpr std::size_t kMaxLeaseRounds = 64;
 
 bool Raft::PromisedNotToVote() const {
   if (!options_.lease_reads) return false;
-  // Alone there is nobody to have promised anything to.
-  return now_ < no_votes_before_ && configuration().members.size() > 1;
+  // Who was always alone has nobody to have promised anything to. One that was left alone may have
+  // promised it to the leader that removed itself.
+  const bool alone = configuration().members.size() <= 1 && configuration().removed.empty();
+  return now_ < no_votes_before_ && !alone;
 }
 
 Duration Raft::LeaseDuration() const {
