@@ -54,8 +54,20 @@ void Raft::Compact(Index through) {
 
 // --- The receiver.
 
+namespace {
+
+/// Of a leader of `term` that has committed what it is of.
+bool MakesSense(const SnapshotMeta& snapshot, Term term) {
+  return snapshot.last.index > Index{} && snapshot.last.term > Term{} &&
+         snapshot.last.term <= term && snapshot.configuration_index <= snapshot.last.index &&
+         !snapshot.configuration.members.empty();
+}
+
+}  // namespace
+
 bool Raft::OfferSnapshot(NodeId from, Term term, SnapshotMeta snapshot) {
   if (term < term_ || from == options_.id || from == kNobody) return false;
+  if (!MakesSense(snapshot, term)) return false;
   if (term == term_ && (role_ == Role::kLeader || (leader_ != kNobody && leader_ != from))) {
     return false;
   }
