@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <memory>
 #include <vector>
 
 #include "lib/node/session_kv.h"
@@ -61,6 +62,7 @@ class SimChannel final : public node::Channel {
   struct Attempt {
     std::uint64_t number = 0;  ///< 0: free
     std::size_t host = 0;
+    Nanos deadline = 0;
     bool write = false;
     bool sent = false;
     End end;
@@ -72,6 +74,9 @@ class SimChannel final : public node::Channel {
   void Arrive(std::uint64_t number);
   void Answered(std::uint64_t number, Host& host, const Answer& answer);
   void Finish(std::uint64_t number, const Answer& answer);
+  /// A member answers everything that it was asked, at the latest soon after its deadline.
+  void CheckAnswered(const Host& host, std::uint32_t epoch, Nanos after,
+                     const std::shared_ptr<bool>& answered);
   /// The connection broke, or nobody was there.
   void Lost(std::uint64_t number);
   void MoveOn(std::size_t from);

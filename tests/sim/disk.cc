@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "lib/base/check.h"
+#include "lib/base/mutants.h"
 #include "lib/raft/configuration.h"
 
 namespace raftkv::sim {
@@ -61,7 +62,7 @@ void SimDisk::Compact(Index through) {
 
 void SimDisk::CutDamage() {
   if (damaged.empty()) return;
-  suspect = true;
+  suspect = !RAFTKV_MUTANT(kReadErrorIsEnd);
   const Index first = *damaged.begin();
   if (first > flushed) {
     Resize(first.Previous());

@@ -146,9 +146,7 @@ Result<std::vector<raft::Entry>> Process::ReadEntries(Index first, Index last,
                                                       std::size_t max_bytes) {
   std::vector<raft::Entry> entries;
   if (!next_read_fails_.ok()) {
-    const Status status = std::exchange(next_read_fails_, {});
-    if (!RAFTKV_MUTANT(kReadErrorIsEnd)) return status;
-    return entries;
+    return std::exchange(next_read_fails_, {});
   }
   std::size_t bytes = 0;
   if (first < host_.disk.first_index()) return Status(Code::kUnavailable, "cut meanwhile");

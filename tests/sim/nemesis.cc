@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "lib/base/mutants.h"
 #include "tests/sim/world.h"
 
 namespace raftkv::sim {
@@ -26,7 +27,6 @@ void Nemesis::Next() {
       world_.Trace("fault: %s", FaultName(fault));
       if (Carry(fault)) world_.Count(fault);
     }
-    if (random().Below(8) == 0) KeepCopy();
     Next();
   });
 }
@@ -276,19 +276,21 @@ bool Nemesis::FailDisk(Fault fault) {
 
 bool Nemesis::FlipBytes() {
   Host* const host = AnyHost();
-  if (!MayLose(*host)) return false;
+  if (!Settled() || !MayLose(*host)) return false;
   const Index last = host->disk.last_index();
   if (host->gone || last < std::max(host->disk.first_index(), Index{2})) return false;
   // Who reads that entry next finds out; so does the next start, which cuts the log there.
   // The first entry of all is written a second time, as the formation.
   const Index first = std::max(host->disk.first_index(), Index{2});
-  const Index index = first + random().Below(last - first + 1);
+  // Often the last one, which others may not have yet.
+  const bool at_the_end = random().Below(2) == 0;
+  const Index index = at_the_end ? last : first + random().Below(last - first + 1);
   host->disk.damaged.insert(index);
   world_.Trace("%s: entry %llu is damaged", host->name.c_str(),
                static_cast<unsigned long long>(index.value));
-  if (random().Below(2) == 0) {
+  if (at_the_end || random().Below(2) == 0) {
     world_.Crash(*host);
-    StartLater(*host, Downtime());
+    StartLater(*host, at_the_end ? 10 * kMillisecond : Downtime());
   }
   return true;
 }
@@ -296,29 +298,36 @@ bool Nemesis::FlipBytes() {
 /// An empty disk under the old name: a new member that nobody has asked for.
 bool Nemesis::WipeDisk() {
   Host* const host = AnyHost();
-  if (host->gone || host->disk.cluster == ClusterId{} || !MayLose(*host)) return false;
+  if (host->gone || host->disk.cluster == ClusterId{} || !Settled() || !MayLose(*host)) {
+    return false;
+  }
   world_.Crash(*host);
   host->joining = false;
-  world_.ReplaceDisk(*host, SimDisk());
+  SimDisk empty;
+  if (RAFTKV_MUTANT(kWipedDiskVotes)) {
+    // As if its id came from its name or address.
+    empty.member = host->disk.member;
+    empty.Form(host->disk.cluster, host->disk.formation);
+  }
+  world_.ReplaceDisk(*host, std::move(empty));
   world_.Start(*host);
   host->gone = true;
   return true;
 }
 
-bool Nemesis::KeepCopy() {
-  Host* const host = AnyHost();
-  if (host->gone || host->disk.cluster == ClusterId{} || host->process != nullptr) return false;
-  copies_[host->index].disk = std::make_unique<SimDisk>(host->disk);
-  return true;
+void Nemesis::OnStart(const Host& host) {
+  if (!active_ || host.disk.cluster == ClusterId{} || random().Below(4) != 0) return;
+  copies_[host.index] = std::make_unique<SimDisk>(host.disk);
 }
 
 /// An older copy is put back: it has forgotten what it promised. It can be told as long as the
 /// others have seen a boot that the copy does not know of.
 bool Nemesis::RollBackDisk() {
+  if (!Settled()) return false;
   for (auto& [index, copy] : copies_) {
     Host& host = world_.host(index);
-    if (host.gone || copy.disk == nullptr || copy.disk->member != host.disk.member ||
-        copy.disk->boot.counter >= host.disk.boot.counter || !MayLose(host)) {
+    if (host.gone || copy == nullptr || copy->member != host.disk.member ||
+        copy->boot.counter >= host.disk.boot.counter || !MayLose(host)) {
       continue;
     }
     const bool seen = std::all_of(world_hosts().begin(), world_hosts().end(), [&](const auto& h) {
@@ -328,8 +337,8 @@ bool Nemesis::RollBackDisk() {
     });
     if (!seen) continue;
     world_.Crash(host);
-    world_.ReplaceDisk(host, *copy.disk);
-    copy.disk.reset();
+    world_.ReplaceDisk(host, std::move(*copy));
+    copy.reset();
     world_.Start(host);
     host.gone = true;
     return true;

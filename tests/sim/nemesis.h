@@ -23,6 +23,8 @@ class Nemesis {
   void Start();
   /// Ends every fault, and starts whatever may live again; perhaps a minority stays away.
   void Heal();
+  /// The process of `host` is about to start.
+  void OnStart(const Host& host);
   /// The process of `host` ended by itself.
   void OnStopped(Host& host);
 
@@ -57,7 +59,6 @@ class Nemesis {
   bool RollBackDisk();
   bool ChangeClockRate();
   bool JumpWallClock();
-  bool KeepCopy();
   bool ChangeMembers(Fault fault);
   bool AddMember(Host& leader);
   bool RemoveMember(Host& leader);
@@ -75,6 +76,7 @@ class Nemesis {
   /// Whether quorums are left, in every configuration that may be in force, without `host` too.
   [[nodiscard]] bool MayLose(const Host& host) const;
   [[nodiscard]] bool Settled() const;
+  [[nodiscard]] bool AnyInDoubt(const raft::Configuration& configuration) const;
   void StartLater(Host& host, Nanos after);
   Nanos Downtime() { return Between(random(), 10 * kMillisecond, 2 * kSecond); }
 
@@ -85,10 +87,8 @@ class Nemesis {
   std::vector<std::function<void()>> undo_;
   NetworkPlan storm_;
   std::int64_t furthest_wall_ms_ = 0;
-  struct Copy {
-    std::unique_ptr<SimDisk> disk;
-  };
-  std::map<std::size_t, Copy> copies_;  ///< by host: its disk as it was in an earlier boot
+  /// By host: its disk as it was before an earlier boot.
+  std::map<std::size_t, std::unique_ptr<SimDisk>> copies_;
 };
 
 }  // namespace raftkv::sim

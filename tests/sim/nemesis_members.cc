@@ -45,7 +45,9 @@ bool Nemesis::MayLose(const Host& host) const {
   return true;
 }
 
-/// No change of the members is under way.
+/// No change of the members is under way. Only then may one be lost for good: a learner that has
+/// the longest log does not stand for election, and while it becomes a voter its vote may be
+/// needed.
 bool Nemesis::Settled() const {
   const raft::Configuration* const committed = world_.checks().configuration();
   if (committed == nullptr || committed->joint || !committed->invited.empty()) return false;
@@ -98,6 +100,14 @@ bool Nemesis::ChangeMembers(Fault fault) {
   }
 }
 
+bool Nemesis::AnyInDoubt(const raft::Configuration& configuration) const {
+  return std::any_of(configuration.members.begin(), configuration.members.end(),
+                     [&](const raft::Member& member) {
+                       const Host* const host = world_.FindHost(member.id);
+                       return host == nullptr || Unsure(*host);
+                     });
+}
+
 bool Nemesis::AddMember(Host& leader) {
   const raft::Configuration& now = leader.process->member().core()->configuration();
   const raft::Configuration* const committed = world_.checks().configuration();
@@ -108,7 +118,7 @@ bool Nemesis::AddMember(Host& leader) {
       candidates.push_back(host.get());
     }
   }
-  if (candidates.empty()) return false;
+  if (candidates.empty() || AnyInDoubt(now)) return false;
   Host& host = *candidates[random().Below(candidates.size())];
   world_.Crash(host);
   if (host.disk.member != kNobody) world_.ReplaceDisk(host, SimDisk());
@@ -151,6 +161,7 @@ bool Nemesis::RemoveMember(Host& leader) {
 }
 
 bool Nemesis::PromoteMember(Host& leader) {
+  if (AnyInDoubt(leader.process->member().core()->configuration())) return false;
   for (const raft::Member& member : leader.process->member().core()->configuration().members) {
     if (!member.learner || member.leaves) continue;
     world_.Trace("%s is promoted", member.name.c_str());

@@ -97,7 +97,8 @@ constexpr Fault kByNemesis[] = {
     Fault::kRemoveMember, Fault::kPromoteMember,   Fault::kTransfer,
 };
 /// These cost a member for good.
-constexpr Fault kRare[] = {Fault::kFlippedBytes, Fault::kWipedDisk, Fault::kRolledBackDisk};
+constexpr Fault kRare[] = {Fault::kFlippedBytes, Fault::kWipedDisk, Fault::kRolledBackDisk,
+                           Fault::kRolledBackDisk};
 
 }  // namespace
 
@@ -142,7 +143,7 @@ Plan DrawPlan(std::uint64_t seed, const Overrides& overrides) {
   }
   for (const Fault fault : kRare) {
     plan.fault_weights[static_cast<std::size_t>(fault)] +=
-        static_cast<std::uint32_t>(Between(random, 0, 30));
+        static_cast<std::uint32_t>(Between(random, 0, 40));
   }
   return plan;
 }

@@ -124,6 +124,7 @@ void World::Start(Host& host) {
   ++host.epoch;
   host.needs_pump = host.pump_scheduled = host.paused = false;
   host.tick_at = Host::kNoTick;
+  nemesis_.OnStart(host);
   host.disk.CutDamage();
   checks_.OnStart(host);
   host.process = std::make_unique<Process>(*this, host);
@@ -149,6 +150,7 @@ void World::Crash(Host& host) {
 void World::Resume(Host& host) {
   if (!host.paused) return;
   host.paused = false;
+  host.resumed_at = now();
   Trace("%s goes on", host.name.c_str());
   const std::vector<Event> deferred = std::exchange(host.deferred, {});
   for (const Event& event : deferred) AtProcess(event);
@@ -199,7 +201,8 @@ void World::AtProcess(const Event& event) {
     return;
   }
   if (event.kind == EventKind::kTick) {
-    if (event.epoch != host.epoch || !host.running()) return;
+    // One that an earlier one took the place of.
+    if (event.epoch != host.epoch || event.at != host.tick_at || !host.running()) return;
     host.tick_at = Host::kNoTick;
     host.pump_scheduled = false;
     if (host.process->member().NextDeadline() <= host.process->Now()) host.needs_pump = true;
