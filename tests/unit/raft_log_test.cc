@@ -114,14 +114,27 @@ TEST(RaftLogDeathTest, AHoleOrATermThatGoesBackIsABug) {
 class Model {
  public:
   void Append(const Entry& entry) { entries_.push_back(entry); }
-  void TruncateFrom(Index first) { entries_.resize(first.value - 1); }
-  [[nodiscard]] Index last() const { return Index(entries_.size()); }
+  void TruncateFrom(Index first) { entries_.resize(first - base_.index - 1); }
+  void Compact(Index through) {
+    if (through <= base_.index) return;
+    const raft::LogBase base{through, TermAt(through)};
+    entries_.erase(entries_.begin(),
+                   entries_.begin() + static_cast<std::ptrdiff_t>(through - base_.index));
+    base_ = base;
+  }
+  void Reset(raft::LogBase base) {
+    entries_.clear();
+    base_ = base;
+  }
+  [[nodiscard]] const raft::LogBase& base() const { return base_; }
+  [[nodiscard]] Index last() const { return base_.index + entries_.size(); }
   [[nodiscard]] Term TermAt(Index i) const {
-    return i.value == 0 || i > last() ? Term(0) : entries_[i.value - 1].term;
+    if (i == base_.index) return base_.term;
+    return i < base_.index || i > last() ? Term(0) : At(i).term;
   }
   [[nodiscard]] Index LastIndexWithTermAtMost(Index index, Term term) const {
-    Index at = std::min(index, last());
-    while (at.value > 0 && TermAt(at) > term) at = at.Previous();
+    Index at = std::max(std::min(index, last()), base_.index);
+    while (at > base_.index && TermAt(at) > term) at = at.Previous();
     return at;
   }
   [[nodiscard]] std::vector<TermRun> Runs() const {
@@ -131,13 +144,16 @@ class Model {
     }
     return runs;
   }
-  [[nodiscard]] const Entry& At(Index i) const { return entries_[i.value - 1]; }
+  [[nodiscard]] const Entry& At(Index i) const { return entries_[i - base_.index - 1]; }
 
  private:
+  raft::LogBase base_;
   std::vector<Entry> entries_;
 };
 
 void ExpectEqual(const RaftLog& log, const Model& model) {
+  ASSERT_EQ(log.base(), model.base());
+  ASSERT_EQ(log.first_index(), model.base().index.Next());
   ASSERT_EQ(log.last_index(), model.last());
   ASSERT_EQ(log.last_term(), model.TermAt(model.last()));
   ASSERT_EQ(log.runs(), model.Runs());
@@ -152,40 +168,77 @@ void ExpectEqual(const RaftLog& log, const Model& model) {
   ASSERT_EQ(log.buffer_bytes(), bytes);
 }
 
+/// One random thing, done to both.
+void StepBoth(Random& chance, std::uint64_t& term, Model& model, RaftLog& log) {
+  const std::uint64_t choice = chance.Below(24);
+  const std::uint64_t length = model.last() - model.base().index;
+  if (choice < 13) {
+    term += chance.Below(4) == 0 ? 1 : 0;
+    const Entry entry = MakeEntry(term, model.last().value + 1, chance.Below(200));
+    model.Append(entry);
+    log.Append(entry);
+  } else if (choice < 15 && length > 0) {
+    // Never below what is no longer in memory? It may be: the log store holds it.
+    const Index first = model.base().index + 1 + chance.Below(length);
+    model.TruncateFrom(first);
+    log.TruncateFrom(first);
+    term += 1;
+  } else if (choice < 17) {
+    log.Evict(Index(chance.Below(model.last().value + 1)), chance.Below(2000));
+  } else if (choice < 18) {
+    log = RaftLog(model.base(), model.Runs(), model.last());  // a restart
+  } else if (choice < 20) {
+    const Index through(chance.Below(model.last().value + 1));  // also before the base
+    model.Compact(through);
+    log.Compact(through);
+  } else if (choice == 20 && chance.Below(8) == 0) {
+    const raft::LogBase base{model.last() + 1 + chance.Below(5), Term(term)};
+    model.Reset(base);
+    log.Reset(base);
+  } else {
+    const Index index(chance.Below(model.last().value + 3));
+    const Term bound(chance.Below(term + 2));
+    ASSERT_EQ(log.LastIndexWithTermAtMost(index, bound),
+              model.LastIndexWithTermAtMost(index, bound));
+  }
+}
+
 TEST(RaftLog, DoesWhatAVectorDoes) {
-  for (std::uint64_t seed = 1; seed <= 200; ++seed) {
+  for (std::uint64_t seed = 1; seed <= 300; ++seed) {
     SCOPED_TRACE(seed);
     Random chance(seed);
     Model model;
     RaftLog log;
     std::uint64_t term = 1;
-    for (int step = 0; step < 150; ++step) {
-      const std::uint64_t choice = chance.Below(20);
-      if (choice < 13) {
-        term += chance.Below(4) == 0 ? 1 : 0;
-        const Entry entry = MakeEntry(term, model.last().value + 1, chance.Below(200));
-        model.Append(entry);
-        log.Append(entry);
-      } else if (choice < 15 && model.last().value > 0) {
-        // Never below what is no longer in memory? It may be: the log store holds it.
-        const Index first(1 + chance.Below(model.last().value));
-        model.TruncateFrom(first);
-        log.TruncateFrom(first);
-        term += 1;
-      } else if (choice < 17) {
-        log.Evict(Index(chance.Below(model.last().value + 1)), chance.Below(2000));
-      } else if (choice < 18) {
-        log = RaftLog({}, model.Runs(), model.last());  // a restart
-      } else {
-        const Index index(chance.Below(model.last().value + 3));
-        const Term bound(chance.Below(term + 2));
-        ASSERT_EQ(log.LastIndexWithTermAtMost(index, bound),
-                  model.LastIndexWithTermAtMost(index, bound));
-      }
+    for (int step = 0; step < 200; ++step) {
+      StepBoth(chance, term, model, log);
       ExpectEqual(log, model);
       if (::testing::Test::HasFatalFailure()) return;
     }
   }
+}
+
+TEST(RaftLog, ACutOffPrefixKeepsTheTermOfItsLastEntry) {
+  RaftLog log = MakeLog({1, 1, 3, 3, 5});
+  log.Compact(Index(3));
+  EXPECT_EQ(log.base(), (raft::LogBase{Index(3), Term(3)}));
+  EXPECT_EQ(log.TermAt(Index(2)), Term(0));
+  EXPECT_EQ(log.TermAt(Index(3)), Term(3));
+  EXPECT_EQ(log.runs(), (std::vector<TermRun>{{Term(3), Index(4)}, {Term(5), Index(5)}}));
+  log.Compact(Index(5));
+  EXPECT_TRUE(log.runs().empty());
+  EXPECT_EQ(log.last_term(), Term(5)) << "what is up to date is told by the base";
+  EXPECT_FALSE(log.IsUpToDate(Index(4), Term(5)));
+  EXPECT_EQ(log.LastIndexWithTermAtMost(Index(5), Term(2)), Index(5)) << "not before the base";
+  log.Append(MakeEntry(5, 6));
+  EXPECT_EQ(log.last_index(), Index(6));
+}
+
+TEST(RaftLogDeathTest, WhatIsNotThereCannotBeCutOff) {
+  RaftLog log = MakeLog({1, 3});
+  EXPECT_DEATH(log.Compact(Index(3)), "");
+  log.Compact(Index(1));
+  EXPECT_DEATH(log.TruncateFrom(Index(1)), "");
 }
 
 }  // namespace
