@@ -7,7 +7,6 @@
 namespace raftkv::rpc {
 namespace {
 
-
 /// "--cluster NAME=ADDRESS,..." must be able to name it.
 Status CheckName(const std::string& name) {
   if (!name.empty() && name.find_first_of("=,") == std::string::npos) return Status::Ok();
