@@ -417,6 +417,7 @@ bool RaftCluster::Converged() const {
   if (leader == kNobody || !nodes_.at(leader).core().committed_in_term()) return false;
   const Raft& first = nodes_.at(leader).core();
   if (first.configuration().joint || !first.configuration().IsVoter(leader)) return false;
+  if (first.transferring()) return false;
   for (const raft::Member& member : first.configuration().members) {
     const Raft& core = nodes_.at(member.id).core();
     if (core.leader() != leader || core.term() != first.term() || core.suspect() ||
