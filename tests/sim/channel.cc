@@ -8,13 +8,6 @@
 
 namespace raftkv::sim {
 
-namespace {
-
-/// Until a slow disk has applied what was committed in time.
-constexpr Nanos kAnswerSlack = 6 * kSecond;
-
-}  // namespace
-
 // --- The loop.
 
 MonoTime SimLoop::Now() { return MonoTime(Duration(world_.now() + kSecond)); }
@@ -54,7 +47,7 @@ void SimChannel::Begin(bool write, MonoTime deadline, Ask ask, End end) {
   if (place == attempts_.end()) place = attempts_.emplace(attempts_.end());
   const std::uint64_t number = next_number_++;
   const Nanos end_at = deadline.time_since_epoch().count() - kSecond;
-  *place = Attempt{number, current_, end_at, write, false, std::move(end), std::move(ask)};
+  *place = Attempt{number, current_, write, false, std::move(end), std::move(ask)};
   world_.At(world_.network().Delay(), [this, number] { Arrive(number); });
   world_.At(std::max<Nanos>(0, end_at - world_.now()), [this, number] { Lost(number); });
 }
@@ -68,16 +61,13 @@ void SimChannel::Arrive(std::uint64_t number) {
     return;
   }
   attempt->sent = true;
-  const Nanos deadline = attempt->deadline;
   world_.Trace("%s: attempt %llu reaches %s", name_.c_str(),
                static_cast<unsigned long long>(number), host.name.c_str());
-  world_.OnHost(host, [this, number, &host, deadline] {
+  world_.OnHost(host, [this, number, &host] {
     Attempt* const open = Find(number);
     if (open == nullptr) return;
     const Ask ask = open->ask;
-    const auto answered = std::make_shared<bool>(false);
-    // By a clock that may be slow.
-    CheckAnswered(host, host.epoch, 2 * (deadline - world_.now()) + kAnswerSlack, answered);
+    const auto answered = NoteAsked(host);
     ask(host, [this, number, &host, epoch = host.epoch, answered](const Answer& answer) {
       *answered = true;
       if (host.epoch == epoch && host.running()) Answered(number, host, answer);
@@ -85,14 +75,18 @@ void SimChannel::Arrive(std::uint64_t number) {
   });
 }
 
-void SimChannel::CheckAnswered(const Host& host, std::uint32_t epoch, Nanos after,
-                               const std::shared_ptr<bool>& answered) {
-  world_.At(std::max(after, kAnswerSlack), [this, &host, epoch, answered] {
-    if (*answered || host.epoch != epoch || !host.running()) return;
-    if (host.paused) return CheckAnswered(host, epoch, kAnswerSlack, answered);
-    if (world_.now() - host.resumed_at < kAnswerSlack) return;
-    world_.Fail("every request ends", host.name + " has forgotten a request");
-  });
+std::shared_ptr<bool> SimChannel::NoteAsked(const Host& host) {
+  if (asked_.size() >= prune_at_) {
+    std::erase_if(asked_, [](const Asked& asked) { return !asked.Open(); });
+    prune_at_ = 2 * asked_.size() + 64;
+  }
+  asked_.push_back({&host, host.epoch, std::make_shared<bool>(false)});
+  return asked_.back().answered;
+}
+
+bool SimChannel::AllAnswered() const {
+  return std::none_of(asked_.begin(), asked_.end(),
+                      [](const Asked& asked) { return asked.Open() && asked.host->running(); });
 }
 
 void SimChannel::Answered(std::uint64_t number, Host& host, const Answer& answer) {

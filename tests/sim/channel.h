@@ -46,6 +46,8 @@ class SimChannel final : public node::Channel {
   void Unblock(std::size_t host) { --blocked_[host]; }
   /// Whom the next attempt goes to.
   [[nodiscard]] std::size_t current() const { return current_; }
+  /// Whether each request that reached a member that still runs was answered, whoever still waits.
+  [[nodiscard]] bool AllAnswered() const;
   /// Forgets all attempts.
   void Stop() { attempts_.clear(); }
 
@@ -62,7 +64,6 @@ class SimChannel final : public node::Channel {
   struct Attempt {
     std::uint64_t number = 0;  ///< 0: free
     std::size_t host = 0;
-    Nanos deadline = 0;
     bool write = false;
     bool sent = false;
     End end;
@@ -72,11 +73,9 @@ class SimChannel final : public node::Channel {
   void Begin(bool write, MonoTime deadline, Ask ask, End end);
   Attempt* Find(std::uint64_t number);
   void Arrive(std::uint64_t number);
+  std::shared_ptr<bool> NoteAsked(const Host& host);
   void Answered(std::uint64_t number, Host& host, const Answer& answer);
   void Finish(std::uint64_t number, const Answer& answer);
-  /// A member answers everything that it was asked, at the latest soon after its deadline.
-  void CheckAnswered(const Host& host, std::uint32_t epoch, Nanos after,
-                     const std::shared_ptr<bool>& answered);
   /// The connection broke, or nobody was there.
   void Lost(std::uint64_t number);
   void MoveOn(std::size_t from);
@@ -89,6 +88,14 @@ class SimChannel final : public node::Channel {
   std::uint64_t next_number_ = 1;
   std::vector<Attempt> attempts_;
   std::array<int, kMaxHosts> blocked_{};
+  struct Asked {
+    const Host* host = nullptr;
+    std::uint32_t epoch = 0;
+    std::shared_ptr<bool> answered;
+    [[nodiscard]] bool Open() const { return !*answered && host->epoch == epoch; }
+  };
+  std::vector<Asked> asked_;
+  std::size_t prune_at_ = 64;
 };
 
 }  // namespace raftkv::sim

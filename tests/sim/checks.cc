@@ -163,13 +163,24 @@ void Checks::OnSend(const Host& host, const raft::Message& message) {
 
 // --- What is committed.
 
-bool Checks::IsDurable(const raft::Configuration& configuration, Index index, Term term) const {
+void Checks::OnDeliver(const Host& host, const raft::Message& message) {
+  const auto* const reply = std::get_if<raft::AppendEntriesReply>(&message.body);
+  if (reply != nullptr && reply->suspect != 0) told_.emplace(host.index, message.from);
+}
+
+/// What was acknowledged and then lost with a disk counts as there: its member does not vote any
+/// more, at least until it is refilled. Of a suspect one only as long as `host` has not been told.
+bool Checks::IsDurable(const Host& host, const raft::Configuration& configuration, Index index,
+                       Term term) const {
   return Commits(configuration, [&](NodeId id) {
-    const Host* const host = world_.FindHost(id);
-    if (host != nullptr && host->disk.HasDurably(index, term)) return true;
-    return std::any_of(
-        world_.lost_disks().begin(), world_.lost_disks().end(),
-        [&](const SimDisk& disk) { return disk.member == id && disk.HasDurably(index, term); });
+    const Host* const holder = world_.FindHost(id);
+    if (holder != nullptr && holder->disk.HasDurably(index, term)) return true;
+    const bool told = told_.count({host.index, id}) != 0;
+    return std::any_of(world_.lost_disks().begin(), world_.lost_disks().end(),
+                       [&](const World::LostDisk& lost) {
+                         return lost.disk.member == id && !(lost.suspect && told) &&
+                                lost.disk.HasDurably(index, term);
+                       });
   });
 }
 
@@ -251,7 +262,8 @@ void Checks::CheckCommit(const Host& host, const Raft& core) {
       Fail("one committed entry a place", host.name + " commits beyond what anybody did");
       return;
     }
-    if (seen.configurations.empty() || !IsDurable(seen.configurations.back().second, index, term)) {
+    if (seen.configurations.empty() ||
+        !IsDurable(host, seen.configurations.back().second, index, term)) {
       Fail("durable on a quorum",
            host.name + " commits " + At(index, term) + ", which is not durable on a quorum");
       return;

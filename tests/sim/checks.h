@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <set>
 #include <string>
 #include <unordered_map>
 #include <utility>
@@ -30,6 +31,7 @@ class Checks {
   void OnApply(const Host& host, const std::vector<raft::Entry>& entries);
   void OnCompact(const Host& host, Index through);
   // --- After it happened.
+  void OnDeliver(const Host& host, const raft::Message& message);
   void OnStart(const Host& host);
   void OnFormed(const Host& host);
   void OnDurable(const Host& host);
@@ -90,11 +92,13 @@ class Checks {
   void CheckAcknowledgement(const Host& host, const raft::Message& message,
                             const raft::AppendEntriesReply& reply);
   [[nodiscard]] Term PreviousTerm(const raft::Entry& entry) const;
-  [[nodiscard]] bool IsDurable(const raft::Configuration& configuration, Index index,
-                               Term term) const;
+  [[nodiscard]] bool IsDurable(const Host& host, const raft::Configuration& configuration,
+                               Index index, Term term) const;
 
   World& world_;
   std::map<Term, NodeId> leaders_;
+  /// (host, member): it has been told that the member is suspect.
+  std::set<std::pair<std::uint16_t, NodeId>> told_;
   std::map<std::pair<NodeId, Term>, NodeId> votes_;
   std::vector<std::vector<Place>> places_;  ///< by index
   std::vector<Committed> committed_;        ///< by index - 1

@@ -117,6 +117,11 @@ bool Clients::Done() const {
                      [](const auto& client) { return client->last_written(); });
 }
 
+bool Clients::AllAnswered() const {
+  return std::all_of(clients_.begin(), clients_.end(),
+                     [](const auto& client) { return client->channel.AllAnswered(); });
+}
+
 std::string Clients::WhatIsOpen() const {
   for (const auto& client : clients_) {
     if (client->open > 0)

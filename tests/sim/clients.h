@@ -41,6 +41,7 @@ class Clients {
   void WriteOnceEach();
   /// Every operation has ended, and those writes are acknowledged.
   [[nodiscard]] bool Done() const;
+  [[nodiscard]] bool AllAnswered() const;
   [[nodiscard]] std::string WhatIsOpen() const;
   void CountRaw();
 

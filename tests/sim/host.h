@@ -118,7 +118,6 @@ struct Host {
   bool pump_scheduled = false;
   Nanos tick_at = kNoTick;
   bool paused = false;
-  Nanos resumed_at = 0;
   std::vector<Event> deferred;  ///< came while it was paused
   std::string zone;
   /// Its disk was lost or rolled back: never again a member under this identity.

@@ -211,7 +211,11 @@ void Network::Deliver(const Event& event) {
     world_.Trace("%s: %s%s", to.name.c_str(),
                  known ? "" : "ignored: ", Describe(flight.message).c_str());
   }
-  if (known) to.process->member().Receive(flight.from, std::move(flight.message));
+  if (!known) return;
+  if (const auto* message = std::get_if<raft::Message>(&flight.message)) {
+    world_.checks().OnDeliver(to, *message);
+  }
+  to.process->member().Receive(flight.from, std::move(flight.message));
 }
 
 }  // namespace raftkv::sim

@@ -18,6 +18,7 @@ namespace {
 constexpr Nanos kElectionBound = 20 * kSecond;
 constexpr Nanos kWriteBound = 30 * kSecond;
 constexpr Nanos kConvergeBound = 20 * kSecond;
+constexpr Nanos kAnswerBound = 3 * kSecond;
 /// Of the search for an order.
 constexpr std::uint64_t kHistorySteps = 200'000;
 /// More than that without an end is a loop.
@@ -100,7 +101,7 @@ std::string World::NameOf(NodeId id) const {
 }
 
 void World::ReplaceDisk(Host& host, SimDisk disk) {
-  lost_disks_.push_back(std::exchange(host.disk, std::move(disk)));
+  lost_disks_.push_back({std::exchange(host.disk, std::move(disk)), false});
   checks_.OnDiskReplaced(host);
 }
 
@@ -125,7 +126,10 @@ void World::Start(Host& host) {
   host.needs_pump = host.pump_scheduled = host.paused = false;
   host.tick_at = Host::kNoTick;
   nemesis_.OnStart(host);
-  host.disk.CutDamage();
+  if (!host.disk.damaged.empty()) {
+    lost_disks_.push_back({host.disk, true});
+    host.disk.CutDamage();
+  }
   checks_.OnStart(host);
   host.process = std::make_unique<Process>(*this, host);
   Trace("%s starts, boot %llu", host.name.c_str(),
@@ -150,7 +154,6 @@ void World::Crash(Host& host) {
 void World::Resume(Host& host) {
   if (!host.paused) return;
   host.paused = false;
-  host.resumed_at = now();
   Trace("%s goes on", host.name.c_str());
   const std::vector<Event> deferred = std::exchange(host.deferred, {});
   for (const Event& event : deferred) AtProcess(event);
@@ -333,6 +336,11 @@ void World::RunLivenessPhase() {
   if (!outcome_.ok) return;
   if (!RunUntilTrue(now() + kConvergeBound, &World::Converged) && outcome_.ok) {
     Fail("liveness", "the members do not converge though faults have stopped");
+  }
+  // What a member was asked before has its answer by now, also if nobody waits for it any more.
+  RunUntil(now() + kAnswerBound);
+  if (outcome_.ok && !clients_.AllAnswered()) {
+    Fail("every request ends", "a member has forgotten a request");
   }
 }
 

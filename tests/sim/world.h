@@ -76,7 +76,11 @@ class World {
   /// The host's disk is replaced by `disk`. What it held counts as lost with its member: an entry
   /// that was acknowledged before may still be committed by it.
   void ReplaceDisk(Host& host, SimDisk disk);
-  [[nodiscard]] const std::vector<SimDisk>& lost_disks() const { return lost_disks_; }
+  struct LostDisk {
+    SimDisk disk;
+    bool suspect = false;  ///< its member is back and says that it lost something
+  };
+  [[nodiscard]] const std::vector<LostDisk>& lost_disks() const { return lost_disks_; }
   /// The leader of the highest term; null: none.
   Host* Leader();
   [[nodiscard]] bool calm() const { return calm_; }
@@ -132,7 +136,7 @@ class World {
   Checks checks_;
   Clients clients_;
   Nemesis nemesis_;
-  std::vector<SimDisk> lost_disks_;
+  std::vector<LostDisk> lost_disks_;
   bool calm_ = false;
   NetworkPlan quiet_network_;
 };
