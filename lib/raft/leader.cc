@@ -207,7 +207,9 @@ void Raft::HandleRefusal(Progress& progress, const AppendEntriesReply& reply) {
     return;  // the answer to an older probe
   }
   const Index hint = std::min(reply.hint_index, log_.last_index());
-  const Index meets = log_.LastIndexWithTermAtMost(hint, reply.hint_term);
+  // Before the base nothing is known, and nothing can be sent: a snapshot is what it needs.
+  const Index meets =
+      hint < log_.base().index ? hint : log_.LastIndexWithTermAtMost(hint, reply.hint_term);
   progress.next = std::max(std::min(meets, reply.index.Previous()), progress.match).Next();
   progress.probe_sent = false;
   progress.waits_for_entries = false;

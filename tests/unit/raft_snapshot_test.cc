@@ -248,6 +248,21 @@ TEST_F(SnapshotSender, WhoNeedsWhatWasCutOffIsSentOne) {
   EXPECT_TRUE(beats[0].entries.empty());
 }
 
+// It says how far it got: no entries are sent in vain first.
+TEST(SnapshotSenderHint, WhoSaysThatItLacksWhatWasCutOffGetsOneAtOnce) {
+  Solo me(3, {1, 1, 1, 1, 1, 1}, 1, 6);
+  me->disk().applied = Index(6);
+  me->Crash();
+  me->Restart();
+  me->Compact(Index(4));
+  me.BecomeLeader();
+  me->Step(From(2, Refusal(2, 6, 2, 1)));
+  const auto ready = me->TakeReady();
+  ASSERT_TRUE(ready.has_value());
+  EXPECT_EQ(ready->wanted_snapshots, std::vector<NodeId>{NodeId(2)});
+  EXPECT_TRUE(AllTo<AppendEntries>(2, ready->messages).empty());
+}
+
 TEST_F(SnapshotSender, OnceItIsInstalledEntriesFollow) {
   me_.Advance(milliseconds(100));
   ASSERT_EQ(two().state, ProgressState::kSnapshot);
