@@ -10,8 +10,11 @@
 namespace raftkv::test {
 namespace {
 
+using raft::AppendEntries;
 using raft::MembershipChange;
 using raft::Options;
+using raft::ReadIndex;
+using raft::ReadIndexReply;
 using raft::RequestVoteReply;
 using raft::Role;
 using raft::TimeoutNow;
@@ -134,6 +137,34 @@ TEST(Lease, NobodyVotesForAnElectionTimeoutAfterItsStart) {
   const auto replies = All<RequestVoteReply>(me.Step(2, AskVote(9, 9, 8)));
   ASSERT_EQ(replies.size(), 1u);
   EXPECT_TRUE(replies[0].granted);
+}
+
+// A read that a lease is good enough for is answered at once if there is one, and by a round of
+// heartbeats, as any other, if not.
+TEST(Lease, AReadIsAnsweredByItOrByARound) {
+  Solo me(3, {1}, 1, 1, WithLeases());
+  me.Advance(milliseconds(300));
+  me.BecomeLeader();
+  ASSERT_EQ(me.core().role(), Role::kLeader);
+  me.Step(2, Ack(2, 2));
+  ASSERT_TRUE(me.core().committed_in_term());
+  EXPECT_FALSE(me.core().HoldsLease());
+  auto sent = me.Step(2, ReadIndex{Term(2), 7, true});
+  EXPECT_TRUE(All<ReadIndexReply>(sent).empty());
+  ASSERT_FALSE(AllTo<AppendEntries>(3, sent).empty());
+  const std::uint64_t round = AllTo<AppendEntries>(3, sent).back().read_round;
+  auto replies = AllTo<ReadIndexReply>(2, me.Step(3, Ack(2, 2, round)));
+  ASSERT_EQ(replies.size(), 1u);
+  EXPECT_EQ(replies[0], (ReadIndexReply{Term(2), 7, true, Index(2)}));
+
+  sent = me.Advance(milliseconds(100));
+  me.Step(2, Ack(2, 2, AllTo<AppendEntries>(2, sent).back().read_round));
+  EXPECT_TRUE(me.core().HoldsLease());
+  replies = AllTo<ReadIndexReply>(3, me.Step(3, ReadIndex{Term(2), 8, true}));
+  ASSERT_EQ(replies.size(), 1u);
+  EXPECT_TRUE(replies[0].confirmed);
+  EXPECT_TRUE(All<ReadIndexReply>(me.Step(3, ReadIndex{Term(2), 9, false})).empty())
+      << "who did not say that a lease is enough gets a round";
 }
 
 TEST(Lease, AClusterThatAlwaysHadOneMemberDoesNotWait) {
