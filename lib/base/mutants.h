@@ -34,7 +34,6 @@ namespace raftkv {
   X(kSnapshotWithoutConfiguration, 15, "an installed snapshot leaves the configuration")   \
   X(kInstallKeepsConfiguration, 16, "an install keeps an uncommitted configuration")       \
   X(kInstallKeepsTail, 17, "an install keeps a conflicting tail")                          \
-  X(kInstallStrandsProposals, 18, "proposals are forgotten by an install")                 \
   X(kCompactBeyondApplied, 21, "the log is cut before the snapshot is durable")            \
   X(kSyncErrorIgnored, 24, "a failed sync is taken for a good one")                        \
   X(kReadErrorIsEnd, 25, "a read error is taken for the end of the log")                   \

@@ -37,6 +37,11 @@ class Clients {
   void Block(std::size_t client, std::size_t host) { clients_[client]->channel.Block(host); }
   void Unblock(std::size_t client, std::size_t host) { clients_[client]->channel.Unblock(host); }
 
+  /// Many writes at once at one member.
+  void Burst(Host& host, int requests) {
+    if (!raw_.empty()) raw_.front()->Burst(host, requests);
+  }
+
   // --- The liveness phase: no more operations but one write from each.
   void WriteOnceEach();
   /// Every operation has ended, and those writes are acknowledged.

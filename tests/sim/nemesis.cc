@@ -188,10 +188,39 @@ void Nemesis::CutFor(const Pairs& pairs, Nanos time) {
   world_.At(time, once);
 }
 
+/// What the leader says gets lost from soon on; what it is still told are late answers.
+void Nemesis::CutBehindLateAnswers(const Host& leader, Nanos time) {
+  constexpr Nanos kLateFor = 150 * kMillisecond;
+  storm_ = world_.plan().network;
+  storm_.late_ppm = storm_.duplicate_ppm = 500'000;
+  storm_.max_delay = 3 * kSecond;
+  world_.network().SetPlan(&storm_);
+  Pairs pairs;
+  for (const auto& host : world_hosts()) {
+    if (host->index != leader.index) pairs.emplace_back(leader.index, host->index);
+  }
+  world_.At(kLateFor, [this, pairs, time] {
+    if (!active_) return;
+    world_.network().SetPlan(nullptr);
+    CutFor(pairs, time);
+  });
+}
+
 bool Nemesis::Network(Fault fault) {
   const Pairs pairs = Cut(fault);
   if (pairs.empty()) return false;
-  CutFor(pairs, Between(random(), 100 * kMillisecond, 3 * kSecond));
+  Host* const leader = fault == Fault::kIsolateLeader ? world_.Leader() : nullptr;
+  if (leader != nullptr && world_.plan().core.lease_reads) SetWorstClocks(*leader);
+  if (leader != nullptr && random().Below(3) == 0) {
+    // A long tail that nobody else has.
+    world_.clients().Burst(*leader, static_cast<int>(Between(random(), 5, 40)));
+  }
+  const Nanos time = Between(random(), 100 * kMillisecond, 3 * kSecond);
+  if (leader != nullptr && random().Below(3) == 0) {
+    CutBehindLateAnswers(*leader, time);
+    return true;
+  }
+  CutFor(pairs, time);
   return true;
 }
 
@@ -348,13 +377,17 @@ bool Nemesis::RollBackDisk() {
 
 // --- Clocks.
 
+/// The worst for a lease: its holder's time goes slowly, the others' fast.
+void Nemesis::SetWorstClocks(const Host& leader) {
+  for (const auto& host : world_hosts()) {
+    host->clock.SetRate(world_.now(), host.get() == &leader ? 800'000 : 1'200'000);
+  }
+}
+
 bool Nemesis::ChangeClockRate() {
   Host* const leader = world_.Leader();
   if (leader != nullptr && world_.plan().core.lease_reads && random().Below(2) == 0) {
-    // The worst for a lease: its holder's time goes slowly, the others' fast.
-    for (const auto& host : world_hosts()) {
-      host->clock.SetRate(world_.now(), host.get() == leader ? 800'000 : 1'200'000);
-    }
+    SetWorstClocks(*leader);
     return true;
   }
   AnyHost()->clock.SetRate(world_.now(), Between(random(), 800'000, 1'200'000));

@@ -48,6 +48,7 @@ class Nemesis {
   bool Network(Fault fault);
   Pairs Cut(Fault fault);
   void CutFor(const Pairs& pairs, Nanos time);
+  void CutBehindLateAnswers(const Host& leader, Nanos time);
   bool Flap();
   bool BreakConnection();
   bool CutClient();
@@ -58,6 +59,7 @@ class Nemesis {
   bool WipeDisk();
   bool RollBackDisk();
   bool ChangeClockRate();
+  void SetWorstClocks(const Host& leader);
   bool JumpWallClock();
   bool ChangeMembers(Fault fault);
   bool AddMember(Host& leader);

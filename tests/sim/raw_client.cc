@@ -81,7 +81,15 @@ std::shared_ptr<RawClient::Request> RawClient::Make() {
 }
 
 void RawClient::Send(const std::shared_ptr<Request>& request, Nanos after) {
-  const std::size_t index = world_.random().clients.Below(world_.hosts().size());
+  SendTo(world_.random().clients.Below(world_.hosts().size()), request, after);
+}
+
+void RawClient::Burst(Host& host, int requests) {
+  if (session_ == 0) OpenSession();
+  for (int i = 0; i < requests && session_ != 0; ++i) SendTo(host.index, Make(), 0);
+}
+
+void RawClient::SendTo(std::size_t index, const std::shared_ptr<Request>& request, Nanos after) {
   world_.At(after + world_.network().Delay(), [this, request, index] {
     Host& host = world_.host(index);
     if (!host.running()) return;

@@ -25,6 +25,8 @@ class RawClient {
 
   /// The next request, or a new session.
   void Step();
+  /// Many requests at once, each once, all to the same member.
+  void Burst(Host& host, int requests);
   /// Repeats a write until it is acknowledged.
   void WriteUntilDone();
   [[nodiscard]] bool last_written() const { return last_written_; }
@@ -43,6 +45,7 @@ class RawClient {
   void OpenSession();
   std::shared_ptr<Request> Make();
   void Send(const std::shared_ptr<Request>& request, Nanos after);
+  void SendTo(std::size_t index, const std::shared_ptr<Request>& request, Nanos after);
   void Retry(const std::shared_ptr<Request>& request, Nanos after);
   void OnOutcome(const std::shared_ptr<Request>& request, const node::SubmitOutcome& outcome);
   void OnResponse(Request& request, const kv::Response& response);
