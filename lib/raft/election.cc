@@ -49,6 +49,7 @@ void Raft::Campaign() {
 }
 
 void Raft::PeerDisconnected(NodeId peer) {
+  if (const auto it = progress_.find(peer); it != progress_.end()) it->second.heard = false;
   if (role_ != Role::kFollower || peer != leader_ || !CanCampaign()) return;
   // The leader's process is gone, or the link to it. Ask the others soon, but at different times: a
   // pre-vote does no harm if they still hear the leader.

@@ -217,6 +217,7 @@ void Raft::HandleRefusal(Progress& progress, const AppendEntriesReply& reply) {
 
 void Raft::PeerUnreachable(NodeId peer) {
   const auto it = progress_.find(peer);
+  if (it != progress_.end()) it->second.heard = false;
   if (it == progress_.end() || it->second.state != ProgressState::kReplicate) return;
   Progress& progress = it->second;
   progress.state = ProgressState::kProbe;

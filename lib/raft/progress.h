@@ -53,7 +53,8 @@ struct Progress {
   /// The highest read round that it has echoed in this term.
   std::uint64_t acked_round = 0;
   MonoTime last_heard{};
-  /// It has answered in this term; before that `last_heard` is the benefit of the doubt.
+  /// It has answered in this term, and its connection stands since; before that `last_heard` is the
+  /// benefit of the doubt.
   bool heard = false;
   /// When entries were sent last.
   MonoTime last_sent{};
