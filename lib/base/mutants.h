@@ -17,44 +17,44 @@
 namespace raftkv {
 
 // One a line: name, row of the table of known bugs in docs/testing.md, what it does.
-#define RAFTKV_FOR_EACH_MUTANT(X)                                                          \
-  X(kVoteBeforePersist, 1, "a vote is answered before it is durable")                      \
-  X(kLeaderCountsUnsynced, 2, "the leader counts its own entry before its sync")           \
-  X(kAckBeforePersist, 2, "a follower acknowledges before its sync")                       \
-  X(kCommitOfEarlierTerm, 3, "an entry of an earlier term is committed by counting")       \
-  X(kCommitBeyondMatch, 4, "a follower takes over leaderCommit as it is")                  \
-  X(kShortAppendTruncates, 5, "a late, short AppendEntries cuts the log")                  \
-  X(kReadBeforeNoop, 7, "a read index is given before the first commit of the term")       \
-  X(kReadOldAcks, 8, "acknowledgements of earlier rounds confirm a read")                  \
-  X(kLocalReadAsLinearizable, 9, "a leader answers reads without asking anybody")          \
-  X(kLeaseTooLong, 10, "a lease does not allow for clock errors")                          \
-  X(kLeaseDuringTransfer, 11, "a lease outlives TimeoutNow")                               \
-  X(kRetryAppliedTwice, 13, "a retried request is applied again")                          \
-  X(kExpiredSessionReopens, 14, "a request of an expired session is carried out")          \
-  X(kSnapshotWithoutConfiguration, 15, "an installed snapshot leaves the configuration")   \
-  X(kInstallKeepsConfiguration, 16, "an install keeps an uncommitted configuration")       \
-  X(kInstallKeepsTail, 17, "an install keeps a conflicting tail")                          \
-  X(kCompactBeyondApplied, 21, "the log is cut before the snapshot is durable")            \
-  X(kSyncErrorIgnored, 24, "a failed sync is taken for a good one")                        \
-  X(kReadErrorIsEnd, 25, "a read error is taken for the end of the log")                   \
-  X(kWipedDiskVotes, 28, "a wiped disk votes under its old name")                          \
-  X(kConfigurationOnCommit, 29, "a configuration is in force only when it is applied")     \
-  X(kConfigurationNotRolledBack, 29, "a truncated configuration stays in force")           \
-  X(kTwoChangesInFlight, 31, "a second membership change while one is under way")          \
-  X(kNoJoint, 31, "many members change at once without a joint configuration")             \
-  X(kNoPreVote, 32, "elections without a pre-vote and without leader stickiness")          \
-  X(kRemovedLeaderCounts, 33, "a leader that is no voter counts itself")                   \
-  X(kLearnerCounts, 34, "learners count for commit")                                       \
-  X(kDoubledVotes, 35, "each granted vote message counts")                                 \
-  X(kVotesOfOldTerms, 35, "votes of an earlier term count")                                \
-  X(kLongerLogWins, 36, "only lengths of logs are compared")                               \
-  X(kStepDownIsFailure, 38, "lost leadership is reported as a definite failure")           \
-  X(kElectionQuorumTooSmall, 42, "a flexible election quorum below a majority")            \
-  X(kSuspectCounts, 43, "a suspect member counts before it is refilled")                   \
-  X(kVoteWhileLeased, 44, "a restarted voter votes while a lease may be held")             \
-  X(kApplyBeforeDurable, 45, "entries are applied before they are durable here")           \
-  X(kDoubledFirstRequest, 46, "a session opens whenever its id is unknown")                \
-  X(kRolledBackDiskVotes, 47, "a rolled-back disk takes part")                             \
+#define RAFTKV_FOR_EACH_MUTANT(X)                                                        \
+  X(kVoteBeforePersist, 1, "a vote is answered before it is durable")                    \
+  X(kLeaderCountsUnsynced, 2, "the leader counts its own entry before its sync")         \
+  X(kAckBeforePersist, 2, "a follower acknowledges before its sync")                     \
+  X(kCommitOfEarlierTerm, 3, "an entry of an earlier term is committed by counting")     \
+  X(kCommitBeyondMatch, 4, "a follower takes over leaderCommit as it is")                \
+  X(kShortAppendTruncates, 5, "a late, short AppendEntries cuts the log")                \
+  X(kReadBeforeNoop, 7, "a read index is given before the first commit of the term")     \
+  X(kReadOldAcks, 8, "acknowledgements of earlier rounds confirm a read")                \
+  X(kLocalReadAsLinearizable, 9, "a leader answers reads without asking anybody")        \
+  X(kLeaseTooLong, 10, "a lease does not allow for clock errors")                        \
+  X(kLeaseDuringTransfer, 11, "a lease outlives TimeoutNow")                             \
+  X(kRetryAppliedTwice, 13, "a retried request is applied again")                        \
+  X(kExpiredSessionReopens, 14, "a request of an expired session is carried out")        \
+  X(kSnapshotWithoutConfiguration, 15, "an installed snapshot leaves the configuration") \
+  X(kInstallKeepsConfiguration, 16, "an install keeps an uncommitted configuration")     \
+  X(kInstallKeepsTail, 17, "an install keeps a conflicting tail")                        \
+  X(kCompactBeyondApplied, 21, "the log is cut before the snapshot is durable")          \
+  X(kSyncErrorIgnored, 24, "a failed sync is taken for a good one")                      \
+  X(kReadErrorIsEnd, 25, "a read error is taken for the end of the log")                 \
+  X(kWipedDiskVotes, 28, "a wiped disk votes under its old name")                        \
+  X(kConfigurationOnCommit, 29, "a configuration is in force only when it is applied")   \
+  X(kConfigurationNotRolledBack, 29, "a truncated configuration stays in force")         \
+  X(kTwoChangesInFlight, 31, "a second membership change while one is under way")        \
+  X(kNoJoint, 31, "many members change at once without a joint configuration")           \
+  X(kNoPreVote, 32, "elections without a pre-vote and without leader stickiness")        \
+  X(kRemovedLeaderCounts, 33, "a leader that is no voter counts itself")                 \
+  X(kLearnerCounts, 34, "learners count for commit")                                     \
+  X(kDoubledVotes, 35, "each granted vote message counts")                               \
+  X(kVotesOfOldTerms, 35, "votes of an earlier term count")                              \
+  X(kLongerLogWins, 36, "only lengths of logs are compared")                             \
+  X(kStepDownIsFailure, 38, "lost leadership is reported as a definite failure")         \
+  X(kElectionQuorumTooSmall, 42, "a flexible election quorum below a majority")          \
+  X(kSuspectCounts, 43, "a suspect member counts before it is refilled")                 \
+  X(kVoteWhileLeased, 44, "a restarted voter votes while a lease may be held")           \
+  X(kApplyBeforeDurable, 45, "entries are applied before they are durable here")         \
+  X(kDoubledFirstRequest, 46, "a session opens whenever its id is unknown")              \
+  X(kRolledBackDiskVotes, 47, "a rolled-back disk takes part")                           \
   X(kNoSync, 48, "nothing is synced")
 
 enum class Mutant {

@@ -32,7 +32,7 @@ SimChannel::SimChannel(World& world, std::string name, std::uint32_t follow_lead
       name_(std::move(name)),
       follow_leader_ppm_(follow_leader_ppm),
       drop_answer_ppm_(drop_answer_ppm),
-      current_(world.random().clients.Below(world.hosts().size())) {}
+      current_(world.chance().clients.Below(world.hosts().size())) {}
 
 SimChannel::Attempt* SimChannel::Find(std::uint64_t number) {
   for (Attempt& attempt : attempts_) {
@@ -91,7 +91,7 @@ bool SimChannel::AllAnswered() const {
 
 void SimChannel::Answered(std::uint64_t number, Host& host, const Answer& answer) {
   if (Find(number) == nullptr || blocked_[host.index] > 0) return;
-  Random& random = world_.random().clients;
+  Random& random = world_.chance().clients;
   if (!world_.calm() && Chance(random, drop_answer_ppm_)) {
     world_.Count(Fault::kAnswerDropped);
     world_.At(world_.network().Delay(), [this, number] { Lost(number); });
@@ -134,7 +134,7 @@ void SimChannel::MoveOn(std::size_t from) {
   if (current_ != from) return;
   // Mostly to somebody who may be there.
   for (int i = 0; i < 4; ++i) {
-    current_ = world_.random().clients.Below(world_.hosts().size());
+    current_ = world_.chance().clients.Below(world_.hosts().size());
     if (!world_.host(current_).out) return;
   }
 }

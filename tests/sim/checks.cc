@@ -112,6 +112,7 @@ void Checks::OnFormed(const Host& host) {
 }
 
 void Checks::OnDurable(const Host& host) {
+  if (host.gone) return;
   const raft::HardState& state = host.disk.durable_hard_state();
   if (state.vote != kNobody) AddVote(host.disk.member, state.term, state.vote);
 }
@@ -120,6 +121,8 @@ void Checks::OnDurable(const Host& host) {
 
 void Checks::CheckVoteSent(const Host& host, Term term, NodeId candidate,
                            const raft::Message& message) {
+  // Who was replaced or rolled back may say what it likes, as long as nobody listens.
+  if (host.gone) return;
   AddVote(host.disk.member, term, candidate);
   const raft::HardState& durable = host.disk.durable_hard_state();
   if (durable.term > term || (durable.term == term && durable.vote == candidate)) return;
@@ -166,6 +169,12 @@ void Checks::OnSend(const Host& host, const raft::Message& message) {
 void Checks::OnDeliver(const Host& host, const raft::Message& message) {
   const auto* const reply = std::get_if<raft::AppendEntriesReply>(&message.body);
   if (reply != nullptr && reply->suspect != 0) told_.emplace(host.index, message.from);
+  const auto* const vote = std::get_if<raft::RequestVoteReply>(&message.body);
+  if (vote != nullptr && vote->granted && !vote->pre_vote) {
+    AddVote(message.from, vote->term, host.disk.member);
+  }
+  const auto* const ask = std::get_if<raft::RequestVote>(&message.body);
+  if (ask != nullptr && !ask->pre_vote) AddVote(message.from, ask->term, message.from);
 }
 
 /// What was acknowledged and then lost with a disk counts as there: its member does not vote any

@@ -39,7 +39,7 @@ Clients::~Clients() = default;
 void Clients::Open(Client& client) {
   node::SessionKvOptions options;
   options.coalesce = world_.plan().clients.coalesce;
-  options.seed = world_.random().clients.Next();
+  options.seed = world_.chance().clients.Next();
   client.kv = node::NewSessionKv(loop_, client.channel, options);
 }
 
@@ -58,7 +58,7 @@ void Clients::Start() {
 }
 
 void Clients::RawNext(RawClient& client) {
-  const Nanos wait = Between(world_.random().clients, 0, 2 * world_.plan().clients.mean_interval);
+  const Nanos wait = Between(world_.chance().clients, 0, 2 * world_.plan().clients.mean_interval);
   world_.At(wait, [this, &client] {
     if (ending_) return;
     client.Step();
@@ -67,7 +67,7 @@ void Clients::RawNext(RawClient& client) {
 }
 
 void Clients::Next(Client& client) {
-  Random& random = world_.random().clients;
+  Random& random = world_.chance().clients;
   Nanos wait = Between(random, 0, 2 * world_.plan().clients.mean_interval);
   const auto life = static_cast<Nanos>(world_.plan().store.session_life_ms) * kMillisecond;
   if (life < 10 * kSecond && Chance(random, kIdlePpm)) {
@@ -76,7 +76,7 @@ void Clients::Next(Client& client) {
   }
   world_.At(wait, [this, &client] {
     if (ending_) return;
-    if (Chance(world_.random().clients, kReopenPpm)) Open(client);  // and its open calls end
+    if (Chance(world_.chance().clients, kReopenPpm)) Open(client);  // and its open calls end
     if (client.open < kMaxOpen) Operate(client);
     Next(client);
   });
@@ -141,11 +141,11 @@ void Clients::CountRaw() {
 // --- Their operations.
 
 std::string Clients::DrawKey() {
-  return "k" + std::to_string(world_.random().clients.Below(
+  return "k" + std::to_string(world_.chance().clients.Below(
                    static_cast<std::uint64_t>(world_.plan().clients.keys)));
 }
 std::string Clients::DrawCounter() {
-  return "n" + std::to_string(world_.random().clients.Below(
+  return "n" + std::to_string(world_.chance().clients.Below(
                    static_cast<std::uint64_t>(world_.plan().clients.counters)));
 }
 
@@ -154,7 +154,7 @@ std::chrono::milliseconds Clients::Timeout() const {
 }
 
 void Clients::Operate(Client& client) {
-  const std::uint64_t draw = world_.random().clients.Below(100);
+  const std::uint64_t draw = world_.chance().clients.Below(100);
   if (draw < 32) {
     Put(client, Timeout(), false);
   } else if (draw < 60) {
@@ -211,7 +211,7 @@ void Clients::Get(Client& client, Consistency consistency) {
                       : consistency == Consistency::kBounded ? OpKind::kBoundedGet
                       : consistency == Consistency::kLease   ? OpKind::kLeaseGet
                                                              : OpKind::kGet;
-  const std::string key = world_.random().clients.Below(4) == 0 ? DrawCounter() : DrawKey();
+  const std::string key = world_.chance().clients.Below(4) == 0 ? DrawCounter() : DrawKey();
   const Call call = Begin(client, kind, test::ClientOp::Get(key), key);
   ReadOptions options;
   options.timeout = Timeout();
@@ -222,7 +222,7 @@ void Clients::Get(Client& client, Consistency consistency) {
 }
 
 void Clients::Delete(Client& client) {
-  const std::string key = world_.random().clients.Below(4) == 0 ? DrawCounter() : DrawKey();
+  const std::string key = world_.chance().clients.Below(4) == 0 ? DrawCounter() : DrawKey();
   const Call call = Begin(client, OpKind::kDelete, test::ClientOp::Delete(key), key);
   client.kv->DeleteAsync(key, {Timeout()}, [this, call](const Result<DeleteResult>& result) {
     const auto deleted = result.ok() ? static_cast<std::int64_t>(result->deleted) : 0;
@@ -260,9 +260,9 @@ void Clients::Increment(Client& client) {
 
 void Clients::WriteBatch(Client& client) {
   Batch batch;
-  const std::uint64_t operations = 2 + world_.random().clients.Below(2);
+  const std::uint64_t operations = 2 + world_.chance().clients.Below(2);
   for (std::uint64_t i = 0; i < operations; ++i) {
-    if (world_.random().clients.Below(4) == 0) {
+    if (world_.chance().clients.Below(4) == 0) {
       batch.Delete(DrawKey());
     } else {
       batch.Put(DrawKey(), NewValue(client.id));

@@ -22,7 +22,7 @@ constexpr std::size_t kSnapshotPartBytes = 700;
 
 Process::Process(World& world, Host& host) : world_(world), host_(host) {
   SimDisk& disk = host_.disk;
-  Random& random = world_.random().identity;
+  Random& random = world_.chance().identity;
   if (disk.member == kNobody) disk.member = NodeId(random.Next() | 1);
   ++disk.boot.counter;
   disk.boot.nonce = random.Next();
@@ -63,7 +63,7 @@ node::MemberOptions Process::Options() const {
   const bool listed = std::any_of(options.cluster.begin(), options.cluster.end(),
                                   [&](const MemberAddress& m) { return m.name == host_.name; });
   if (!listed) options.cluster.push_back({host_.name, host_.name});
-  options.seed = world_.random().identity.Next();
+  options.seed = world_.chance().identity.Next();
   options.election_timeout = host_.election_timeout;
   options.heartbeat = host_.heartbeat;
   options.core = world_.plan().core;
@@ -85,7 +85,7 @@ std::uint64_t Process::WallTimeMs() { return host_.clock.WallTimeMs(world_.now()
 // --- The log.
 
 Nanos Process::WriteTime() {
-  Random& random = world_.random().disk;
+  Random& random = world_.chance().disk;
   const DiskPlan& plan = world_.plan().disk;
   Nanos time = Around(random, plan.mean_write) * host_.write_factor;
   if (Chance(random, plan.slow_ppm)) time *= Between(random, 10, 100);
@@ -124,7 +124,7 @@ void Process::FinishWrite() {
 }
 
 void Process::LoseOrKeepWrites() {
-  Random& random = world_.random().disk;
+  Random& random = world_.chance().disk;
   if (writing_) {
     if (Chance(random, world_.plan().disk.keep_in_flight_ppm)) {
       if (installing_) {
@@ -179,7 +179,7 @@ void Process::Apply(std::vector<raft::Entry> entries, node::Done<node::Applied> 
   world_.checks().OnApply(host_, entries);
   applying_ = std::move(entries);
   apply_done_ = std::move(done);
-  world_.AtHost(host_, Around(world_.random().disk, world_.plan().disk.mean_apply),
+  world_.AtHost(host_, Around(world_.chance().disk, world_.plan().disk.mean_apply),
                 [this] { FinishApply(); });
 }
 
@@ -208,7 +208,7 @@ void Process::FinishApply() {
   }
   applied.index = store_->applied();
   applied.replicated_time_ms = store_->replicated_time_ms();
-  if (Chance(world_.random().disk, world_.plan().disk.flush_ppm)) {
+  if (Chance(world_.chance().disk, world_.plan().disk.flush_ppm)) {
     host_.disk.Flush(applied.index);
   }
   applied.durable = host_.disk.flushed;
@@ -222,7 +222,7 @@ void Process::FinishApply() {
 
 void Process::Read(Bytes request, std::size_t max_bytes, node::Done<Bytes> done) {
   if (!PortCall()) return;
-  const Nanos time = Around(world_.random().disk, world_.plan().disk.mean_apply);
+  const Nanos time = Around(world_.chance().disk, world_.plan().disk.mean_apply);
   if (world_.plan().disk.read_late) {
     world_.AtHost(
         host_, time, [this, request = std::move(request), max_bytes, done = std::move(done)] {
@@ -250,7 +250,7 @@ class DumpSource final : public node::SnapshotSource {
     const std::string_view part = all.substr(std::min<std::size_t>(offset, all.size()),
                                              std::min(max_bytes, kSnapshotPartBytes));
     Part result{Bytes(std::string(part)), offset + part.size() >= all.size()};
-    world_.AtHost(host_, Around(world_.random().disk, world_.plan().disk.mean_apply),
+    world_.AtHost(host_, Around(world_.chance().disk, world_.plan().disk.mean_apply),
                   [result, done = std::move(done)] { done(result); });
   }
 

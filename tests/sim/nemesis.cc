@@ -8,7 +8,7 @@
 
 namespace raftkv::sim {
 
-Random& Nemesis::random() { return world_.random().nemesis; }
+Random& Nemesis::chance() { return world_.chance().nemesis; }
 std::vector<std::unique_ptr<Host>>& Nemesis::world_hosts() { return world_.hosts(); }
 
 // --- When.
@@ -20,7 +20,7 @@ void Nemesis::Start() {
 
 void Nemesis::Next() {
   const Nanos mean = world_.plan().mean_fault_interval;
-  world_.At(Between(random(), mean / 10, 2 * mean), [this] {
+  world_.At(Between(chance(), mean / 10, 2 * mean), [this] {
     if (!active_) return;
     const Fault fault = Draw();
     if (fault != Fault::kCount) {
@@ -35,7 +35,7 @@ Fault Nemesis::Draw() {
   std::uint64_t sum = 0;
   for (const std::uint32_t weight : world_.plan().fault_weights) sum += weight;
   if (sum == 0) return Fault::kCount;
-  std::uint64_t draw = random().Below(sum);
+  std::uint64_t draw = chance().Below(sum);
   for (std::size_t i = 0; i < kFaultKinds; ++i) {
     const std::uint32_t weight = world_.plan().fault_weights[i];
     if (draw < weight) return static_cast<Fault>(i);
@@ -82,7 +82,7 @@ Host* Nemesis::AnyRunning() {
   for (const auto& host : world_hosts()) {
     if (host->running()) running.push_back(host.get());
   }
-  return running.empty() ? nullptr : running[random().Below(running.size())];
+  return running.empty() ? nullptr : running[chance().Below(running.size())];
 }
 
 void Nemesis::StartLater(Host& host, Nanos after) {
@@ -94,11 +94,11 @@ void Nemesis::StartLater(Host& host, Nanos after) {
 bool Nemesis::Crash() {
   Host* const host = AnyRunning();
   if (host == nullptr) return false;
-  if (host->paused || random().Below(4) == 0) {
+  if (host->paused || chance().Below(4) == 0) {
     world_.Crash(*host);
     StartLater(*host, Downtime());
   } else {
-    host->process->DieAfterPortCalls(static_cast<int>(random().Below(12)));
+    host->process->DieAfterPortCalls(static_cast<int>(chance().Below(12)));
   }
   return true;
 }
@@ -116,7 +116,7 @@ bool Nemesis::CrashAll() {
   if (AnyRunning() == nullptr) return false;
   for (const auto& host : world_hosts()) {
     world_.Crash(*host);
-    StartLater(*host, Between(random(), 10 * kMillisecond, 500 * kMillisecond));
+    StartLater(*host, Between(chance(), 10 * kMillisecond, 500 * kMillisecond));
   }
   return true;
 }
@@ -125,7 +125,7 @@ bool Nemesis::Pause() {
   Host* const host = AnyRunning();
   if (host == nullptr || host->paused) return false;
   world_.Pause(*host);
-  world_.At(Between(random(), 50 * kMillisecond, 3 * kSecond), [this, host, epoch = host->epoch] {
+  world_.At(Between(chance(), 50 * kMillisecond, 3 * kSecond), [this, host, epoch = host->epoch] {
     if (host->epoch == epoch) world_.Resume(*host);
   });
   return true;
@@ -137,12 +137,12 @@ bool Nemesis::RestartWithOptions() {
   // Leases count on one election timeout for all.
   if (world_.plan().core.lease_reads) return false;
   host->process->member().Stop();
-  if (random().Below(2) == 0) host->disk.Flush(host->process->applied());
+  if (chance().Below(2) == 0) host->disk.Flush(host->process->applied());
   world_.Crash(*host);
   const Duration base = world_.plan().core.election_timeout;
-  host->election_timeout = base * (2 + static_cast<int>(random().Below(5))) / 3;
-  host->heartbeat = host->election_timeout / (2 + static_cast<int>(random().Below(3)));
-  StartLater(*host, Between(random(), 10 * kMillisecond, 200 * kMillisecond));
+  host->election_timeout = base * (2 + static_cast<int>(chance().Below(5))) / 3;
+  host->heartbeat = host->election_timeout / (2 + static_cast<int>(chance().Below(3)));
+  StartLater(*host, Between(chance(), 10 * kMillisecond, 200 * kMillisecond));
   return true;
 }
 
@@ -159,12 +159,12 @@ Nemesis::Pairs Nemesis::Cut(Fault fault) {
     if (leader == nullptr) return pairs;
     side[leader->index] = 1;
   } else {
-    for (int& s : side) s = static_cast<int>(random().Below(2));
-    if (fault == Fault::kBridge) bridge = random().Below(hosts);
+    for (int& s : side) s = static_cast<int>(chance().Below(2));
+    if (fault == Fault::kBridge) bridge = chance().Below(hosts);
   }
   const bool one_way =
-      fault == Fault::kOneWay || (fault == Fault::kIsolateLeader && random().Below(3) == 0);
-  const int from_side = static_cast<int>(random().Below(2));
+      fault == Fault::kOneWay || (fault == Fault::kIsolateLeader && chance().Below(3) == 0);
+  const int from_side = static_cast<int>(chance().Below(2));
   for (std::size_t a = 0; a < hosts; ++a) {
     for (std::size_t b = 0; b < hosts; ++b) {
       if (a == b || side[a] == side[b] || a == bridge || b == bridge) continue;
@@ -211,12 +211,12 @@ bool Nemesis::Network(Fault fault) {
   if (pairs.empty()) return false;
   Host* const leader = fault == Fault::kIsolateLeader ? world_.Leader() : nullptr;
   if (leader != nullptr && world_.plan().core.lease_reads) SetWorstClocks(*leader);
-  if (leader != nullptr && random().Below(3) == 0) {
+  if (leader != nullptr && chance().Below(3) == 0) {
     // A long tail that nobody else has.
-    world_.clients().Burst(*leader, static_cast<int>(Between(random(), 5, 40)));
+    world_.clients().Burst(*leader, static_cast<int>(Between(chance(), 5, 40)));
   }
-  const Nanos time = Between(random(), 100 * kMillisecond, 3 * kSecond);
-  if (leader != nullptr && random().Below(3) == 0) {
+  const Nanos time = Between(chance(), 100 * kMillisecond, 3 * kSecond);
+  if (leader != nullptr && chance().Below(3) == 0) {
     CutBehindLateAnswers(*leader, time);
     return true;
   }
@@ -227,10 +227,10 @@ bool Nemesis::Network(Fault fault) {
 bool Nemesis::Flap() {
   const std::size_t hosts = world_hosts().size();
   if (hosts < 2) return false;
-  const std::size_t a = random().Below(hosts);
-  const std::size_t b = (a + 1 + random().Below(hosts - 1)) % hosts;
-  const Nanos period = Between(random(), 50 * kMillisecond, 400 * kMillisecond);
-  const std::uint64_t times = 3 + random().Below(8);
+  const std::size_t a = chance().Below(hosts);
+  const std::size_t b = (a + 1 + chance().Below(hosts - 1)) % hosts;
+  const Nanos period = Between(chance(), 50 * kMillisecond, 400 * kMillisecond);
+  const std::uint64_t times = 3 + chance().Below(8);
   for (std::uint64_t i = 0; i < times; ++i) {
     world_.At(static_cast<Nanos>(2 * i) * period, [this, a, b, period] {
       if (active_) CutFor({{a, b}, {b, a}}, period);
@@ -242,19 +242,19 @@ bool Nemesis::Flap() {
 bool Nemesis::BreakConnection() {
   const std::size_t hosts = world_hosts().size();
   if (hosts < 2) return false;
-  const std::size_t a = random().Below(hosts);
-  const std::size_t b = (a + 1 + random().Below(hosts - 1)) % hosts;
+  const std::size_t a = chance().Below(hosts);
+  const std::size_t b = (a + 1 + chance().Below(hosts - 1)) % hosts;
   world_.network().Break(world_.host(a), world_.host(b));
-  if (random().Below(2) == 0) world_.network().Break(world_.host(b), world_.host(a));
+  if (chance().Below(2) == 0) world_.network().Break(world_.host(b), world_.host(a));
   return true;
 }
 
 bool Nemesis::CutClient() {
   if (world_.clients().count() == 0) return false;
-  const std::size_t client = random().Below(world_.clients().count());
+  const std::size_t client = chance().Below(world_.clients().count());
   std::vector<std::size_t> cut;
   for (std::size_t i = 0; i < world_hosts().size(); ++i) {
-    if (random().Below(2) == 0) cut.push_back(i);
+    if (chance().Below(2) == 0) cut.push_back(i);
   }
   for (const std::size_t host : cut) world_.clients().Block(client, host);
   const auto healed = std::make_shared<bool>(false);
@@ -263,19 +263,27 @@ bool Nemesis::CutClient() {
     for (const std::size_t host : cut) world_.clients().Unblock(client, host);
   };
   undo_.emplace_back(once);
-  world_.At(Between(random(), 100 * kMillisecond, 3 * kSecond), once);
+  world_.At(Between(chance(), 100 * kMillisecond, 3 * kSecond), once);
   return true;
 }
 
 bool Nemesis::Storm() {
   storm_ = world_.plan().network;
-  storm_.loss_ppm = static_cast<std::uint32_t>(Between(random(), 20'000, 300'000));
-  storm_.late_ppm = static_cast<std::uint32_t>(Between(random(), 0, 400'000));
-  storm_.duplicate_ppm = static_cast<std::uint32_t>(Between(random(), 0, 500'000));
+  storm_.loss_ppm = static_cast<std::uint32_t>(Between(chance(), 20'000, 300'000));
+  storm_.late_ppm = static_cast<std::uint32_t>(Between(chance(), 0, 400'000));
+  storm_.duplicate_ppm = static_cast<std::uint32_t>(Between(chance(), 0, 500'000));
+  Host* const leader = world_.Leader();
+  if (leader != nullptr && chance().Below(3) == 0) {
+    // Several elections, whose votes get into each other's way.
+    storm_.late_ppm = 600'000;
+    storm_.max_delay = 3 * leader->election_timeout.count();
+    world_.Crash(*leader);
+    StartLater(*leader, Between(chance(), 10 * kMillisecond, 500 * kMillisecond));
+  }
   world_.network().SetPlan(&storm_);
   const auto calm = [this] { world_.network().SetPlan(nullptr); };
   undo_.emplace_back(calm);
-  world_.At(Between(random(), 200 * kMillisecond, 2 * kSecond), calm);
+  world_.At(Between(chance(), 200 * kMillisecond, 2 * kSecond), calm);
   return true;
 }
 
@@ -283,10 +291,10 @@ bool Nemesis::Storm() {
 
 bool Nemesis::SlowDisk() {
   Host* const host = AnyHost();
-  host->write_factor = Between(random(), 10, 200);
+  host->write_factor = Between(chance(), 10, 200);
   const auto mend = [host] { host->write_factor = 1; };
   undo_.emplace_back(mend);
-  world_.At(Between(random(), 200 * kMillisecond, 2 * kSecond), mend);
+  world_.At(Between(chance(), 200 * kMillisecond, 2 * kSecond), mend);
   return true;
 }
 
@@ -312,12 +320,12 @@ bool Nemesis::FlipBytes() {
   // The first entry of all is written a second time, as the formation.
   const Index first = std::max(host->disk.first_index(), Index{2});
   // Often the last one, which others may not have yet.
-  const bool at_the_end = random().Below(2) == 0;
-  const Index index = at_the_end ? last : first + random().Below(last - first + 1);
+  const bool at_the_end = chance().Below(2) == 0;
+  const Index index = at_the_end ? last : first + chance().Below(last - first + 1);
   host->disk.damaged.insert(index);
   world_.Trace("%s: entry %llu is damaged", host->name.c_str(),
                static_cast<unsigned long long>(index.value));
-  if (at_the_end || random().Below(2) == 0) {
+  if (at_the_end || chance().Below(2) == 0) {
     world_.Crash(*host);
     StartLater(*host, at_the_end ? 10 * kMillisecond : Downtime());
   }
@@ -345,7 +353,7 @@ bool Nemesis::WipeDisk() {
 }
 
 void Nemesis::OnStart(const Host& host) {
-  if (!active_ || host.disk.cluster == ClusterId{} || random().Below(4) != 0) return;
+  if (!active_ || host.disk.cluster == ClusterId{} || chance().Below(4) != 0) return;
   copies_[host.index] = std::make_unique<SimDisk>(host.disk);
 }
 
@@ -386,18 +394,18 @@ void Nemesis::SetWorstClocks(const Host& leader) {
 
 bool Nemesis::ChangeClockRate() {
   Host* const leader = world_.Leader();
-  if (leader != nullptr && world_.plan().core.lease_reads && random().Below(2) == 0) {
+  if (leader != nullptr && world_.plan().core.lease_reads && chance().Below(2) == 0) {
     SetWorstClocks(*leader);
     return true;
   }
-  AnyHost()->clock.SetRate(world_.now(), Between(random(), 800'000, 1'200'000));
+  AnyHost()->clock.SetRate(world_.now(), Between(chance(), 800'000, 1'200'000));
   return true;
 }
 
 bool Nemesis::JumpWallClock() {
-  const Nanos most = random().Below(4) == 0 ? 3'600'000 : 3'000;
+  const Nanos most = chance().Below(4) == 0 ? 3'600'000 : 3'000;
   HostClock& clock = AnyHost()->clock;
-  clock.JumpWall(Between(random(), -most, most));
+  clock.JumpWall(Between(chance(), -most, most));
   furthest_wall_ms_ = std::max(furthest_wall_ms_, clock.wall_offset_ms());
   return true;
 }
@@ -410,7 +418,7 @@ void Nemesis::Heal() {
   undo_.clear();
   world_.network().SetPlan(&world_.quiet_network());
   Host* const away = AnyHost();
-  if (random().Below(3) == 0 && Settled() && MayLose(*away)) left_down_ = away->index;
+  if (chance().Below(3) == 0 && Settled() && MayLose(*away)) left_down_ = away->index;
   for (const auto& host : world_hosts()) {
     host->clock.SetRate(world_.now(), HostClock::kMillion);
     // Replicated time never goes back: it stands still until the clocks have caught up.

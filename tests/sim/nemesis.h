@@ -68,9 +68,9 @@ class Nemesis {
   bool Transfer(Host& leader);
 
   Host* AnyRunning();
-  Host* AnyHost() { return world_hosts()[random().Below(world_hosts().size())].get(); }
+  Host* AnyHost() { return world_hosts()[chance().Below(world_hosts().size())].get(); }
   std::vector<std::unique_ptr<Host>>& world_hosts();
-  Random& random();
+  Random& chance();
   /// What `host` has may be lost: it is, or may be, unknown to the others, or suspect.
   [[nodiscard]] static bool Unsure(const Host& host) {
     return host.gone || host.disk.suspect || !host.disk.damaged.empty();
@@ -80,7 +80,7 @@ class Nemesis {
   [[nodiscard]] bool Settled() const;
   [[nodiscard]] bool AnyInDoubt(const raft::Configuration& configuration) const;
   void StartLater(Host& host, Nanos after);
-  Nanos Downtime() { return Between(random(), 10 * kMillisecond, 2 * kSecond); }
+  Nanos Downtime() { return Between(chance(), 10 * kMillisecond, 2 * kSecond); }
 
   World& world_;
   bool active_ = false;

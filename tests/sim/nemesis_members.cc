@@ -119,18 +119,18 @@ bool Nemesis::AddMember(Host& leader) {
     }
   }
   if (candidates.empty() || AnyInDoubt(now)) return false;
-  Host& host = *candidates[random().Below(candidates.size())];
+  Host& host = *candidates[chance().Below(candidates.size())];
   world_.Crash(host);
   if (host.disk.member != kNobody) world_.ReplaceDisk(host, SimDisk());
   host.gone = host.out = false;
   host.joining = true;
-  const bool voter = random().Below(4) != 0;
+  const bool voter = chance().Below(4) != 0;
   world_.Trace("%s is added%s", host.name.c_str(), voter ? "" : " as a learner");
   world_.OnHost(leader, [this, &leader, &host, voter] {
     leader.process->member().AddMember(host.name, host.name, voter,
                                        leader.process->Now() + kTimeout, [](const Status&) {});
   });
-  StartLater(host, Between(random(), 0, 400 * kMillisecond));
+  StartLater(host, Between(chance(), 0, 400 * kMillisecond));
   return true;
 }
 
@@ -150,8 +150,8 @@ bool Nemesis::RemoveMember(Host& leader) {
   const auto voters = std::count_if(now.members.begin(), now.members.end(),
                                     [](const raft::Member& member) { return !member.learner; });
   if (names.empty() && (doubt || voters < 2)) return false;
-  if (names.empty()) names.push_back(now.members[random().Below(now.members.size())].name);
-  const std::string name = names[random().Below(names.size())];
+  if (names.empty()) names.push_back(now.members[chance().Below(now.members.size())].name);
+  const std::string name = names[chance().Below(names.size())];
   world_.Trace("%s is removed", name.c_str());
   world_.OnHost(leader, [&leader, name] {
     leader.process->member().RemoveMember(name, leader.process->Now() + kTimeout,
@@ -177,7 +177,7 @@ bool Nemesis::PromoteMember(Host& leader) {
 bool Nemesis::Transfer(Host& leader) {
   const auto& members = leader.process->member().core()->configuration().members;
   std::string name;
-  if (random().Below(2) == 0) name = members[random().Below(members.size())].name;
+  if (chance().Below(2) == 0) name = members[chance().Below(members.size())].name;
   world_.OnHost(leader, [&leader, name] {
     leader.process->member().MoveLeader(name, leader.process->Now() + kTimeout,
                                         [](const Status&) {});

@@ -17,7 +17,7 @@ constexpr Nanos kMaxBackoff = 500 * kMillisecond;
 }  // namespace
 
 Nanos Network::Delay() {
-  Random& random = world_.random().network;
+  Random& random = world_.chance().network;
   if (Chance(random, plan_->late_ppm)) return Between(random, plan_->min_delay, plan_->max_delay);
   return plan_->min_delay + Between(random, 0, 2 * (plan_->mean_delay - plan_->min_delay));
 }
@@ -57,7 +57,7 @@ void Network::DialLater(Host& from, Host& to, bool refused) {
   Connection& connection = At(from, to);
   connection.backoff =
       refused ? kMaxBackoff : std::clamp(2 * connection.backoff, kMinBackoff, kMaxBackoff);
-  Dial(from, to, Between(world_.random().network, connection.backoff / 2, connection.backoff));
+  Dial(from, to, Between(world_.chance().network, connection.backoff / 2, connection.backoff));
 }
 
 void Network::Greet(Host& from, Host& to) {
@@ -178,7 +178,7 @@ void Network::Send(Host& from, NodeId to, node::PeerMessage message) {
 }
 
 void Network::Transmit(Host& from, Host& to, node::PeerMessage message) {
-  Random& random = world_.random().network;
+  Random& random = world_.chance().network;
   ++world_.stats().messages;
   if (Blocked(from.index, to.index)) return;
   if (Chance(random, plan_->loss_ppm)) {

@@ -103,7 +103,7 @@ constexpr Fault kRare[] = {Fault::kFlippedBytes, Fault::kWipedDisk, Fault::kRoll
 }  // namespace
 
 Plan DrawPlan(std::uint64_t seed, const Overrides& overrides) {
-  Random random(seed ^ 0x706c616e00000000);
+  Random random{seed ^ 0x706c616e00000000};
   Plan plan;
   plan.seed = seed;
   plan.nodes = static_cast<int>(OneOf(random, {1, 3, 3, 3, 3, 3, 5, 5, 5, 7}));

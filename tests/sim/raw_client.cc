@@ -19,17 +19,17 @@ constexpr std::uint32_t kNewSessionPpm = 50'000;
 }  // namespace
 
 void RawClient::OpenSession() {
-  Host& host = world_.host(world_.random().clients.Below(world_.hosts().size()));
+  Host& host = world_.host(world_.chance().clients.Below(world_.hosts().size()));
   if (!host.running() || host.paused) return;
   const std::uint64_t time = host.process->member().replicated_time_ms();
   if (time == 0) return;
-  session_ = world_.random().clients.Next() | 1;
+  session_ = world_.chance().clients.Next() | 1;
   opened_at_ms_ = time;
   next_sequence_ = acknowledged_below_ = 1;
 }
 
 void RawClient::Step() {
-  Random& random = world_.random().clients;
+  Random& random = world_.chance().clients;
   if (session_ == 0 || Chance(random, kNewSessionPpm)) OpenSession();
   if (session_ == 0) return;
   const auto request = Make();
@@ -52,7 +52,7 @@ void RawClient::Retry(const std::shared_ptr<Request>& request, Nanos after) {
 }
 
 std::shared_ptr<RawClient::Request> RawClient::Make() {
-  Random& random = world_.random().clients;
+  Random& random = world_.chance().clients;
   Clients& clients = world_.clients();
   auto request = std::make_shared<Request>();
   request->increment = random.Below(4) != 0;
@@ -81,7 +81,7 @@ std::shared_ptr<RawClient::Request> RawClient::Make() {
 }
 
 void RawClient::Send(const std::shared_ptr<Request>& request, Nanos after) {
-  SendTo(world_.random().clients.Below(world_.hosts().size()), request, after);
+  SendTo(world_.chance().clients.Below(world_.hosts().size()), request, after);
 }
 
 void RawClient::Burst(Host& host, int requests) {
@@ -96,7 +96,7 @@ void RawClient::SendTo(std::size_t index, const std::shared_ptr<Request>& reques
     world_.OnHost(host, [this, request, &host, epoch = host.epoch] {
       const auto answered = [this, request, &host, epoch](const node::SubmitOutcome& outcome) {
         if (host.epoch != epoch || !host.running()) return;
-        if (!ending_ && Chance(world_.random().clients, kDropAnswerPpm)) {
+        if (!ending_ && Chance(world_.chance().clients, kDropAnswerPpm)) {
           world_.Count(Fault::kAnswerDropped);
           return;
         }

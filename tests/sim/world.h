@@ -59,7 +59,7 @@ class World {
 
   // --- For the parts.
   [[nodiscard]] const Plan& plan() const { return plan_; }
-  Chances& random() { return random_; }
+  Chances& chance() { return random_; }
   Scheduler& scheduler() { return scheduler_; }
   Network& network() { return network_; }
   Checks& checks() { return checks_; }

@@ -48,7 +48,7 @@ TEST(LinearizabilityRandomTest, SaysWhatASearchThroughAllOrdersSays) {
   std::uint64_t good = 0;
   std::uint64_t bad = 0;
   for (std::uint64_t seed = only != 0 ? only : 1; seed <= last; ++seed) {
-    Random random(seed);
+    Random random{seed};
     const HistoryShape shape = SmallShape(random);
     Script script = RandomScript(shape, random);
     const CheckResult truth = CheckLinearizability(script.ToHistory(), kBudget);
@@ -98,7 +98,7 @@ void CheckLarge(const std::string& name, const HistoryShape& shape) {
   std::uint64_t most_steps = 0;
   int bad = 0;
   for (std::uint64_t seed = 1; seed <= kHistories; ++seed) {
-    Random random(seed);
+    Random random{seed};
     Script script = RandomScript(shape, random);
     const Measured good = Measure(script.ToHistory());
     ASSERT_EQ(good.result.verdict, Verdict::kLinearizable) << name << " seed " << seed << "\n"
