@@ -63,6 +63,7 @@ class ClusterChecks {
   void CheckConfiguration(NodeId id, const raft::Raft& core);
   void CheckSnapshot(NodeId id, const SimDisk& disk);
   void CheckRefilled(NodeId id, const SimDisk& disk);
+  [[nodiscard]] bool IsSafeWithout(NodeId id, const raft::Entry& entry) const;
   void NoteEntry(NodeId id, Term previous, const raft::Entry& entry);
   void CheckSendOf(const SimNode& node, const raft::Message& message);
   void Vote(NodeId voter, Term term, NodeId candidate);
