@@ -280,6 +280,8 @@ void Member::RecordRefusal(const std::string& by, const HelloAnswer& answer) {
     return;
   }
   if (had_leader_) return;
+  // Who is not part of anything yet cannot say that this member is not.
+  if (node_ && answer.self.cluster == ClusterId{}) return;
   refused_by_[by] = answer.refusal;
   // It gives up when those who refuse it leave no majority that could take it in.
   std::size_t others = 0;

@@ -351,10 +351,18 @@ void Checks::OnInstalled(const Host& host, const raft::SnapshotMeta& snapshot) {
   }
 }
 
-void Checks::VisitCommitted(const std::function<void(const Entry&)>& visit) const {
-  for (std::size_t i = 0; i < committed_.size() && i + 1 < places_.size(); ++i) {
-    for (const Place& place : places_[i + 1]) {
-      if (place.term == committed_[i].term) visit(place.entry);
+void Checks::OnResponse(Index index, const Bytes& response) {
+  if (results_.size() <= index.value) results_.resize(index.value + 1);
+  Result& result = results_[index.value];
+  if (result.applied_ms != 0) return;
+  result = {response, static_cast<std::uint64_t>(world_.now() / kMillisecond) + 1};
+}
+
+void Checks::VisitCommitted(const std::function<void(const Entry&, const Result&)>& visit) const {
+  for (std::size_t i = 1; i <= committed_.size() && i < places_.size(); ++i) {
+    for (const Place& place : places_[i]) {
+      if (place.term != committed_[i - 1].term) continue;
+      visit(place.entry, i < results_.size() ? results_[i] : Result());
     }
   }
 }

@@ -39,6 +39,8 @@ class Checks {
   /// `state`: the hash of the state machine after the last of `entries`.
   void OnApplied(const Host& host, const std::vector<raft::Entry>& entries, std::uint64_t state,
                  bool data_changed);
+  /// The first answer to the entry at `index` is kept.
+  void OnResponse(Index index, const Bytes& response);
   void AfterStep(const Host& host);
   /// The host's disk is another one than before.
   void OnDiskReplaced(const Host& host) { seen_[host.index] = Seen(); }
@@ -52,7 +54,11 @@ class Checks {
     return committed_configurations_.empty() ? Index{} : committed_configurations_.back().first;
   }
   /// Every entry that was committed, in order.
-  void VisitCommitted(const std::function<void(const raft::Entry&)>& visit) const;
+  struct Result {
+    Bytes response;
+    std::uint64_t applied_ms = 0;  ///< first anywhere; 0: nowhere
+  };
+  void VisitCommitted(const std::function<void(const raft::Entry&, const Result&)>& visit) const;
 
  private:
   /// An entry is told by its index and term, and so is all that stands before it (§5.3).
@@ -104,6 +110,7 @@ class Checks {
   std::vector<Committed> committed_;        ///< by index - 1
   std::vector<raft::TermRun> committed_runs_;
   std::vector<std::pair<Index, raft::Configuration>> committed_configurations_;
+  std::vector<Result> results_;  ///< by index
   std::array<Seen, kMaxHosts> seen_;
   /// By index: 0 where nobody has stopped there yet.
   std::vector<std::uint64_t> states_;

@@ -188,7 +188,10 @@ Status Process::ApplyEntries(const std::vector<raft::Entry>& entries, node::Appl
   if (!results.ok()) return results.status();
   const bool changed = host_.disk.engine.TakeDataChanged();
   world_.checks().OnApplied(host_, entries, host_.disk.engine.hash(), changed);
-  for (auto& result : *results) applied.responses.push_back(std::move(result.response));
+  for (auto& result : *results) {
+    world_.checks().OnResponse(result.index, result.response);
+    applied.responses.push_back(std::move(result.response));
+  }
   return Status::Ok();
 }
 

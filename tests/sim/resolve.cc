@@ -1,83 +1,154 @@
-// Which writes of unknown outcome can be known, in hindsight, to have had no effect?
+// What became of the writes whose clients never heard?
 //
-// Every value and every delta is used once. What is in no committed entry when the run is over was
-// never carried out, and a history without such doubts is quicker to judge. Nothing is hidden by
-// it: who reads a value that is not in the log has read what nobody wrote.
-#include <set>
+// Every value and every delta is used once, so in hindsight the log tells: what is in no committed
+// entry, or was refused there, had no effect; what was carried out took effect at the latest when
+// its entry was applied first. A history without doubts is quick to judge. Nothing is hidden by it:
+// who reads a value that is not in the log has read what nobody wrote, and reads that begin after
+// the first apply must see it.
+#include <algorithm>
+#include <map>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "lib/kv/parse.h"
+#include "lib/kv/request.h"
 #include "tests/sim/world.h"
 
 namespace raftkv::sim {
 
 namespace {
 
-struct Committed {
-  std::set<std::string, std::less<>> values;
-  std::set<std::int64_t> deltas;
+using test::ClientAnswer;
+using test::ClientOp;
+using test::History;
 
-  void Add(const raft::Entry& entry) {
+/// One operation in the log.
+struct Carried {
+  std::uint64_t applied_ms = 0;  ///< 0: not that we know
+  kv::OperationResult result;
+};
+
+class Log {
+ public:
+  void Add(const raft::Entry& entry, const Checks::Result& result) {
     if (entry.kind != raft::EntryKind::kCommand) return;
     kv::MessageBytes storage;
     kv::ParsedRequest request;
     if (!kv::ParseRequest(entry.payload.view(), SIZE_MAX, storage, request).ok()) return;
-    for (const kv::ParsedOperation& operation : request.operations) {
-      if (operation.kind == kv::ParsedOperation::Kind::kIncrement) deltas.insert(operation.delta);
-      values.emplace(operation.value);
+    const std::size_t operations = request.operations.size();
+    const auto response = kv::DecodeResponse(result.response.view(), operations);
+    const bool known = result.applied_ms != 0 && response.ok();
+    if (known && response->code != Code::kOk) return;  // refused: nothing was done
+    for (std::size_t i = 0; i < operations; ++i) {
+      const kv::ParsedOperation& operation = request.operations[i];
+      Carried carried;
+      if (known) carried = {result.applied_ms, response->results[i]};
+      // A retry has the same answer; it was carried out the first time.
+      if (operation.kind == kv::ParsedOperation::Kind::kIncrement) {
+        deltas_.try_emplace(operation.delta, carried);
+      } else if (operation.kind != kv::ParsedOperation::Kind::kDelete) {
+        values_.try_emplace(std::string(operation.value), carried);
+      }
     }
   }
 
-  /// May have taken effect.
-  [[nodiscard]] bool Has(const test::ClientOp& op) const {
-    using Kind = test::ClientOp::Kind;
-    switch (op.kind) {
-      case Kind::kPut:
-      case Kind::kCompareAndSwap: return values.count(op.value) != 0;
-      case Kind::kIncrement: return deltas.count(op.delta) != 0;
-      case Kind::kBatch:
-        for (const Batch::Operation& operation : op.batch) {
-          if (!operation.is_delete && values.count(operation.value) == 0) return false;
-        }
-        return true;
-      default: return true;
+  /// Whether the log can tell at all what became of `op`.
+  static bool Tells(const ClientOp& op) {
+    using Kind = ClientOp::Kind;
+    return op.kind == Kind::kPut || op.kind == Kind::kCompareAndSwap ||
+           op.kind == Kind::kIncrement || (op.kind == Kind::kBatch && FirstValue(op) != nullptr);
+  }
+  /// Null: it was never carried out.
+  [[nodiscard]] const Carried* Find(const ClientOp& op) const {
+    if (op.kind == ClientOp::Kind::kIncrement) {
+      const auto found = deltas_.find(op.delta);
+      return found == deltas_.end() ? nullptr : &found->second;
+    }
+    const std::string* const value = op.kind == ClientOp::Kind::kBatch ? FirstValue(op) : &op.value;
+    const auto found = values_.find(*value);
+    return found == values_.end() ? nullptr : &found->second;
+  }
+
+ private:
+  static const std::string* FirstValue(const ClientOp& op) {
+    for (const Batch::Operation& operation : op.batch) {
+      if (!operation.is_delete) return &operation.value;
+    }
+    return nullptr;
+  }
+
+  std::map<std::string, Carried> values_;
+  std::map<std::int64_t, Carried> deltas_;
+};
+
+ClientAnswer AnswerOf(const ClientOp& op, const kv::OperationResult& result) {
+  if (result.code != Code::kOk) return ClientAnswer::Refused();
+  if (op.kind == ClientOp::Kind::kIncrement) return ClientAnswer::Number(result.number);
+  return ClientAnswer::Done();
+}
+
+struct Event {
+  std::size_t record = 0;
+  enum class Kind : std::uint8_t { kNone, kCall, kReturn, kApplied } kind = Kind::kNone;
+  std::uint64_t time_ms = 0;
+  const Carried* carried = nullptr;
+};
+
+/// In the order in which they happened.
+std::vector<Event> EventsOf(const std::vector<History::Record>& records) {
+  std::vector<Event> events(2 * records.size());
+  for (std::size_t i = 0; i < records.size(); ++i) {
+    const History::Record& record = records[i];
+    events.at(record.called) = {i, Event::Kind::kCall, record.called_ms, nullptr};
+    if (record.returned != History::kNever && record.outcome != History::Outcome::kUnknown) {
+      events.at(record.returned) = {i, Event::Kind::kReturn, record.returned_ms, nullptr};
     }
   }
-};
+  std::erase_if(events, [](const Event& event) { return event.kind == Event::Kind::kNone; });
+  return events;
+}
 
 }  // namespace
 
-test::History Clients::Resolved() const {
-  Committed committed;
-  world_.checks().VisitCommitted([&](const raft::Entry& entry) { committed.Add(entry); });
+History Clients::Resolved() const {
+  Log log;
+  world_.checks().VisitCommitted(
+      [&](const raft::Entry& entry, const Checks::Result& result) { log.Add(entry, result); });
   const auto& records = history_.records();
-  // (record, whether it is its return) by the number of the event.
-  std::vector<std::pair<std::size_t, bool>> events(2 * records.size(), {SIZE_MAX, false});
+  std::vector<Event> events = EventsOf(records);
+  const std::uint64_t end_ms = events.empty() ? 0 : events.back().time_ms;
+  std::vector<std::size_t> without_effect;
   for (std::size_t i = 0; i < records.size(); ++i) {
-    events.at(records[i].called) = {i, false};
-    if (records[i].returned != test::History::kNever) events.at(records[i].returned) = {i, true};
+    const History::Record& record = records[i];
+    if (record.outcome != History::Outcome::kUnknown || !Log::Tells(record.op)) continue;
+    const Carried* const carried = log.Find(record.op);
+    if (carried == nullptr) {
+      without_effect.push_back(i);
+    } else if (carried->applied_ms != 0) {
+      events.push_back({i, Event::Kind::kApplied, std::min(carried->applied_ms, end_ms), carried});
+    }
   }
-  test::History resolved;
-  std::vector<test::History::Id> ids(records.size());
-  for (const auto& [i, returned] : events) {
-    if (i == SIZE_MAX) continue;
-    const test::History::Record& record = records[i];
-    if (!returned) {
-      resolved.set_time_ms(record.called_ms);
-      ids[i] = resolved.Invoke(record.client, record.op);
+  // Behind all that happened in the same millisecond, to be on the safe side.
+  std::stable_sort(events.begin(), events.end(),
+                   [](const Event& a, const Event& b) { return a.time_ms < b.time_ms; });
+  History resolved;
+  std::vector<std::optional<History::Id>> ids(records.size());
+  for (const Event& event : events) {
+    const History::Record& record = records[event.record];
+    resolved.set_time_ms(event.time_ms);
+    if (event.kind == Event::Kind::kCall) {
+      ids[event.record] = resolved.Invoke(record.client, record.op);
+    } else if (event.kind == Event::Kind::kApplied) {
+      resolved.Ok(ids[event.record].value(), AnswerOf(record.op, event.carried->result));
+    } else if (record.outcome == History::Outcome::kOk) {
+      resolved.Ok(ids[event.record].value(), record.answer);
     } else {
-      resolved.set_time_ms(record.returned_ms);
-      if (record.outcome == test::History::Outcome::kOk) resolved.Ok(ids[i], record.answer);
-      if (record.outcome == test::History::Outcome::kFailed) resolved.Fail(ids[i]);
+      resolved.Fail(ids[event.record].value());
     }
   }
-  for (std::size_t i = 0; i < records.size(); ++i) {
-    if (records[i].outcome == test::History::Outcome::kUnknown && !committed.Has(records[i].op)) {
-      resolved.Fail(ids[i]);
-    }
-  }
+  for (const std::size_t i : without_effect) resolved.Fail(ids[i].value());
   return resolved;
 }
 
