@@ -27,7 +27,7 @@ class ReadQueueTest : public testing::Test {
   }
 
   Solo solo_{3};
-  node::ReadQueue queue_{kFirstContext};
+  node::ReadQueue queue_{kFirstContext, false};
   MonoTime now_{std::chrono::hours(1)};
 };
 
