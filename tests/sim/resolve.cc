@@ -89,7 +89,7 @@ ClientAnswer AnswerOf(const ClientOp& op, const kv::OperationResult& result) {
   return ClientAnswer::Done();
 }
 
-struct Event {
+struct Happening {
   std::size_t record = 0;
   enum class Kind : std::uint8_t { kNone, kCall, kReturn, kApplied } kind = Kind::kNone;
   std::uint64_t time_ms = 0;
@@ -97,16 +97,17 @@ struct Event {
 };
 
 /// In the order in which they happened.
-std::vector<Event> EventsOf(const std::vector<History::Record>& records) {
-  std::vector<Event> events(2 * records.size());
+std::vector<Happening> EventsOf(const std::vector<History::Record>& records) {
+  std::vector<Happening> events(2 * records.size());
   for (std::size_t i = 0; i < records.size(); ++i) {
     const History::Record& record = records[i];
-    events.at(record.called) = {i, Event::Kind::kCall, record.called_ms, nullptr};
+    events.at(record.called) = {i, Happening::Kind::kCall, record.called_ms, nullptr};
     if (record.returned != History::kNever && record.outcome != History::Outcome::kUnknown) {
-      events.at(record.returned) = {i, Event::Kind::kReturn, record.returned_ms, nullptr};
+      events.at(record.returned) = {i, Happening::Kind::kReturn, record.returned_ms, nullptr};
     }
   }
-  std::erase_if(events, [](const Event& event) { return event.kind == Event::Kind::kNone; });
+  std::erase_if(events,
+                [](const Happening& event) { return event.kind == Happening::Kind::kNone; });
   return events;
 }
 
@@ -117,7 +118,7 @@ History Clients::Resolved() const {
   world_.checks().VisitCommitted(
       [&](const raft::Entry& entry, const Checks::Result& result) { log.Add(entry, result); });
   const auto& records = history_.records();
-  std::vector<Event> events = EventsOf(records);
+  std::vector<Happening> events = EventsOf(records);
   const std::uint64_t end_ms = events.empty() ? 0 : events.back().time_ms;
   std::vector<std::size_t> without_effect;
   for (std::size_t i = 0; i < records.size(); ++i) {
@@ -127,20 +128,21 @@ History Clients::Resolved() const {
     if (carried == nullptr) {
       without_effect.push_back(i);
     } else if (carried->applied_ms != 0) {
-      events.push_back({i, Event::Kind::kApplied, std::min(carried->applied_ms, end_ms), carried});
+      events.push_back(
+          {i, Happening::Kind::kApplied, std::min(carried->applied_ms, end_ms), carried});
     }
   }
   // Behind all that happened in the same millisecond, to be on the safe side.
   std::stable_sort(events.begin(), events.end(),
-                   [](const Event& a, const Event& b) { return a.time_ms < b.time_ms; });
+                   [](const Happening& a, const Happening& b) { return a.time_ms < b.time_ms; });
   History resolved;
   std::vector<std::optional<History::Id>> ids(records.size());
-  for (const Event& event : events) {
+  for (const Happening& event : events) {
     const History::Record& record = records[event.record];
     resolved.set_time_ms(event.time_ms);
-    if (event.kind == Event::Kind::kCall) {
+    if (event.kind == Happening::Kind::kCall) {
       ids[event.record] = resolved.Invoke(record.client, record.op);
-    } else if (event.kind == Event::Kind::kApplied) {
+    } else if (event.kind == Happening::Kind::kApplied) {
       resolved.Ok(ids[event.record].value(), AnswerOf(record.op, event.carried->result));
     } else if (record.outcome == History::Outcome::kOk) {
       resolved.Ok(ids[event.record].value(), record.answer);
