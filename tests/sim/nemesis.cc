@@ -361,7 +361,8 @@ void Nemesis::OnStart(const Host& host) {
 /// others have seen a boot that the copy does not know of.
 bool Nemesis::RollBackDisk() {
   if (!Settled()) return false;
-  for (auto& [index, copy] : copies_) {
+  for (auto& [copied, copy] : copies_) {
+    const auto index = copied;
     Host& host = world_.host(index);
     if (host.gone || copy == nullptr || copy->member != host.disk.member ||
         copy->boot.counter >= host.disk.boot.counter || !MayLose(host)) {

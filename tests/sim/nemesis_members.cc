@@ -126,7 +126,7 @@ bool Nemesis::AddMember(Host& leader) {
   host.joining = true;
   const bool voter = chance().Below(4) != 0;
   world_.Trace("%s is added%s", host.name.c_str(), voter ? "" : " as a learner");
-  world_.OnHost(leader, [this, &leader, &host, voter] {
+  world_.OnHost(leader, [&leader, &host, voter] {
     leader.process->member().AddMember(host.name, host.name, voter,
                                        leader.process->Now() + kTimeout, [](const Status&) {});
   });
