@@ -58,6 +58,7 @@ class Nemesis {
   bool FlipBytes();
   bool WipeDisk();
   bool RollBackDisk();
+  [[nodiscard]] bool DecidesAlone(const SimDisk& disk) const;
   bool ChangeClockRate();
   void SetWorstClocks(const Host& leader);
   bool JumpWallClock();
