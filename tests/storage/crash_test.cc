@@ -84,7 +84,7 @@ class CrashRun {
     }
     // In every other life the power goes in the middle of a batch of many pages, which tears it;
     // left to chance alone that is rare.
-    std::uint64_t steps_left = random_.Below(2) == 0 ? 5 + random_.Below(40) : kNever;
+    std::uint64_t steps_left = random_.Below(2) == 0 ? 1 + random_.Below(12) : kNever;
     while (steps_left-- != 0 ? Step() : Tear()) {
       promised_ = asked_;
       ++tally_.acknowledged;
@@ -107,7 +107,7 @@ class CrashRun {
 
   /// False, unless the write was over before the power went.
   bool Tear() {
-    world_.fs->CrashAt(1 + random_.Below(4));
+    world_.fs->CrashAt(1 + random_.Below(2));
     return Append(8, 20000);
   }
 
