@@ -58,6 +58,34 @@ TEST(Membership, GrowsFromOneToThree) {
   EXPECT_EQ(cluster.Cli({"get", "key", "--prefix", "--count-only"}).out, "100\n");
 }
 
+TEST(Membership, GrowsFromThreeToFiveUnderWritesAndThenSurvivesTwo) {
+  ProcessCluster cluster({.members = 5, .founders = 3});
+  ASSERT_TRUE(cluster.StartAll());
+  Workload workload(cluster);
+  ASSERT_TRUE(workload.WaitForProgress(10, 20s));
+  for (const std::size_t newcomer : {std::size_t{3}, std::size_t{4}}) {
+    const RunResult add = cluster.Cli({"member", "add", cluster.name(newcomer),
+                                       cluster.address(newcomer), "--voter", "--timeout", "20s"});
+    ASSERT_EQ(add.exit_code, 0) << add.err;
+    ASSERT_TRUE(cluster.Start(newcomer));
+    ASSERT_TRUE(cluster.WaitForRole(newcomer, MemberRole::kVoter, 20s));
+  }
+  // The leader among them, and one that was there before.
+  const auto leader = cluster.WaitForLeader(20s);
+  ASSERT_TRUE(leader.has_value());
+  const std::size_t other = *leader == 0 ? 1 : 0;
+  cluster.Kill(*leader);
+  cluster.Kill(other);
+  EXPECT_TRUE(workload.WaitForProgress(10, 20s));
+  ASSERT_TRUE(cluster.Start(*leader));
+  ASSERT_TRUE(cluster.Start(other));
+  workload.Stop();
+  EXPECT_EQ(workload.Problems(), std::vector<std::string>());
+  ExpectEqualContent(cluster.WaitUntilEqual(20s), 5);
+  EXPECT_EQ(cluster.Cli({"get", "counter", "--print-value-only"}).out,
+            std::to_string(workload.increments()) + "\n");
+}
+
 TEST(Membership, ANewcomerIsTakenInWhileOneThatItDoesNotKnowLeads) {
   ProcessCluster cluster({.members = 3, .founders = 1});
   ASSERT_TRUE(cluster.StartAll());
