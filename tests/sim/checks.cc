@@ -49,6 +49,18 @@ void Checks::AddLeader(NodeId id, Term term) {
                                 world_.NameOf(at->second) + " and " + world_.NameOf(id));
 }
 
+/// §5.2: those who voted for it in this very term, by what they sent and wrote, can elect.
+void Checks::CheckElected(const Host& host, const Raft& core) {
+  if (host.gone || seen_[host.index].configurations.empty()) return;
+  const auto voted = [&](NodeId id) {
+    const auto vote = votes_.find({id, core.term()});
+    return vote != votes_.end() && vote->second == core.id();
+  };
+  if (Elects(seen_[host.index].configurations.back().second, voted)) return;
+  Fail("elected by a quorum",
+       host.name + " leads in term " + std::to_string(core.term().value) + " with too few votes");
+}
+
 /// §5.4: a new leader has every entry that was committed in an earlier term.
 void Checks::CheckLeaderComplete(const Host& host, const Raft& core) {
   for (std::size_t i = 0; i < committed_runs_.size(); ++i) {
@@ -391,6 +403,16 @@ void Checks::OnApplied(const Host& host, const std::vector<Entry>& entries, std:
                            std::to_string(at->second.value));
 }
 
+/// What a core counts as durable is what a crash would leave it.
+void Checks::CheckDisk(const Host& host, const Raft& core) {
+  if (core.installing()) return;  // the disk may have the snapshot already
+  const Index last = core.durable_index();
+  const Term term = core.log().TermAt(last);
+  if (host.disk.HasDurably(last, term)) return;
+  Fail("durable is on the disk",
+       host.name + " counts on " + At(last, term) + ", which its disk does not have durably");
+}
+
 Term Checks::PreviousTerm(const Entry& entry) const {
   const Index before = entry.index.Previous();
   return before == Index{} ? Term{} : committed_[before.value - 1].term;
@@ -444,8 +466,10 @@ void Checks::AfterStep(const Host& host) {
       !seen.fresh && seen.before.role == raft::Role::kLeader && seen.before.term == core->term();
   if (core->role() == raft::Role::kLeader && !was_leader) {
     AddLeader(core->id(), core->term());
+    CheckElected(host, *core);
     CheckLeaderComplete(host, *core);
   }
+  CheckDisk(host, *core);
   CheckInvariants(host, *core);
   Remember(host, *core);
 }

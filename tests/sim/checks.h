@@ -85,7 +85,9 @@ class Checks {
   void CheckState(const Host& host, Index index, std::uint64_t state);
   void AddVote(NodeId voter, Term term, NodeId candidate);
   void AddLeader(NodeId id, Term term);
+  void CheckElected(const Host& host, const raft::Raft& core);
   void CheckLeaderComplete(const Host& host, const raft::Raft& core);
+  void CheckDisk(const Host& host, const raft::Raft& core);
   void FollowConfigurations(const Host& host, const raft::Raft& core);
   void CheckChange(const Host& host, const raft::Raft& core,
                    const std::pair<Index, raft::Configuration>& before,
