@@ -28,6 +28,7 @@ namespace raftkv {
   X(kReadOldAcks, 8, "acknowledgements of earlier rounds confirm a read")                \
   X(kLocalReadAsLinearizable, 9, "a leader answers reads without asking anybody")        \
   X(kLeaseTooLong, 10, "a lease does not allow for clock errors")                        \
+  X(kClockErrorAboveBound, 10, "clocks err by more than leases allow for")               \
   X(kLeaseDuringTransfer, 11, "a lease outlives TimeoutNow")                             \
   X(kRetryAppliedTwice, 13, "a retried request is applied again")                        \
   X(kExpiredSessionReopens, 14, "a request of an expired session is carried out")        \

@@ -48,6 +48,8 @@ class Nemesis {
   bool Network(Fault fault);
   Pairs Cut(Fault fault);
   void CutFor(const Pairs& pairs, Nanos time);
+  /// All links between those of one side and the others.
+  [[nodiscard]] Pairs LinksOf(const std::vector<const Host*>& side) const;
   void CutBehindLateAnswers(const Host& leader, Nanos time);
   bool Flap();
   bool BreakConnection();
@@ -56,8 +58,10 @@ class Nemesis {
   bool SlowDisk();
   bool FailDisk(Fault fault);
   bool FlipBytes();
-  bool WipeDisk();
-  bool RollBackDisk();
+  bool LoseDisk(Fault fault);
+  bool WipeDisk(Host& host);
+  [[nodiscard]] bool MayRollBack(const Host& host) const;
+  bool RollBackDisk(Host& host);
   bool ChangeClockRate();
   void SetWorstClocks(const Host& leader);
   bool JumpWallClock();
@@ -66,6 +70,13 @@ class Nemesis {
   bool RemoveMember(Host& leader);
   bool PromoteMember(Host& leader);
   bool Transfer(Host& leader);
+
+  // --- Scenes: what must come together (nemesis_scenes.cc).
+  void CutOffUnnoticed(Host& leader, Nanos time);
+  void WatchOldLeader(Host& leader, std::uint32_t epoch, Nanos until);
+  bool RestartWhoPromised(Host& leader);
+  bool LoseDiskOfQuorum(Fault fault);
+  std::vector<Host*> Followers(const Host& leader);
 
   Host* AnyRunning();
   Host* AnyHost() { return world_hosts()[chance().Below(world_hosts().size())].get(); }
