@@ -94,7 +94,7 @@ bool Raft::AppendFromLeader(const AppendEntries& request) {
     if (entry.index <= log_.last_index()) {
       if (log_.TermAt(entry.index) == entry.term) continue;
       // Before the first entry that is still in the log everything is committed and equal.
-      if (entry.index < log_.first_index()) continue;
+      if (entry.index < log_.first_index() && !RAFTKV_MUTANT(kCompactedIsConflict)) continue;
       if (entry.index <= commit_index_) return false;
       TruncateFrom(entry.index);
     }

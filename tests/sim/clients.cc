@@ -306,10 +306,9 @@ void Clients::WriteBatch(Client& client) {
 void Clients::ReadBehind(Host& older, Host& newer) {
   constexpr auto kReadTimeout = std::chrono::milliseconds(300);
   if (ending_) return;
-  const auto latest =
-      std::max_element(key_floor_.begin(), key_floor_.end(), [](const auto& a, const auto& b) {
-        return a.second.back().second < b.second.back().second;
-      });
+  const auto latest = std::max_element(
+      key_floor_.begin(), key_floor_.end(),
+      [](const auto& a, const auto& b) { return a.second.back().second < b.second.back().second; });
   if (latest == key_floor_.end() ||
       latest->second.back().second <= older.process->applied().value) {
     if (writer_->open > 0) return;

@@ -318,7 +318,8 @@ bool Nemesis::FailDisk(Fault fault) {
 
 bool Nemesis::FlipBytes() {
   Host* const host = AnyHost();
-  if (!Settled() || !MayLose(*host)) return false;
+  // Damage in what is applied already leaves a log without its beginning: newcomers need a snapshot.
+  if (!world_.plan().snapshots || !Settled() || !MayLose(*host)) return false;
   const Index last = host->disk.last_index();
   if (host->gone || last < std::max(host->disk.first_index(), Index{2})) return false;
   // Who reads that entry next finds out; so does the next start, which cuts the log there.
@@ -339,6 +340,8 @@ bool Nemesis::FlipBytes() {
 
 /// An empty disk under the old name: a new member that nobody has asked for.
 bool Nemesis::WipeDisk(Host& host) {
+  // Whose list names nobody else founds a cluster of its own, with an empty disk again.
+  if (world_.cluster().size() == 1 && host.name == world_.cluster().front().name) return false;
   if (host.gone || host.disk.cluster == ClusterId{} || !Settled() || !MayLose(host)) return false;
   world_.Crash(host);
   host.joining = false;
