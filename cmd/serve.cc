@@ -218,7 +218,7 @@ void AddServeFlags(CLI::App& verb, ServeFlags& flags) {
       ->default_str("100ms");
   WithEnvironment(
       verb.add_flag("--lease-reads", flags.lease_reads,
-                    "answer lease reads by the leader's clock; on all members or none"));
+                    "answer lease reads by the leader's clock; of use while a quorum has it"));
   add("--clock-error", flags.clock_error, "how wrong any member's clock may run, for leases")
       ->type_name("PERCENT")
       ->capture_default_str();

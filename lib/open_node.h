@@ -75,7 +75,7 @@ class OpenNode final : public Node,
 
   // --- rpc::Service: what comes in.
   void OnHello(node::Hello hello, std::function<void(node::HelloAnswer)> done) override;
-  void Receive(NodeId peer, std::vector<node::PeerMessage> messages) override;
+  void Receive(NodeId peer, node::Boot boot, std::vector<node::PeerMessage> messages) override;
   void PeerDisconnected(NodeId peer) override;
   void Submit(Bytes request, MonoTime deadline,
               std::function<void(node::SubmitOutcome)> done) override;

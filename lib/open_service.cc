@@ -48,9 +48,9 @@ void OpenNode::OnHello(node::Hello hello, std::function<void(node::HelloAnswer)>
                    });
 }
 
-void OpenNode::Receive(NodeId peer, std::vector<node::PeerMessage> messages) {
+void OpenNode::Receive(NodeId peer, node::Boot boot, std::vector<node::PeerMessage> messages) {
   if (!member_) return;
-  for (node::PeerMessage& message : messages) member_->Receive(peer, std::move(message));
+  for (node::PeerMessage& message : messages) member_->Receive(peer, boot, std::move(message));
 }
 
 void OpenNode::PeerDisconnected(NodeId peer) {
@@ -71,7 +71,7 @@ void OpenNode::PeerUnreachable(NodeId peer) {
 
 void OpenNode::ReceiveAnswers(NodeId peer, node::Boot boot,
                               std::vector<node::PeerMessage> messages) {
-  if (member_ && member_->KnowsBoot(peer, boot)) Receive(peer, std::move(messages));
+  Receive(peer, boot, std::move(messages));
 }
 
 // --- Clients and the host.

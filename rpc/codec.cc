@@ -2,6 +2,7 @@
 // handshakes and headers in codec_hello.cc.
 #include "rpc/codec.h"
 
+#include <algorithm>
 #include <limits>
 
 #include "lib/base/check.h"
@@ -62,6 +63,7 @@ struct Encoder {
     b.setHintTerm(m.hint_term.value);
     b.setReadRound(m.read_round);
     b.setSuspect(m.suspect);
+    b.setPromiseNs(static_cast<std::uint64_t>(m.promise.count()));
   }
   void operator()(const raft::ReadIndex& m) {
     auto b = to.initReadIndex();
@@ -154,6 +156,8 @@ raft::AppendEntriesReply DecodeReply(wire::AppendEntriesReply::Reader m) {
   reply.hint_term = Term(m.getHintTerm());
   reply.read_round = m.getReadRound();
   reply.suspect = m.getSuspect();
+  // Longer than anybody's election timeout is as good.
+  reply.promise = Duration(std::min(m.getPromiseNs(), std::uint64_t{1} << 62));
   return reply;
 }
 

@@ -19,8 +19,8 @@ constexpr std::size_t kMaxMessagesInDelivery = 64 * 1024;
 
 class PeerServer final : public wire::Peer::Server {
  public:
-  PeerServer(SharedConnection shared, NodeId from, NodeId to)
-      : shared_(std::move(shared)), from_(from), to_(to) {}
+  PeerServer(SharedConnection shared, NodeId from, node::Boot boot, NodeId to)
+      : shared_(std::move(shared)), from_(from), boot_(boot), to_(to) {}
 
  private:
   kj::Promise<void> deliver(DeliverContext context) override {
@@ -40,7 +40,7 @@ class PeerServer final : public wire::Peer::Server {
     }
     context.releaseParams();
     if (messages.empty()) return kj::READY_NOW;
-    shared_->owner.service().Receive(from_, std::move(messages));
+    shared_->owner.service().Receive(from_, boot_, std::move(messages));
     if (shared_->connection == nullptr) return kj::READY_NOW;
     context.allowCancellation();
     return shared_->owner.replies().Hold(shared_->owner.loop().timer(), from_, context);
@@ -48,6 +48,7 @@ class PeerServer final : public wire::Peer::Server {
 
   const SharedConnection shared_;
   const NodeId from_;
+  const node::Boot boot_;
   const NodeId to_;
 };
 
@@ -133,7 +134,8 @@ class BootstrapServer final : public wire::Bootstrap::Server {
       Answer(*shared, from, answer, context);
       if (shared->connection != nullptr && shared->connection->kind() == Connection::Kind::kPeer &&
           shared->connection->peer() != kNobody) {
-        context.getResults().setPeer(kj::heap<PeerServer>(shared, from.member, answer.self.member));
+        context.getResults().setPeer(
+            kj::heap<PeerServer>(shared, from.member, from.boot, answer.self.member));
       }
     });
   }

@@ -273,6 +273,8 @@ struct AppendEntriesReply {
   hintTerm @4 :UInt64;
   readRound @5 :UInt64;
   suspect @6 :UInt64;         # not 0: the sender's disk lost something, and this open's nonce
+  promiseNs @7 :UInt64;       # for so long by its own clock, from when it heard readRound, the
+                              # sender votes for nobody; 0: it promises nothing
 }
 
 struct ReadIndex {

@@ -25,7 +25,9 @@ class Service {
 
   // --- From peers.
   virtual void OnHello(node::Hello hello, std::function<void(node::HelloAnswer)> done) = 0;
-  virtual void Receive(NodeId peer, std::vector<node::PeerMessage> messages) = 0;
+  /// `boot`: as `peer` said in its hello on that connection. Counts only if it is the newest that
+  /// is durable here: what an older start of that member has sent is too late.
+  virtual void Receive(NodeId peer, node::Boot boot, std::vector<node::PeerMessage> messages) = 0;
   virtual void PeerDisconnected(NodeId peer) = 0;
 
   // --- From clients.
@@ -54,7 +56,7 @@ class PeerOwner {
   virtual raftkv::Status OnHelloAnswer(const node::HelloAnswer& answer) = 0;
   virtual void PeerUnreachable(NodeId peer) = 0;
   /// What `peer` answered on a connection that we made; `boot`: as it said in answer to our hello.
-  /// Counts only if that boot is durable here.
+  /// As Service::Receive.
   virtual void ReceiveAnswers(NodeId peer, node::Boot boot,
                               std::vector<node::PeerMessage> messages) = 0;
 };

@@ -30,6 +30,7 @@ namespace raftkv {
   X(kLocalReadAsLinearizable, 9, "a leader answers reads without asking anybody")        \
   X(kLeaseTooLong, 10, "a lease does not allow for clock errors")                        \
   X(kClockErrorAboveBound, 10, "clocks err by more than leases allow for")               \
+  X(kLeaseWithoutPromise, 10, "a lease counts on members that promised nothing")         \
   X(kLeaseDuringTransfer, 11, "a lease outlives TimeoutNow")                             \
   X(kAppliedIndexApart, 12, "the applied index is written after the data")               \
   X(kRetryAppliedTwice, 13, "a retried request is applied again")                        \

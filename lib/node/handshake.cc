@@ -185,6 +185,11 @@ void Member::OnHello(Hello hello, std::function<void(HelloAnswer)> done) {
       formation_->Met(hello.name, hello.member, hello.zone, ports_.clock.Now());
       Wake();
     }
+    // Who knows this member by its id has it in its configuration, and may be the only one left of
+    // the cluster that this member was told to join.
+    const bool took_us_in =
+        hello.cluster != ClusterId{} && hello.expected_member == birth_.member && options_.join;
+    if (took_us_in) NoteStranger(hello);
     done(std::move(answer));
     return;
   }
@@ -221,7 +226,8 @@ void Member::OnHello(Hello hello, std::function<void(HelloAnswer)> done) {
 /// leader sends would otherwise never be acknowledged, and this member never learn who leads.
 void Member::NoteStranger(const Hello& hello) {
   constexpr std::size_t kMaxStrangers = 16;
-  if (hello.address.empty() || node_->core().configuration().Find(hello.member) != nullptr) return;
+  const bool known = node_ && node_->core().configuration().Find(hello.member) != nullptr;
+  if (hello.address.empty() || known) return;
   if (strangers_.size() >= kMaxStrangers && strangers_.count(hello.member) == 0) return;
   const Transport::Peer peer{hello.member, hello.name, hello.address};
   const auto [it, added] = strangers_.try_emplace(hello.member, peer);

@@ -200,13 +200,7 @@ void Member::SetPeers() {
       return core.configuration().Find(item.first) != nullptr ||
              std::binary_search(removed.begin(), removed.end(), item.first);
     });
-    for (const auto& [id, stranger] : strangers_) {
-      // One that has taken an old member's name and address takes its place.
-      std::erase_if(peers, [&stranger = stranger](const Transport::Peer& peer) {
-        return peer.name == stranger.name;
-      });
-      peers.push_back(stranger);
-    }
+    AddStrangers(peers);
     // A newcomer knows the first members only, who may all be gone; the list it was given is newer.
     if (options_.join && core.configuration().Find(birth_.member) == nullptr) {
       for (const MemberAddress& given : options_.cluster) {
@@ -218,14 +212,25 @@ void Member::SetPeers() {
     for (const MemberAddress& member : options_.cluster) {
       if (member.name != options_.name) peers.push_back({kNobody, member.name, member.address});
     }
+    AddStrangers(peers);
   }
   ports_.transport.SetPeers(std::move(peers));
 }
 
+void Member::AddStrangers(std::vector<Transport::Peer>& peers) const {
+  for (const auto& [id, stranger] : strangers_) {
+    // One that has taken an old member's name and address takes its place.
+    std::erase_if(peers, [&stranger = stranger](const Transport::Peer& peer) {
+      return peer.name == stranger.name;
+    });
+    peers.push_back(stranger);
+  }
+}
+
 // --- Peers' messages.
 
-void Member::Receive(NodeId peer, PeerMessage message) {
-  if (node_) node_->Receive(peer, std::move(message));
+void Member::Receive(NodeId peer, Boot boot, PeerMessage message) {
+  if (node_ && KnowsBoot(peer, boot)) node_->Receive(peer, std::move(message));
 }
 
 bool Member::KnowsBoot(NodeId peer, Boot boot) const {

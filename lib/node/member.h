@@ -134,9 +134,11 @@ class Member {
   /// one of the two is still forming; repeat the hello after kFormationPoll. Otherwise: refused,
   /// for the reason given; try again with back-off.
   Status OnHelloAnswer(const HelloAnswer& answer);
-  /// A message on a connection whose hello was accepted, from `peer`.
-  void Receive(NodeId peer, PeerMessage message);
-  /// Whether `boot` is the one of `peer` that is durable here: others' messages must not count.
+  /// A message on a connection whose hello was accepted, from `peer`. S: dropped unless
+  /// KnowsBoot().
+  void Receive(NodeId peer, Boot boot, PeerMessage message);
+  /// Whether `boot` is the one of `peer` that is durable here: what an older start of it has sent
+  /// may promise what a newer one has forgotten.
   [[nodiscard]] bool KnowsBoot(NodeId peer, Boot boot) const;
   /// The connection on which `peer` spoke to us ended.
   void PeerDisconnected(NodeId peer);
@@ -182,6 +184,7 @@ class Member {
   void SaveFormation(const raft::Configuration& configuration, Bytes payload);
   void TryToForm();
   void SetPeers();
+  void AddStrangers(std::vector<Transport::Peer>& peers) const;
   void SayForWhomItWaits();
   void Fail(const Status& why);
   void Wake();

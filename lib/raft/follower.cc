@@ -63,7 +63,7 @@ void Raft::HandleAppendEntries(NodeId from, const AppendEntries& request) {
     ResetElectionTimer();
   }
 
-  AppendEntriesReply ack{term_, true, last_new, {}, {}, request.read_round, suspect_};
+  AppendEntriesReply ack{term_, true, last_new, {}, {}, request.read_round, suspect_, Promise()};
   if (RAFTKV_MUTANT(kAckBeforePersist)) {
     Send(from, ack);
     return;
@@ -104,12 +104,13 @@ bool Raft::AppendFromLeader(const AppendEntries& request) {
 }
 
 void Raft::Refuse(NodeId from, const AppendEntries& request) {
-  AppendEntriesReply reply{term_, false, request.prev_log_index, {}, {}, 0, suspect_};
+  AppendEntriesReply reply{term_, false, request.prev_log_index, {}, {}, 0, suspect_, {}};
   if (request.term == term_) {
     reply.hint_index = log_.LastIndexWithTermAtMost(
         std::min(request.prev_log_index, log_.last_index()), request.prev_log_term);
     reply.hint_term = log_.TermAt(reply.hint_index);
     reply.read_round = request.read_round;  // it leads; only the logs do not meet yet
+    reply.promise = Promise();
   }
   SendAfterPersist(from, reply);
 }

@@ -168,6 +168,9 @@ void Raft::HandleAppendEntriesReply(NodeId from, const AppendEntriesReply& reply
   progress.last_heard = now_;
   progress.heard = true;
   progress.acked_round = std::max(progress.acked_round, reply.read_round);
+  if (reply.promise >= options_.election_timeout || RAFTKV_MUTANT(kLeaseWithoutPromise)) {
+    progress.promised_round = std::max(progress.promised_round, reply.read_round);
+  }
   NoteSuspicion(progress, reply.suspect);
   if (!reply.success) {
     HandleRefusal(progress, reply);

@@ -2,8 +2,10 @@
 //
 // With leases on, who has heard a leader promises to vote for nobody for a full election timeout T
 // by its own clock, and so does who has just started. A round of heartbeats that was sent at time s
-// and acknowledged by a commit quorum therefore rules out another leader until s + T, less what the
-// clocks may differ: with a rate error of e on either side until s + T (1 - e) / (1 + e). The
+// and promised by a commit quorum therefore rules out another leader until s + T, less what the
+// clocks may differ: with a rate error of e on either side until s + T (1 - e) / (1 + e). Each
+// acknowledgement says what is promised, so that members whose options differ cost the lease and
+// not its safety. The
 // promise has one exception, an election that the leader itself asked for (TimeoutNow): after it
 // has sent one there is no lease in its term any more.
 #include <algorithm>
@@ -41,6 +43,10 @@ bool Raft::HoldsLease() const {
   return options_.lease_reads && !given_up && committed_in_term() && now_ < lease_until_;
 }
 
+Duration Raft::Promise() const {
+  return options_.lease_reads ? options_.election_timeout : Duration::zero();
+}
+
 void Raft::StartLeaseRound() {
   if (!options_.lease_reads) return;
   ++read_round_;
@@ -49,7 +55,9 @@ void Raft::StartLeaseRound() {
   FinishReadRounds();  // a cluster of one needs nobody
 }
 
-void Raft::ExtendLease(std::uint64_t confirmed_round) {
+void Raft::ExtendLease() {
+  if (lease_rounds_.empty()) return;
+  const std::uint64_t confirmed_round = ConfirmedRound(&Progress::promised_round);
   while (!lease_rounds_.empty() && lease_rounds_.front().first <= confirmed_round) {
     lease_until_ = std::max(lease_until_, lease_rounds_.front().second + LeaseDuration());
     lease_rounds_.pop_front();

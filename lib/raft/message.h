@@ -8,6 +8,7 @@
 #include <variant>
 #include <vector>
 
+#include "lib/base/time.h"
 #include "lib/raft/types.h"
 
 namespace raftkv::raft {
@@ -59,6 +60,9 @@ struct AppendEntriesReply {
   /// Not 0: the sender's disk lost something, and this open's nonce; it does not count until it was
   /// refilled.
   std::uint64_t suspect = 0;
+  /// For so long, by its own clock and from when it heard `read_round`, the sender votes for nobody
+  /// (thesis §6.4.1). Zero: it promises nothing.
+  Duration promise{};
   friend bool operator==(const AppendEntriesReply&, const AppendEntriesReply&) = default;
 };
 

@@ -52,6 +52,8 @@ struct Progress {
   Index sent_commit;
   /// The highest read round that it has echoed in this term.
   std::uint64_t acked_round = 0;
+  /// The highest one for which it promised as well to vote for nobody long enough.
+  std::uint64_t promised_round = 0;
   MonoTime last_heard{};
   /// It has answered in this term, and its connection stands since; before that `last_heard` is the
   /// benefit of the doubt.

@@ -158,6 +158,7 @@ void Raft::SendAfterPersist(NodeId to, Body body) {
         other->index = std::max(other->index, ack->index);
         other->suspect = ack->suspect;
         other->read_round = std::max(other->read_round, ack->read_round);
+        other->promise = ack->promise;
         return;
       }
     }

@@ -264,7 +264,9 @@ class Raft {
 
   // --- lease.cc
   void StartLeaseRound();
-  void ExtendLease(std::uint64_t confirmed_round);
+  void ExtendLease();
+  /// What this member promises whom it hears lead.
+  [[nodiscard]] Duration Promise() const;
   [[nodiscard]] Duration LeaseDuration() const;
   [[nodiscard]] bool PromisedNotToVote() const;
 
@@ -284,7 +286,7 @@ class Raft {
     Index index;
     std::vector<PendingRead> reads;
   };
-  [[nodiscard]] std::uint64_t ConfirmedRound() const;
+  [[nodiscard]] std::uint64_t ConfirmedRound(std::uint64_t Progress::*last) const;
   bool AddRead(PendingRead read);
   void StartReadRound();
   void FinishReadRounds();

@@ -73,6 +73,8 @@ class RaftInvariants {
               "next lies beyond the log", progress.match <= r_.log_.last_index(),
               "match lies beyond the log", progress.acked_round <= r_.read_round_,
               "a read round acknowledged before it began",
+              progress.promised_round <= progress.acked_round,
+              "a promise of a round that was not acknowledged",
               progress.inflights.messages() <= r_.options_.max_inflight_messages,
               "too many messages under way",
               progress.state != ProgressState::kSnapshot || progress.inflights.messages() == 0,

@@ -47,20 +47,20 @@ void Raft::StartReadRound() {
   FinishReadRounds();  // a cluster of one needs nobody
 }
 
-std::uint64_t Raft::ConfirmedRound() const {
-  return QuorumValue(configuration(), [this](NodeId id) {
+std::uint64_t Raft::ConfirmedRound(std::uint64_t Progress::*last) const {
+  return QuorumValue(configuration(), [this, last](NodeId id) {
     if (id == options_.id) return read_round_;
     const auto it = progress_.find(id);
     if (it == progress_.end() || it->second.suspect != 0) return std::uint64_t{0};
-    const std::uint64_t round = it->second.acked_round;
+    const std::uint64_t round = it->second.*last;
     return RAFTKV_MUTANT(kReadOldAcks) && round != 0 ? round + 1 : round;
   });
 }
 
 void Raft::FinishReadRounds() {
-  if (!read_rounds_.empty() || !lease_rounds_.empty()) {
-    const std::uint64_t confirmed = ConfirmedRound();
-    ExtendLease(confirmed);
+  ExtendLease();
+  if (!read_rounds_.empty()) {
+    const std::uint64_t confirmed = ConfirmedRound(&Progress::acked_round);
     while (!read_rounds_.empty() && read_rounds_.front().round <= confirmed) {
       const ReadRound round = std::move(read_rounds_.front());
       read_rounds_.pop_front();

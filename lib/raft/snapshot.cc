@@ -79,7 +79,7 @@ bool Raft::OfferSnapshot(NodeId from, Term term, SnapshotMeta snapshot) {
                       (last.index <= log_.last_index() && log_.TermAt(last.index) == last.term);
   if (has_it) {
     AdvanceCommit(std::max(commit_index_, last.index));  // §7, step 6: what follows is kept
-    SendAfterPersist(from, AppendEntriesReply{term_, true, last.index, {}, {}, 0, suspect_});
+    SendAfterPersist(from, AppendEntriesReply{term_, true, last.index, {}, {}, 0, suspect_, {}});
     return false;
   }
   installing_ = Install{from, term, std::move(snapshot)};
@@ -119,7 +119,7 @@ void Raft::FinishInstall() {
   }
   ResetElectionTimer();
   if (leader_ == install.from && term_ == install.term) {
-    Send(install.from, AppendEntriesReply{term_, true, last.index, {}, {}, 0, suspect_});
+    Send(install.from, AppendEntriesReply{term_, true, last.index, {}, {}, 0, suspect_, {}});
   }
 }
 

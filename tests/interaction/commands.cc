@@ -120,6 +120,12 @@ void Commands::AddNodes(const Words& words) {
       for (std::string zone; std::getline(in, zone, ',');) options.zones.push_back(zone);
       continue;
     }
+    if (key == "without-lease" || key == "hasty") {
+      auto& members = key == "hasty" ? options.hasty : options.without_lease;
+      std::istringstream in(text);
+      for (std::string id; std::getline(in, id, ',');) members.insert(Node(id));
+      continue;
+    }
     if (key == "flexible") {
       options.quorum = ParseFlexible(text);
       continue;

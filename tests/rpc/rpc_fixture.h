@@ -77,7 +77,8 @@ class FakeMember : public Service, public PeerOwner {
     answer.refusal = refuse_peers;
     loop_.RunLater([answer, done] { done(answer); });
   }
-  void Receive(NodeId peer, std::vector<node::PeerMessage> messages) override {
+  void Receive(NodeId peer, node::Boot boot, std::vector<node::PeerMessage> messages) override {
+    EXPECT_EQ(boot, (node::Boot{1, 2}));
     ++deliveries;
     if (on_receive) on_receive();
     for (node::PeerMessage& message : messages) received[peer].push_back(std::move(message));

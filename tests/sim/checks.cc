@@ -223,6 +223,12 @@ void Checks::FollowConfigurations(const Host& host, const Raft& core) {
     if (run == seen.before.runs.rend() || log.TermAt(same) == run->term) break;
     same = same.Previous();
   }
+  while (run != seen.before.runs.rend() && run->first > same) ++run;
+  if (same == log.base().index && run != seen.before.runs.rend() && run->term != log.base().term) {
+    // A snapshot took the place of entries of another term.
+    seen.configurations = host.disk.Configurations();
+    return;
+  }
   const Index first = same.Next();
   auto& known = seen.configurations;
   while (!known.empty() && known.back().first >= first) known.pop_back();

@@ -67,6 +67,7 @@ node::MemberOptions Process::Options() const {
   options.election_timeout = host_.election_timeout;
   options.heartbeat = host_.heartbeat;
   options.core = world_.plan().core;
+  options.core.lease_reads = host_.lease_reads;
   options.log_keep_entries = world_.plan().log_keep_entries;
   return options;
 }

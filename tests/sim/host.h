@@ -110,6 +110,7 @@ struct Host {
   HostClock clock;
   Duration election_timeout{};
   Duration heartbeat{};
+  bool lease_reads = false;
   Nanos write_factor = 1;  ///< a slow disk
 
   std::unique_ptr<Process> process;

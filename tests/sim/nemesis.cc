@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "lib/base/mutants.h"
+#include "tests/sim/quorum.h"
 #include "tests/sim/world.h"
 
 namespace raftkv::sim {
@@ -362,6 +363,17 @@ void Nemesis::OnStart(const Host& host) {
   copies_[host.index] = std::make_unique<SimDisk>(host.disk);
 }
 
+/// Nobody can tell a member that nobody else was needed for: a cluster of one that comes back from
+/// an old copy goes on from there (docs/raft-notes.md).
+bool Nemesis::DecidesAlone(const SimDisk& disk) const {
+  const auto itself = [&](NodeId id) {
+    const Host* const host = world_.FindHost(id);
+    return id == disk.member || host == nullptr || host->gone;
+  };
+  const auto configurations = disk.Configurations();
+  return configurations.empty() || Elects(configurations.back().second, itself);
+}
+
 /// An older copy of its disk would have forgotten what it promised. It can be told as long as the
 /// others have seen a boot that the copy does not know of.
 bool Nemesis::MayRollBack(const Host& host) const {
@@ -374,7 +386,7 @@ bool Nemesis::MayRollBack(const Host& host) const {
     const auto boot = h->disk.peer_boots.find(host.disk.member);
     return boot != h->disk.peer_boots.end() && boot->second == host.disk.boot;
   });
-  return seen && MayLose(host);
+  return seen && MayLose(host) && !DecidesAlone(copy);
 }
 
 bool Nemesis::RollBackDisk(Host& host) {

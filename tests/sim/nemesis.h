@@ -62,6 +62,7 @@ class Nemesis {
   bool WipeDisk(Host& host);
   [[nodiscard]] bool MayRollBack(const Host& host) const;
   bool RollBackDisk(Host& host);
+  [[nodiscard]] bool DecidesAlone(const SimDisk& disk) const;
   bool ChangeClockRate();
   void SetWorstClocks(const Host& leader);
   bool JumpWallClock();

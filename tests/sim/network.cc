@@ -215,7 +215,7 @@ void Network::Deliver(const Event& event) {
   if (const auto* message = std::get_if<raft::Message>(&flight.message)) {
     world_.checks().OnDeliver(to, *message);
   }
-  to.process->member().Receive(flight.from, std::move(flight.message));
+  to.process->member().Receive(flight.from, flight.boot, std::move(flight.message));
 }
 
 }  // namespace raftkv::sim

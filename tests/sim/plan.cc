@@ -167,6 +167,7 @@ Plan DrawPlan(std::uint64_t seed, const Overrides& overrides) {
     plan.clients.keys = static_cast<int>(Between(random, 1, 2));
     plan.core.election_timeout = Duration(OneOf(random, {300 * kMillisecond, kSecond}));
     plan.core.heartbeat_interval = plan.core.election_timeout / 5;
+    plan.mixed_leases = random.Below(4) == 0;
     for (const Fault fault : {Fault::kIsolateLeader, Fault::kClockRate}) {
       plan.fault_weights[static_cast<std::size_t>(fault)] += 300;
     }

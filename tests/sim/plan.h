@@ -65,6 +65,8 @@ struct Plan {
   ClientPlan clients;
   kv::StoreOptions store;
   raft::Options core;
+  /// Leases are off on some members, and election timeouts differ.
+  bool mixed_leases = false;
   std::uint64_t log_keep_entries = 0;
   bool snapshots = true;
   Nanos mean_fault_interval = 0;

@@ -52,6 +52,12 @@ World::World(const Plan& plan, const TraceSink& sink)
     host->election_timeout = plan_.core.election_timeout;
     host->heartbeat = plan_.core.heartbeat_interval;
     host->out = i >= plan_.nodes;
+    host->lease_reads = plan_.core.lease_reads;
+    if (plan_.mixed_leases) {
+      host->lease_reads = random_.identity.Below(4) != 0;
+      const auto halves = 2 + static_cast<int>(random_.identity.Below(3));
+      host->election_timeout = host->election_timeout * halves / 2;
+    }
     if (plan_.zones > 0) host->zone = "z" + std::to_string(i % plan_.zones);
     if (!host->out) cluster_.push_back({host->name, host->name});
     hosts_.push_back(std::move(host));

@@ -35,7 +35,7 @@ raft::InitialState FromDisk(const WorldDisk& disk) {
 // --- One member.
 
 WorldMember::WorldMember(NodeWorld& world, std::string name, WorldDisk& disk,
-                         std::vector<MemberAddress> cluster)
+                         std::vector<MemberAddress> cluster, bool join)
     : world_(world), name_(std::move(name)), disk_(disk) {
   if (disk_.birth.member == kNobody) disk_.birth.member = NodeId(world_.random_.Next() | 1);
   disk_.birth.name = name_;
@@ -51,6 +51,7 @@ WorldMember::WorldMember(NodeWorld& world, std::string name, WorldDisk& disk,
   options.name = name_;
   options.advertise = name_;
   options.cluster = std::move(cluster);
+  options.join = join;
   options.seed = world_.random_.Next();
   const auto log = [this](node::LogSeverity, const std::string& line) {
     world_.lines_.push_back(name_ + ": " + line);
@@ -163,9 +164,9 @@ void WorldMember::Send(NodeId to, node::PeerMessage message) {
   for (auto& [name, other] : world_.running_) {
     if (other->disk_.birth.member != to || connected_.count(to) == 0) continue;
     if (world_.cut_.count({name_, name}) != 0) return;
-    other->Later(kLinkDelay, [target = other.get(), from, message = std::move(message)] {
-      target->member().Receive(from, message);
-    });
+    other->Later(kLinkDelay,
+                 [target = other.get(), from, boot = disk_.birth.boot,
+                  message = std::move(message)] { target->member().Receive(from, boot, message); });
     return;
   }
 }
@@ -194,11 +195,12 @@ NodeWorld::~NodeWorld() {
   running_.clear();
 }
 
-WorldMember& NodeWorld::Start(const std::string& name, const std::vector<std::string>& cluster) {
+WorldMember& NodeWorld::Start(const std::string& name, const std::vector<std::string>& cluster,
+                              bool join) {
   RAFTKV_CHECK(running_.count(name) == 0, name);
   std::vector<MemberAddress> list;
   for (const std::string& member : cluster) list.push_back({member, member});
-  auto member = std::make_shared<WorldMember>(*this, name, disks_[name], std::move(list));
+  auto member = std::make_shared<WorldMember>(*this, name, disks_[name], std::move(list), join);
   running_[name] = member;
   member->member().Start();
   return *member;

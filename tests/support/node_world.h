@@ -41,7 +41,7 @@ class WorldMember final : public node::Clock,
                           public node::Observer {
  public:
   WorldMember(NodeWorld& world, std::string name, WorldDisk& disk,
-              std::vector<MemberAddress> cluster);
+              std::vector<MemberAddress> cluster, bool join);
 
   node::Member& member() { return *member_; }
   const std::string& name() const { return name_; }
@@ -95,7 +95,13 @@ class NodeWorld {
   ~NodeWorld();
 
   /// Starts `name` on its disk, as it is or new; its address is its name. An empty list: alone.
-  WorldMember& Start(const std::string& name, const std::vector<std::string>& cluster);
+  WorldMember& Start(const std::string& name, const std::vector<std::string>& cluster) {
+    return Start(name, cluster, false);
+  }
+  /// Starts `name` to be taken into the cluster of `cluster`.
+  WorldMember& Join(const std::string& name, const std::vector<std::string>& cluster) {
+    return Start(name, cluster, true);
+  }
   void Crash(const std::string& name);
   /// Puts a copy of the disk of `name` aside, to be put back by Disk(name) = ...
   WorldDisk CopyDisk(const std::string& name);
@@ -122,6 +128,7 @@ class NodeWorld {
 
  private:
   friend class WorldMember;
+  WorldMember& Start(const std::string& name, const std::vector<std::string>& cluster, bool join);
   struct Event {
     MonoTime when;
     std::uint64_t order;

@@ -29,6 +29,8 @@ void RaftCluster::AddNode(NodeId id) { SetDisk(id, SimDisk{}); }
 
 void RaftCluster::SetDisk(NodeId id, SimDisk disk) {
   raft::Options options = options_.raft;
+  if (options_.without_lease.count(id) != 0) options.lease_reads = false;
+  if (options_.hasty.count(id) != 0) options.election_timeout /= 2;
   options.id = id;
   nodes_.erase(id);
   checks_.StartFrom(disk);

@@ -9,6 +9,7 @@
 #include <deque>
 #include <functional>
 #include <map>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -24,6 +25,9 @@ struct ClusterOptions {
   std::uint64_t seed = 1;
   /// For every member; `id` is filled in.
   raft::Options raft;
+  /// Members whose leases are off, whatever `raft` says; and those with half the election timeout.
+  std::set<NodeId> without_lease;
+  std::set<NodeId> hasty;
   /// Applies and provides at once in ProcessReady(); otherwise the test calls ApplyNext() and
   /// ProvideNext().
   bool automatic = true;

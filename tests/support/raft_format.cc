@@ -44,7 +44,8 @@ struct BodyFormatter {
                       (m.success ? " ok" : " rejected") + " index:" + std::to_string(m.index.value);
     if (m.suspect != 0) out += " suspect";
     if (!m.success) out += " hint:" + Place(m.hint_term, m.hint_index);
-    return out + FormatRound(m.read_round);
+    out += FormatRound(m.read_round);
+    return m.promise > Duration::zero() ? out + " promised" : out;
   }
   std::string operator()(const raft::TimeoutNow& m) const {
     return "TimeoutNow term:" + std::to_string(m.term.value);

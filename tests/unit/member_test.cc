@@ -205,6 +205,68 @@ TEST(Handshake, AMemberWhoseDiskWasPutBackNeverCountsAgain) {
   EXPECT_EQ(world.Get("n1", "k"), "2");
 }
 
+TEST(Member, ANewcomerIsReachedByAClusterOfWhichItKnowsNobodyAnyMore) {
+  NodeWorld world;
+  world.Start("n1", {});
+  ASSERT_TRUE(world.RunUntil([&] { return world.Leader() != nullptr; }));
+  const auto carried_out = [&](const auto& change) {
+    return world.RunUntil([&] {
+      std::optional<Status> outcome;
+      change(world.Leader()->member(), world.now() + std::chrono::seconds(1),
+             [&outcome](const Status& status) { outcome = status; });
+      return world.RunUntil([&] { return outcome.has_value(); }) && outcome->ok();
+    });
+  };
+  const auto add = [](const std::string& name) {
+    return [name](node::Member& leader, MonoTime deadline, node::DoneStatus done) {
+      leader.AddMember(name, name, true, deadline, std::move(done));
+    };
+  };
+  const auto voters = [&](const std::string& name) {
+    const auto members = world.Find(name)->member().members();
+    return std::count_if(members.begin(), members.end(),
+                         [](const raft::Member& member) { return !member.learner; });
+  };
+  ASSERT_TRUE(carried_out(add("n2")));
+  world.Join("n2", {"n1", "n2"});
+  ASSERT_TRUE(world.RunUntil([&] { return voters("n2") == 2; }));
+  // n3 knows n1 only, and n1 alone has told the others who n3 is.
+  ASSERT_TRUE(carried_out(add("n3")));
+  world.Cut("n2", "n3");
+  WorldMember& n3 = world.Join("n3", {"n1", "n3"});
+  ASSERT_TRUE(world.RunUntil([&] { return world.Find("n2")->member().members().size() == 3; }));
+  world.Cut("n1", "n3");
+  ASSERT_TRUE(carried_out([](node::Member& leader, MonoTime deadline, node::DoneStatus done) {
+    leader.MoveLeader("n2", deadline, std::move(done));
+  }));
+  ASSERT_TRUE(carried_out([](node::Member& leader, MonoTime deadline, node::DoneStatus done) {
+    leader.RemoveMember("n1", deadline, std::move(done));
+  }));
+  ASSERT_TRUE(world.RunUntil([&] { return world.Find("n2")->member().members().size() == 2; }));
+  world.Crash("n1");
+  world.Heal();
+  EXPECT_TRUE(world.RunUntil([&] { return n3.member().members().size() == 2; }));
+}
+
+TEST(Member, WhatAnOlderStartOfAPeerHasSentIsIgnored) {
+  NodeWorld world;
+  for (const char* name : {"n1", "n2", "n3"}) world.Start(name, {"n1", "n2", "n3"});
+  ASSERT_TRUE(world.RunUntil([&] { return world.Leader() != nullptr; }));
+  WorldMember& leader = *world.Leader();
+  const std::string other = leader.name() == "n1" ? "n2" : "n1";
+  ASSERT_TRUE(world.Put(other, "k", "v"));
+  const NodeId from = world.Disk(other).birth.member;
+  const NodeId to = world.Disk(leader.name()).birth.member;
+  const node::Boot boot = world.Disk(other).birth.boot;
+  raft::AppendEntries append;
+  append.term = leader.member().core()->term() + 5;
+  leader.member().Receive(from, {boot.counter - 1, boot.nonce}, raft::Message{from, to, append});
+  leader.member().Receive(from, {boot.counter, boot.nonce + 1}, raft::Message{from, to, append});
+  EXPECT_EQ(leader.member().core()->role(), raft::Role::kLeader);
+  leader.member().Receive(from, boot, raft::Message{from, to, append});
+  EXPECT_EQ(leader.member().core()->role(), raft::Role::kFollower);
+}
+
 TEST(Member, WritesAndReadsWorkAtEveryMember) {
   NodeWorld world;
   StartAll(world);

@@ -158,7 +158,14 @@ TEST(Lease, AReadIsAnsweredByItOrByARound) {
   EXPECT_EQ(replies[0], (ReadIndexReply{Term(2), 7, true, Index(2)}));
 
   sent = me.Advance(milliseconds(100));
-  me.Step(2, Ack(2, 2, AllTo<AppendEntries>(2, sent).back().read_round));
+  auto ack = Ack(2, 2, AllTo<AppendEntries>(2, sent).back().read_round);
+  me.Step(2, ack);
+  EXPECT_FALSE(me.core().HoldsLease()) << "2 promised nothing";
+  ack.promise = milliseconds(299);
+  me.Step(2, ack);
+  EXPECT_FALSE(me.core().HoldsLease()) << "2 promised too little";
+  ack.promise = milliseconds(300);
+  me.Step(2, ack);
   EXPECT_TRUE(me.core().HoldsLease());
   replies = AllTo<ReadIndexReply>(3, me.Step(3, ReadIndex{Term(2), 8, true}));
   ASSERT_EQ(replies.size(), 1u);

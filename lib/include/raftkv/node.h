@@ -71,8 +71,11 @@ struct NodeOptions {
   /// An election timeout is drawn from [election_timeout, 2 * election_timeout).
   std::chrono::milliseconds election_timeout{300};
   std::chrono::milliseconds heartbeat{100};
-  /// The leader may answer reads with Consistency::kLease without asking anybody, and nobody votes
-  /// within an election timeout of hearing it. Equal on all members.
+  /// The leader may answer reads with Consistency::kLease without asking anybody, and this member
+  /// votes for nobody within an election timeout of hearing it. A leader holds a lease only while a
+  /// quorum promises that for its own election timeout; otherwise such reads are linearizable ones.
+  /// A member that is to go on without leases, or with a shorter election timeout, must have been
+  /// stopped for one election timeout.
   bool lease_reads = false;
   /// How far off the rate of any member's clock may be, for leases; below 50.
   unsigned clock_error_percent = 10;
