@@ -43,6 +43,7 @@ void Raft::HandleAppendEntries(NodeId from, const AppendEntries& request) {
   bool matches = prev <= log_.last_index() && log_.TermAt(prev) == request.prev_log_term;
   if (!matches && prev <= commit_index_) {
     if (prev >= log_.first_index()) return;
+    if (RAFTKV_MUTANT(kCompactedIsConflict)) TruncateFrom(log_.first_index());
     matches = true;
   }
   if (!matches) {
@@ -94,7 +95,7 @@ bool Raft::AppendFromLeader(const AppendEntries& request) {
     if (entry.index <= log_.last_index()) {
       if (log_.TermAt(entry.index) == entry.term) continue;
       // Before the first entry that is still in the log everything is committed and equal.
-      if (entry.index < log_.first_index() && !RAFTKV_MUTANT(kCompactedIsConflict)) continue;
+      if (entry.index < log_.first_index()) continue;
       if (entry.index <= commit_index_) return false;
       TruncateFrom(entry.index);
     }

@@ -180,7 +180,11 @@ void Checks::OnSend(const Host& host, const raft::Message& message) {
 
 void Checks::OnDeliver(const Host& host, const raft::Message& message) {
   const auto* const reply = std::get_if<raft::AppendEntriesReply>(&message.body);
-  if (reply != nullptr && reply->suspect != 0) told_.emplace(host.index, message.from);
+  const Host* const sender = world_.FindHost(message.from);
+  // What an earlier boot of it said is about an earlier loss.
+  if (reply != nullptr && sender != nullptr && reply->suspect == sender->disk.boot.nonce) {
+    told_[{host.index, message.from}] = world_.lost_disks().size();
+  }
   const auto* const vote = std::get_if<raft::RequestVoteReply>(&message.body);
   if (vote != nullptr && vote->granted && !vote->pre_vote) {
     AddVote(message.from, vote->term, host.disk.member);
@@ -196,12 +200,13 @@ bool Checks::IsDurable(const Host& host, const raft::Configuration& configuratio
   return Commits(configuration, [&](NodeId id) {
     const Host* const holder = world_.FindHost(id);
     if (holder != nullptr && holder->disk.HasDurably(index, term)) return true;
-    const bool told = told_.count({host.index, id}) != 0;
-    return std::any_of(world_.lost_disks().begin(), world_.lost_disks().end(),
-                       [&](const World::LostDisk& lost) {
-                         return lost.disk.member == id && !(lost.suspect && told) &&
-                                lost.disk.HasDurably(index, term);
-                       });
+    const auto told = told_.find({host.index, id});
+    const auto& lost = world_.lost_disks();
+    for (std::size_t i = 0; i < lost.size(); ++i) {
+      if (lost[i].disk.member != id || !lost[i].disk.HasDurably(index, term)) continue;
+      if (!lost[i].suspect || told == told_.end() || told->second <= i) return true;
+    }
+    return false;
   });
 }
 
@@ -468,6 +473,9 @@ void Checks::AfterStep(const Host& host) {
   CheckCommit(host, *core);
   // What a dying process has in memory was never carried out as a whole.
   if (host.process->dead()) return;
+  if (!host.needs_pump && host.process->disk_failed() && host.process->member().failure().ok()) {
+    Fail("disk errors stop a member", host.name + " goes on after its disk failed");
+  }
   const bool was_leader =
       !seen.fresh && seen.before.role == raft::Role::kLeader && seen.before.term == core->term();
   if (core->role() == raft::Role::kLeader && !was_leader) {

@@ -105,8 +105,8 @@ class Checks {
 
   World& world_;
   std::map<Term, NodeId> leaders_;
-  /// (host, member): it has been told that the member is suspect.
-  std::set<std::pair<std::uint16_t, NodeId>> told_;
+  /// (host, member): so many disks were lost when it was told last that the member is suspect.
+  std::map<std::pair<std::uint16_t, NodeId>, std::size_t> told_;
   std::map<std::pair<NodeId, Term>, NodeId> votes_;
   std::vector<std::vector<Place>> places_;  ///< by index
   std::vector<Committed> committed_;        ///< by index - 1

@@ -106,6 +106,7 @@ void Process::Write(node::LogWrite write, node::DoneStatus done) {
 void Process::FinishWrite() {
   writing_ = false;
   const Status status = std::exchange(next_write_fails_, {});
+  disk_failed_ = disk_failed_ || !status.ok();
   const bool synced = status.ok() && write_.sync && !RAFTKV_MUTANT(kNoSync);
   if (status.ok() || status.code() == Code::kIOError) {
     // After a failed sync the write may be in the file, and may be lost.
@@ -148,6 +149,7 @@ Result<std::vector<raft::Entry>> Process::ReadEntries(Index first, Index last,
   std::vector<raft::Entry> entries;
   const Status cut(Code::kUnavailable, "cut meanwhile");
   if (!next_read_fails_.ok()) {
+    disk_failed_ = true;
     const Status status = std::exchange(next_read_fails_, {});
     return RAFTKV_MUTANT(kReadErrorIsEnd) ? cut : status;
   }
@@ -155,6 +157,7 @@ Result<std::vector<raft::Entry>> Process::ReadEntries(Index first, Index last,
   if (first < host_.disk.first_index()) return cut;
   for (Index index = first; index <= last && index <= host_.disk.last_index(); ++index) {
     if (host_.disk.damaged.count(index) != 0) {
+      disk_failed_ = true;
       if (RAFTKV_MUTANT(kReadErrorIsEnd)) break;
       return Status(Code::kCorruption, "entry " + std::to_string(index.value) + " is damaged");
     }

@@ -23,7 +23,7 @@ void Nemesis::Next() {
   const Nanos mean = world_.plan().mean_fault_interval;
   world_.At(Between(chance(), mean / 10, 2 * mean), [this] {
     if (!active_) return;
-    const Fault fault = Draw();
+    const Fault fault = world_.now() < quiet_until_ ? Fault::kCount : Draw();
     if (fault != Fault::kCount) {
       world_.Trace("fault: %s", FaultName(fault));
       if (Carry(fault)) world_.Count(fault);
@@ -318,23 +318,31 @@ bool Nemesis::FailDisk(Fault fault) {
 }
 
 bool Nemesis::FlipBytes() {
-  Host* const host = AnyHost();
-  // Damage in what is applied already leaves a log without its beginning: newcomers need a snapshot.
-  if (!world_.plan().snapshots || !Settled() || !MayLose(*host)) return false;
-  const Index last = host->disk.last_index();
-  if (host->gone || last < std::max(host->disk.first_index(), Index{2})) return false;
-  // Who reads that entry next finds out; so does the next start, which cuts the log there.
-  // The first entry of all is written a second time, as the formation.
-  const Index first = std::max(host->disk.first_index(), Index{2});
+  if (chance().Below(2) == 0 && LoseDiskOfQuorum(Fault::kFlippedBytes)) return true;
+  Host& host = *AnyHost();
   // Often the last one, which others may not have yet.
-  const bool at_the_end = chance().Below(2) == 0;
-  const Index index = at_the_end ? last : first + chance().Below(last - first + 1);
-  host->disk.damaged.insert(index);
-  world_.Trace("%s: entry %llu is damaged", host->name.c_str(),
+  if (chance().Below(2) == 0) return FlipBytes(host, host.disk.last_index(), true);
+  const Index first = host.disk.first_index();
+  const std::uint64_t entries = host.disk.last_index().Next() - first;
+  const Index index = first + chance().Below(entries + 1);
+  return FlipBytes(host, index, chance().Below(2) == 0);
+}
+
+/// Who reads that entry next finds out; so does the next start, which cuts the log there.
+bool Nemesis::FlipBytes(Host& host, Index index, bool restart) {
+  // Damage in what is applied already leaves a log without its beginning: newcomers need a
+  // snapshot.
+  if (!world_.plan().snapshots || host.gone || !Settled() || !MayLose(host)) return false;
+  // The first entry of all is written a second time, as the formation.
+  const Index first = std::max(host.disk.first_index(), Index{2});
+  if (index < first || index > host.disk.last_index()) return false;
+  host.disk.damaged.insert(index);
+  world_.Trace("%s: entry %llu is damaged", host.name.c_str(),
                static_cast<unsigned long long>(index.value));
-  if (at_the_end || chance().Below(2) == 0) {
-    world_.Crash(*host);
-    StartLater(*host, at_the_end ? 10 * kMillisecond : Downtime());
+  if (restart) {
+    const bool soon = chance().Below(2) == 0 || index == host.disk.last_index();
+    world_.Crash(host);
+    StartLater(host, soon ? 10 * kMillisecond : Downtime());
   }
   return true;
 }

@@ -57,6 +57,7 @@ class Nemesis {
   bool Storm();
   bool SlowDisk();
   bool FailDisk(Fault fault);
+  bool FlipBytes(Host& host, Index index, bool restart);
   bool FlipBytes();
   bool LoseDisk(Fault fault);
   bool WipeDisk(Host& host);
@@ -77,6 +78,7 @@ class Nemesis {
   void WatchOldLeader(Host& leader, std::uint32_t epoch, Nanos until);
   bool RestartWhoPromised(Host& leader);
   bool LoseDiskOfQuorum(Fault fault);
+  void LoseOneOf(const std::vector<Host*>& kept, Host& loser, Fault fault);
   std::vector<Host*> Followers(const Host& leader);
 
   Host* AnyRunning();
@@ -96,6 +98,8 @@ class Nemesis {
 
   World& world_;
   bool active_ = false;
+  /// A scene is on: nothing else happens.
+  Nanos quiet_until_ = 0;
   std::size_t left_down_ = SIZE_MAX;
   /// What undoes the faults that are in force; emptied when they have been undone.
   std::vector<std::function<void()>> undo_;

@@ -85,6 +85,7 @@ bool Nemesis::RestartWhoPromised(Host& leader) {
   const Nanos drained = 150 * kMillisecond;
   const Nanos wait = drained + Between(chance(), timeout, 2 * timeout);
   world_.clients().Lull(wait + timeout);
+  quiet_until_ = world_.now() + wait + 2 * timeout;
   SetWorstClocks(leader);
   Host* const waiting = followers.front();
   world_.At(drained, [this, &leader, waiting, wait] {
@@ -113,25 +114,53 @@ bool Nemesis::LoseDiskOfQuorum(Fault fault) {
   if (leader == nullptr || leader->paused) return false;
   std::vector<Host*> followers = Followers(*leader);
   const auto loses = std::find_if(followers.begin(), followers.end(), [&](const Host* host) {
-    return fault == Fault::kWipedDisk || MayRollBack(*host);
+    return fault != Fault::kRolledBackDisk || MayRollBack(*host);
   });
   if (followers.size() < 2 || loses == followers.end()) return false;
   Host* const loser = *loses;
   followers.erase(loses);
-  std::vector<const Host*> kept{leader};
+  std::vector<Host*> kept{leader};
   const std::size_t needed = (followers.size() + 2) / 2 + 1;  // of all voters that run
   for (std::size_t i = 0; kept.size() + 1 < needed; ++i) kept.push_back(followers.at(i));
-  std::vector<const Host*> quorum = kept;
+  std::vector<const Host*> quorum{kept.begin(), kept.end()};
   quorum.push_back(loser);
   const Nanos wait = Between(chance(), 200 * kMillisecond, 900 * kMillisecond);
   CutFor(LinksOf(quorum), wait);
-  const Nanos time = 4 * world_.plan().core.election_timeout.count();
-  world_.At(wait, [this, fault, loser, kept, time] {
-    if (!active_) return;
-    if (fault == Fault::kWipedDisk ? !WipeDisk(*loser) : !RollBackDisk(*loser)) return;
-    CutFor(LinksOf(kept), time);
+  quiet_until_ = world_.now() + wait;
+  world_.At(wait, [this, fault, loser, kept] {
+    if (active_) LoseOneOf(kept, *loser, fault);
   });
   return true;
+}
+
+/// The others have `kept`'s entries by the disk of `loser` only, or wait for their own.
+void Nemesis::LoseOneOf(const std::vector<Host*>& kept, Host& loser, Fault fault) {
+  const Nanos timeout = world_.plan().core.election_timeout.count();
+  const Nanos time = 4 * timeout;
+  quiet_until_ = world_.now() + time;
+  if (fault == Fault::kFlippedBytes && chance().Below(2) == 0) {
+    // It has acknowledged what is durable with nobody else yet.
+    constexpr Nanos kSlow = 200;
+    for (Host* const host : kept) host->write_factor = kSlow;
+    const auto mend = [kept] {
+      for (Host* const host : kept) host->write_factor = 1;
+    };
+    undo_.emplace_back(mend);
+    world_.At(time, mend);
+    world_.At(Between(chance(), 20 * kMillisecond, 200 * kMillisecond), [this, &loser] {
+      if (active_) FlipBytes(loser, loser.disk.last_index(), true);
+    });
+    return;
+  }
+  bool lost = false;
+  if (fault == Fault::kFlippedBytes) {
+    const std::uint64_t back = chance().Below(8);
+    const Index last = loser.disk.last_index();
+    lost = last.value > back && FlipBytes(loser, Index(last.value - back), true);
+  } else {
+    lost = fault == Fault::kWipedDisk ? WipeDisk(loser) : RollBackDisk(loser);
+  }
+  if (lost) CutFor(LinksOf({kept.begin(), kept.end()}), time);
 }
 
 }  // namespace raftkv::sim

@@ -118,7 +118,7 @@ void DrawTheme(Random& random, bool may_choose_nodes, Plan& plan) {
       break;
     }
     case 1:  // disks that come back older, or empty
-      often({Fault::kCrash, Fault::kRolledBackDisk, Fault::kWipedDisk});
+      often({Fault::kCrash, Fault::kRolledBackDisk, Fault::kWipedDisk, Fault::kFlippedBytes});
       break;
     case 2:  // elections that get into each other's way
       often({Fault::kStorm, Fault::kCrash});
@@ -126,7 +126,7 @@ void DrawTheme(Random& random, bool may_choose_nodes, Plan& plan) {
       plan.core.heartbeat_interval = plan.core.election_timeout / 5;
       break;
     case 3:  // snapshots for those who have a tail of their own
-      often({Fault::kIsolateLeader, Fault::kCrash});
+      often({Fault::kIsolateLeader, Fault::kCrash, Fault::kConnectionBreak});
       plan.snapshots = true;
       plan.clients.raw = std::max(plan.clients.raw, 1);
       plan.log_keep_entries = static_cast<std::uint64_t>(OneOf(random, {0, 3}));
@@ -161,12 +161,20 @@ Plan DrawPlan(std::uint64_t seed, const Overrides& overrides) {
   plan.core.clock_error_percent = 20;
   plan.log_keep_entries = static_cast<std::uint64_t>(OneOf(random, {0, 3, 30, 100'000}));
   plan.mean_fault_interval =
-      OneOf(random, {400 * kMillisecond, 700 * kMillisecond, 950 * kMillisecond});
+      OneOf(random, {400 * kMillisecond, 600 * kMillisecond, 850 * kMillisecond});
   if (plan.core.lease_reads) {
     // A stale read needs a key that is written and read all the time.
     plan.clients.keys = static_cast<int>(Between(random, 1, 2));
     plan.core.election_timeout = Duration(OneOf(random, {300 * kMillisecond, kSecond}));
     plan.core.heartbeat_interval = plan.core.election_timeout / 5;
+    if (random.Below(2) == 0) {
+      // What a lease rules out is over soon: a new leader must be quick to be seen.
+      plan.network.min_delay = 50 * kMicrosecond;
+      plan.network.mean_delay = 150 * kMicrosecond;
+      plan.network.late_ppm = plan.network.loss_ppm = 0;
+      plan.disk.mean_write = 100 * kMicrosecond;
+      plan.disk.slow_ppm = 0;
+    }
     plan.mixed_leases = random.Below(4) == 0;
     for (const Fault fault : {Fault::kIsolateLeader, Fault::kClockRate}) {
       plan.fault_weights[static_cast<std::size_t>(fault)] += 300;
