@@ -24,20 +24,27 @@ namespace raftkv {
   X(kCommitOfEarlierTerm, 3, "an entry of an earlier term is committed by counting")     \
   X(kCommitBeyondMatch, 4, "a follower takes over leaderCommit as it is")                \
   X(kShortAppendTruncates, 5, "a late, short AppendEntries cuts the log")                \
+  X(kCompactedIsConflict, 6, "a compacted entry is taken for a conflict")                \
   X(kReadBeforeNoop, 7, "a read index is given before the first commit of the term")     \
   X(kReadOldAcks, 8, "acknowledgements of earlier rounds confirm a read")                \
   X(kLocalReadAsLinearizable, 9, "a leader answers reads without asking anybody")        \
   X(kLeaseTooLong, 10, "a lease does not allow for clock errors")                        \
+  X(kClockErrorAboveBound, 10, "clocks err by more than leases allow for")               \
   X(kLeaseWithoutPromise, 10, "a lease counts on members that promised nothing")         \
   X(kLeaseDuringTransfer, 11, "a lease outlives TimeoutNow")                             \
+  X(kAppliedIndexApart, 12, "the applied index is written after the data")               \
   X(kRetryAppliedTwice, 13, "a retried request is applied again")                        \
   X(kExpiredSessionReopens, 14, "a request of an expired session is carried out")        \
   X(kSnapshotWithoutConfiguration, 15, "an installed snapshot leaves the configuration") \
   X(kInstallKeepsConfiguration, 16, "an install keeps an uncommitted configuration")     \
   X(kInstallKeepsTail, 17, "an install keeps a conflicting tail")                        \
+  X(kProposalsStranded, 18, "who lost the leadership leaves proposals waiting")          \
+  X(kRestoreKeepsKeys, 19, "a restored state keeps keys that were deleted")              \
+  X(kHalfSnapshot, 20, "a snapshot is installed once its first part is there")           \
   X(kCompactBeyondApplied, 21, "the log is cut before the snapshot is durable")          \
   X(kSyncErrorIgnored, 24, "a failed sync is taken for a good one")                      \
   X(kReadErrorIsEnd, 25, "a read error is taken for the end of the log")                 \
+  X(kDamageIsTornTail, 26, "damage is cut away like a torn tail")                        \
   X(kWipedDiskVotes, 28, "a wiped disk votes under its old name")                        \
   X(kConfigurationOnCommit, 29, "a configuration is in force only when it is applied")   \
   X(kConfigurationNotRolledBack, 29, "a truncated configuration stays in force")         \
@@ -49,6 +56,7 @@ namespace raftkv {
   X(kDoubledVotes, 35, "each granted vote message counts")                               \
   X(kVotesOfOldTerms, 35, "votes of an earlier term count")                              \
   X(kLongerLogWins, 36, "only lengths of logs are compared")                             \
+  X(kGapInMessage, 37, "a message leaves out an entry")                                  \
   X(kStepDownIsFailure, 38, "lost leadership is reported as a definite failure")         \
   X(kElectionQuorumTooSmall, 42, "a flexible election quorum below a majority")          \
   X(kSuspectCounts, 43, "a suspect member counts before it is refilled")                 \

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "lib/base/check.h"
+#include "lib/base/mutants.h"
 #include "lib/kv/execute.h"
 #include "lib/kv/layout.h"
 #include "lib/kv/parse.h"
@@ -73,6 +74,9 @@ Result<Bytes> Store::State::Command(Index index) {
 
 Status Store::State::Write() {
   if (reached.index == written.index) return Status::Ok();
+  if (RAFTKV_MUTANT(kAppliedIndexApart)) {
+    if (Status status = pending.Write(); !status.ok()) return status;
+  }
   sessions.Save(pending);
   pending.PutRecord(kAppliedKey, EncodePosition(reached));
   if (Status status = pending.Write(); !status.ok()) return status;

@@ -214,7 +214,8 @@ void Member::OnHello(Hello hello, std::function<void(HelloAnswer)> done) {
       answer.refusal = "'" + options_.name + "' could not write: " + status.message();
     } else {
       Boot& known = birth_.peer_boots[hello.member];
-      if (hello.boot.counter >= known.counter) known = hello.boot;
+      const bool any = RAFTKV_MUTANT(kRolledBackDiskVotes) || RAFTKV_MUTANT(kWipedDiskVotes);
+      if (any || hello.boot.counter >= known.counter) known = hello.boot;
     }
     done(std::move(answer));
   };

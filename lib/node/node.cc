@@ -144,7 +144,7 @@ void Node::OnSoftState(const raft::SoftState& state) {
     // They may be committed by the next leader.
     const Status lost(RAFTKV_MUTANT(kStepDownIsFailure) ? Code::kNotLeader : Code::kUnknownOutcome,
                       "this member lost its leadership meanwhile");
-    FailProposals(lost);
+    if (!RAFTKV_MUTANT(kProposalsStranded)) FailProposals(lost);
     EndChanges();  // a leader that removed itself goes because that is committed
     FailChanges(lost);
   }

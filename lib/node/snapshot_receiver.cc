@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "lib/base/check.h"
+#include "lib/base/mutants.h"
 
 namespace raftkv::node {
 
@@ -50,7 +51,7 @@ void SnapshotReceiver::OnWritten(const std::shared_ptr<const raft::SnapshotMeta>
     return;
   }
   incoming_->next_offset = next;
-  if (!last) {
+  if (!last && !RAFTKV_MUTANT(kHalfSnapshot)) {
     Answer(false);
     return;
   }

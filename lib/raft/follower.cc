@@ -43,6 +43,7 @@ void Raft::HandleAppendEntries(NodeId from, const AppendEntries& request) {
   bool matches = prev <= log_.last_index() && log_.TermAt(prev) == request.prev_log_term;
   if (!matches && prev <= commit_index_) {
     if (prev >= log_.first_index()) return;
+    if (RAFTKV_MUTANT(kCompactedIsConflict)) TruncateFrom(log_.first_index());
     matches = true;
   }
   if (!matches) {

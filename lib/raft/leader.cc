@@ -121,6 +121,7 @@ void Raft::SendAppend(NodeId to, Progress& progress, std::vector<Entry> entries)
     append.refilled = progress.suspect;
   }
   progress.sent_commit = commit_index_;
+  if (RAFTKV_MUTANT(kGapInMessage) && entries.size() > 2) entries.erase(entries.begin() + 1);
   if (!entries.empty()) {
     RAFTKV_CHECK(entries.front().index == progress.next);
     std::size_t bytes = 0;

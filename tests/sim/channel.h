@@ -45,7 +45,7 @@ class SimChannel final : public node::Channel {
   void Block(std::size_t host) { ++blocked_[host]; }
   void Unblock(std::size_t host) { --blocked_[host]; }
   /// Whom the next attempt goes to.
-  [[nodiscard]] std::size_t current() const { return current_; }
+  void Use(std::size_t host) { current_ = host; }
   /// Whether each request that reached a member that still runs was answered, whoever still waits.
   [[nodiscard]] bool AllAnswered() const;
   /// Forgets all attempts.

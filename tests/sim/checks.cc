@@ -49,6 +49,18 @@ void Checks::AddLeader(NodeId id, Term term) {
                                 world_.NameOf(at->second) + " and " + world_.NameOf(id));
 }
 
+/// §5.2: those who voted for it in this very term, by what they sent and wrote, can elect.
+void Checks::CheckElected(const Host& host, const Raft& core) {
+  if (host.gone || seen_[host.index].configurations.empty()) return;
+  const auto voted = [&](NodeId id) {
+    const auto vote = votes_.find({id, core.term()});
+    return vote != votes_.end() && vote->second == core.id();
+  };
+  if (Elects(seen_[host.index].configurations.back().second, voted)) return;
+  Fail("elected by a quorum",
+       host.name + " leads in term " + std::to_string(core.term().value) + " with too few votes");
+}
+
 /// §5.4: a new leader has every entry that was committed in an earlier term.
 void Checks::CheckLeaderComplete(const Host& host, const Raft& core) {
   for (std::size_t i = 0; i < committed_runs_.size(); ++i) {
@@ -168,7 +180,11 @@ void Checks::OnSend(const Host& host, const raft::Message& message) {
 
 void Checks::OnDeliver(const Host& host, const raft::Message& message) {
   const auto* const reply = std::get_if<raft::AppendEntriesReply>(&message.body);
-  if (reply != nullptr && reply->suspect != 0) told_.emplace(host.index, message.from);
+  const Host* const sender = world_.FindHost(message.from);
+  // What an earlier boot of it said is about an earlier loss.
+  if (reply != nullptr && sender != nullptr && reply->suspect == sender->disk.boot.nonce) {
+    told_[{host.index, message.from}] = world_.lost_disks().size();
+  }
   const auto* const vote = std::get_if<raft::RequestVoteReply>(&message.body);
   if (vote != nullptr && vote->granted && !vote->pre_vote) {
     AddVote(message.from, vote->term, host.disk.member);
@@ -184,12 +200,13 @@ bool Checks::IsDurable(const Host& host, const raft::Configuration& configuratio
   return Commits(configuration, [&](NodeId id) {
     const Host* const holder = world_.FindHost(id);
     if (holder != nullptr && holder->disk.HasDurably(index, term)) return true;
-    const bool told = told_.count({host.index, id}) != 0;
-    return std::any_of(world_.lost_disks().begin(), world_.lost_disks().end(),
-                       [&](const World::LostDisk& lost) {
-                         return lost.disk.member == id && !(lost.suspect && told) &&
-                                lost.disk.HasDurably(index, term);
-                       });
+    const auto told = told_.find({host.index, id});
+    const auto& lost = world_.lost_disks();
+    for (std::size_t i = 0; i < lost.size(); ++i) {
+      if (lost[i].disk.member != id || !lost[i].disk.HasDurably(index, term)) continue;
+      if (!lost[i].suspect || told == told_.end() || told->second <= i) return true;
+    }
+    return false;
   });
 }
 
@@ -397,6 +414,16 @@ void Checks::OnApplied(const Host& host, const std::vector<Entry>& entries, std:
                            std::to_string(at->second.value));
 }
 
+/// What a core counts as durable is what a crash would leave it.
+void Checks::CheckDisk(const Host& host, const Raft& core) {
+  if (core.installing()) return;  // the disk may have the snapshot already
+  const Index last = core.durable_index();
+  const Term term = core.log().TermAt(last);
+  if (host.disk.HasDurably(last, term)) return;
+  Fail("durable is on the disk",
+       host.name + " counts on " + At(last, term) + ", which its disk does not have durably");
+}
+
 Term Checks::PreviousTerm(const Entry& entry) const {
   const Index before = entry.index.Previous();
   return before == Index{} ? Term{} : committed_[before.value - 1].term;
@@ -446,12 +473,17 @@ void Checks::AfterStep(const Host& host) {
   CheckCommit(host, *core);
   // What a dying process has in memory was never carried out as a whole.
   if (host.process->dead()) return;
+  if (!host.needs_pump && host.process->disk_failed() && host.process->member().failure().ok()) {
+    Fail("disk errors stop a member", host.name + " goes on after its disk failed");
+  }
   const bool was_leader =
       !seen.fresh && seen.before.role == raft::Role::kLeader && seen.before.term == core->term();
   if (core->role() == raft::Role::kLeader && !was_leader) {
     AddLeader(core->id(), core->term());
+    CheckElected(host, *core);
     CheckLeaderComplete(host, *core);
   }
+  CheckDisk(host, *core);
   CheckInvariants(host, *core);
   Remember(host, *core);
 }

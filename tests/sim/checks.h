@@ -85,7 +85,9 @@ class Checks {
   void CheckState(const Host& host, Index index, std::uint64_t state);
   void AddVote(NodeId voter, Term term, NodeId candidate);
   void AddLeader(NodeId id, Term term);
+  void CheckElected(const Host& host, const raft::Raft& core);
   void CheckLeaderComplete(const Host& host, const raft::Raft& core);
+  void CheckDisk(const Host& host, const raft::Raft& core);
   void FollowConfigurations(const Host& host, const raft::Raft& core);
   void CheckChange(const Host& host, const raft::Raft& core,
                    const std::pair<Index, raft::Configuration>& before,
@@ -103,8 +105,8 @@ class Checks {
 
   World& world_;
   std::map<Term, NodeId> leaders_;
-  /// (host, member): it has been told that the member is suspect.
-  std::set<std::pair<std::uint16_t, NodeId>> told_;
+  /// (host, member): so many disks were lost when it was told last that the member is suspect.
+  std::map<std::pair<std::uint16_t, NodeId>, std::size_t> told_;
   std::map<std::pair<NodeId, Term>, NodeId> votes_;
   std::vector<std::vector<Place>> places_;  ///< by index
   std::vector<Committed> committed_;        ///< by index - 1

@@ -43,16 +43,21 @@ void Clients::Open(Client& client) {
   client.kv = node::NewSessionKv(loop_, client.channel, options);
 }
 
+Clients::Client& Clients::Add() {
+  const auto id = static_cast<std::uint32_t>(clients_.size() + 1);
+  clients_.push_back(std::make_unique<Client>(world_, id, world_.plan().clients));
+  Open(*clients_.back());
+  return *clients_.back();
+}
+
 void Clients::Start() {
   const ClientPlan& plan = world_.plan().clients;
-  std::uint32_t id = 0;
-  for (int i = 0; i < plan.sessions; ++i) {
-    clients_.push_back(std::make_unique<Client>(world_, ++id, plan));
-    Open(*clients_.back());
-    Next(*clients_.back());
-  }
+  for (int i = 0; i < plan.sessions; ++i) Next(Add());
+  writer_ = &Add();
+  reader_ = &Add();
   for (int i = 0; i < plan.raw; ++i) {
-    raw_.push_back(std::make_unique<RawClient>(world_, ++id));
+    const auto id = static_cast<std::uint32_t>(clients_.size() + raw_.size() + 1);
+    raw_.push_back(std::make_unique<RawClient>(world_, id));
     RawNext(*raw_.back());
   }
 }
@@ -61,7 +66,7 @@ void Clients::RawNext(RawClient& client) {
   const Nanos wait = Between(world_.chance().clients, 0, 2 * world_.plan().clients.mean_interval);
   world_.At(wait, [this, &client] {
     if (ending_) return;
-    client.Step();
+    if (world_.now() >= lull_until_) client.Step();
     RawNext(client);
   });
 }
@@ -77,7 +82,7 @@ void Clients::Next(Client& client) {
   world_.At(wait, [this, &client] {
     if (ending_) return;
     if (Chance(world_.chance().clients, kReopenPpm)) Open(client);  // and its open calls end
-    if (client.open < kMaxOpen) Operate(client);
+    if (client.open < kMaxOpen && world_.now() >= lull_until_) Operate(client);
     Next(client);
   });
 }
@@ -85,6 +90,23 @@ void Clients::Next(Client& client) {
 void Clients::HostDown(const Host& host) {
   for (const auto& client : clients_) client->channel.HostDown(host);
 }
+
+void Clients::Leave(const Host& host) {
+  for (const auto& client : clients_) {
+    if (client.get() == writer_ || client.get() == reader_) continue;
+    client->channel.HostDown(host);
+    client->channel.Block(host.index);
+  }
+}
+
+void Clients::Return(const Host& host) {
+  for (const auto& client : clients_) {
+    if (client.get() == writer_ || client.get() == reader_) continue;
+    client->channel.Unblock(host.index);
+  }
+}
+
+void Clients::Lull(Nanos time) { lull_until_ = world_.now() + time; }
 
 void Clients::Stop() {
   stopped_ = true;
@@ -207,14 +229,19 @@ void Clients::Put(Client& client, std::chrono::milliseconds timeout, bool last) 
 }
 
 void Clients::Get(Client& client, Consistency consistency) {
+  const std::string key = world_.chance().clients.Below(4) == 0 ? DrawCounter() : DrawKey();
+  Get(client, consistency, key, Timeout());
+}
+
+void Clients::Get(Client& client, Consistency consistency, const std::string& key,
+                  std::chrono::milliseconds timeout) {
   const OpKind kind = consistency == Consistency::kLocal     ? OpKind::kLocalGet
                       : consistency == Consistency::kBounded ? OpKind::kBoundedGet
                       : consistency == Consistency::kLease   ? OpKind::kLeaseGet
                                                              : OpKind::kGet;
-  const std::string key = world_.chance().clients.Below(4) == 0 ? DrawCounter() : DrawKey();
   const Call call = Begin(client, kind, test::ClientOp::Get(key), key);
   ReadOptions options;
-  options.timeout = Timeout();
+  options.timeout = timeout;
   options.consistency = consistency;
   options.max_staleness = kMaxStaleness;
   client.kv->GetAsync(key, options,
@@ -274,6 +301,25 @@ void Clients::WriteBatch(Client& client) {
                           EndWrite(call, result.status(), result.ok() ? result->revision : 0,
                                    test::ClientAnswer::Done());
                         });
+}
+
+void Clients::ReadBehind(Host& older, Host& newer) {
+  constexpr auto kReadTimeout = std::chrono::milliseconds(300);
+  if (ending_) return;
+  const auto latest = std::max_element(
+      key_floor_.begin(), key_floor_.end(),
+      [](const auto& a, const auto& b) { return a.second.back().second < b.second.back().second; });
+  if (latest == key_floor_.end() ||
+      latest->second.back().second <= older.process->applied().value) {
+    if (writer_->open > 0) return;
+    writer_->channel.Use(newer.index);
+    Put(*writer_, Timeout(), false);
+  } else if (reader_->open == 0) {
+    reader_->channel.Use(older.index);
+    const bool lease = world_.plan().core.lease_reads && world_.chance().clients.Below(4) != 0;
+    Get(*reader_, lease ? Consistency::kLease : Consistency::kLinearizable, latest->first,
+        kReadTimeout);
+  }
 }
 
 // --- Their answers.

@@ -37,6 +37,14 @@ class Clients {
   void Block(std::size_t client, std::size_t host) { clients_[client]->channel.Block(host); }
   void Unblock(std::size_t client, std::size_t host) { clients_[client]->channel.Unblock(host); }
 
+  /// The clients that do as they like leave `host` alone: their connections to it break.
+  void Leave(const Host& host);
+  void Return(const Host& host);
+  /// They do nothing of their own for so long.
+  void Lull(Nanos time);
+  /// `newer` took over from `older`, which does not know it yet. One client writes at the one; once
+  /// that is acknowledged, another reads it at the other.
+  void ReadBehind(Host& older, Host& newer);
   /// Many writes at once at one member.
   void Burst(Host& host, int requests) {
     if (!raw_.empty()) raw_.front()->Burst(host, requests);
@@ -86,6 +94,7 @@ class Clients {
     bool recorded = true;  ///< stands in the history
   };
 
+  Client& Add();
   void Open(Client& client);
   void Next(Client& client);
   void RawNext(RawClient& client);
@@ -94,6 +103,8 @@ class Clients {
   void Put(Client& client, std::chrono::milliseconds timeout, bool last);
   void OnLastWrite(Client& client, bool ok);
   void Get(Client& client, Consistency consistency);
+  void Get(Client& client, Consistency consistency, const std::string& key,
+           std::chrono::milliseconds timeout);
   void Delete(Client& client);
   void CompareAndSwap(Client& client);
   void Increment(Client& client);
@@ -110,12 +121,16 @@ class Clients {
   SimLoop loop_;
   test::History history_;
   std::vector<std::unique_ptr<Client>> clients_;
+  /// Of those: they do only what ReadBehind() asks for.
+  Client* writer_ = nullptr;
+  Client* reader_ = nullptr;
   std::vector<std::unique_ptr<RawClient>> raw_;
   std::uint64_t values_ = 0;
   /// The highest revision of an acknowledged write, and of each key those of its acknowledged puts
   /// with the time at which they were.
   std::uint64_t write_floor_ = 0;
   std::map<std::string, std::vector<std::pair<Nanos, std::uint64_t>>> key_floor_;
+  Nanos lull_until_ = 0;
   bool ending_ = false;
   bool stopped_ = false;
 };

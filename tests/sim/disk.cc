@@ -62,7 +62,7 @@ void SimDisk::Compact(Index through) {
 
 void SimDisk::CutDamage() {
   if (damaged.empty()) return;
-  suspect = !RAFTKV_MUTANT(kReadErrorIsEnd);
+  suspect = !RAFTKV_MUTANT(kDamageIsTornTail);
   const Index first = *damaged.begin();
   if (first > flushed) {
     Resize(first.Previous());

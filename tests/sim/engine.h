@@ -22,6 +22,7 @@ class SimEngine final : public kv::Engine {
 
   /// All that was written so far survives a crash.
   void Flush() { before_.clear(); }
+  void FlushAfterNextWrite() { flush_next_ = true; }
   /// Back to the last Flush.
   void LoseUnflushed();
   /// All records as bytes, and back; what was there before goes, and nothing of it comes back.
@@ -50,6 +51,7 @@ class SimEngine final : public kv::Engine {
   std::map<std::string, std::optional<Record>, std::less<>> before_;
   std::uint64_t hash_ = 0;
   bool data_changed_ = false;
+  bool flush_next_ = false;
 };
 
 }  // namespace raftkv::sim

@@ -106,6 +106,7 @@ void Process::Write(node::LogWrite write, node::DoneStatus done) {
 void Process::FinishWrite() {
   writing_ = false;
   const Status status = std::exchange(next_write_fails_, {});
+  disk_failed_ = disk_failed_ || !status.ok();
   const bool synced = status.ok() && write_.sync && !RAFTKV_MUTANT(kNoSync);
   if (status.ok() || status.code() == Code::kIOError) {
     // After a failed sync the write may be in the file, and may be lost.
@@ -146,13 +147,18 @@ void Process::LoseOrKeepWrites() {
 Result<std::vector<raft::Entry>> Process::ReadEntries(Index first, Index last,
                                                       std::size_t max_bytes) {
   std::vector<raft::Entry> entries;
+  const Status cut(Code::kUnavailable, "cut meanwhile");
   if (!next_read_fails_.ok()) {
-    return std::exchange(next_read_fails_, {});
+    disk_failed_ = true;
+    const Status status = std::exchange(next_read_fails_, {});
+    return RAFTKV_MUTANT(kReadErrorIsEnd) ? cut : status;
   }
   std::size_t bytes = 0;
-  if (first < host_.disk.first_index()) return Status(Code::kUnavailable, "cut meanwhile");
+  if (first < host_.disk.first_index()) return cut;
   for (Index index = first; index <= last && index <= host_.disk.last_index(); ++index) {
     if (host_.disk.damaged.count(index) != 0) {
+      disk_failed_ = true;
+      if (RAFTKV_MUTANT(kReadErrorIsEnd)) break;
       return Status(Code::kCorruption, "entry " + std::to_string(index.value) + " is damaged");
     }
     const raft::Entry& entry = host_.disk.At(index);
@@ -160,7 +166,7 @@ Result<std::vector<raft::Entry>> Process::ReadEntries(Index first, Index last,
     if (!entries.empty() && bytes > max_bytes) break;
     entries.push_back(entry);
   }
-  if (entries.empty()) return Status(Code::kUnavailable, "cut meanwhile");
+  if (entries.empty()) return cut;
   return entries;
 }
 
@@ -204,10 +210,14 @@ void Process::FinishApply() {
   if (entries.size() > kApplyOneByOne) {
     status = ApplyEntries(entries, applied);
   } else {
+    // A flush may come at any time, so also within a batch.
+    const bool flushes = Chance(world_.chance().disk, world_.plan().disk.flush_ppm / 2);
+    if (flushes) host_.disk.engine.FlushAfterNextWrite();
     std::vector<raft::Entry> one(1);
     for (std::size_t i = 0; i < entries.size() && status.ok(); ++i) {
       one.front() = entries[i];
       status = ApplyEntries(one, applied);
+      if (flushes && i == 0) host_.disk.flushed = store_->applied();
     }
   }
   applied.index = store_->applied();

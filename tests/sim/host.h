@@ -45,6 +45,8 @@ class Process final : public node::Clock,
   void FailNextWrite(Status status) { next_write_fails_ = std::move(status); }
   void FailNextRead(Status status) { next_read_fails_ = std::move(status); }
 
+  /// It was told that its disk failed.
+  [[nodiscard]] bool disk_failed() const { return disk_failed_; }
   [[nodiscard]] Index applied() const { return store_->applied(); }
 
   // --- The ports.
@@ -95,6 +97,7 @@ class Process final : public node::Clock,
   node::DoneStatus write_done_;
   Status next_write_fails_;
   Status next_read_fails_;
+  bool disk_failed_ = false;
   std::optional<raft::SnapshotMeta> installing_;
   std::string received_;  ///< of a snapshot
   std::vector<raft::Entry> applying_;

@@ -23,7 +23,7 @@ void Nemesis::Next() {
   const Nanos mean = world_.plan().mean_fault_interval;
   world_.At(Between(chance(), mean / 10, 2 * mean), [this] {
     if (!active_) return;
-    const Fault fault = Draw();
+    const Fault fault = world_.now() < quiet_until_ ? Fault::kCount : Draw();
     if (fault != Fault::kCount) {
       world_.Trace("fault: %s", FaultName(fault));
       if (Carry(fault)) world_.Count(fault);
@@ -64,8 +64,8 @@ bool Nemesis::Carry(Fault fault) {
     case Fault::kReadError:
     case Fault::kNoSpace: return FailDisk(fault);
     case Fault::kFlippedBytes: return FlipBytes();
-    case Fault::kWipedDisk: return WipeDisk();
-    case Fault::kRolledBackDisk: return RollBackDisk();
+    case Fault::kWipedDisk:
+    case Fault::kRolledBackDisk: return LoseDisk(fault);
     case Fault::kClockRate: return ChangeClockRate();
     case Fault::kWallClockJump: return JumpWallClock();
     case Fault::kAddMember:
@@ -217,6 +217,11 @@ bool Nemesis::Network(Fault fault) {
     world_.clients().Burst(*leader, static_cast<int>(Between(chance(), 5, 40)));
   }
   const Nanos time = Between(chance(), 100 * kMillisecond, 3 * kSecond);
+  if (leader != nullptr && !leader->paused && chance().Below(2) == 0) {
+    const bool restarts = world_.plan().core.lease_reads && chance().Below(2) == 0;
+    if (!restarts || !RestartWhoPromised(*leader)) CutOffUnnoticed(*leader, time);
+    return true;
+  }
   if (leader != nullptr && chance().Below(3) == 0) {
     CutBehindLateAnswers(*leader, time);
     return true;
@@ -313,48 +318,56 @@ bool Nemesis::FailDisk(Fault fault) {
 }
 
 bool Nemesis::FlipBytes() {
-  Host* const host = AnyHost();
-  if (!Settled() || !MayLose(*host)) return false;
-  const Index last = host->disk.last_index();
-  if (host->gone || last < std::max(host->disk.first_index(), Index{2})) return false;
-  // Who reads that entry next finds out; so does the next start, which cuts the log there.
-  // The first entry of all is written a second time, as the formation.
-  const Index first = std::max(host->disk.first_index(), Index{2});
+  if (chance().Below(2) == 0 && LoseDiskOfQuorum(Fault::kFlippedBytes)) return true;
+  Host& host = *AnyHost();
   // Often the last one, which others may not have yet.
-  const bool at_the_end = chance().Below(2) == 0;
-  const Index index = at_the_end ? last : first + chance().Below(last - first + 1);
-  host->disk.damaged.insert(index);
-  world_.Trace("%s: entry %llu is damaged", host->name.c_str(),
+  if (chance().Below(2) == 0) return FlipBytes(host, host.disk.last_index(), true);
+  const Index first = host.disk.first_index();
+  const std::uint64_t entries = host.disk.last_index().Next() - first;
+  const Index index = first + chance().Below(entries + 1);
+  return FlipBytes(host, index, chance().Below(2) == 0);
+}
+
+/// Who reads that entry next finds out; so does the next start, which cuts the log there.
+bool Nemesis::FlipBytes(Host& host, Index index, bool restart) {
+  // Damage in what is applied already leaves a log without its beginning: newcomers need a
+  // snapshot.
+  if (!world_.plan().snapshots || host.gone || !Settled() || !MayLose(host)) return false;
+  // The first entry of all is written a second time, as the formation.
+  const Index first = std::max(host.disk.first_index(), Index{2});
+  if (index < first || index > host.disk.last_index()) return false;
+  host.disk.damaged.insert(index);
+  world_.Trace("%s: entry %llu is damaged", host.name.c_str(),
                static_cast<unsigned long long>(index.value));
-  if (at_the_end || chance().Below(2) == 0) {
-    world_.Crash(*host);
-    StartLater(*host, at_the_end ? 10 * kMillisecond : Downtime());
+  if (restart) {
+    const bool soon = chance().Below(2) == 0 || index == host.disk.last_index();
+    world_.Crash(host);
+    StartLater(host, soon ? 10 * kMillisecond : Downtime());
   }
   return true;
 }
 
 /// An empty disk under the old name: a new member that nobody has asked for.
-bool Nemesis::WipeDisk() {
-  Host* const host = AnyHost();
-  if (host->gone || host->disk.cluster == ClusterId{} || !Settled() || !MayLose(*host)) {
-    return false;
-  }
-  world_.Crash(*host);
-  host->joining = false;
+bool Nemesis::WipeDisk(Host& host) {
+  // Whose list names nobody else founds a cluster of its own, with an empty disk again.
+  if (world_.cluster().size() == 1 && host.name == world_.cluster().front().name) return false;
+  if (host.gone || host.disk.cluster == ClusterId{} || !Settled() || !MayLose(host)) return false;
+  world_.Crash(host);
+  host.joining = false;
   SimDisk empty;
   if (RAFTKV_MUTANT(kWipedDiskVotes)) {
     // As if its id came from its name or address.
-    empty.member = host->disk.member;
-    empty.Form(host->disk.cluster, host->disk.formation);
+    empty.member = host.disk.member;
+    empty.Form(host.disk.cluster, host.disk.formation);
   }
-  world_.ReplaceDisk(*host, std::move(empty));
-  world_.Start(*host);
-  host->gone = true;
+  world_.ReplaceDisk(host, std::move(empty));
+  world_.Start(host);
+  host.gone = true;
   return true;
 }
 
 void Nemesis::OnStart(const Host& host) {
-  if (!active_ || host.disk.cluster == ClusterId{} || chance().Below(4) != 0) return;
+  if (!active_ || host.disk.cluster == ClusterId{} || chance().Below(2) != 0) return;
   copies_[host.index] = std::make_unique<SimDisk>(host.disk);
 }
 
@@ -369,29 +382,38 @@ bool Nemesis::DecidesAlone(const SimDisk& disk) const {
   return configurations.empty() || Elects(configurations.back().second, itself);
 }
 
-/// An older copy is put back: it has forgotten what it promised. It can be told as long as the
+/// An older copy of its disk would have forgotten what it promised. It can be told as long as the
 /// others have seen a boot that the copy does not know of.
-bool Nemesis::RollBackDisk() {
-  if (!Settled()) return false;
-  for (auto& [copied, copy] : copies_) {
-    const auto index = copied;
-    Host& host = world_.host(index);
-    if (host.gone || copy == nullptr || copy->member != host.disk.member ||
-        copy->boot.counter >= host.disk.boot.counter || !MayLose(host)) {
-      continue;
-    }
-    const bool seen = std::all_of(world_hosts().begin(), world_hosts().end(), [&](const auto& h) {
-      if (h->index == index || h->gone || h->out) return true;
-      const auto boot = h->disk.peer_boots.find(host.disk.member);
-      return boot != h->disk.peer_boots.end() && boot->second == host.disk.boot;
-    });
-    if (!seen || DecidesAlone(*copy)) continue;
-    world_.Crash(host);
-    world_.ReplaceDisk(host, std::move(*copy));
-    copy.reset();
-    world_.Start(host);
-    host.gone = true;
-    return true;
+bool Nemesis::MayRollBack(const Host& host) const {
+  const auto found = copies_.find(host.index);
+  if (found == copies_.end() || found->second == nullptr || host.gone || !Settled()) return false;
+  const SimDisk& copy = *found->second;
+  if (copy.member != host.disk.member || copy.boot.counter >= host.disk.boot.counter) return false;
+  const bool seen = std::all_of(world_.hosts().begin(), world_.hosts().end(), [&](const auto& h) {
+    if (h->index == host.index || h->gone || h->out) return true;
+    const auto boot = h->disk.peer_boots.find(host.disk.member);
+    return boot != h->disk.peer_boots.end() && boot->second == host.disk.boot;
+  });
+  return seen && MayLose(host) && !DecidesAlone(copy);
+}
+
+bool Nemesis::RollBackDisk(Host& host) {
+  if (!MayRollBack(host)) return false;
+  world_.Crash(host);
+  world_.ReplaceDisk(host, std::move(*copies_.at(host.index)));
+  copies_.erase(host.index);
+  world_.Start(host);
+  host.gone = true;
+  return true;
+}
+
+/// For good: the member is not welcome under its old identity.
+bool Nemesis::LoseDisk(Fault fault) {
+  if (chance().Below(2) == 0 && LoseDiskOfQuorum(fault)) return true;
+  if (fault == Fault::kWipedDisk) return WipeDisk(*AnyHost());
+  const std::size_t first = chance().Below(world_hosts().size());
+  for (std::size_t i = 0; i < world_hosts().size(); ++i) {
+    if (RollBackDisk(world_.host((first + i) % world_hosts().size()))) return true;
   }
   return false;
 }
@@ -400,8 +422,11 @@ bool Nemesis::RollBackDisk() {
 
 /// The worst for a lease: its holder's time goes slowly, the others' fast.
 void Nemesis::SetWorstClocks(const Host& leader) {
+  // The plan's bound; a lease that is held beyond it is worth nothing.
+  const Nanos error = RAFTKV_MUTANT(kClockErrorAboveBound) ? 500'000 : 200'000;
   for (const auto& host : world_hosts()) {
-    host->clock.SetRate(world_.now(), host.get() == &leader ? 800'000 : 1'200'000);
+    const Nanos by = host.get() == &leader ? -error : error;
+    host->clock.SetRate(world_.now(), HostClock::kMillion + by);
   }
 }
 

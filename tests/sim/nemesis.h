@@ -48,6 +48,8 @@ class Nemesis {
   bool Network(Fault fault);
   Pairs Cut(Fault fault);
   void CutFor(const Pairs& pairs, Nanos time);
+  /// All links between those of one side and the others.
+  [[nodiscard]] Pairs LinksOf(const std::vector<const Host*>& side) const;
   void CutBehindLateAnswers(const Host& leader, Nanos time);
   bool Flap();
   bool BreakConnection();
@@ -55,9 +57,12 @@ class Nemesis {
   bool Storm();
   bool SlowDisk();
   bool FailDisk(Fault fault);
+  bool FlipBytes(Host& host, Index index, bool restart);
   bool FlipBytes();
-  bool WipeDisk();
-  bool RollBackDisk();
+  bool LoseDisk(Fault fault);
+  bool WipeDisk(Host& host);
+  [[nodiscard]] bool MayRollBack(const Host& host) const;
+  bool RollBackDisk(Host& host);
   [[nodiscard]] bool DecidesAlone(const SimDisk& disk) const;
   bool ChangeClockRate();
   void SetWorstClocks(const Host& leader);
@@ -67,6 +72,14 @@ class Nemesis {
   bool RemoveMember(Host& leader);
   bool PromoteMember(Host& leader);
   bool Transfer(Host& leader);
+
+  // --- Scenes: what must come together (nemesis_scenes.cc).
+  void CutOffUnnoticed(Host& leader, Nanos time);
+  void WatchOldLeader(Host& leader, std::uint32_t epoch, Nanos until);
+  bool RestartWhoPromised(Host& leader);
+  bool LoseDiskOfQuorum(Fault fault);
+  void LoseOneOf(const std::vector<Host*>& kept, Host& loser, Fault fault);
+  std::vector<Host*> Followers(const Host& leader);
 
   Host* AnyRunning();
   Host* AnyHost() { return world_hosts()[chance().Below(world_hosts().size())].get(); }
@@ -85,6 +98,8 @@ class Nemesis {
 
   World& world_;
   bool active_ = false;
+  /// A scene is on: nothing else happens.
+  Nanos quiet_until_ = 0;
   std::size_t left_down_ = SIZE_MAX;
   /// What undoes the faults that are in force; emptied when they have been undone.
   std::vector<std::function<void()>> undo_;

@@ -56,6 +56,10 @@ bool Nemesis::Settled() const {
   if (promotes) return false;
   return std::all_of(world_.hosts().begin(), world_.hosts().end(), [&](const auto& host) {
     if (host->out || host->gone) return true;
+    // Until all of them have joined, the founder's disk is all there is of the cluster.
+    if (committed->Find(host->disk.member) != nullptr && host->disk.cluster == ClusterId{}) {
+      return false;
+    }
     const auto configurations = host->disk.Configurations();
     return configurations.empty() ||
            configurations.back().first <= world_.checks().configuration_index();

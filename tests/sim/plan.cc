@@ -100,6 +100,42 @@ constexpr Fault kByNemesis[] = {
 constexpr Fault kRare[] = {Fault::kFlippedBytes, Fault::kWipedDisk, Fault::kRolledBackDisk,
                            Fault::kRolledBackDisk};
 
+/// A rare bug needs several faults together: some seeds have mostly those.
+void DrawTheme(Random& random, bool may_choose_nodes, Plan& plan) {
+  const auto often = [&](std::initializer_list<Fault> faults) {
+    for (const Fault fault : faults) plan.fault_weights[static_cast<std::size_t>(fault)] += 300;
+  };
+  switch (random.Below(8)) {
+    case 0: {  // the smallest quorums that are safe, and members that would make them unsafe
+      if (plan.nodes == 1 && may_choose_nodes) plan.nodes = 3;
+      const auto nodes = static_cast<std::uint32_t>(plan.nodes);
+      plan.zones = 0;
+      plan.quorum = {raft::QuorumKind::kFlexible, 0, 0};
+      plan.quorum.election = nodes / 2 + 1;
+      plan.quorum.commit = std::min(nodes, nodes + 2 - plan.quorum.election);
+      plan.spares = std::max(plan.spares, 1);
+      often({Fault::kAddMember, Fault::kPartition});
+      break;
+    }
+    case 1:  // disks that come back older, or empty
+      often({Fault::kCrash, Fault::kRolledBackDisk, Fault::kWipedDisk, Fault::kFlippedBytes});
+      break;
+    case 2:  // elections that get into each other's way
+      often({Fault::kStorm, Fault::kCrash});
+      plan.core.election_timeout = Duration(OneOf(random, {150, 300}) * kMillisecond);
+      plan.core.heartbeat_interval = plan.core.election_timeout / 5;
+      break;
+    case 3:  // snapshots for those who have a tail of their own
+      often({Fault::kIsolateLeader, Fault::kCrash, Fault::kConnectionBreak});
+      plan.snapshots = true;
+      plan.clients.raw = std::max(plan.clients.raw, 1);
+      plan.log_keep_entries = static_cast<std::uint64_t>(OneOf(random, {0, 3}));
+      plan.disk.flush_ppm = 300'000;
+      break;
+    default: break;
+  }
+}
+
 }  // namespace
 
 Plan DrawPlan(std::uint64_t seed, const Overrides& overrides) {
@@ -125,17 +161,26 @@ Plan DrawPlan(std::uint64_t seed, const Overrides& overrides) {
   plan.core.clock_error_percent = 20;
   plan.log_keep_entries = static_cast<std::uint64_t>(OneOf(random, {0, 3, 30, 100'000}));
   plan.mean_fault_interval =
-      OneOf(random, {400 * kMillisecond, 700 * kMillisecond, 950 * kMillisecond});
+      OneOf(random, {400 * kMillisecond, 600 * kMillisecond, 850 * kMillisecond});
   if (plan.core.lease_reads) {
     // A stale read needs a key that is written and read all the time.
     plan.clients.keys = static_cast<int>(Between(random, 1, 2));
     plan.core.election_timeout = Duration(OneOf(random, {300 * kMillisecond, kSecond}));
     plan.core.heartbeat_interval = plan.core.election_timeout / 5;
+    if (random.Below(2) == 0) {
+      // What a lease rules out is over soon: a new leader must be quick to be seen.
+      plan.network.min_delay = 50 * kMicrosecond;
+      plan.network.mean_delay = 150 * kMicrosecond;
+      plan.network.late_ppm = plan.network.loss_ppm = 0;
+      plan.disk.mean_write = 100 * kMicrosecond;
+      plan.disk.slow_ppm = 0;
+    }
     plan.mixed_leases = random.Below(4) == 0;
     for (const Fault fault : {Fault::kIsolateLeader, Fault::kClockRate}) {
       plan.fault_weights[static_cast<std::size_t>(fault)] += 300;
     }
   }
+  DrawTheme(random, overrides.nodes == 0, plan);
   // Each seed leaves some faults out, so that what others would hide can be seen.
   for (const Fault fault : kByNemesis) {
     if (random.Below(3) == 0) continue;
