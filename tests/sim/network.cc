@@ -31,6 +31,8 @@ void Network::SetPeers(Host& from, std::vector<node::Transport::Peer> peers) {
                                      [&](const auto& peer) { return peer.address == to->name; });
     Connection& connection = At(from, *to);
     if (wanted == peers.end()) {
+      // As rpc/ does: who is no peer any more says hello again, and hears why.
+      if (connection.state != State::kUnwanted) Break(*to, from);
       ++connection.version;
       connection.state = State::kUnwanted;
       continue;
