@@ -30,6 +30,14 @@ std::uint64_t CarriedOut(const Stats& stats) {
   return sum;
 }
 
+std::uint64_t Begun(const Stats& stats) {
+  std::uint64_t sum = 0;
+  for (const auto& outcomes : stats.operations) {
+    for (const std::uint64_t times : outcomes) sum += times;
+  }
+  return sum;
+}
+
 std::uint64_t SumOfFaults(const Stats& stats) {
   std::uint64_t sum = 0;
   for (std::size_t i = 0; i < static_cast<std::size_t>(Fault::kSnapshot); ++i) {
@@ -61,7 +69,8 @@ std::string Describe(const Stats& stats) {
     Add(out, "%-14s %10llu %10llu %10llu\n", OpName(static_cast<OpKind>(i)), N(outcomes[0]),
         N(outcomes[1]), N(outcomes[2]));
   }
-  Add(out, "%.1f a simulated second were carried out\n",
+  Add(out, "a simulated second %.1f were begun, %.1f carried out\n",
+      seconds > 0 ? static_cast<double>(Begun(stats)) / seconds : 0,
       seconds > 0 ? static_cast<double>(CarriedOut(stats)) / seconds : 0);
   Add(out, "\n%-34s %10s\n", "faults", "times");
   for (std::size_t i = 0; i < kFaultKinds; ++i) {

@@ -20,7 +20,7 @@ constexpr Nanos kWriteBound = 30 * kSecond;
 constexpr Nanos kConvergeBound = 20 * kSecond;
 constexpr Nanos kAnswerBound = 3 * kSecond;
 /// Of the search for an order.
-constexpr std::uint64_t kHistorySteps = 60'000;
+constexpr std::uint64_t kHistorySteps = 200'000;
 /// More than that without an end is a loop.
 constexpr std::uint64_t kMaxEvents = 5'000'000;
 
