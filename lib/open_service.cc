@@ -241,7 +241,7 @@ void OpenNode::Status(bool with_hash, node::Done<EndpointStatus> done) {
     status.db_bytes = FolderBytes(options_.data_dir);
     Result<EndpointStatus> result = status;
     if (with_hash) {
-      if (auto hash = kv::HashContent(store_->engine()); hash.ok()) {
+      if (auto hash = kv::HashContent(*store_->engine()); hash.ok()) {
         result->content_hash = hash->hash;
         result->hash_index = hash->index.value;
       } else {

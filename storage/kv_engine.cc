@@ -5,11 +5,14 @@
 #include <rocksdb/cache.h>
 #include <rocksdb/db.h>
 #include <rocksdb/filter_policy.h>
+#include <rocksdb/listener.h>
 #include <rocksdb/options.h>
 #include <rocksdb/table.h>
 #include <rocksdb/write_batch.h>
 
 #include "lib/base/check.h"
+#include "lib/kv/layout.h"
+#include "lib/kv/record.h"
 #include "storage/files.h"
 #include "storage/rocksdb_logger.h"
 
@@ -41,6 +44,38 @@ rocksdb::Options DatabaseOptions(const KvEngineOptions& options) {
   out.table_factory.reset(rocksdb::NewBlockBasedTableFactory(table));
   return out;
 }
+
+/// The applied index as `tier` has it; 0: nothing is applied.
+Result<Index> AppliedIn(rocksdb::DB& db, rocksdb::ReadTier tier) {
+  rocksdb::ReadOptions options;
+  options.read_tier = tier;
+  std::string record;
+  const rocksdb::Status got =
+      db.Get(options, db.DefaultColumnFamily(), rocksdb::Slice(&kv::kAppliedPrefix, 1), &record);
+  if (got.IsNotFound()) return Index();
+  if (!got.ok()) return ToStatus(got, "read the applied index");
+  Result<kv::Position> position = kv::DecodePosition(record);
+  if (!position.ok()) return position.status();
+  return position->index;
+}
+
+/// Looks after each flush how far the tables are.
+class FlushWatch final : public rocksdb::EventListener {
+ public:
+  explicit FlushWatch(std::shared_ptr<std::atomic<std::uint64_t>> flushed)
+      : flushed_(std::move(flushed)) {}
+  void OnFlushCompleted(rocksdb::DB* db, const rocksdb::FlushJobInfo& /*flush*/) override {
+    // Memory is left out: with the write-ahead log off, what stands in it is gone after a crash.
+    const Result<Index> applied = AppliedIn(*db, rocksdb::kPersistedTier);
+    if (!applied.ok()) return;  // whoever reads next will say so; the log is only kept longer
+    std::uint64_t before = flushed_->load();
+    while (before < applied->value && !flushed_->compare_exchange_weak(before, applied->value)) {
+    }
+  }
+
+ private:
+  const std::shared_ptr<std::atomic<std::uint64_t>> flushed_;
+};
 
 class KvView final : public kv::View {
  public:
@@ -94,14 +129,24 @@ Status KvEngine::Create(const KvEngineOptions& options) {
   return ToStatus(owned->Close(), "close the key-value database");
 }
 
-Result<std::unique_ptr<KvEngine>> KvEngine::Open(const KvEngineOptions& options) {
+Result<std::shared_ptr<KvEngine>> KvEngine::Open(const KvEngineOptions& options) {
+  auto flushed = std::make_shared<std::atomic<std::uint64_t>>(0);
+  rocksdb::Options database = DatabaseOptions(options);
+  database.listeners.push_back(std::make_shared<FlushWatch>(flushed));
   rocksdb::DB* db = nullptr;
-  const rocksdb::Status opened = rocksdb::DB::Open(DatabaseOptions(options), options.folder, &db);
+  const rocksdb::Status opened = rocksdb::DB::Open(database, options.folder, &db);
   if (!opened.ok()) return ToStatus(opened, "open the key-value database " + options.folder);
-  return std::unique_ptr<KvEngine>(new KvEngine(std::unique_ptr<rocksdb::DB>(db)));
+  std::shared_ptr<KvEngine> engine(new KvEngine(std::unique_ptr<rocksdb::DB>(db), flushed));
+  // All that is found is in tables: there is no write-ahead log.
+  const Result<Index> applied = AppliedIn(*db, rocksdb::kReadAllTier);
+  if (!applied.ok()) return applied.status();
+  flushed->store(applied->value);
+  return engine;
 }
 
-KvEngine::KvEngine(std::unique_ptr<rocksdb::DB> db) : db_(std::move(db)) {}
+KvEngine::KvEngine(std::unique_ptr<rocksdb::DB> db,
+                   std::shared_ptr<std::atomic<std::uint64_t>> flushed)
+    : db_(std::move(db)), flushed_(std::move(flushed)) {}
 
 KvEngine::~KvEngine() {
   if (db_ != nullptr) db_->Close().PermitUncheckedError();

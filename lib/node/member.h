@@ -99,6 +99,7 @@ struct MemberOptions {
   /// The bounds of the core; id, timeouts and gathering are set by the member.
   raft::Options core;
   std::uint64_t log_keep_entries = 100'000;  ///< see NodeConfig
+  std::uint64_t log_keep_bytes = 256 << 20;
 };
 
 class Node;

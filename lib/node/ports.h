@@ -164,6 +164,8 @@ class Snapshots {
                        Done<std::uint64_t> done) = 0;
   /// The log's entries up to `through` may go, at leisure.
   virtual void Compact(Index through) = 0;
+  /// The last entry that would have to go so that the log has at most `bytes`; 0: none.
+  virtual Index Beyond(std::uint64_t bytes) = 0;
 };
 
 /// Messages to other members: each may be lost, doubled or overtaken. Sending never blocks; a full

@@ -65,6 +65,7 @@ class Process final : public node::Clock,
   void Install(const raft::SnapshotMeta& snapshot, node::LogWrite write,
                node::Done<std::uint64_t> done) override;
   void Compact(Index through) override;
+  Index Beyond(std::uint64_t /*bytes*/) override { return Index{}; }
   void Observe(node::Stage, Duration) override {}
   void CountProposal(Code) override {}
   void CountLogSync(std::size_t, std::size_t) override {}

@@ -72,9 +72,10 @@ Status StoreWorld::Write(node::LogWrite write) {
       loop, [&](node::DoneStatus done) { store->log().Write(std::move(write), std::move(done)); });
 }
 
-Status StoreWorld::WriteEntries(Index first, Term term, int count, std::size_t payload_bytes) {
+Status StoreWorld::WriteEntries(Index first, Term term, int count, std::size_t payload_bytes,
+                                Index commit) {
   node::LogWrite write;
-  write.hard_state = raft::HardState{term, kNobody, Index(1)};
+  write.hard_state = raft::HardState{term, kNobody, commit};
   write.entries = MakeEntries(first, term, count, payload_bytes);
   write.sync = true;
   return Write(std::move(write));

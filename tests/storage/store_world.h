@@ -49,7 +49,8 @@ class StoreWorld {
 
   // One call and its completion.
   Status Write(node::LogWrite write);
-  Status WriteEntries(Index first, Term term, int count, std::size_t payload_bytes = 20);
+  Status WriteEntries(Index first, Term term, int count, std::size_t payload_bytes = 20,
+                      Index commit = Index(1));
   Status Form(ClusterId cluster = ClusterId(77));
   Result<std::vector<raft::Entry>> Read(Index first, Index last, std::size_t max_bytes);
   Result<node::Applied> Apply(std::vector<raft::Entry> entries);
