@@ -167,7 +167,10 @@ void OpenNode::FillStatus(EndpointStatus& status) {
     return;
   }
   status.node = member_->status();
-  if (const raft::Raft* core = member_->core()) status.suspect = core->suspect();
+  if (const raft::Raft* core = member_->core()) {
+    status.suspect = core->suspect();
+    status.snapshot_index = core->log().base().index.value;
+  }
   for (const raft::Member& member : member_->members()) {
     status.members.push_back({member.id.value, member.name, member.address, !member.learner});
     const bool other = member.id.value != status.node.member_id;

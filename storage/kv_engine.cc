@@ -8,6 +8,7 @@
 #include <rocksdb/listener.h>
 #include <rocksdb/options.h>
 #include <rocksdb/table.h>
+#include <rocksdb/utilities/checkpoint.h>
 #include <rocksdb/write_batch.h>
 
 #include "lib/base/check.h"
@@ -136,7 +137,8 @@ Result<std::shared_ptr<KvEngine>> KvEngine::Open(const KvEngineOptions& options)
   rocksdb::DB* db = nullptr;
   const rocksdb::Status opened = rocksdb::DB::Open(database, options.folder, &db);
   if (!opened.ok()) return ToStatus(opened, "open the key-value database " + options.folder);
-  std::shared_ptr<KvEngine> engine(new KvEngine(std::unique_ptr<rocksdb::DB>(db), flushed));
+  std::shared_ptr<KvEngine> engine(
+      new KvEngine(options, std::unique_ptr<rocksdb::DB>(db), flushed));
   // All that is found is in tables: there is no write-ahead log.
   const Result<Index> applied = AppliedIn(*db, rocksdb::kReadAllTier);
   if (!applied.ok()) return applied.status();
@@ -144,12 +146,15 @@ Result<std::shared_ptr<KvEngine>> KvEngine::Open(const KvEngineOptions& options)
   return engine;
 }
 
-KvEngine::KvEngine(std::unique_ptr<rocksdb::DB> db,
+KvEngine::KvEngine(KvEngineOptions options, std::unique_ptr<rocksdb::DB> db,
                    std::shared_ptr<std::atomic<std::uint64_t>> flushed)
-    : db_(std::move(db)), flushed_(std::move(flushed)) {}
+    : options_(std::move(options)), db_(std::move(db)), flushed_(std::move(flushed)) {}
 
 KvEngine::~KvEngine() {
   if (db_ != nullptr) db_->Close().PermitUncheckedError();
+  db_.reset();
+  // What cannot be removed now goes at the next open.
+  if (remove_at_end_) static_cast<void>(RemoveTree(env(), folder()));
 }
 
 std::unique_ptr<kv::View> KvEngine::NewView(kv::ReadTier tier) {
@@ -182,6 +187,25 @@ bool KvEngine::TakesWritesAtOnce() {
 Status KvEngine::Flush() {
   RAFTKV_CHECK(db_ != nullptr);
   return ToStatus(db_->Flush(rocksdb::FlushOptions()), "flush the key-value database");
+}
+
+Status KvEngine::Checkpoint(const std::string& folder) {
+  RAFTKV_CHECK(db_ != nullptr);
+  rocksdb::Checkpoint* made = nullptr;
+  rocksdb::Status status = rocksdb::Checkpoint::Create(db_.get(), &made);
+  const std::unique_ptr<rocksdb::Checkpoint> checkpoint(made);
+  // With 0 it flushes first: there is no write-ahead log that would have the rest.
+  if (status.ok()) status = checkpoint->CreateCheckpoint(folder, /*log_size_for_flush=*/0);
+  return ToStatus(status, "make a checkpoint of " + options_.folder);
+}
+
+Result<Index> KvEngine::AppliedOf(const KvEngineOptions& options) {
+  rocksdb::DB* db = nullptr;
+  const rocksdb::Status opened =
+      rocksdb::DB::OpenForReadOnly(DatabaseOptions(options), options.folder, &db);
+  if (!opened.ok()) return ToStatus(opened, "open the checkpoint " + options.folder);
+  const std::unique_ptr<rocksdb::DB> copy(db);
+  return AppliedIn(*copy, rocksdb::kReadAllTier);
 }
 
 Status KvEngine::Close() {

@@ -48,15 +48,29 @@ class KvEngine final : public kv::Engine {
   Status Flush();
   /// The applied index that the database has even after a crash. Safe from any thread.
   [[nodiscard]] Index flushed() const { return Index(flushed_->load()); }
+  /// Up to where a closed database, which is only looked at, is applied.
+  static Result<Index> AppliedOf(const KvEngineOptions& options);
+  /// Makes a copy of what is there, out of hard links where the file system has them, in `folder`,
+  /// which must not exist. Safe from any thread.
+  Status Checkpoint(const std::string& folder);
+  /// Whether the folder goes when nobody holds this database any more: another one is in its place.
+  void RemoveAtEnd(bool remove) { remove_at_end_ = remove; }
+
+  [[nodiscard]] const KvEngineOptions& options() const { return options_; }
+  [[nodiscard]] rocksdb::Env& env() const { return *options_.env; }
+  [[nodiscard]] const std::string& folder() const { return options_.folder; }
   /// Flushes and closes; all views must be gone. The destructor closes without a flush.
   Status Close();
 
  private:
-  KvEngine(std::unique_ptr<rocksdb::DB> db, std::shared_ptr<std::atomic<std::uint64_t>> flushed);
+  KvEngine(KvEngineOptions options, std::unique_ptr<rocksdb::DB> db,
+           std::shared_ptr<std::atomic<std::uint64_t>> flushed);
 
+  const KvEngineOptions options_;
   std::unique_ptr<rocksdb::DB> db_;
   /// Shared with the listener that RocksDB keeps.
   const std::shared_ptr<std::atomic<std::uint64_t>> flushed_;
+  std::atomic<bool> remove_at_end_{false};
 };
 
 }  // namespace raftkv::storage

@@ -44,6 +44,16 @@ std::shared_ptr<KvEngine> KvStateMachine::engine() const {
   return engine_;
 }
 
+std::shared_ptr<KvEngine> KvStateMachine::Replace(std::shared_ptr<KvEngine> engine,
+                                                  std::unique_ptr<kv::Store> store) {
+  RAFTKV_CHECK(store->applied() > store_->applied(), store->applied().value,
+               store_->applied().value);
+  store_ = std::move(store);
+  bytes_since_flush_ = 0;
+  const std::lock_guard lock(engine_mutex_);
+  return std::exchange(engine_, std::move(engine));
+}
+
 Result<node::Applied> KvStateMachine::ApplyNow(const std::vector<raft::Entry>& entries) {
   if (!failure_.ok()) return failure_;
   Result<std::vector<kv::Store::AppliedEntry>> outcome = store_->Apply(entries);

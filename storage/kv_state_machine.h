@@ -41,6 +41,10 @@ class KvStateMachine final : public node::StateMachine {
 
   /// The database as it is now; nobody may hold it any more at Close(). Safe from any thread.
   [[nodiscard]] std::shared_ptr<KvEngine> engine() const;
+  /// What comes after the present state of both; no Apply is under way. Returns the database that
+  /// was there, which readers may still hold. On the loop.
+  std::shared_ptr<KvEngine> Replace(std::shared_ptr<KvEngine> engine,
+                                    std::unique_ptr<kv::Store> store);
   /// What was applied at the open, and is durable.
   [[nodiscard]] Index applied_at_open() const { return applied_at_open_; }
   [[nodiscard]] std::uint64_t replicated_time_at_open_ms() const {

@@ -57,6 +57,8 @@ class LogDb {
   /// The last entry that would have to go so that the log has at most `bytes`; 0: none. Safe from
   /// any thread.
   [[nodiscard]] Index Beyond(std::uint64_t bytes) const;
+  /// The last entry before the log. Safe from any thread.
+  [[nodiscard]] Index base() const { return Index(base_index_.load()); }
   /// Entries first..last of at most `max_bytes` but at least one. Safe from any thread.
   /// Unavailable: the log was cut meanwhile.
   Result<std::vector<raft::Entry>> Read(Index first, Index last, std::size_t max_bytes) const;

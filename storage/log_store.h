@@ -45,6 +45,8 @@ class LogStore final : public node::LogStore, public node::MetaStore {
   /// See LogDb::Install.
   void Install(const raft::SnapshotMeta& snapshot, node::LogWrite write, std::string live_kv,
                node::DoneStatus done);
+  /// The last entry before the log, as it is on disk.
+  [[nodiscard]] Index base() const { return db_->base(); }
   /// See LogDb::Beyond.
   [[nodiscard]] Index Beyond(std::uint64_t bytes) const { return db_->Beyond(bytes); }
 

@@ -157,13 +157,14 @@ Store::Store(Executor executor) : completions_(std::move(executor)) {}
 
 Store::~Store() {
   completions_.Stop();
+  if (snapshots_) snapshots_->Stop();
   if (upkeep_) upkeep_->Stop();
 }
 
 node::LogStore& Store::log() { return *log_; }
 node::MetaStore& Store::meta() { return *log_; }
 node::StateMachine& Store::machine() { return *machine_; }
-Snapshots& Store::snapshots() { return *snapshots_; }
+node::Snapshots& Store::snapshots() { return *snapshots_; }
 std::shared_ptr<kv::Engine> Store::engine() { return machine_->engine(); }
 std::uint64_t Store::replicated_time_at_open_ms() const {
   return machine_->replicated_time_at_open_ms();
@@ -172,6 +173,7 @@ std::uint64_t Store::sync_count() const { return log_->sync_count(); }
 
 Status Store::Close() {
   completions_.Stop();
+  snapshots_->Stop();
   upkeep_->Stop();
   const Status machine = machine_->Close(/*clean=*/true);
   const Status log = log_->Close(/*clean=*/machine.ok());
@@ -199,7 +201,12 @@ Result<std::unique_ptr<Store>> Open(StoreOptions options) {
       OpenMachine(options, (*log)->found(), store->completions_, *store->upkeep_);
   if (!machine.ok()) return machine.status();
   store->machine_ = std::move(*machine);
-  if (Status s = RemoveUnreferenced(*options.env, options.dir, (*log)->found().live_kv); !s.ok()) {
+  // The last checkpoint may have been sent to somebody when this member was killed.
+  const Result<std::uint64_t> snapshot = LastSnapshotNumber(*options.env, options.dir);
+  if (!snapshot.ok()) return snapshot.status();
+  if (Status s = RemoveUnreferenced(*options.env, options.dir, (*log)->found().live_kv,
+                                    SnapshotFolderName(*snapshot));
+      !s.ok()) {
     return s;
   }
   node::Boot boot;
@@ -209,7 +216,10 @@ Result<std::unique_ptr<Store>> Open(StoreOptions options) {
   store->log_ = std::make_unique<LogStore>(
       LogStoreOptions{options.env, options.dir, options.log_sink, options.observer},
       std::move(*log), std::move(*begun), store->completions_);
-  store->snapshots_ = std::make_unique<Snapshots>(*store->log_, *store->machine_);
+  store->snapshots_ =
+      std::make_unique<Snapshots>(SnapshotsOptions{options.dir, KvOptionsOf(options, ""),
+                                                   options.kv, options.log_sink, *snapshot},
+                                  *store->log_, *store->machine_, store->completions_);
   return store;
 }
 

@@ -59,7 +59,7 @@ class Store {
   [[nodiscard]] node::LogStore& log();
   [[nodiscard]] node::MetaStore& meta();
   [[nodiscard]] node::StateMachine& machine();
-  [[nodiscard]] Snapshots& snapshots();
+  [[nodiscard]] node::Snapshots& snapshots();
   /// The database as it is now; let go of it before Close(). Safe from any thread.
   [[nodiscard]] std::shared_ptr<kv::Engine> engine();
 

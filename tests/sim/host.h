@@ -60,8 +60,8 @@ class Process final : public node::Clock,
   void SaveFormation(ClusterId cluster, Bytes payload, node::DoneStatus done) override;
   void SavePeerBoot(NodeId peer, node::Boot boot, node::DoneStatus done) override;
   void Make(node::Done<Made> done) override;
-  void Receive(const raft::SnapshotMeta& snapshot, std::uint64_t offset, Bytes data, bool last,
-               node::DoneStatus done) override;
+  void Receive(const raft::SnapshotMeta& snapshot, std::uint64_t id, std::uint64_t offset,
+               Bytes data, bool last, node::Done<std::uint64_t> done) override;
   void Install(const raft::SnapshotMeta& snapshot, node::LogWrite write,
                node::Done<std::uint64_t> done) override;
   void Compact(Index through) override;

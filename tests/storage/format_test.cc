@@ -7,6 +7,7 @@
 #include "storage/crc32c.h"
 #include "storage/log_format.h"
 #include "storage/record.h"
+#include "storage/snapshot_manifest.h"
 
 namespace raftkv::storage {
 namespace {
@@ -105,6 +106,12 @@ TEST(Format, TheExamplesOfTheState) {
   EXPECT_EQ(*DecodeBoot(Example("boot")), (node::Boot{2, 0x99}));
   EXPECT_EQ(*DecodeBase(Example("base")),
             (StoredBase{{Index(4), Term(3)}, Index(1), Bytes("conf")}));
+}
+
+TEST(Format, TheExampleOfAManifest) {
+  const Manifest manifest{Index(4), {{"CURRENT", 5, 0x9555e8555c62dcfd}}};
+  EXPECT_EQ(*DecodeManifest(Example("manifest")), manifest);
+  EXPECT_EQ(EncodeManifest(manifest), Example("manifest"));
 }
 
 TEST(Format, StateValuesComeBackAsTheyWent) {

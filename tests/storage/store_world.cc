@@ -101,6 +101,34 @@ Result<node::Applied> StoreWorld::Apply(std::vector<raft::Entry> entries) {
   });
 }
 
+Result<node::Snapshots::Made> StoreWorld::MakeSnapshot() {
+  using Made = node::Snapshots::Made;
+  return Await<Result<Made>>(
+      loop, [&](node::Done<Made> done) { store->snapshots().Make(std::move(done)); });
+}
+
+Result<node::SnapshotSource::Part> StoreWorld::ReadPart(node::SnapshotSource& source,
+                                                        std::uint64_t offset,
+                                                        std::size_t max_bytes) {
+  using Part = node::SnapshotSource::Part;
+  return Await<Result<Part>>(
+      loop, [&](node::Done<Part> done) { source.Read(offset, max_bytes, std::move(done)); });
+}
+
+Result<std::uint64_t> StoreWorld::Receive(const raft::SnapshotMeta& meta, std::uint64_t id,
+                                          std::uint64_t offset,
+                                          const node::SnapshotSource::Part& part) {
+  return Await<Result<std::uint64_t>>(loop, [&](node::Done<std::uint64_t> done) {
+    store->snapshots().Receive(meta, id, offset, part.data, part.last, std::move(done));
+  });
+}
+
+Result<std::uint64_t> StoreWorld::Install(const raft::SnapshotMeta& meta, node::LogWrite write) {
+  return Await<Result<std::uint64_t>>(loop, [&](node::Done<std::uint64_t> done) {
+    store->snapshots().Install(meta, std::move(write), std::move(done));
+  });
+}
+
 Bytes TestPayload(Index index, Term term, std::size_t bytes) {
   std::string text =
       "entry " + std::to_string(index.value) + " of term " + std::to_string(term.value) + " ";
