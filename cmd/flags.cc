@@ -4,6 +4,7 @@
 #include <array>
 #include <cctype>
 #include <charconv>
+#include <limits>
 #include <utility>
 
 namespace raftkv::cmd {
@@ -37,6 +38,33 @@ CLI::Validator IsDuration() {
     return "'" + text + "' is no duration above zero such as 500ms, 5s or 1m";
   };
   return {check, "DURATION"};
+}
+
+bool lexical_cast(const std::string& text, BytesFlag& bytes) {
+  static constexpr std::array<std::pair<std::string_view, unsigned>, 5> kUnits = {
+      {{"", 0}, {"B", 0}, {"KiB", 10}, {"MiB", 20}, {"GiB", 30}}};
+  std::string_view whole = text;
+  if (whole.ends_with("/s")) whole.remove_suffix(2);
+  std::uint64_t number = 0;
+  const char* const end = whole.data() + whole.size();
+  const auto [rest, error] = std::from_chars(whole.data(), end, number);
+  if (error != std::errc()) return false;
+  for (const auto& [unit, shift] : kUnits) {
+    if (std::string_view(rest, end - rest) != unit) continue;
+    if (number > (std::numeric_limits<std::uint64_t>::max() >> shift)) return false;
+    bytes.value = number << shift;
+    return true;
+  }
+  return false;
+}
+
+CLI::Validator IsBytes() {
+  const auto check = [](std::string& text) -> std::string {
+    BytesFlag bytes;
+    if (lexical_cast(text, bytes)) return {};
+    return "'" + text + "' is no number of bytes such as 65536, 64KiB, 256MiB or 1GiB";
+  };
+  return {check, "BYTES"};
 }
 
 CLI::Option* WithEnvironment(CLI::Option* option) {

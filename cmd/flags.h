@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
@@ -23,6 +24,13 @@ struct DurationFlag {
 bool lexical_cast(const std::string& text, DurationFlag& duration);
 /// For ->check(): at least 1 ms, and says how a duration is written.
 CLI::Validator IsDuration();
+
+/// "65536", "64KiB", "256MiB" or "1GiB"; a rate may end in "/s".
+struct BytesFlag {
+  std::uint64_t value = 0;
+};
+bool lexical_cast(const std::string& text, BytesFlag& bytes);
+CLI::Validator IsBytes();
 
 /// Gives the option the environment variable RAFTKV_ + its long name in capitals.
 CLI::Option* WithEnvironment(CLI::Option* option);

@@ -42,6 +42,9 @@ struct ServeFlags {
   std::string clock_error = "10%";
   DurationFlag election_timeout{std::chrono::milliseconds(300)};
   DurationFlag heartbeat{std::chrono::milliseconds(100)};
+  BytesFlag log_keep_bytes{NodeOptions().log_keep_bytes};
+  std::uint64_t log_keep_entries = NodeOptions().log_keep_entries;
+  BytesFlag snapshot_rate{NodeOptions().snapshot_bytes_per_second};
 };
 
 Result<std::vector<MemberAddress>> ParseCluster(const std::string& text) {
@@ -120,6 +123,9 @@ Result<NodeOptions> OptionsOf(const ServeFlags& flags) {
   options.clock_error_percent = *clock_error;
   options.election_timeout = flags.election_timeout.value;
   options.heartbeat = flags.heartbeat.value;
+  options.log_keep_bytes = flags.log_keep_bytes.value;
+  options.log_keep_entries = flags.log_keep_entries;
+  options.snapshot_bytes_per_second = flags.snapshot_rate.value;
   options.log_level = LogLevelOf(flags.log_level).value();
   options.log_sink = NewLogSink(flags.log_format == "json", flags.name);
   return options;
@@ -222,6 +228,17 @@ void AddServeFlags(CLI::App& verb, ServeFlags& flags) {
   add("--clock-error", flags.clock_error, "how wrong any member's clock may run, for leases")
       ->type_name("PERCENT")
       ->capture_default_str();
+  add("--log-keep-bytes", flags.log_keep_bytes, "of the log, for members that are a little behind")
+      ->check(IsBytes())
+      ->type_name("BYTES")
+      ->default_str("256MiB");
+  add("--log-keep-entries", flags.log_keep_entries, "the same in entries; the smaller one counts")
+      ->type_name("NUMBER")
+      ->capture_default_str();
+  add("--snapshot-rate", flags.snapshot_rate, "of snapshots sent to other members; 0: no limit")
+      ->check(IsBytes())
+      ->type_name("BYTES/s")
+      ->default_str("64MiB/s");
 }
 
 }  // namespace

@@ -40,6 +40,22 @@ Status CheckLimits(const Limits& limits) {
   return Status::Ok();
 }
 
+Status CheckLogAndSnapshots(const NodeOptions& options) {
+  constexpr std::uint64_t kMost = std::uint64_t{1} << 50;
+  if (options.log_keep_entries == 0 || options.log_keep_entries > kMost) {
+    return Invalid("log_keep_entries must be 1 at least, and no number of entries that never come");
+  }
+  if (options.log_keep_bytes < 1024 * 1024 || options.log_keep_bytes > kMost) {
+    return Invalid("log_keep_bytes must be from 1 MiB to 1 PiB");
+  }
+  const std::uint64_t rate = options.snapshot_bytes_per_second;
+  if (rate != 0 && (rate < 64 * 1024 || rate > kMost)) {
+    return Invalid(
+        "the rate of snapshots must be from 64 KiB to 1 PiB a second, or 0 for no limit");
+  }
+  return Status::Ok();
+}
+
 Status CheckTimes(const NodeOptions& options) {
   using std::chrono::milliseconds;
   if (options.heartbeat < milliseconds(1)) return Invalid("the heartbeat must be 1 ms at least");
@@ -111,6 +127,7 @@ Status CheckOptions(const NodeOptions& options) {
     return Invalid("reserved_signal is no signal");
   }
   if (const Status status = CheckLimits(options.limits); !status.ok()) return status;
+  if (const Status status = CheckLogAndSnapshots(options); !status.ok()) return status;
   if (const Status status = CheckTimes(options); !status.ok()) return status;
   return CheckLeases(options);
 }

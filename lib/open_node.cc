@@ -107,6 +107,8 @@ raftkv::Status OpenNode::OpenStore() {
   };
   store.log_sink = Sink();
   store.observer = metrics_.get();
+  store.log_keep_entries = options_.log_keep_entries;
+  store.log_keep_bytes = options_.log_keep_bytes;
   store.env = internals_.env;
   store.machine_boot = internals_.machine_boot;
   store.sync = internals_.sync;
@@ -142,10 +144,13 @@ void OpenNode::Assemble() {
   member.election_timeout = options_.election_timeout;
   member.heartbeat = options_.heartbeat;
   member.seed = Entropy();
-  member_ =
-      std::make_unique<node::Member>(member, store_->birth(), store_->replicated_time_at_open_ms(),
-                                     node::Ports{*this, store_->log(), store_->machine(), *peers_,
-                                                 store_->meta(), *metrics_, Sink()});
+  member.log_keep_entries = options_.log_keep_entries;
+  member.log_keep_bytes = options_.log_keep_bytes;
+  member.snapshot_bytes_per_second = options_.snapshot_bytes_per_second;
+  member_ = std::make_unique<node::Member>(
+      member, store_->birth(), store_->replicated_time_at_open_ms(),
+      node::Ports{*this, store_->log(), store_->machine(), *peers_, store_->meta(), *metrics_,
+                  Sink(), &store_->snapshots()});
   member_->SetWakeup([this] { SchedulePump(); });
   member_->Start();
 

@@ -167,7 +167,10 @@ void OpenNode::FillStatus(EndpointStatus& status) {
     return;
   }
   status.node = member_->status();
-  if (const raft::Raft* core = member_->core()) status.suspect = core->suspect();
+  if (const raft::Raft* core = member_->core()) {
+    status.suspect = core->suspect();
+    status.snapshot_index = core->log().base().index.value;
+  }
   for (const raft::Member& member : member_->members()) {
     status.members.push_back({member.id.value, member.name, member.address, !member.learner});
     const bool other = member.id.value != status.node.member_id;
@@ -241,7 +244,7 @@ void OpenNode::Status(bool with_hash, node::Done<EndpointStatus> done) {
     status.db_bytes = FolderBytes(options_.data_dir);
     Result<EndpointStatus> result = status;
     if (with_hash) {
-      if (auto hash = kv::HashContent(store_->engine()); hash.ok()) {
+      if (auto hash = kv::HashContent(*store_->engine()); hash.ok()) {
         result->content_hash = hash->hash;
         result->hash_index = hash->index.value;
       } else {

@@ -43,6 +43,7 @@ void Encode(const node::SnapshotChunk& chunk, wire::SnapshotChunk::Builder to) {
   to.setOffset(chunk.offset);
   to.setData(AsData(chunk.data.view()));
   to.setLast(chunk.last);
+  to.setId(chunk.id);
 }
 
 Result<node::SnapshotChunk> Decode(wire::SnapshotChunk::Reader chunk) {
@@ -69,6 +70,7 @@ Result<node::SnapshotChunk> Decode(wire::SnapshotChunk::Reader chunk) {
   }
   if (data.size() == 0 && !chunk.getLast()) return MalformedMessage("an empty part of a snapshot");
   to.last = chunk.getLast();
+  to.id = chunk.getId();
   const Bytes bytes = ToBytes(snapshot.getConfiguration());
   Result<raft::Configuration> configuration = raft::DecodeConfiguration(bytes.view());
   if (!configuration.ok()) return MalformedMessage(configuration.status().message());
@@ -82,6 +84,7 @@ void Encode(const node::SnapshotChunkReply& reply, wire::SnapshotChunkReply::Bui
   to.setTerm(reply.term.value);
   to.setIndex(reply.snapshot.index.value);
   to.setSnapshotTerm(reply.snapshot.term.value);
+  to.setSnapshotId(reply.id);
   to.setNextOffset(reply.next_offset);
   to.setInstalled(reply.installed);
 }
@@ -89,6 +92,7 @@ void Encode(const node::SnapshotChunkReply& reply, wire::SnapshotChunkReply::Bui
 node::SnapshotChunkReply Decode(wire::SnapshotChunkReply::Reader reply) {
   return {Term(reply.getTerm()),
           {Index(reply.getIndex()), Term(reply.getSnapshotTerm())},
+          reply.getSnapshotId(),
           reply.getNextOffset(),
           reply.getInstalled()};
 }

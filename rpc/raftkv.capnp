@@ -333,6 +333,7 @@ struct SnapshotChunk {
   offset @2 :UInt64;
   data @3 :Data;
   last @4 :Bool;
+  id @5 :UInt64;              # of the snapshot's bytes: equal ids, equal bytes
 }
 
 struct SnapshotChunkReply {
@@ -341,4 +342,5 @@ struct SnapshotChunkReply {
   snapshotTerm @2 :UInt64;
   nextOffset @3 :UInt64;
   installed @4 :Bool;         # it is in place, or no longer needed
+  snapshotId @5 :UInt64;
 }

@@ -3,6 +3,7 @@
 #include <sys/random.h>
 
 #include <algorithm>
+#include <charconv>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -19,6 +20,15 @@ using Names = std::vector<std::string>;
 /// What a folder may hold that was not even given its first record.
 bool IsOfNoMember(const std::string& name) {
   return name == kLockName || name == TemporaryName(kRecordName) || name == "lost+found";
+}
+
+/// 0: `name` is no such name.
+std::uint64_t NumberBehind(std::string_view prefix, std::string_view name) {
+  if (!name.starts_with(prefix)) return 0;
+  name.remove_prefix(prefix.size());
+  std::uint64_t number = 0;
+  const auto [rest, error] = std::from_chars(name.data(), name.data() + name.size(), number);
+  return error == std::errc() && rest == name.data() + name.size() ? number : 0;
 }
 
 }  // namespace
@@ -81,7 +91,7 @@ Result<Record> MakeMember(const LogDbOptions& log, const KvEngineOptions& kv,
   if (Status s = WriteRecord(env, folder, record); !s.ok()) return s;
   // What an earlier attempt left.
   if (Status s = RemoveTree(env, log.folder); !s.ok()) return s;
-  if (Status s = RemoveUnreferenced(env, folder, ""); !s.ok()) return s;
+  if (Status s = RemoveUnreferenced(env, folder, "", ""); !s.ok()) return s;
 
   if (Status s = MakeFolder(env, log.folder); !s.ok()) return s;
   if (Status s = MakeFolder(env, kv.folder); !s.ok()) return s;
@@ -96,15 +106,34 @@ Result<Record> MakeMember(const LogDbOptions& log, const KvEngineOptions& kv,
   return record;
 }
 
-Status RemoveUnreferenced(rocksdb::Env& env, const std::string& folder, const std::string& live) {
+Status RemoveUnreferenced(rocksdb::Env& env, const std::string& folder, const std::string& live,
+                          const std::string& snapshot) {
   Result<std::optional<Names>> names = ListFolder(env, folder);
   if (!names.ok()) return names.status();
   for (const std::string& name : names->value_or(Names())) {
-    if (name == live || name.substr(0, std::string_view(kKvFolderPrefix).size()) != kKvFolderPrefix)
-      continue;
+    if (name == live || name == snapshot) continue;
+    if (!name.starts_with(kKvFolderPrefix) && !name.starts_with(kSnapshotFolderPrefix)) continue;
     if (Status s = RemoveTree(env, folder + "/" + name); !s.ok()) return s;
   }
   return Status::Ok();
+}
+
+std::string KvFolderName(std::uint64_t number) { return kKvFolderPrefix + std::to_string(number); }
+
+std::uint64_t KvFolderNumber(std::string_view name) { return NumberBehind(kKvFolderPrefix, name); }
+
+std::string SnapshotFolderName(std::uint64_t number) {
+  return kSnapshotFolderPrefix + std::to_string(number);
+}
+
+Result<std::uint64_t> LastSnapshotNumber(rocksdb::Env& env, const std::string& folder) {
+  Result<std::optional<Names>> names = ListFolder(env, folder);
+  if (!names.ok()) return names.status();
+  std::uint64_t last = 0;
+  for (const std::string& name : names->value_or(Names())) {
+    last = std::max(last, NumberBehind(kSnapshotFolderPrefix, name));
+  }
+  return last;
 }
 
 std::uint64_t DrawId() {

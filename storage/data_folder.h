@@ -4,15 +4,18 @@
 //   record    identity and lower bounds (record.h)
 //   log/      the log database
 //   kv-<n>/   the key-value database; `live_kv` in the log database names the one in use
+//   snapshot-<n>/  a checkpoint of it that was or is being sent to another member
 //
 // A new folder is made in an order in which a crash at any point is followed by an open that
 // succeeds: a record that says "not complete", the databases, a record that says "complete". Until
 // then nobody was told of the member id, so what an incomplete record stands beside is thrown away.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include <rocksdb/env.h>
 
@@ -28,6 +31,15 @@ inline constexpr char kLockName[] = "LOCK";
 inline constexpr char kLogFolder[] = "log";
 inline constexpr char kKvFolderPrefix[] = "kv-";
 inline constexpr char kFirstKvFolder[] = "kv-1";
+/// Checkpoints that are being sent.
+inline constexpr char kSnapshotFolderPrefix[] = "snapshot-";
+
+std::string KvFolderName(std::uint64_t number);
+/// 0: `name` is none.
+std::uint64_t KvFolderNumber(std::string_view name);
+std::string SnapshotFolderName(std::uint64_t number);
+/// Of the checkpoint that was made last, of those that are there; 0: none is.
+Result<std::uint64_t> LastSnapshotNumber(rocksdb::Env& env, const std::string& folder);
 
 /// The record of a folder that member `name` may use; nullopt: the folder is missing, empty, or was
 /// not made to its end. Changes nothing. PermissionDenied: it is another member's. InvalidArgument:
@@ -56,8 +68,9 @@ Result<Record> MakeMember(const LogDbOptions& log, const KvEngineOptions& kv,
                           const std::string& folder, const std::string& name,
                           const std::string& machine_boot);
 
-/// Removes key-value databases other than `live`.
-Status RemoveUnreferenced(rocksdb::Env& env, const std::string& folder, const std::string& live);
+/// Removes key-value databases other than `live`, and checkpoints other than `snapshot`.
+Status RemoveUnreferenced(rocksdb::Env& env, const std::string& folder, const std::string& live,
+                          const std::string& snapshot);
 
 /// 64 bits of the system's entropy, never 0.
 std::uint64_t DrawId();

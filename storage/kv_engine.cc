@@ -5,11 +5,15 @@
 #include <rocksdb/cache.h>
 #include <rocksdb/db.h>
 #include <rocksdb/filter_policy.h>
+#include <rocksdb/listener.h>
 #include <rocksdb/options.h>
 #include <rocksdb/table.h>
+#include <rocksdb/utilities/checkpoint.h>
 #include <rocksdb/write_batch.h>
 
 #include "lib/base/check.h"
+#include "lib/kv/layout.h"
+#include "lib/kv/record.h"
 #include "storage/files.h"
 #include "storage/rocksdb_logger.h"
 
@@ -41,6 +45,38 @@ rocksdb::Options DatabaseOptions(const KvEngineOptions& options) {
   out.table_factory.reset(rocksdb::NewBlockBasedTableFactory(table));
   return out;
 }
+
+/// The applied index as `tier` has it; 0: nothing is applied.
+Result<Index> AppliedIn(rocksdb::DB& db, rocksdb::ReadTier tier) {
+  rocksdb::ReadOptions options;
+  options.read_tier = tier;
+  std::string record;
+  const rocksdb::Status got =
+      db.Get(options, db.DefaultColumnFamily(), rocksdb::Slice(&kv::kAppliedPrefix, 1), &record);
+  if (got.IsNotFound()) return Index();
+  if (!got.ok()) return ToStatus(got, "read the applied index");
+  Result<kv::Position> position = kv::DecodePosition(record);
+  if (!position.ok()) return position.status();
+  return position->index;
+}
+
+/// Looks after each flush how far the tables are.
+class FlushWatch final : public rocksdb::EventListener {
+ public:
+  explicit FlushWatch(std::shared_ptr<std::atomic<std::uint64_t>> flushed)
+      : flushed_(std::move(flushed)) {}
+  void OnFlushCompleted(rocksdb::DB* db, const rocksdb::FlushJobInfo& /*flush*/) override {
+    // Memory is left out: with the write-ahead log off, what stands in it is gone after a crash.
+    const Result<Index> applied = AppliedIn(*db, rocksdb::kPersistedTier);
+    if (!applied.ok()) return;  // whoever reads next will say so; the log is only kept longer
+    std::uint64_t before = flushed_->load();
+    while (before < applied->value && !flushed_->compare_exchange_weak(before, applied->value)) {
+    }
+  }
+
+ private:
+  const std::shared_ptr<std::atomic<std::uint64_t>> flushed_;
+};
 
 class KvView final : public kv::View {
  public:
@@ -94,17 +130,31 @@ Status KvEngine::Create(const KvEngineOptions& options) {
   return ToStatus(owned->Close(), "close the key-value database");
 }
 
-Result<std::unique_ptr<KvEngine>> KvEngine::Open(const KvEngineOptions& options) {
+Result<std::shared_ptr<KvEngine>> KvEngine::Open(const KvEngineOptions& options) {
+  auto flushed = std::make_shared<std::atomic<std::uint64_t>>(0);
+  rocksdb::Options database = DatabaseOptions(options);
+  database.listeners.push_back(std::make_shared<FlushWatch>(flushed));
   rocksdb::DB* db = nullptr;
-  const rocksdb::Status opened = rocksdb::DB::Open(DatabaseOptions(options), options.folder, &db);
+  const rocksdb::Status opened = rocksdb::DB::Open(database, options.folder, &db);
   if (!opened.ok()) return ToStatus(opened, "open the key-value database " + options.folder);
-  return std::unique_ptr<KvEngine>(new KvEngine(std::unique_ptr<rocksdb::DB>(db)));
+  std::shared_ptr<KvEngine> engine(
+      new KvEngine(options, std::unique_ptr<rocksdb::DB>(db), flushed));
+  // All that is found is in tables: there is no write-ahead log.
+  const Result<Index> applied = AppliedIn(*db, rocksdb::kReadAllTier);
+  if (!applied.ok()) return applied.status();
+  flushed->store(applied->value);
+  return engine;
 }
 
-KvEngine::KvEngine(std::unique_ptr<rocksdb::DB> db) : db_(std::move(db)) {}
+KvEngine::KvEngine(KvEngineOptions options, std::unique_ptr<rocksdb::DB> db,
+                   std::shared_ptr<std::atomic<std::uint64_t>> flushed)
+    : options_(std::move(options)), db_(std::move(db)), flushed_(std::move(flushed)) {}
 
 KvEngine::~KvEngine() {
   if (db_ != nullptr) db_->Close().PermitUncheckedError();
+  db_.reset();
+  // What cannot be removed now goes at the next open.
+  if (remove_at_end_) static_cast<void>(RemoveTree(env(), folder()));
 }
 
 std::unique_ptr<kv::View> KvEngine::NewView(kv::ReadTier tier) {
@@ -137,6 +187,25 @@ bool KvEngine::TakesWritesAtOnce() {
 Status KvEngine::Flush() {
   RAFTKV_CHECK(db_ != nullptr);
   return ToStatus(db_->Flush(rocksdb::FlushOptions()), "flush the key-value database");
+}
+
+Status KvEngine::Checkpoint(const std::string& folder) {
+  RAFTKV_CHECK(db_ != nullptr);
+  rocksdb::Checkpoint* made = nullptr;
+  rocksdb::Status status = rocksdb::Checkpoint::Create(db_.get(), &made);
+  const std::unique_ptr<rocksdb::Checkpoint> checkpoint(made);
+  // With 0 it flushes first: there is no write-ahead log that would have the rest.
+  if (status.ok()) status = checkpoint->CreateCheckpoint(folder, /*log_size_for_flush=*/0);
+  return ToStatus(status, "make a checkpoint of " + options_.folder);
+}
+
+Result<Index> KvEngine::AppliedOf(const KvEngineOptions& options) {
+  rocksdb::DB* db = nullptr;
+  const rocksdb::Status opened =
+      rocksdb::DB::OpenForReadOnly(DatabaseOptions(options), options.folder, &db);
+  if (!opened.ok()) return ToStatus(opened, "open the checkpoint " + options.folder);
+  const std::unique_ptr<rocksdb::DB> copy(db);
+  return AppliedIn(*copy, rocksdb::kReadAllTier);
 }
 
 Status KvEngine::Close() {

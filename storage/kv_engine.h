@@ -1,9 +1,12 @@
 // Where does the key-value state machine keep its keys?
 //
 // kv::Engine over one RocksDB with one column family and its write-ahead log off: the Raft log is
-// the redo log. After a crash a prefix of the writes is there, up to the last flush.
+// the redo log. After a crash a prefix of the writes is there, up to the last flush. Who reads
+// holds it alive: a snapshot may have put another one in its place.
 #pragma once
 
+#include <atomic>
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
@@ -12,6 +15,7 @@
 
 #include <raftkv/status.h>
 
+#include "lib/base/ids.h"
 #include "lib/kv/engine.h"
 #include "lib/node/ports.h"
 
@@ -32,23 +36,41 @@ class KvEngine final : public kv::Engine {
  public:
   /// Makes an empty database in a folder that holds none; durable.
   static Status Create(const KvEngineOptions& options);
-  static Result<std::unique_ptr<KvEngine>> Open(const KvEngineOptions& options);
+  static Result<std::shared_ptr<KvEngine>> Open(const KvEngineOptions& options);
   ~KvEngine() override;
 
   std::unique_ptr<kv::View> NewView(kv::ReadTier tier) override;
   Status Write(const std::vector<kv::Mutation>& mutations) override;
 
-  /// Makes what was written durable.
   /// A write now would not wait for flushes or compactions. Safe from any thread.
   [[nodiscard]] bool TakesWritesAtOnce();
+  /// Makes what was written durable. Safe from any thread.
   Status Flush();
+  /// The applied index that the database has even after a crash. Safe from any thread.
+  [[nodiscard]] Index flushed() const { return Index(flushed_->load()); }
+  /// Up to where a closed database, which is only looked at, is applied.
+  static Result<Index> AppliedOf(const KvEngineOptions& options);
+  /// Makes a copy of what is there, out of hard links where the file system has them, in `folder`,
+  /// which must not exist. Safe from any thread.
+  Status Checkpoint(const std::string& folder);
+  /// Whether the folder goes when nobody holds this database any more: another one is in its place.
+  void RemoveAtEnd(bool remove) { remove_at_end_ = remove; }
+
+  [[nodiscard]] const KvEngineOptions& options() const { return options_; }
+  [[nodiscard]] rocksdb::Env& env() const { return *options_.env; }
+  [[nodiscard]] const std::string& folder() const { return options_.folder; }
   /// Flushes and closes; all views must be gone. The destructor closes without a flush.
   Status Close();
 
  private:
-  explicit KvEngine(std::unique_ptr<rocksdb::DB> db);
+  KvEngine(KvEngineOptions options, std::unique_ptr<rocksdb::DB> db,
+           std::shared_ptr<std::atomic<std::uint64_t>> flushed);
 
+  const KvEngineOptions options_;
   std::unique_ptr<rocksdb::DB> db_;
+  /// Shared with the listener that RocksDB keeps.
+  const std::shared_ptr<std::atomic<std::uint64_t>> flushed_;
+  std::atomic<bool> remove_at_end_{false};
 };
 
 }  // namespace raftkv::storage

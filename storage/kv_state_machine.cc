@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "lib/base/check.h"
+
 namespace raftkv::storage {
 
 namespace {
@@ -14,24 +16,43 @@ constexpr std::size_t kReaders = 2;
 
 }  // namespace
 
-Result<std::unique_ptr<KvStateMachine>> KvStateMachine::Open(std::unique_ptr<KvEngine> engine,
-                                                             const kv::StoreOptions& options,
-                                                             Completions completions) {
-  Result<std::unique_ptr<kv::Store>> store = kv::Store::Open(*engine, options);
+Result<std::unique_ptr<KvStateMachine>> KvStateMachine::Open(std::shared_ptr<KvEngine> engine,
+                                                             const KvStateMachineOptions& options,
+                                                             Completions completions,
+                                                             Worker& upkeep) {
+  Result<std::unique_ptr<kv::Store>> store = kv::Store::Open(*engine, options.kv);
   if (!store.ok()) return store.status();
-  return std::unique_ptr<KvStateMachine>(
-      new KvStateMachine(std::move(engine), std::move(*store), std::move(completions)));
+  return std::unique_ptr<KvStateMachine>(new KvStateMachine(
+      options, std::move(engine), std::move(*store), std::move(completions), upkeep));
 }
 
-KvStateMachine::KvStateMachine(std::unique_ptr<KvEngine> engine, std::unique_ptr<kv::Store> store,
-                               Completions completions)
-    : engine_(std::move(engine)),
-      store_(std::move(store)),
-      applied_at_open_(store_->applied()),
-      replicated_time_at_open_ms_(store_->replicated_time_ms()),
+KvStateMachine::KvStateMachine(const KvStateMachineOptions& options,
+                               std::shared_ptr<KvEngine> engine, std::unique_ptr<kv::Store> store,
+                               Completions completions, Worker& upkeep)
+    : options_(options),
+      applied_at_open_(store->applied()),
+      replicated_time_at_open_ms_(store->replicated_time_ms()),
       completions_(std::move(completions)),
+      upkeep_(upkeep),
+      engine_(std::move(engine)),
+      store_(std::move(store)),
       apply_("raftkv-apply", kMaxQueuedApplies),
       readers_("raftkv-kvread", kMaxQueuedReads, kReaders) {}
+
+std::shared_ptr<KvEngine> KvStateMachine::engine() const {
+  const std::lock_guard lock(engine_mutex_);
+  return engine_;
+}
+
+std::shared_ptr<KvEngine> KvStateMachine::Replace(std::shared_ptr<KvEngine> engine,
+                                                  std::unique_ptr<kv::Store> store) {
+  RAFTKV_CHECK(store->applied() > store_->applied(), store->applied().value,
+               store_->applied().value);
+  store_ = std::move(store);
+  bytes_since_flush_ = 0;
+  const std::lock_guard lock(engine_mutex_);
+  return std::exchange(engine_, std::move(engine));
+}
 
 Result<node::Applied> KvStateMachine::ApplyNow(const std::vector<raft::Entry>& entries) {
   if (!failure_.ok()) return failure_;
@@ -40,8 +61,11 @@ Result<node::Applied> KvStateMachine::ApplyNow(const std::vector<raft::Entry>& e
     failure_ = outcome.status();
     return failure_;
   }
+  MaybeFlush(entries);
   node::Applied applied;
   applied.index = store_->applied();
+  applied.durable = engine()->flushed();
+  RAFTKV_CHECK(applied.durable <= applied.index, applied.durable.value, applied.index.value);
   applied.replicated_time_ms = store_->replicated_time_ms();
   applied.responses.reserve(outcome->size());
   for (kv::Store::AppliedEntry& entry : *outcome) {
@@ -50,10 +74,30 @@ Result<node::Applied> KvStateMachine::ApplyNow(const std::vector<raft::Entry>& e
   return applied;
 }
 
+void KvStateMachine::MaybeFlush(const std::vector<raft::Entry>& entries) {
+  for (const raft::Entry& entry : entries) bytes_since_flush_ += entry.Footprint();
+  std::shared_ptr<KvEngine> engine = this->engine();
+  const std::uint64_t behind = store_->applied() - engine->flushed();
+  if (bytes_since_flush_ < options_.flush_after_bytes && behind < options_.flush_after_entries) {
+    return;
+  }
+  if (flushing_->exchange(true)) return;
+  // A flush that fails stops the writes, and the member with them.
+  const bool posted = upkeep_.Post([engine = std::move(engine), flushing = flushing_] {
+    static_cast<void>(engine->Flush());
+    flushing->store(false);
+  });
+  if (posted) {
+    bytes_since_flush_ = 0;
+  } else {
+    flushing_->store(false);
+  }
+}
+
 void KvStateMachine::Apply(std::vector<raft::Entry> entries, node::Done<node::Applied> done) {
   // Short work that waits for nothing is done here: a hop to another thread and back costs more
   // than a few puts into the memtable. At most one apply is under way, so that thread is idle.
-  if (kv::Store::IsQuick(entries, kQuickApplyBytes) && engine_->TakesWritesAtOnce()) {
+  if (kv::Store::IsQuick(entries, kQuickApplyBytes) && engine()->TakesWritesAtOnce()) {
     completions_.Post(
         [shared_done = std::make_shared<node::Done<node::Applied>>(std::move(done)),
          applied = ApplyNow(entries)]() mutable { (*shared_done)(std::move(applied)); });
@@ -77,15 +121,17 @@ void KvStateMachine::Apply(std::vector<raft::Entry> entries, node::Done<node::Ap
 
 void KvStateMachine::Read(Bytes request, std::size_t max_bytes, node::Done<Bytes> done) {
   auto shared_done = std::make_shared<node::Done<Bytes>>(std::move(done));
-  Result<Bytes> quick = kv::Read(*engine_, kv::ReadTier::kMemory, request.view(), max_bytes);
+  std::shared_ptr<KvEngine> engine = this->engine();
+  Result<Bytes> quick = kv::Read(*engine, kv::ReadTier::kMemory, request.view(), max_bytes);
   if (quick.code() != Code::kUnavailable) {
     completions_.Post(
         [shared_done, quick = std::move(quick)]() mutable { (*shared_done)(std::move(quick)); });
     return;
   }
-  const bool posted = readers_.Post([this, request = std::move(request), max_bytes,
-                                     shared_done]() mutable {
-    Result<Bytes> answer = kv::Read(*engine_, kv::ReadTier::kAll, request.view(), max_bytes);
+  const bool posted = readers_.Post([this, engine = std::move(engine), request = std::move(request),
+                                     max_bytes, shared_done]() mutable {
+    Result<Bytes> answer = kv::Read(*engine, kv::ReadTier::kAll, request.view(), max_bytes);
+    engine.reset();
     completions_.Post([shared_done = std::move(shared_done), full = std::move(answer)]() mutable {
       (*shared_done)(std::move(full));
     });

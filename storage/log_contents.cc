@@ -76,6 +76,21 @@ Status LoadState(const LogHandles& handles, LogContents& contents) {
   return Status::Ok();
 }
 
+/// Where the log begins; it is as it was made if it was never cut.
+Status LoadBase(const LogHandles& handles, raft::InitialState& raft) {
+  Result<std::optional<std::string>> value = Get(handles, kBaseKey);
+  if (!value.ok()) return value.status();
+  if (!value->has_value()) return Status::Ok();
+  Result<StoredBase> base = DecodeBase(**value);
+  if (!base.ok()) return base.status();
+  Result<raft::Configuration> configuration = raft::DecodeConfiguration(base->configuration.view());
+  if (!configuration.ok()) return configuration.status();
+  raft.base = base->last;
+  raft.last_index = base->last.index;
+  raft.configurations.emplace_back(base->configuration_index, *std::move(configuration));
+  return Status::Ok();
+}
+
 Status LoadPeerBoots(const LogHandles& handles, LogContents& contents) {
   const std::unique_ptr<rocksdb::Iterator> it(
       handles.db().NewIterator(rocksdb::ReadOptions(), handles.state()));
@@ -99,7 +114,7 @@ Status AddEntry(const StoredEntry& stored, const BatchMark& mark, std::uint64_t&
   if (entry.index != raft.last_index.Next()) {
     return Damaged("log entry " + std::to_string(raft.last_index.value + 1) + " is missing");
   }
-  const Term last_term = raft.term_runs.empty() ? Term() : raft.term_runs.back().term;
+  const Term last_term = raft.term_runs.empty() ? raft.base.term : raft.term_runs.back().term;
   if (entry.term.value == 0 || entry.term < last_term) {
     return Damaged(name + " has term " + std::to_string(entry.term.value) + " after term " +
                    std::to_string(last_term.value));
@@ -108,7 +123,9 @@ Status AddEntry(const StoredEntry& stored, const BatchMark& mark, std::uint64_t&
     return Damaged(name + " is of batch " + std::to_string(stored.batch_number) +
                    ", which does not fit its neighbours");
   }
-  if (entry.term != last_term) raft.term_runs.push_back({entry.term, entry.index});
+  if (raft.term_runs.empty() || entry.term != last_term) {
+    raft.term_runs.push_back({entry.term, entry.index});
+  }
   raft.last_index = entry.index;
   last_batch = stored.batch_number;
   return Status::Ok();
@@ -120,13 +137,16 @@ Status LoadLog(const LogHandles& handles, LogContents& contents) {
   options.readahead_size = 2 << 20;
   const std::unique_ptr<rocksdb::Iterator> it(handles.db().NewIterator(options, handles.log()));
   std::uint64_t last_batch = 0;
-  for (it->SeekToFirst(); it->Valid(); it->Next()) {
+  // Below the base may be what shares a file with what is above it.
+  const std::string first = EncodeLogKey(contents.raft.base.index.Next());
+  for (it->Seek(first); it->Valid(); it->Next()) {
     Result<Index> index = DecodeLogKey(View(it->key()));
     if (!index.ok()) return index.status();
     Result<StoredEntry> stored = DecodeEntry(*index, View(it->value()));
     if (stored.code() == Code::kCorruption) return Damaged(stored.status().message());
     if (!stored.ok()) return stored.status();
     if (Status s = AddEntry(*stored, contents.mark, last_batch, contents.raft); !s.ok()) return s;
+    contents.sizes.Append(*index, stored->entry.Footprint());
     if (stored->entry.kind == raft::EntryKind::kConfiguration) {
       Result<raft::Configuration> decoded = raft::DecodeConfiguration(stored->entry.payload.view());
       if (!decoded.ok()) return decoded.status();
@@ -155,13 +175,14 @@ Result<LogContents> LoadContents(const LogHandles& handles) {
   LogContents contents;
   if (Status s = LoadState(handles, contents); !s.ok()) return s;
   if (Status s = LoadPeerBoots(handles, contents); !s.ok()) return s;
+  if (Status s = LoadBase(handles, contents.raft); !s.ok()) return s;
   if (Status s = LoadLog(handles, contents); !s.ok()) return s;
   const raft::InitialState& raft = contents.raft;
   if (raft.last_index != contents.mark.last_index) {
     return Damaged("the log ends at entry " + std::to_string(raft.last_index.value) +
                    " instead of " + std::to_string(contents.mark.last_index.value));
   }
-  const Term last_term = raft.term_runs.empty() ? Term() : raft.term_runs.back().term;
+  const Term last_term = raft.term_runs.empty() ? raft.base.term : raft.term_runs.back().term;
   if (raft.hard_state.term < last_term) {
     return Damaged("the hard state is of term " + std::to_string(raft.hard_state.term.value) +
                    ", but the log of term " + std::to_string(last_term.value));
@@ -169,6 +190,11 @@ Result<LogContents> LoadContents(const LogHandles& handles) {
   if (raft.hard_state.commit > raft.last_index) {
     return Damaged("entry " + std::to_string(raft.hard_state.commit.value) +
                    " is committed, but the log ends at " + std::to_string(raft.last_index.value));
+  }
+  if (raft.hard_state.commit < raft.base.index) {
+    return Damaged("the log is cut up to entry " + std::to_string(raft.base.index.value) +
+                   ", but only entry " + std::to_string(raft.hard_state.commit.value) +
+                   " is committed");
   }
   return contents;
 }

@@ -10,6 +10,7 @@
 #include "lib/raft/raft.h"
 #include "storage/log_format.h"
 #include "storage/log_handles.h"
+#include "storage/log_sizes.h"
 #include "storage/record.h"
 
 namespace raftkv::storage {
@@ -23,6 +24,7 @@ struct LogContents {
   std::map<NodeId, node::Boot> peer_boots;
   /// All but `applied`, which the key-value store knows.
   raft::InitialState raft;
+  LogSizes sizes;
 };
 
 /// Reads the state and the whole log. Corruption: an entry is damaged or missing, terms go back,

@@ -3,9 +3,11 @@
 #include <string>
 #include <utility>
 
+#include <rocksdb/convenience.h>
 #include <rocksdb/write_batch.h>
 
 #include "lib/base/check.h"
+#include "lib/raft/configuration.h"
 #include "storage/files.h"
 
 namespace raftkv::storage {
@@ -19,6 +21,8 @@ Status WriteSynced(const LogHandles& handles, rocksdb::WriteBatch& batch, bool s
   options.sync = sync;
   return ToStatus(handles.db().Write(options, &batch), "write the log database");
 }
+
+Status CutMeanwhile() { return Status(Code::kUnavailable, "the log was cut meanwhile"); }
 
 }  // namespace
 
@@ -60,7 +64,14 @@ LogDb::LogDb(bool sync, std::unique_ptr<LogHandles> handles, LogContents found)
       identity_(found_.identity),
       mark_(found_.mark),
       hard_state_(found_.raft.hard_state),
-      last_index_(found_.mark.last_index.value) {}
+      base_(found_.raft.base),
+      base_index_(found_.raft.base.index.value),
+      last_index_(found_.mark.last_index.value),
+      sizes_(found_.sizes) {
+  for (const auto& [index, configuration] : found_.raft.configurations) {
+    if (index > Index()) configurations_[index] = raft::EncodeConfiguration(configuration);
+  }
+}
 
 void LogDb::CheckWrite(const node::LogWrite& write) const {
   const raft::HardState now = riding_.value_or(hard_state_);
@@ -98,20 +109,35 @@ Status LogDb::Write(const node::LogWrite& write) {
 
   const Index last_index = write.entries.empty() ? mark_.last_index : write.entries.back().index;
   rocksdb::WriteBatch batch = BeginBatch(last_index);
-  if (!write.entries.empty() && write.entries.front().index <= mark_.last_index) {
-    // Both before the cut can be seen.
-    ++cuts_;
-    last_index_.store(write.entries.front().index.Previous().value);
-    batch
-        .DeleteRange(handles_->log(), EncodeLogKey(write.entries.front().index),
-                     EncodeLogKey(mark_.last_index.Next()))
-        .PermitUncheckedError();
-  }
+  if (!write.entries.empty()) DeleteTail(batch, write.entries.front().index);
   for (const raft::Entry& entry : write.entries) {
     batch.Put(handles_->log(), EncodeLogKey(entry.index), EncodeEntry(entry, mark_.number + 1))
         .PermitUncheckedError();
   }
-  return Commit(batch, last_index);
+  Status written = Commit(batch, last_index);
+  if (written.ok()) Appended(write.entries);
+  return written;
+}
+
+/// The entries from `first` on, if there are any.
+void LogDb::DeleteTail(rocksdb::WriteBatch& batch, Index first) {
+  if (first > mark_.last_index) return;
+  // Both before the cut can be seen.
+  ++cuts_;
+  last_index_.store(first.Previous().value);
+  batch.DeleteRange(handles_->log(), EncodeLogKey(first), EncodeLogKey(mark_.last_index.Next()))
+      .PermitUncheckedError();
+  configurations_.erase(configurations_.lower_bound(first), configurations_.end());
+  const std::lock_guard lock(sizes_mutex_);
+  sizes_.TruncateFrom(first);
+}
+
+void LogDb::Appended(const std::vector<raft::Entry>& entries) {
+  const std::lock_guard lock(sizes_mutex_);
+  for (const raft::Entry& entry : entries) {
+    sizes_.Append(entry.index, entry.Footprint());
+    if (entry.kind == raft::EntryKind::kConfiguration) configurations_[entry.index] = entry.payload;
+  }
 }
 
 Status LogDb::SaveFormation(ClusterId cluster, const Bytes& payload) {
@@ -133,7 +159,9 @@ Status LogDb::SaveFormation(ClusterId cluster, const Bytes& payload) {
   batch.Put(handles_->log(), EncodeLogKey(first.index), EncodeEntry(first, mark_.number + 1))
       .PermitUncheckedError();
   Status written = Commit(batch, first.index);
-  if (written.ok()) identity_ = std::move(identity);
+  if (!written.ok()) return written;
+  identity_ = std::move(identity);
+  Appended({first});
   return written;
 }
 
@@ -177,8 +205,90 @@ Status LogDb::Commit(rocksdb::WriteBatch& batch, Index last_index) {
   return Status::Ok();
 }
 
+// --- What stands before the log.
+
+Result<StoredBase> LogDb::BaseAt(Index index) const {
+  std::string value;
+  const rocksdb::Status got =
+      handles_->db().Get(rocksdb::ReadOptions(), handles_->log(), EncodeLogKey(index), &value);
+  if (!got.ok()) return ToStatus(got, "read log entry " + std::to_string(index.value));
+  Result<StoredEntry> stored = DecodeEntry(index, value);
+  if (!stored.ok()) return stored.status();
+  const auto after = configurations_.upper_bound(index);
+  RAFTKV_CHECK(after != configurations_.begin(), index.value);
+  const auto& [configured_at, configuration] = *std::prev(after);
+  return StoredBase{{index, stored->entry.term}, configured_at, configuration};
+}
+
+void LogDb::Began(const StoredBase& base) {
+  base_ = base.last;
+  configurations_.erase(configurations_.begin(),
+                        configurations_.lower_bound(base.configuration_index));
+  configurations_[base.configuration_index] = base.configuration;
+  const std::lock_guard lock(sizes_mutex_);
+  sizes_.Compact(base_.index);
+}
+
+Status LogDb::Compact(Index through) {
+  if (!failure_.ok()) return failure_;
+  if (through <= base_.index) return Status::Ok();
+  RAFTKV_CHECK(through <= mark_.last_index, through.value, mark_.last_index.value);
+  // What cannot be read is left as it is: whoever needs it will say so.
+  Result<StoredBase> base = BaseAt(through);
+  if (!base.ok()) return base.status();
+  // It is applied, so it is committed; the commit index on disk lags.
+  raft::HardState state = riding_.value_or(hard_state_);
+  state.commit = std::max(state.commit, through);
+  riding_ = state;
+  rocksdb::WriteBatch batch = BeginBatch(mark_.last_index);
+  PutState(batch, kBaseKey, EncodeBase(*base));
+  // Before anything can be missing.
+  base_index_.store(through.value);
+  Status written = Commit(batch, mark_.last_index);
+  if (written.ok()) Began(*base);
+  return written;
+}
+
+Status LogDb::Install(const raft::SnapshotMeta& snapshot, const node::LogWrite& write,
+                      const std::string& live_kv) {
+  if (!failure_.ok()) return failure_;
+  RAFTKV_CHECK(write.entries.empty(), write.entries.size());
+  CheckWrite(write);
+  const StoredBase base{snapshot.last, snapshot.configuration_index,
+                        raft::EncodeConfiguration(snapshot.configuration)};
+  raft::HardState state = write.hard_state.value_or(riding_.value_or(hard_state_));
+  RAFTKV_CHECK(snapshot.last.index > state.commit, snapshot.last.index.value, state.commit.value);
+  RAFTKV_CHECK(snapshot.last.term <= state.term, snapshot.last.term.value, state.term.value);
+  state.commit = snapshot.last.index;
+  riding_ = state;
+  rocksdb::WriteBatch batch = BeginBatch(snapshot.last.index);
+  PutState(batch, kBaseKey, EncodeBase(base));
+  PutState(batch, kLiveKvKey, EncodeBytes(live_kv));
+  base_index_.store(snapshot.last.index.value);
+  DeleteTail(batch, snapshot.last.index.Next());
+  Status written = Commit(batch, snapshot.last.index);
+  if (!written.ok()) return written;
+  configurations_.clear();
+  Began(base);
+  return written;
+}
+
+Status LogDb::DropCutFiles() const {
+  const std::string end_key = EncodeLogKey(Index(base_index_.load()).Next());
+  const rocksdb::Slice end(end_key);
+  return ToStatus(rocksdb::DeleteFilesInRange(&handles_->db(), handles_->log(), nullptr, &end,
+                                              /*include_end=*/false),
+                  "delete files of the log that was cut");
+}
+
+Index LogDb::Beyond(std::uint64_t bytes) const {
+  const std::lock_guard lock(sizes_mutex_);
+  return sizes_.Beyond(bytes);
+}
+
 Result<std::vector<raft::Entry>> LogDb::Read(Index first, Index last, std::size_t max_bytes) const {
   RAFTKV_CHECK(first.value > 0 && first <= last, first.value, last.value);
+  if (first.value <= base_index_.load()) return CutMeanwhile();
   const std::uint64_t cuts = cuts_.load();
   const std::string end_key = EncodeLogKey(last.Next());
   const rocksdb::Slice end(end_key);
@@ -201,9 +311,9 @@ Result<std::vector<raft::Entry>> LogDb::Read(Index first, Index last, std::size_
   }
   if (!it->status().ok()) return ToStatus(it->status(), "read the log");
   if (next > last) return entries;
-  if (cuts != cuts_.load() || last.value > last_index_.load()) {
+  if (cuts != cuts_.load() || last.value > last_index_.load() || next.value <= base_index_.load()) {
     if (!entries.empty()) return entries;
-    return Status(Code::kUnavailable, "the log was cut meanwhile");
+    return CutMeanwhile();
   }
   return Status(Code::kCorruption,
                 "log entry " + std::to_string(next.value) + " is missing; " + DamageAdvice());

@@ -2,13 +2,16 @@
 //
 // One RocksDB with column families `log` and `state` (log_format.h). Each call that writes is one
 // WriteBatch and one synced append to the write-ahead log, and has a number of its own; at most one
-// batch is ever unsynced. Owned by the disk thread, except Read.
+// batch is ever unsynced. Owned by the disk thread, except where it says otherwise.
 #pragma once
 
 #include <atomic>
 #include <cstdint>
+#include <map>
 #include <memory>
+#include <mutex>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include <raftkv/status.h>
@@ -42,6 +45,20 @@ class LogDb {
   Status SavePeerBoot(NodeId peer, const node::Boot& boot);
   Status SaveBoot(const node::Boot& boot);
 
+  /// The log begins behind `through`, which is committed, from now on. What can be given back of
+  /// the disk is given back by DropCutFiles().
+  Status Compact(Index through);
+  /// A snapshot, whose state machine is in folder `live_kv`, takes the place of the whole log.
+  Status Install(const raft::SnapshotMeta& snapshot, const node::LogWrite& write,
+                 const std::string& live_kv);
+
+  /// Deletes files that hold nothing but what was cut off. Safe from any thread.
+  Status DropCutFiles() const;
+  /// The last entry that would have to go so that the log has at most `bytes`; 0: none. Safe from
+  /// any thread.
+  [[nodiscard]] Index Beyond(std::uint64_t bytes) const;
+  /// The last entry before the log. Safe from any thread.
+  [[nodiscard]] Index base() const { return Index(base_index_.load()); }
   /// Entries first..last of at most `max_bytes` but at least one. Safe from any thread.
   /// Unavailable: the log was cut meanwhile.
   Result<std::vector<raft::Entry>> Read(Index first, Index last, std::size_t max_bytes) const;
@@ -63,6 +80,11 @@ class LogDb {
   Status Commit(rocksdb::WriteBatch& batch, Index last_index);
   void PutState(rocksdb::WriteBatch& batch, std::string_view key, const std::string& value) const;
   void CheckWrite(const node::LogWrite& write) const;
+  void DeleteTail(rocksdb::WriteBatch& batch, Index first);
+  /// What was written is now so: memory follows.
+  void Appended(const std::vector<raft::Entry>& entries);
+  void Began(const StoredBase& base);
+  Result<StoredBase> BaseAt(Index index) const;
 
   const bool sync_;
   const std::unique_ptr<LogHandles> handles_;
@@ -72,14 +94,20 @@ class LogDb {
   Identity identity_;
   BatchMark mark_;
   raft::HardState hard_state_;
+  raft::LogBase base_;
+  /// Payloads of the configurations in the log, and the one in force at its base.
+  std::map<Index, Bytes> configurations_;
   /// A hard state that differs from hard_state_ in `commit` only and waits for a batch.
   std::optional<raft::HardState> riding_;
   Status failure_;
 
   // Shared, so that a reader can tell a log that was cut under it from one with a hole.
+  std::atomic<std::uint64_t> base_index_;
   std::atomic<std::uint64_t> last_index_;
   std::atomic<std::uint64_t> cuts_{0};
   std::atomic<std::uint64_t> sync_count_{0};
+  mutable std::mutex sizes_mutex_;
+  LogSizes sizes_;  ///< guarded by sizes_mutex_
 };
 
 }  // namespace raftkv::storage

@@ -159,6 +159,24 @@ Result<BatchMark> DecodeBatchMark(std::string_view value) {
   return BatchMark{(*numbers)[0], Index((*numbers)[1])};
 }
 
+std::string EncodeBase(const StoredBase& base) {
+  std::string out =
+      EncodeNumbers({base.last.index.value, base.last.term.value, base.configuration_index.value});
+  out.append(base.configuration.view());
+  return out;
+}
+
+Result<StoredBase> DecodeBase(std::string_view value) {
+  if (Status version = TakeVersion(value, "the base of the log"); !version.ok()) return version;
+  const std::optional<std::uint64_t> index = TakeBigEndian64(value);
+  const std::optional<std::uint64_t> term = TakeBigEndian64(value);
+  const std::optional<std::uint64_t> configured = TakeBigEndian64(value);
+  const bool sound = index && term && configured && *term > 0 && *configured > 0 &&
+                     *configured <= *index && !value.empty();
+  if (!sound) return Damaged("the base of the log");
+  return StoredBase{{Index(*index), Term(*term)}, Index(*configured), Bytes(std::string(value))};
+}
+
 std::string EncodeBytes(std::string_view bytes) {
   std::string out(1, static_cast<char>(kValueFormatVersion));
   out.append(bytes);

@@ -30,6 +30,7 @@ inline constexpr std::string_view kBootKey = "boot";
 inline constexpr std::string_view kHardStateKey = "hard_state";
 inline constexpr std::string_view kFormationKey = "formation";
 inline constexpr std::string_view kLiveKvKey = "live_kv";
+inline constexpr std::string_view kBaseKey = "base";
 inline constexpr std::string_view kPeerBootPrefix = "peer_boot/";
 /// The first put of every batch: which batch it is and where the log ends after it.
 inline constexpr std::string_view kBatchKey = "batch";
@@ -47,6 +48,15 @@ struct Identity {
   ClusterId cluster;  ///< 0: not formed
   std::string name;
   friend bool operator==(const Identity&, const Identity&) = default;
+};
+
+/// What stands before the log: the last entry that was cut off, and the configuration in force
+/// there.
+struct StoredBase {
+  raft::LogBase last;
+  Index configuration_index;
+  Bytes configuration;  ///< as in its entry
+  friend bool operator==(const StoredBase&, const StoredBase&) = default;
 };
 
 std::string EncodeLogKey(Index index);
@@ -72,6 +82,8 @@ std::string EncodeHardState(const raft::HardState& state);
 Result<raft::HardState> DecodeHardState(std::string_view value);
 std::string EncodeBatchMark(const BatchMark& mark);
 Result<BatchMark> DecodeBatchMark(std::string_view value);
+std::string EncodeBase(const StoredBase& base);
+Result<StoredBase> DecodeBase(std::string_view value);
 /// Formation and live_kv are plain bytes behind the version.
 std::string EncodeBytes(std::string_view bytes);
 Result<std::string> DecodeBytes(std::string_view value, std::string_view what);

@@ -14,11 +14,7 @@ namespace raftkv::storage {
 
 namespace {
 
-constexpr std::size_t kLogWriteBufferBytes = 64 << 20;
 constexpr std::size_t kStateWriteBufferBytes = 4 << 20;
-/// Above it the family that pins the oldest write-ahead log is flushed: that is `state`, which is
-/// too small to fill its buffer at the pace of `log`.
-constexpr std::size_t kMaxTotalWalBytes = 2 * kLogWriteBufferBytes;
 
 rocksdb::Options DatabaseOptions(const LogDbOptions& options, const OpenMode& mode) {
   rocksdb::Options out;
@@ -27,7 +23,9 @@ rocksdb::Options DatabaseOptions(const LogDbOptions& options, const OpenMode& mo
   out.create_if_missing = false;
   out.wal_recovery_mode = mode.recovery;
   out.wal_filter = mode.watch;
-  out.max_total_wal_size = kMaxTotalWalBytes;
+  // Above it the family that pins the oldest write-ahead log is flushed: that is `state`, which is
+  // too small to fill its buffer at the pace of `log`.
+  out.max_total_wal_size = 2 * options.write_buffer_bytes;
   // A recycled file holds old records behind the end: a torn tail would look like damage.
   out.recycle_log_file_num = 0;
   out.max_background_jobs = 2;
@@ -39,15 +37,18 @@ rocksdb::Options DatabaseOptions(const LogDbOptions& options, const OpenMode& mo
   return out;
 }
 
-std::vector<rocksdb::ColumnFamilyDescriptor> Families(const rocksdb::Options& database) {
+std::vector<rocksdb::ColumnFamilyDescriptor> Families(const LogDbOptions& options,
+                                                      const rocksdb::Options& database) {
   rocksdb::BlockBasedTableOptions table;
   table.block_cache = rocksdb::NewLRUCache(8 << 20);
   table.block_size = 32 * 1024;
 
-  // Keys only grow, so files never overlap: compaction moves them as they are.
+  // Keys only grow, so files never overlap: compaction moves them as they are, and does so at once,
+  // since files of the lowest level are not deleted when the log is cut.
   rocksdb::ColumnFamilyOptions log(database);
-  log.write_buffer_size = kLogWriteBufferBytes;
+  log.write_buffer_size = options.write_buffer_bytes;
   log.max_write_buffer_number = 3;
+  log.level0_file_num_compaction_trigger = 1;
   log.compression = rocksdb::kNoCompression;
   log.table_factory.reset(rocksdb::NewBlockBasedTableFactory(table));
 
@@ -90,7 +91,7 @@ Result<std::unique_ptr<LogHandles>> CreateLogHandles(const LogDbOptions& options
   rocksdb::DB* db = nullptr;
   std::vector<rocksdb::ColumnFamilyHandle*> families;
   const rocksdb::Status made =
-      rocksdb::DB::Open(database, options.folder, Families(database), &families, &db);
+      rocksdb::DB::Open(database, options.folder, Families(options, database), &families, &db);
   if (!made.ok()) return ToStatus(made, "make the log database " + options.folder);
   return std::make_unique<LogHandles>(std::unique_ptr<rocksdb::DB>(db), families);
 }
@@ -100,10 +101,10 @@ Result<std::unique_ptr<LogHandles>> OpenLogHandles(const LogDbOptions& options, 
   rocksdb::DB* db = nullptr;
   std::vector<rocksdb::ColumnFamilyHandle*> families;
   const rocksdb::Status opened =
-      mode.read_only
-          ? rocksdb::DB::OpenForReadOnly(database, options.folder, Families(database), &families,
-                                         &db)
-          : rocksdb::DB::Open(database, options.folder, Families(database), &families, &db);
+      mode.read_only ? rocksdb::DB::OpenForReadOnly(database, options.folder,
+                                                    Families(options, database), &families, &db)
+                     : rocksdb::DB::Open(database, options.folder, Families(options, database),
+                                         &families, &db);
   if (!opened.ok()) return ToStatus(opened, "open the log database " + options.folder);
   return std::make_unique<LogHandles>(std::unique_ptr<rocksdb::DB>(db), families);
 }

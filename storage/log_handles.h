@@ -23,6 +23,8 @@ struct LogDbOptions {
   /// False only in tests, which show by it that they notice a missing sync.
   bool sync = true;
   node::LogSink log_sink;
+  /// Entries gather in memory, and in the write-ahead log, up to so many bytes.
+  std::size_t write_buffer_bytes = 64 << 20;
 };
 
 /// An open RocksDB and its families; closes in the right order.

@@ -96,6 +96,39 @@ void LogStore::Read(Index first, Index last, std::size_t max_bytes,
   }
 }
 
+void LogStore::Begun() {
+  keeper_.Durable(Bounds(), 0, /*at_once=*/true);
+  // Where the queue is full the next cut deletes what this one leaves.
+  static_cast<void>(reader_.Post([this] { Warn(db_->DropCutFiles()); }));
+}
+
+void LogStore::Warn(const Status& status) {
+  if (!status.ok() && options_.log_sink) {
+    options_.log_sink(node::LogSeverity::kWarn, status.message());
+  }
+}
+
+void LogStore::Compact(Index through) {
+  const bool posted = disk_.Post([this, through] {
+    const Status cut = db_->Compact(through);
+    Warn(cut);
+    if (cut.ok()) Begun();
+  });
+  if (!posted) Warn(QueueFull());
+}
+
+void LogStore::Install(const raft::SnapshotMeta& snapshot, node::LogWrite write,
+                       std::string live_kv, node::DoneStatus done) {
+  auto shared = std::make_shared<node::LogWrite>(std::move(write));
+  OnDisk(
+      [this, snapshot, shared, live_kv = std::move(live_kv)](LogDb& db) {
+        Status installed = db.Install(snapshot, *shared, live_kv);
+        if (installed.ok()) Begun();
+        return installed;
+      },
+      0, 0, std::move(done));
+}
+
 Status LogStore::Close(bool clean) {
   if (std::exchange(closed_, true)) return Status::Ok();
   disk_.Stop();

@@ -40,6 +40,16 @@ class LogStore final : public node::LogStore, public node::MetaStore {
   void SaveFormation(ClusterId cluster, Bytes payload, node::DoneStatus done) override;
   void SavePeerBoot(NodeId peer, node::Boot boot, node::DoneStatus done) override;
 
+  /// The log's entries up to `through` go, and the space that they take; at leisure.
+  void Compact(Index through);
+  /// See LogDb::Install.
+  void Install(const raft::SnapshotMeta& snapshot, node::LogWrite write, std::string live_kv,
+               node::DoneStatus done);
+  /// The last entry before the log, as it is on disk.
+  [[nodiscard]] Index base() const { return db_->base(); }
+  /// See LogDb::Beyond.
+  [[nodiscard]] Index Beyond(std::uint64_t bytes) const { return db_->Beyond(bytes); }
+
   /// Synced writes of the log database since the open.
   [[nodiscard]] std::uint64_t sync_count() const { return db_->sync_count(); }
 
@@ -52,6 +62,9 @@ class LogStore final : public node::LogStore, public node::MetaStore {
   void OnDisk(std::function<Status(LogDb&)> batch, std::size_t entries, std::size_t bytes,
               node::DoneStatus done);
   [[nodiscard]] Record Bounds() const;
+  /// The log has another beginning. On the disk thread.
+  void Begun();
+  void Warn(const Status& status);
 
   // Constant after construction.
   const LogStoreOptions options_;

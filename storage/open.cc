@@ -12,6 +12,7 @@
 #include "storage/kv_state_machine.h"
 #include "storage/log_recovery.h"
 #include "storage/log_store.h"
+#include "storage/snapshots.h"
 
 namespace raftkv::storage {
 
@@ -25,8 +26,27 @@ std::string ReadMachineBoot() {
   return id;
 }
 
+constexpr std::size_t kMaxQueuedUpkeep = 256;
+
 LogDbOptions LogOptionsOf(const StoreOptions& options) {
-  return {options.dir + "/" + kLogFolder, options.env, options.sync, options.log_sink};
+  LogDbOptions log;
+  log.folder = options.dir + "/" + kLogFolder;
+  log.env = options.env;
+  log.sync = options.sync;
+  log.log_sink = options.log_sink;
+  // What is not in a file of its own yet cannot be given back.
+  constexpr std::uint64_t kLeast = 1 << 20;
+  log.write_buffer_bytes =
+      std::clamp<std::uint64_t>(options.log_keep_bytes / 4, kLeast, log.write_buffer_bytes);
+  return log;
+}
+
+KvStateMachineOptions MachineOptionsOf(const StoreOptions& options) {
+  KvStateMachineOptions out;
+  out.kv = options.kv;
+  out.flush_after_bytes = std::max<std::uint64_t>(options.log_keep_bytes / 2, 256 << 10);
+  out.flush_after_entries = std::max<std::uint64_t>(options.log_keep_entries / 2, 64);
+  return out;
 }
 
 KvEngineOptions KvOptionsOf(const StoreOptions& options, const std::string& kv_folder) {
@@ -68,13 +88,14 @@ Result<std::unique_ptr<LogDb>> OpenLog(const StoreOptions& options, const Record
 
 Result<std::unique_ptr<KvStateMachine>> OpenMachine(const StoreOptions& options,
                                                     const LogContents& log,
-                                                    const Completions& completions) {
-  Result<std::unique_ptr<KvEngine>> engine = KvEngine::Open(KvOptionsOf(options, log.live_kv));
+                                                    const Completions& completions,
+                                                    Worker& upkeep) {
+  Result<std::shared_ptr<KvEngine>> engine = KvEngine::Open(KvOptionsOf(options, log.live_kv));
   if (!engine.ok()) {
     return Status(engine.code(), engine.status().message() + "; " + DamageAdvice());
   }
   Result<std::unique_ptr<KvStateMachine>> machine =
-      KvStateMachine::Open(std::move(*engine), options.kv, completions);
+      KvStateMachine::Open(std::move(*engine), MachineOptionsOf(options), completions, upkeep);
   if (!machine.ok()) return machine.status();
   if ((*machine)->applied_at_open() > log.raft.last_index) {
     return Status(Code::kCorruption, "the data folder is damaged: entry " +
@@ -82,6 +103,14 @@ Result<std::unique_ptr<KvStateMachine>> OpenMachine(const StoreOptions& options,
                                          " is applied, but the log ends at " +
                                          std::to_string(log.raft.last_index.value) + "; " +
                                          DamageAdvice());
+  }
+  // KNOWN_BUGS 21.
+  if ((*machine)->applied_at_open() < log.raft.base.index) {
+    return Status(Code::kCorruption, "the data folder is damaged: the log is cut up to entry " +
+                                         std::to_string(log.raft.base.index.value) +
+                                         ", but only entry " +
+                                         std::to_string((*machine)->applied_at_open().value) +
+                                         " is applied; " + DamageAdvice());
   }
   return machine;
 }
@@ -126,12 +155,17 @@ node::Birth BirthOf(const LogContents& found, node::Boot boot, Index applied) {
 
 Store::Store(Executor executor) : completions_(std::move(executor)) {}
 
-Store::~Store() { completions_.Stop(); }
+Store::~Store() {
+  completions_.Stop();
+  if (snapshots_) snapshots_->Stop();
+  if (upkeep_) upkeep_->Stop();
+}
 
 node::LogStore& Store::log() { return *log_; }
 node::MetaStore& Store::meta() { return *log_; }
 node::StateMachine& Store::machine() { return *machine_; }
-kv::Engine& Store::engine() { return machine_->engine(); }
+node::Snapshots& Store::snapshots() { return *snapshots_; }
+std::shared_ptr<kv::Engine> Store::engine() { return machine_->engine(); }
 std::uint64_t Store::replicated_time_at_open_ms() const {
   return machine_->replicated_time_at_open_ms();
 }
@@ -139,6 +173,8 @@ std::uint64_t Store::sync_count() const { return log_->sync_count(); }
 
 Status Store::Close() {
   completions_.Stop();
+  snapshots_->Stop();
+  upkeep_->Stop();
   const Status machine = machine_->Close(/*clean=*/true);
   const Status log = log_->Close(/*clean=*/machine.ok());
   lock_.reset();
@@ -160,11 +196,17 @@ Result<std::unique_ptr<Store>> Open(StoreOptions options) {
   if (!record.ok()) return record.status();
   Result<std::unique_ptr<LogDb>> log = OpenLog(options, *record);
   if (!log.ok()) return log.status();
+  store->upkeep_ = std::make_unique<Worker>("raftkv-upkeep", kMaxQueuedUpkeep);
   Result<std::unique_ptr<KvStateMachine>> machine =
-      OpenMachine(options, (*log)->found(), store->completions_);
+      OpenMachine(options, (*log)->found(), store->completions_, *store->upkeep_);
   if (!machine.ok()) return machine.status();
   store->machine_ = std::move(*machine);
-  if (Status s = RemoveUnreferenced(*options.env, options.dir, (*log)->found().live_kv); !s.ok()) {
+  // The last checkpoint may have been sent to somebody when this member was killed.
+  const Result<std::uint64_t> snapshot = LastSnapshotNumber(*options.env, options.dir);
+  if (!snapshot.ok()) return snapshot.status();
+  if (Status s = RemoveUnreferenced(*options.env, options.dir, (*log)->found().live_kv,
+                                    SnapshotFolderName(*snapshot));
+      !s.ok()) {
     return s;
   }
   node::Boot boot;
@@ -174,6 +216,10 @@ Result<std::unique_ptr<Store>> Open(StoreOptions options) {
   store->log_ = std::make_unique<LogStore>(
       LogStoreOptions{options.env, options.dir, options.log_sink, options.observer},
       std::move(*log), std::move(*begun), store->completions_);
+  store->snapshots_ =
+      std::make_unique<Snapshots>(SnapshotsOptions{options.dir, KvOptionsOf(options, ""),
+                                                   options.kv, options.log_sink, *snapshot},
+                                  *store->log_, *store->machine_, store->completions_);
   return store;
 }
 

@@ -21,6 +21,8 @@ namespace raftkv::storage {
 class FolderLock;
 class KvStateMachine;
 class LogStore;
+class Snapshots;
+class Worker;
 
 struct StoreOptions {
   /// Made if it does not exist.
@@ -35,6 +37,9 @@ struct StoreOptions {
   node::Observer* observer = nullptr;
   kv::StoreOptions kv;
   std::size_t kv_cache_bytes = 64 << 20;
+  /// What the log keeps when it is cut: buffers and flushes follow from it.
+  std::uint64_t log_keep_entries = 100'000;
+  std::uint64_t log_keep_bytes = 256 << 20;
 
   // For tests.
   /// null: the real file system.
@@ -54,8 +59,9 @@ class Store {
   [[nodiscard]] node::LogStore& log();
   [[nodiscard]] node::MetaStore& meta();
   [[nodiscard]] node::StateMachine& machine();
-  /// Safe from any thread, until Close().
-  [[nodiscard]] kv::Engine& engine();
+  [[nodiscard]] node::Snapshots& snapshots();
+  /// The database as it is now; let go of it before Close(). Safe from any thread.
+  [[nodiscard]] std::shared_ptr<kv::Engine> engine();
 
   /// What was found, with the boot of this open, which is durable.
   [[nodiscard]] const node::Birth& birth() const { return birth_; }
@@ -80,7 +86,9 @@ class Store {
   // In the order in which they need each other.
   std::unique_ptr<FolderLock> lock_;
   std::unique_ptr<LogStore> log_;
+  std::unique_ptr<Worker> upkeep_;
   std::unique_ptr<KvStateMachine> machine_;
+  std::unique_ptr<Snapshots> snapshots_;
 };
 
 /// Errors: Unavailable (in use), PermissionDenied (another member's), InvalidArgument (holds other

@@ -13,11 +13,11 @@ RecordKeeper::RecordKeeper(rocksdb::Env& env, std::string folder, Record record,
       written_(record),
       latest_(std::move(record)) {}
 
-void RecordKeeper::Durable(const Record& bounds, std::size_t log_bytes) {
+void RecordKeeper::Durable(const Record& bounds, std::size_t log_bytes, bool at_once) {
   const std::lock_guard lock(mutex_);
   latest_ = bounds;
   bytes_since_ += log_bytes;
-  const bool changed = bounds.term != written_.term || bounds.vote != written_.vote ||
+  const bool changed = at_once || bounds.term != written_.term || bounds.vote != written_.vote ||
                        bounds.cluster != written_.cluster;
   if (failed_ || queued_ || (!changed && bytes_since_ < kEveryLogBytes)) return;
   // A full queue is no harm: the next write tries again.

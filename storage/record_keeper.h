@@ -1,8 +1,8 @@
 // When is the record beside the databases written?
 //
-// After the sync of what it claims: at once when term, vote or cluster changed, else every few MiB
-// of log. It is written on another thread than the log, so that no write waits for it; while one is
-// being written, newer bounds gather into the next.
+// After the sync of what it claims: at once when term, vote or cluster changed or the log has
+// another beginning, else every few MiB of log. It is written on another thread than the log, so
+// that no write waits for it; while one is being written, newer bounds gather into the next.
 #pragma once
 
 #include <cstdint>
@@ -25,8 +25,9 @@ class RecordKeeper {
   RecordKeeper(rocksdb::Env& env, std::string folder, Record record, Worker& worker,
                node::LogSink sink);
 
-  /// What is durable now, and how many bytes of log were written for it. From the disk thread.
-  void Durable(const Record& bounds, std::size_t log_bytes);
+  /// What is durable now, and how many bytes of log were written for it; `at_once`: it is not to
+  /// wait. From the disk thread.
+  void Durable(const Record& bounds, std::size_t log_bytes, bool at_once = false);
   /// After the worker stopped: writes the record with exact bounds and the mark of a clean close.
   Status WriteCleanClose(Record record);
 

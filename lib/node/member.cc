@@ -140,6 +140,8 @@ void Member::BecomeFormed(ClusterId cluster, Bytes formation, raft::InitialState
   config.context_base = birth_.boot.nonce;
   config.max_pending_bytes = options_.max_pending_bytes;
   config.log_keep_entries = options_.log_keep_entries;
+  config.log_keep_bytes = options_.log_keep_bytes;
+  config.snapshots.bytes_per_second = options_.snapshot_bytes_per_second;
   node_ =
       std::make_unique<Node>(config, std::move(initial), replicated_time_at_open_ms_,
                              NodePorts{ports_.clock, ports_.log, ports_.machine, ports_.transport,

@@ -99,6 +99,8 @@ struct MemberOptions {
   /// The bounds of the core; id, timeouts and gathering are set by the member.
   raft::Options core;
   std::uint64_t log_keep_entries = 100'000;  ///< see NodeConfig
+  std::uint64_t log_keep_bytes = 256 << 20;
+  std::uint64_t snapshot_bytes_per_second = 0;  ///< see SnapshotSender::Options
 };
 
 class Node;

@@ -289,12 +289,25 @@ void Node::MaybeCompact(Index durable) {
   if (snapshot_sender_->KeepAfter()) {
     through = std::min(through, snapshot_sender_->KeepAfter()->value);
   }
-  through -= std::min(through, config_.log_keep_entries);
-  // Not for every entry: a cut costs a write.
-  const std::uint64_t base = core_.log().base().index.value;
-  if (through <= base + config_.log_keep_entries / 4) return;
-  core_.Compact(Index(through));
-  ports_.snapshots->Compact(Index(through));
+  const Index cut = WhereToCut(Index(through));
+  if (cut == Index{}) return;
+  core_.Compact(cut);
+  ports_.snapshots->Compact(cut);
+}
+
+/// Where to cut, of what may go up to `through`; 0: nowhere. Not for every entry: a cut costs a
+/// write.
+Index Node::WhereToCut(Index through) const {
+  const Index base = core_.log().base().index;
+  Index cut;
+  const std::uint64_t entries = config_.log_keep_entries;
+  const Index by_entries(through.value - std::min(through.value, entries));
+  if (by_entries > base + entries / 4) cut = by_entries;
+  const std::uint64_t bytes = config_.log_keep_bytes;
+  if (ports_.snapshots->Beyond(bytes + bytes / 4) > base) {
+    cut = std::max(cut, std::min(through, ports_.snapshots->Beyond(bytes)));
+  }
+  return cut > base ? cut : Index{};
 }
 
 // --- Requests.

@@ -38,9 +38,10 @@ struct NodeConfig {
   std::size_t max_pending_bytes = 64 << 20;
   /// Size of a read's answer.
   std::size_t max_answer_bytes = 4 << 20;
-  /// With snapshots: so many applied entries stay in the log for followers that are a little
-  /// behind.
+  /// With snapshots: so many applied entries, but of at most so many bytes, stay in the log for
+  /// followers that are a little behind.
   std::uint64_t log_keep_entries = 100'000;
+  std::uint64_t log_keep_bytes = 256 << 20;
   SnapshotSender::Options snapshots;
 };
 
@@ -138,6 +139,7 @@ class Node {
   void OnInstalled(const Result<std::uint64_t>& replicated_time_ms);
   void ServeReads();
   void MaybeCompact(Index durable);
+  [[nodiscard]] Index WhereToCut(Index through) const;
   void Fetch(const raft::WantedEntries& wanted);
   void EndChanges();
   void FailChanges(const Status& why);

@@ -115,6 +115,7 @@ struct ForwardJoin {
 struct SnapshotChunk {
   Term term;  ///< of the leader that sends it
   std::shared_ptr<const raft::SnapshotMeta> snapshot;
+  std::uint64_t id = 0;  ///< see Snapshots::Made
   std::uint64_t offset = 0;
   Bytes data;
   bool last = false;
@@ -122,6 +123,7 @@ struct SnapshotChunk {
 struct SnapshotChunkReply {
   Term term;
   raft::LogBase snapshot;  ///< which one
+  std::uint64_t id = 0;
   std::uint64_t next_offset = 0;
   /// It is installed, or its receiver has all of it by other ways.
   bool installed = false;
@@ -149,14 +151,18 @@ class Snapshots {
   virtual ~Snapshots() = default;
   struct Made {
     Index applied;  ///< what it holds; the core knows term and configuration
+    /// Of its bytes: those of two snapshots of one index may differ, and then so do their ids.
+    std::uint64_t id = 0;
     std::shared_ptr<SnapshotSource> source;
   };
   /// Of what is applied now. Any failure is answered, and tried again later.
   virtual void Make(Done<Made> done) = 0;
-  /// Adds `data` to what has been received of `snapshot`; offset 0 begins anew and drops any other.
-  /// With `last`: Ok only if it is whole and durable.
-  virtual void Receive(const raft::SnapshotMeta& snapshot, std::uint64_t offset, Bytes data,
-                       bool last, DoneStatus done) = 0;
+  /// Adds `data` to what has been received of the snapshot `id`; offset 0 begins anew, and what was
+  /// there of another one is used or dropped. Answers with the offset that is wanted next, which
+  /// may lie further on: behind what is here already. With `last`: Ok only if it is whole and
+  /// durable, unless another offset is still wanted.
+  virtual void Receive(const raft::SnapshotMeta& snapshot, std::uint64_t id, std::uint64_t offset,
+                       Bytes data, bool last, Done<std::uint64_t> done) = 0;
   /// One atomic, synced write: the received snapshot becomes the state machine, the log is empty
   /// after it, and what `write` has besides. No Write or Apply is under way meanwhile. Answers with
   /// the replicated time of the new state. Any failure is final.
@@ -164,6 +170,8 @@ class Snapshots {
                        Done<std::uint64_t> done) = 0;
   /// The log's entries up to `through` may go, at leisure.
   virtual void Compact(Index through) = 0;
+  /// The last entry that would have to go so that the log has at most `bytes`; 0: none.
+  virtual Index Beyond(std::uint64_t bytes) = 0;
 };
 
 /// Messages to other members: each may be lost, doubled or overtaken. Sending never blocks; a full

@@ -18,40 +18,36 @@ SnapshotReceiver::SnapshotReceiver(Snapshots& snapshots, Transport& transport, r
 void SnapshotReceiver::OnChunk(NodeId from, const SnapshotChunk& chunk) {
   if (chunk.snapshot == nullptr || chunk.term < core_.term()) return;  // of a former leader
   if (incoming_ && (incoming_->writing || incoming_->offered)) return;
-  const bool same = incoming_ && incoming_->snapshot->last == chunk.snapshot->last;
-  if (same) {
-    // Another leader may go on with the same one only from the start: its bytes may differ.
-    if (incoming_->from != from) incoming_->next_offset = 0;
+  // Two of one index are two: their bytes may differ. With the same id they do not, and another
+  // leader may go on where the one before it stopped.
+  if (incoming_ && incoming_->id == chunk.id && *incoming_->snapshot == *chunk.snapshot) {
     incoming_->from = from;
     incoming_->term = chunk.term;
   } else {
-    incoming_ = Incoming{from, chunk.term, chunk.snapshot, 0, false, false};
+    incoming_ = Incoming{from, chunk.term, chunk.snapshot, chunk.id, 0, false, false};
   }
   if (chunk.offset != incoming_->next_offset) {
     Answer(false);
     return;
   }
   incoming_->writing = true;
-  const std::uint64_t next = chunk.offset + chunk.data.size();
-  snapshots_.Receive(*incoming_->snapshot, chunk.offset, chunk.data, chunk.last,
-                     [this, snapshot = incoming_->snapshot, next, last = chunk.last,
-                      alive = std::weak_ptr<char>(alive_)](const Status& status) {
-                       if (!alive.expired()) OnWritten(snapshot, next, last, status);
+  const std::uint64_t end = chunk.offset + chunk.data.size();
+  snapshots_.Receive(*incoming_->snapshot, chunk.id, chunk.offset, chunk.data, chunk.last,
+                     [this, snapshot = incoming_->snapshot, end, last = chunk.last,
+                      alive = std::weak_ptr<char>(alive_)](const Result<std::uint64_t>& next) {
+                       if (!alive.expired()) OnWritten(snapshot, end, last, next);
                      });
 }
 
 void SnapshotReceiver::OnWritten(const std::shared_ptr<const raft::SnapshotMeta>& snapshot,
-                                 std::uint64_t next, bool last, const Status& status) {
+                                 std::uint64_t end, bool last, const Result<std::uint64_t>& next) {
   if (!incoming_ || incoming_->snapshot != snapshot) return;
   incoming_->writing = false;
   tick_();
-  if (!status.ok()) {
-    incoming_->next_offset = 0;  // damaged on the way, or no room: from the start
-    Answer(false);
-    return;
-  }
-  incoming_->next_offset = next;
-  if (!last && !RAFTKV_MUTANT(kHalfSnapshot)) {
+  // Damaged on the way, or no room: from the start.
+  incoming_->next_offset = next.ok() ? *next : 0;
+  const bool whole = next.ok() && ((last && *next == end) || RAFTKV_MUTANT(kHalfSnapshot));
+  if (!whole) {
     Answer(false);
     return;
   }
@@ -71,8 +67,9 @@ void SnapshotReceiver::OnInstalled() {
 }
 
 void SnapshotReceiver::Answer(bool installed) {
-  transport_.Send(incoming_->from, SnapshotChunkReply{incoming_->term, incoming_->snapshot->last,
-                                                      incoming_->next_offset, installed});
+  transport_.Send(incoming_->from,
+                  SnapshotChunkReply{incoming_->term, incoming_->snapshot->last, incoming_->id,
+                                     incoming_->next_offset, installed});
 }
 
 }  // namespace raftkv::node

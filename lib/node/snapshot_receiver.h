@@ -26,13 +26,14 @@ class SnapshotReceiver {
     NodeId from;
     Term term;
     std::shared_ptr<const raft::SnapshotMeta> snapshot;
+    std::uint64_t id = 0;
     std::uint64_t next_offset = 0;
     bool writing = false;
     bool offered = false;
   };
 
-  void OnWritten(const std::shared_ptr<const raft::SnapshotMeta>& snapshot, std::uint64_t next,
-                 bool last, const Status& status);
+  void OnWritten(const std::shared_ptr<const raft::SnapshotMeta>& snapshot, std::uint64_t end,
+                 bool last, const Result<std::uint64_t>& next);
   void Answer(bool installed);
 
   Snapshots& snapshots_;

@@ -8,6 +8,15 @@
 
 namespace raftkv::node {
 
+namespace {
+
+/// With so few entries missing a member has caught up.
+constexpr std::uint64_t kCaughtUp = 16;
+/// It may come to lack twice what it lacked at first, and so many, before it is left to itself.
+constexpr std::uint64_t kSlack = 1024;
+
+}  // namespace
+
 SnapshotSender::SnapshotSender(const Options& options, Clock& clock, Snapshots& snapshots,
                                Transport& transport, raft::Raft& core, std::function<void()> wakeup)
     : options_(options),
@@ -36,21 +45,21 @@ void SnapshotSender::Want(NodeId peer) {
 
 void SnapshotSender::Make() {
   if (making_) return;
-  making_ = true;
+  making_ = core_.applied_index();
   snapshots_.Make([this, alive = std::weak_ptr<char>(alive_)](Result<Snapshots::Made> made) {
     if (!alive.expired()) OnMade(std::move(made));
   });
 }
 
 void SnapshotSender::OnMade(Result<Snapshots::Made> made) {
-  making_ = false;
+  making_.reset();
   // What was applied when it was made is described by the core's log, if that still reaches there.
   const bool usable = made.ok() && made->applied >= core_.log().base().index &&
                       made->applied <= core_.applied_index() && made->applied > Index{};
   Shared shared;
   if (usable) {
     const auto meta = core_.DescribeSnapshot(made->applied);
-    if (meta) shared = {std::make_shared<const raft::SnapshotMeta>(*meta), made->source};
+    if (meta) shared = {std::make_shared<const raft::SnapshotMeta>(*meta), made->id, made->source};
   }
   std::vector<NodeId> waiting;
   for (const auto& [id, transfer] : transfers_) {
@@ -70,10 +79,12 @@ void SnapshotSender::OnMade(Result<Snapshots::Made> made) {
 
 void SnapshotSender::SendChunk(NodeId peer, Transfer& transfer) {
   if (transfer.reading) return;
+  transfer.throttled = clock_.Now() < may_send_at_;
+  if (transfer.throttled) return;
   transfer.reading = true;
   const auto meta = transfer.snapshot.meta;
   const std::uint64_t offset = transfer.offset;
-  transfer.snapshot.source->Read(offset, options_.chunk_bytes,
+  transfer.snapshot.source->Read(offset, ChunkBytes(),
                                  [this, peer, meta, offset, alive = std::weak_ptr<char>(alive_)](
                                      Result<SnapshotSource::Part> part) {
                                    if (!alive.expired())
@@ -96,14 +107,22 @@ void SnapshotSender::OnPart(NodeId peer, const std::shared_ptr<const raft::Snaps
     return;
   }
   transfer.sent_at = clock_.Now();
-  transport_.Send(peer, SnapshotChunk{core_.term(), meta, offset, part->data, part->last});
+  if (options_.bytes_per_second > 0) {
+    const double seconds =
+        static_cast<double>(part->data.size()) / static_cast<double>(options_.bytes_per_second);
+    may_send_at_ = std::max(may_send_at_, transfer.sent_at) +
+                   std::chrono::duration_cast<Duration>(std::chrono::duration<double>(seconds));
+  }
+  transport_.Send(peer, SnapshotChunk{core_.term(), meta, transfer.snapshot.id, offset, part->data,
+                                      part->last});
 }
 
 void SnapshotSender::OnReply(NodeId peer, const SnapshotChunkReply& reply) {
   const auto it = transfers_.find(peer);
   if (it == transfers_.end() || it->second.snapshot.source == nullptr) return;
   Transfer& transfer = it->second;
-  if (reply.snapshot != transfer.snapshot.meta->last || reply.term != core_.term()) return;
+  if (reply.snapshot != transfer.snapshot.meta->last || reply.id != transfer.snapshot.id) return;
+  if (reply.term != core_.term()) return;
   if (reply.installed) {
     Finish(peer, true);
     return;
@@ -111,6 +130,10 @@ void SnapshotSender::OnReply(NodeId peer, const SnapshotChunkReply& reply) {
   // A doubled or late answer names what was sent already; sending it once more does no harm, but
   // only another offset is progress.
   if (reply.next_offset == transfer.offset) return;
+  if (reply.next_offset < transfer.offset && transfer.restarts++ >= options_.max_restarts) {
+    Finish(peer, false);
+    return;
+  }
   transfer.progress_at = clock_.Now();
   transfer.offset = reply.next_offset;
   SendChunk(peer, transfer);
@@ -119,13 +142,19 @@ void SnapshotSender::OnReply(NodeId peer, const SnapshotChunkReply& reply) {
 void SnapshotSender::Tick() {
   if (core_.role() != raft::Role::kLeader) {
     transfers_.clear();
+    catching_up_.clear();
     return;
   }
   const MonoTime now = clock_.Now();
+  FollowUp(now);
   std::vector<NodeId> ended;
   for (auto& [id, transfer] : transfers_) {
+    const bool waits = transfer.throttled || (making_ && transfer.snapshot.source == nullptr);
+    if (waits) transfer.progress_at = now;
     if (now - transfer.progress_at >= options_.give_up_after) {
       ended.push_back(id);
+    } else if (transfer.throttled) {
+      SendChunk(id, transfer);
     } else if (transfer.sent_at != kNever && now - transfer.sent_at >= options_.resend_after) {
       transfer.sent_at = kNever;
       SendChunk(id, transfer);
@@ -144,14 +173,47 @@ void SnapshotSender::Finish(NodeId peer, bool installed) {
   const auto it = transfers_.find(peer);
   RAFTKV_CHECK(it != transfers_.end());
   const auto meta = it->second.snapshot.meta;
+  if (installed) {
+    const Index at = meta->last.index;
+    const std::uint64_t behind = core_.log().last_index().value - at.value;
+    catching_up_[peer] = CatchUp{at, clock_.Now(), behind};
+  }
   transfers_.erase(it);
   core_.SnapshotSent(peer, meta ? meta->last.index : Index{}, installed);
   wakeup_();
 }
 
+/// A member that has its snapshot catches up with the log that was written meanwhile. It must not
+/// need another snapshot for that; but it must get on, and not fall ever further behind.
+void SnapshotSender::FollowUp(MonoTime now) {
+  for (auto it = catching_up_.begin(); it != catching_up_.end();) {
+    CatchUp& catch_up = it->second;
+    const auto found = core_.progress().find(it->first);
+    const bool follows =
+        found != core_.progress().end() && found->second.state != raft::ProgressState::kSnapshot;
+    if (follows && found->second.match > catch_up.match) {
+      catch_up.match = found->second.match;
+      catch_up.progress_at = now;
+    }
+    const Index last = core_.log().last_index();
+    const std::uint64_t behind = last - std::min(last, catch_up.match);
+    const bool goes_on = follows && behind > kCaughtUp &&
+                         behind <= 2 * catch_up.behind_at_first + kSlack &&
+                         now - catch_up.progress_at < options_.give_up_after;
+    it = goes_on ? std::next(it) : catching_up_.erase(it);
+  }
+}
+
+/// Small enough that a slow transfer gets on many times in the time after which it is given up.
+std::size_t SnapshotSender::ChunkBytes() const {
+  if (options_.bytes_per_second == 0) return options_.chunk_bytes;
+  return std::clamp<std::uint64_t>(options_.bytes_per_second / 8, 4 << 10, options_.chunk_bytes);
+}
+
 MonoTime SnapshotSender::NextDeadline() const {
   MonoTime next = kNever;
   for (const auto& [id, transfer] : transfers_) {
+    if (transfer.throttled) next = std::min(next, may_send_at_);
     next = std::min(next, transfer.progress_at + options_.give_up_after);
     if (transfer.sent_at != kNever) next = std::min(next, transfer.sent_at + options_.resend_after);
   }
@@ -159,12 +221,12 @@ MonoTime SnapshotSender::NextDeadline() const {
 }
 
 std::optional<Index> SnapshotSender::KeepAfter() const {
-  std::optional<Index> keep;
+  std::optional<Index> keep = making_;
+  const auto hold = [&keep](Index index) { keep = std::min(keep.value_or(index), index); };
   for (const auto& [id, transfer] : transfers_) {
-    if (transfer.snapshot.meta == nullptr) continue;
-    const Index index = transfer.snapshot.meta->last.index;
-    if (!keep || index < *keep) keep = index;
+    if (transfer.snapshot.meta != nullptr) hold(transfer.snapshot.meta->last.index);
   }
+  for (const auto& [id, catch_up] : catching_up_) hold(catch_up.match);
   return keep;
 }
 

@@ -60,9 +60,10 @@ std::vector<node::PeerMessage> AllMessages() {
       node::ForwardSubmitReply{55, {Status(Code::kUnavailable, "no leader"), {}}},
       node::ForwardSubmitReply{56, {Status::Ok(), Bytes(std::string("answer"))}},
       node::ForwardJoin{"n4", NodeId(9), "zone"},
-      node::SnapshotChunk{Term(9), MakeSnapshot(), 1 << 20, Bytes(std::string(3000, '\0')), false},
-      node::SnapshotChunk{Term(9), MakeSnapshot(), 1 << 20, {}, true},
-      node::SnapshotChunkReply{Term(9), {Index(40), Term(6)}, 1 << 21, true},
+      node::SnapshotChunk{Term(9), MakeSnapshot(), 77, 1 << 20, Bytes(std::string(3000, '\0')),
+                          false},
+      node::SnapshotChunk{Term(9), MakeSnapshot(), 77, 1 << 20, {}, true},
+      node::SnapshotChunkReply{Term(9), {Index(40), Term(6)}, 77, 1 << 21, true},
   };
 }
 
@@ -139,7 +140,7 @@ TEST(Codec, RefusesEntriesThatNoLeaderSends) {
 
 std::string SnapshotRefusal(const std::function<void(wire::SnapshotChunk::Builder)>& change) {
   capnp::MallocMessageBuilder builder;
-  const node::SnapshotChunk chunk{Term(9), MakeSnapshot(), 5, Bytes(std::string("x")), false};
+  const node::SnapshotChunk chunk{Term(9), MakeSnapshot(), 77, 5, Bytes(std::string("x")), false};
   Encode(chunk, builder.initRoot<wire::PeerMessage>());
   change(builder.getRoot<wire::PeerMessage>().getSnapshotChunk());
   const auto back = Decode(builder.getRoot<wire::PeerMessage>().asReader(), kFrom, kTo);

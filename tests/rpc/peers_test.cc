@@ -137,7 +137,7 @@ TEST_F(PeersTest, OnlyAnswersToSnapshotsRideOnReturns) {
   }
   to->On([&](FakeMember& m) {
     m.on_receive = [&] {
-      back.Send(NodeId(1), node::SnapshotChunkReply{Term(3), {Index(4), Term(2)}, 9, false});
+      back.Send(NodeId(1), node::SnapshotChunkReply{Term(3), {Index(4), Term(2)}, 5, 9, false});
     };
   });
   Send(0, 1);

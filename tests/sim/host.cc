@@ -1,5 +1,7 @@
 #include "tests/sim/host.h"
 
+#include <xxhash.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -279,13 +281,14 @@ class DumpSource final : public node::SnapshotSource {
 void Process::Make(node::Done<Made> done) {
   if (!PortCall()) return;
   world_.Count(Fault::kSnapshot);
-  Made made{store_->applied(),
-            std::make_shared<DumpSource>(world_, host_, host_.disk.engine.Dump())};
+  std::string dump = host_.disk.engine.Dump();
+  const std::uint64_t id = XXH3_64bits(dump.data(), dump.size());
+  Made made{store_->applied(), id, std::make_shared<DumpSource>(world_, host_, std::move(dump))};
   world_.AtHost(host_, WriteTime(), [made, done = std::move(done)] { done(made); });
 }
 
-void Process::Receive(const raft::SnapshotMeta& snapshot, std::uint64_t offset, Bytes data,
-                      bool last, node::DoneStatus done) {
+void Process::Receive(const raft::SnapshotMeta& snapshot, std::uint64_t /*id*/,
+                      std::uint64_t offset, Bytes data, bool last, node::Done<std::uint64_t> done) {
   if (!PortCall()) return;
   if (offset == 0) received_.clear();
   RAFTKV_CHECK(received_.size() == offset, received_.size(), offset);
@@ -293,7 +296,8 @@ void Process::Receive(const raft::SnapshotMeta& snapshot, std::uint64_t offset, 
   world_.Trace("%s receives a snapshot at %llu, %zu bytes%s", host_.name.c_str(),
                static_cast<unsigned long long>(snapshot.last.index.value), received_.size(),
                last ? ", whole" : "");
-  world_.AtHost(host_, WriteTime(), [done = std::move(done)] { done(Status::Ok()); });
+  world_.AtHost(host_, WriteTime(),
+                [next = received_.size(), done = std::move(done)] { done(next); });
 }
 
 void Process::PutInPlace(const raft::SnapshotMeta& snapshot, const node::LogWrite& write) {

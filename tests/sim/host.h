@@ -62,11 +62,12 @@ class Process final : public node::Clock,
   void SaveFormation(ClusterId cluster, Bytes payload, node::DoneStatus done) override;
   void SavePeerBoot(NodeId peer, node::Boot boot, node::DoneStatus done) override;
   void Make(node::Done<Made> done) override;
-  void Receive(const raft::SnapshotMeta& snapshot, std::uint64_t offset, Bytes data, bool last,
-               node::DoneStatus done) override;
+  void Receive(const raft::SnapshotMeta& snapshot, std::uint64_t id, std::uint64_t offset,
+               Bytes data, bool last, node::Done<std::uint64_t> done) override;
   void Install(const raft::SnapshotMeta& snapshot, node::LogWrite write,
                node::Done<std::uint64_t> done) override;
   void Compact(Index through) override;
+  Index Beyond(std::uint64_t /*bytes*/) override { return Index{}; }
   void Observe(node::Stage, Duration) override {}
   void CountProposal(Code) override {}
   void CountLogSync(std::size_t, std::size_t) override {}

@@ -94,6 +94,22 @@ TEST_F(CrashFsTest, ThePowerGoesAtTheChosenOperation) {
   EXPECT_FALSE(env_->FileExists("/f").ok());
 }
 
+TEST_F(CrashFsTest, ALinkIsASecondNameOfTheFile) {
+  auto file = Create("/f");
+  ASSERT_TRUE(file->Append("synced").ok());
+  ASSERT_TRUE(file->Sync().ok());
+  ASSERT_TRUE(env_->LinkFile("/f", "/g").ok());
+  EXPECT_FALSE(env_->LinkFile("/f", "/g").ok()) << "it is there already";
+  EXPECT_TRUE(env_->LinkFile("/none", "/h").IsNotFound());
+  SyncRoot();
+  ASSERT_TRUE(env_->DeleteFile("/f").ok());
+  SyncRoot();
+  fs_->Crash();
+  fs_->Reboot(1);
+  EXPECT_EQ(fs_->List("/"), std::vector<std::string>{"g"});
+  EXPECT_EQ(fs_->Content("/g"), "synced");
+}
+
 TEST_F(CrashFsTest, TheSameOperationsAndSeedGiveTheSameDisk) {
   std::set<std::map<std::string, std::string>> disks;
   for (int run = 0; run < 3; ++run) {

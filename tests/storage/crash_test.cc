@@ -10,6 +10,7 @@
 #include "lib/base/random.h"
 #include "lib/kv/request.h"
 #include "lib/kv/store.h"
+#include "storage/snapshots.h"
 #include "tests/storage/store_world.h"
 
 namespace raftkv::test {
@@ -28,12 +29,14 @@ struct Tally {
   int acknowledged = 0;
   int torn = 0;           ///< opens that cut off a torn batch
   int applied_found = 0;  ///< opens that found applied entries
+  int cut_found = 0;      ///< opens that found a log without its beginning
 };
 
 class CrashRun {
  public:
   CrashRun(std::uint64_t seed, bool sync) : random_(seed), world_(std::make_shared<CrashFs>(seed)) {
     world_.options.sync = sync;
+    world_.options.log_keep_entries = 20;  // flushes come as often as they can
     world_.options.log_sink = [this](node::LogSeverity, const std::string& line) {
       if (line.find("is cut off") != std::string::npos) ++tally_.torn;
     };
@@ -101,6 +104,7 @@ class CrashRun {
       case 1: return ApplySome();
       case 2: return Write(NewTerm(), {});
       case 3: return CutAndAppend();
+      case 4: return CompactSome();
       default: return Append();
     }
   }
@@ -130,7 +134,7 @@ class CrashRun {
   bool Append() {
     const int count = static_cast<int>(1 + random_.Below(8));
     // Now and then a batch of many pages, which can be torn in the middle.
-    return Append(count, random_.Below(6) == 0 ? 20000 : 10 + random_.Below(300));
+    return Append(count, random_.Below(4) == 0 ? 20000 : 10 + random_.Below(300));
   }
 
   bool Append(int count, std::size_t bytes) {
@@ -161,7 +165,7 @@ class CrashRun {
     }
     kv::ReadOp op;
     op.range = kv::Range::Single("counter");
-    Result<Bytes> answer = kv::Read(world_.store->engine(), kv::ReadTier::kAll,
+    Result<Bytes> answer = kv::Read(*world_.store->engine(), kv::ReadTier::kAll,
                                     kv::EncodeReadRequest({op}).view(), 1 << 20);
     if (!answer.ok()) return answer.status().ToString();
     Result<std::vector<ScanResult>> results = kv::DecodeReadResponse(answer->view());
@@ -203,6 +207,19 @@ class CrashRun {
     return true;
   }
 
+  /// The beginning of the log goes, of what is flushed.
+  bool CompactSome() {
+    const Index flushed = Flushed();
+    if (flushed <= base_) return true;
+    base_ = base_ + (1 + random_.Below(flushed - base_));
+    world_.store->snapshots().Compact(base_);
+    return true;
+  }
+
+  [[nodiscard]] Index Flushed() const {
+    return std::static_pointer_cast<storage::KvEngine>(world_.store->engine())->flushed();
+  }
+
   /// The store holds what was promised, or what was asked for after that, whole.
   std::string Compare() {
     const node::Birth& birth = world_.store->birth();
@@ -210,7 +227,9 @@ class CrashRun {
     if (birth.boot.counter <= boot_counter_) return "the boot counter went back";
     boot_counter_ = birth.boot.counter;
     applied_ = birth.raft.applied;
+    base_ = birth.raft.base.index;
     if (applied_ > Index()) ++tally_.applied_found;
+    if (base_ > Index()) ++tally_.cut_found;
     if (birth.cluster == asked_.cluster) {
       const std::string against_asked = CompareTo(asked_);
       if (against_asked.empty()) {
@@ -253,10 +272,23 @@ class CrashRun {
     }
     if (state.commit < formed.hard_state.commit) return "a lower commit index";
     if (birth.raft.last_index.value != formed.log.size()) return "another last index";
+    if (std::string other = CompareLog(formed.log); !other.empty()) return other;
+    return CheckCounter(formed.log);
+  }
+
+  /// What is there of the log, and the term of what was cut off last.
+  std::string CompareLog(const std::vector<raft::Entry>& log) {
+    const raft::InitialState& raft = world_.store->birth().raft;
+    const std::uint64_t base = raft.base.index.value;
+    if (base > 0 && raft.base.term != log.at(base - 1).term) return "another term at the base";
+    if (raft.base.index > raft.applied) return "the log begins behind what is applied";
+    if (base == log.size()) return "";
     Result<std::vector<raft::Entry>> entries =
-        world_.Read(Index(1), birth.raft.last_index, 1 << 30);
+        world_.Read(Index(base + 1), raft.last_index, 1 << 30);
     if (!entries.ok()) return entries.status().ToString();
-    return *entries == formed.log ? CheckCounter(*entries) : "other entries";
+    const bool equal = std::equal(entries->begin(), entries->end(),
+                                  log.begin() + static_cast<std::ptrdiff_t>(base), log.end());
+    return equal ? "" : "other entries";
   }
 
   static constexpr std::uint64_t kNever = UINT64_MAX;
@@ -271,6 +303,7 @@ class CrashRun {
   Promised promised_;
   Promised asked_;
   Index applied_;
+  Index base_;
 };
 
 /// Three tests of a hundred seeds, so that they can run side by side.
@@ -284,13 +317,16 @@ TEST_P(PowerCuts, NothingAcknowledgedIsLost) {
     sum.acknowledged += run.tally().acknowledged;
     sum.torn += run.tally().torn;
     sum.applied_found += run.tally().applied_found;
+    sum.cut_found += run.tally().cut_found;
   }
   RecordProperty("acknowledged", sum.acknowledged);
   RecordProperty("torn", sum.torn);
   RecordProperty("applied_found", sum.applied_found);
+  RecordProperty("cut_found", sum.cut_found);
   EXPECT_GT(sum.acknowledged, 1500);
   EXPECT_GT(sum.torn, 5);
   EXPECT_GT(sum.applied_found, 12);
+  EXPECT_GT(sum.cut_found, 12);
 }
 
 INSTANTIATE_TEST_SUITE_P(Seeds, PowerCuts, testing::Values(1, 101, 201));

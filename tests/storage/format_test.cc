@@ -7,6 +7,7 @@
 #include "storage/crc32c.h"
 #include "storage/log_format.h"
 #include "storage/record.h"
+#include "storage/snapshot_manifest.h"
 
 namespace raftkv::storage {
 namespace {
@@ -103,6 +104,14 @@ TEST(Format, TheExamplesOfTheState) {
   EXPECT_EQ(*DecodeIdentity(Example("identity")),
             (Identity{NodeId(0x1122334455667788), ClusterId(0xaabbccddeeff0011), "n1"}));
   EXPECT_EQ(*DecodeBoot(Example("boot")), (node::Boot{2, 0x99}));
+  EXPECT_EQ(*DecodeBase(Example("base")),
+            (StoredBase{{Index(4), Term(3)}, Index(1), Bytes("conf")}));
+}
+
+TEST(Format, TheExampleOfAManifest) {
+  const Manifest manifest{Index(4), {{"CURRENT", 5, 0x9555e8555c62dcfd}}};
+  EXPECT_EQ(*DecodeManifest(Example("manifest")), manifest);
+  EXPECT_EQ(EncodeManifest(manifest), Example("manifest"));
 }
 
 TEST(Format, StateValuesComeBackAsTheyWent) {
@@ -110,6 +119,11 @@ TEST(Format, StateValuesComeBackAsTheyWent) {
   EXPECT_EQ(*DecodeHardState(EncodeHardState(state)), state);
   const Identity identity{NodeId(3), ClusterId(0), "a name"};
   EXPECT_EQ(*DecodeIdentity(EncodeIdentity(identity)), identity);
+  const StoredBase base{{Index(9), Term(8)}, Index(7), Bytes("payload")};
+  EXPECT_EQ(*DecodeBase(EncodeBase(base)), base);
+  EXPECT_EQ(DecodeBase(EncodeBase({{Index(6), Term(8)}, Index(7), Bytes("x")})).code(),
+            Code::kCorruption)
+      << "a configuration from behind the base";
   const node::Boot boot{1, 2};
   EXPECT_EQ(*DecodeBoot(EncodeBoot(boot)), boot);
   EXPECT_EQ(*DecodeBytes(EncodeBytes("kv-1"), "live_kv"), "kv-1");

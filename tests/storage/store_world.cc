@@ -72,9 +72,10 @@ Status StoreWorld::Write(node::LogWrite write) {
       loop, [&](node::DoneStatus done) { store->log().Write(std::move(write), std::move(done)); });
 }
 
-Status StoreWorld::WriteEntries(Index first, Term term, int count, std::size_t payload_bytes) {
+Status StoreWorld::WriteEntries(Index first, Term term, int count, std::size_t payload_bytes,
+                                Index commit) {
   node::LogWrite write;
-  write.hard_state = raft::HardState{term, kNobody, Index(1)};
+  write.hard_state = raft::HardState{term, kNobody, commit};
   write.entries = MakeEntries(first, term, count, payload_bytes);
   write.sync = true;
   return Write(std::move(write));
@@ -97,6 +98,34 @@ Result<std::vector<raft::Entry>> StoreWorld::Read(Index first, Index last, std::
 Result<node::Applied> StoreWorld::Apply(std::vector<raft::Entry> entries) {
   return Await<Result<node::Applied>>(loop, [&](node::Done<node::Applied> done) {
     store->machine().Apply(std::move(entries), std::move(done));
+  });
+}
+
+Result<node::Snapshots::Made> StoreWorld::MakeSnapshot() {
+  using Made = node::Snapshots::Made;
+  return Await<Result<Made>>(
+      loop, [&](node::Done<Made> done) { store->snapshots().Make(std::move(done)); });
+}
+
+Result<node::SnapshotSource::Part> StoreWorld::ReadPart(node::SnapshotSource& source,
+                                                        std::uint64_t offset,
+                                                        std::size_t max_bytes) {
+  using Part = node::SnapshotSource::Part;
+  return Await<Result<Part>>(
+      loop, [&](node::Done<Part> done) { source.Read(offset, max_bytes, std::move(done)); });
+}
+
+Result<std::uint64_t> StoreWorld::Receive(const raft::SnapshotMeta& meta, std::uint64_t id,
+                                          std::uint64_t offset,
+                                          const node::SnapshotSource::Part& part) {
+  return Await<Result<std::uint64_t>>(loop, [&](node::Done<std::uint64_t> done) {
+    store->snapshots().Receive(meta, id, offset, part.data, part.last, std::move(done));
+  });
+}
+
+Result<std::uint64_t> StoreWorld::Install(const raft::SnapshotMeta& meta, node::LogWrite write) {
+  return Await<Result<std::uint64_t>>(loop, [&](node::Done<std::uint64_t> done) {
+    store->snapshots().Install(meta, std::move(write), std::move(done));
   });
 }
 

@@ -49,10 +49,17 @@ class StoreWorld {
 
   // One call and its completion.
   Status Write(node::LogWrite write);
-  Status WriteEntries(Index first, Term term, int count, std::size_t payload_bytes = 20);
+  Status WriteEntries(Index first, Term term, int count, std::size_t payload_bytes = 20,
+                      Index commit = Index(1));
   Status Form(ClusterId cluster = ClusterId(77));
   Result<std::vector<raft::Entry>> Read(Index first, Index last, std::size_t max_bytes);
   Result<node::Applied> Apply(std::vector<raft::Entry> entries);
+  Result<node::Snapshots::Made> MakeSnapshot();
+  Result<node::SnapshotSource::Part> ReadPart(node::SnapshotSource& source, std::uint64_t offset,
+                                              std::size_t max_bytes);
+  Result<std::uint64_t> Receive(const raft::SnapshotMeta& meta, std::uint64_t id,
+                                std::uint64_t offset, const node::SnapshotSource::Part& part);
+  Result<std::uint64_t> Install(const raft::SnapshotMeta& meta, node::LogWrite write);
 
   std::shared_ptr<CrashFs> fs;
   std::unique_ptr<rocksdb::Env> env;

@@ -361,6 +361,18 @@ rocksdb::IOStatus CrashFs::RenameFile(const std::string& from, const std::string
       });
 }
 
+rocksdb::IOStatus CrashFs::LinkFile(const std::string& from, const std::string& to,
+                                    const IOOptions&, Debug*) {
+  const std::lock_guard lock(mutex_);
+  if (frozen_) return PowerGone();
+  const InodePtr inode = Find(from);
+  const std::optional<Place> place = FindPlace(to);
+  if (inode == nullptr || !place.has_value()) return NotFound(from);
+  if (place->folder->entries.contains(place->name)) return IOStatus::IOError("File exists", to);
+  return ChangeOperation(place->folder,
+                         [name = place->name, inode](Entries& entries) { entries[name] = inode; });
+}
+
 rocksdb::IOStatus CrashFs::LockFile(const std::string& path, const IOOptions&,
                                     rocksdb::FileLock** out, Debug*) {
   return WithPlace(path, [&](const Place& place) {

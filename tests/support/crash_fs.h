@@ -76,6 +76,8 @@ class CrashFs final : public rocksdb::FileSystem {
                                    Debug*) override;
   IOStatus RenameFile(const std::string& from, const std::string& to, const IOOptions&,
                       Debug*) override;
+  IOStatus LinkFile(const std::string& from, const std::string& to, const IOOptions&,
+                    Debug*) override;
   IOStatus LockFile(const std::string& path, const IOOptions&, rocksdb::FileLock** lock,
                     Debug*) override;
   IOStatus UnlockFile(rocksdb::FileLock* lock, const IOOptions&, Debug*) override;

@@ -79,6 +79,12 @@ struct NodeOptions {
   bool lease_reads = false;
   /// How far off the rate of any member's clock may be, for leases; below 50.
   unsigned clock_error_percent = 10;
+  /// What stays of the log for members that are a little behind: so many entries, of at most so
+  /// many bytes. Who is further behind gets a snapshot.
+  std::uint64_t log_keep_entries = 100'000;
+  std::uint64_t log_keep_bytes = 256 * 1024 * 1024;  ///< 1 MiB at least
+  /// Of snapshots sent to other members, all together; 0: as fast as they take them.
+  std::uint64_t snapshot_bytes_per_second = 64 * 1024 * 1024;
   Limits limits;
   /// Connections accepted at most; half of them, but 128 at most, are kept for the other members.
   std::uint32_t max_connections = 1024;

@@ -1,0 +1,134 @@
+#include "storage/snapshot_source.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "lib/base/check.h"
+#include "storage/files.h"
+
+namespace raftkv::storage {
+
+namespace {
+
+bool IsTable(const std::string& name) { return name.ends_with(".sst"); }
+
+}  // namespace
+
+SnapshotFiles::SnapshotFiles(rocksdb::Env& env, std::string folder)
+    : env_(env), folder_(std::move(folder)) {}
+
+SnapshotFiles::~SnapshotFiles() {
+  open_.reset();
+  // What cannot be removed now goes at the next open.
+  static_cast<void>(RemoveTree(env_, folder_));
+}
+
+Result<std::shared_ptr<SnapshotFiles>> SnapshotFiles::Make(KvEngine& engine,
+                                                           const std::string& folder,
+                                                           TableChecksums& known) {
+  const Status made = engine.Checkpoint(folder);
+  if (made.ok()) return Open(engine.options(), folder, known);
+  static_cast<void>(RemoveTree(engine.env(), folder));
+  return made;
+}
+
+Result<std::shared_ptr<SnapshotFiles>> SnapshotFiles::Open(const KvEngineOptions& engine,
+                                                           const std::string& folder,
+                                                           TableChecksums& known) {
+  // From here on the folder is removed whatever happens.
+  std::shared_ptr<SnapshotFiles> files(new SnapshotFiles(*engine.env, folder));
+  KvEngineOptions options = engine;
+  options.folder = folder;
+  // Writes went on while it was made: only itself knows what is in it.
+  const Result<Index> applied = KvEngine::AppliedOf(options);
+  if (!applied.ok()) return applied.status();
+  files->manifest_.applied = *applied;
+  if (Status added = files->AddFiles(known); !added.ok()) return added;
+  return files;
+}
+
+Status SnapshotFiles::AddFiles(TableChecksums& known) {
+  Result<std::optional<std::vector<std::string>>> names = ListFolder(env_, folder_);
+  if (!names.ok()) return names.status();
+  TableChecksums tables;
+  for (const std::string& name : names->value_or(std::vector<std::string>())) {
+    ManifestFile file;
+    if (const auto found = known.find(name); found != known.end()) {
+      file = found->second;
+    } else {
+      Result<ManifestFile> read = ChecksumFile(env_, folder_, name);
+      if (!read.ok()) return read.status();
+      file = *std::move(read);
+    }
+    if (IsTable(name)) tables.emplace(name, file);
+    manifest_.files.push_back(std::move(file));
+  }
+  known = std::move(tables);
+  encoded_ = EncodeManifest(manifest_);
+  std::uint64_t end = encoded_.size();
+  for (const ManifestFile& file : manifest_.files) {
+    starts_.push_back(end);
+    end += file.size;
+  }
+  starts_.push_back(end);
+  return Status::Ok();
+}
+
+Result<node::SnapshotSource::Part> SnapshotFiles::Read(std::uint64_t offset,
+                                                       std::size_t max_bytes) {
+  RAFTKV_CHECK(max_bytes > 0);
+  node::SnapshotSource::Part part;
+  if (offset > total_bytes()) {
+    return Status(Code::kInvalidArgument, "a snapshot has no byte " + std::to_string(offset));
+  }
+  std::string data;
+  if (offset < encoded_.size()) {
+    data = encoded_.substr(offset, max_bytes);
+  } else if (offset < total_bytes()) {
+    // The last file that begins at or before `offset`: empty ones are passed over.
+    const auto after = std::upper_bound(starts_.begin(), starts_.end(), offset);
+    const auto index = static_cast<std::size_t>(after - starts_.begin()) - 1;
+    const ManifestFile& file = manifest_.files[index];
+    const std::string path = folder_ + "/" + file.name;
+    if (open_ == nullptr || open_index_ != index) {
+      const rocksdb::Status opened = env_.NewRandomAccessFile(path, &open_, rocksdb::EnvOptions());
+      if (!opened.ok()) return ToStatus(opened, "open " + path);
+      open_index_ = index;
+    }
+    const std::uint64_t at = offset - starts_[index];
+    data.resize(std::min<std::uint64_t>(max_bytes, file.size - at));
+    rocksdb::Slice read;
+    const rocksdb::Status done = open_->Read(at, data.size(), &read, data.data());
+    if (!done.ok()) return ToStatus(done, "read " + path);
+    if (read.size() != data.size()) {
+      return Status(Code::kCorruption, path + " is shorter than it was");
+    }
+    if (read.data() != data.data()) data.assign(read.data(), read.size());
+  }
+  part.last = offset + data.size() == total_bytes();
+  part.data = Bytes(std::move(data));
+  return part;
+}
+
+CheckpointSource::~CheckpointSource() {
+  // Removing it takes time; where there is no worker any more this thread is not the loop.
+  static_cast<void>(worker_->Post([files = std::move(files_)] {}));
+}
+
+void CheckpointSource::Read(std::uint64_t offset, std::size_t max_bytes, node::Done<Part> done) {
+  auto shared_done = std::make_shared<node::Done<Part>>(std::move(done));
+  const bool posted = worker_->Post(
+      [files = files_, completions = completions_, offset, max_bytes, shared_done]() mutable {
+        Result<Part> part = files->Read(offset, max_bytes);
+        files.reset();
+        completions.Post([shared_done = std::move(shared_done), part = std::move(part)]() mutable {
+          (*shared_done)(std::move(part));
+        });
+      });
+  if (posted) return;
+  completions_.Post([shared_done] {
+    (*shared_done)(Status(Code::kUnavailable, "too much waits for the disk; try again"));
+  });
+}
+
+}  // namespace raftkv::storage

@@ -1,0 +1,81 @@
+// Where do the bytes of a snapshot come from that is sent to another member?
+//
+// From a checkpoint of the key-value database: a folder of hard links, which goes when nobody sends
+// it any more. Where a crash leaves one behind, sending may go on with it.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <rocksdb/env.h>
+
+#include "lib/node/ports.h"
+#include "storage/completions.h"
+#include "storage/kv_engine.h"
+#include "storage/snapshot_manifest.h"
+#include "storage/worker.h"
+
+namespace raftkv::storage {
+
+/// Checksums of table files, which never change, so that they are not read for each snapshot. Of
+/// one database; owned by one thread.
+using TableChecksums = std::map<std::string, ManifestFile>;
+
+/// The files of a checkpoint as one stream of bytes. Owned by one thread.
+class SnapshotFiles {
+ public:
+  /// Takes a checkpoint of `engine` in `folder`, which does not exist, and reads all of it.
+  static Result<std::shared_ptr<SnapshotFiles>> Make(KvEngine& engine, const std::string& folder,
+                                                     TableChecksums& known);
+  /// Reads the checkpoint that is in `folder`; it goes if it is of no use.
+  static Result<std::shared_ptr<SnapshotFiles>> Open(const KvEngineOptions& engine,
+                                                     const std::string& folder,
+                                                     TableChecksums& known);
+  /// Removes the folder.
+  ~SnapshotFiles();
+  SnapshotFiles(const SnapshotFiles&) = delete;
+  SnapshotFiles& operator=(const SnapshotFiles&) = delete;
+
+  [[nodiscard]] Index applied() const { return manifest_.applied; }
+  [[nodiscard]] std::uint64_t id() const { return SnapshotId(encoded_); }
+  [[nodiscard]] std::uint64_t total_bytes() const { return starts_.back(); }
+  /// A part never spans two files. InvalidArgument: nothing is there.
+  Result<node::SnapshotSource::Part> Read(std::uint64_t offset, std::size_t max_bytes);
+
+ private:
+  SnapshotFiles(rocksdb::Env& env, std::string folder);
+  Status AddFiles(TableChecksums& known);
+
+  rocksdb::Env& env_;
+  const std::string folder_;
+  Manifest manifest_;
+  std::string encoded_;
+  /// Where the files begin, and the end of the last.
+  std::vector<std::uint64_t> starts_;
+  /// The one that was read last.
+  std::size_t open_index_ = 0;
+  std::unique_ptr<rocksdb::RandomAccessFile> open_;
+};
+
+/// SnapshotFiles as the loop sees them: they live on `worker`, where they are read.
+class CheckpointSource final : public node::SnapshotSource {
+ public:
+  CheckpointSource(std::shared_ptr<SnapshotFiles> files, std::shared_ptr<Worker> worker,
+                   Completions completions)
+      : files_(std::move(files)),
+        worker_(std::move(worker)),
+        completions_(std::move(completions)) {}
+  ~CheckpointSource() override;
+
+  void Read(std::uint64_t offset, std::size_t max_bytes, node::Done<Part> done) override;
+
+ private:
+  std::shared_ptr<SnapshotFiles> files_;
+  const std::shared_ptr<Worker> worker_;
+  Completions completions_;
+};
+
+}  // namespace raftkv::storage
