@@ -37,6 +37,8 @@ class CrashRun {
   CrashRun(std::uint64_t seed, bool sync) : random_(seed), world_(std::make_shared<CrashFs>(seed)) {
     world_.options.sync = sync;
     world_.options.log_keep_entries = 20;  // flushes come as often as they can
+    // And half of the logs are written to tables now and then.
+    if (seed % 2 == 0) world_.options.log_keep_bytes = 1 << 20;
     world_.options.log_sink = [this](node::LogSeverity, const std::string& line) {
       if (line.find("is cut off") != std::string::npos) ++tally_.torn;
     };
@@ -128,7 +130,7 @@ class CrashRun {
     state.commit = std::max(state.commit, Index(random_.Below(last.value + 1)));
     const int count = static_cast<int>(1 + random_.Below(8));
     // Now and then a batch of many pages, which can be torn in the middle.
-    const std::size_t bytes = random_.Below(4) == 0 ? 20000 : 10 + random_.Below(300);
+    const std::size_t bytes = random_.Below(3) == 0 ? 20000 : 10 + random_.Below(300);
     std::vector<raft::Entry> entries = MakeEntries(last.Next(), state.term, count, bytes);
     if (random_.Below(2) == 0) MakeIncrement(entries.back());
     return Write(state, std::move(entries));
@@ -306,7 +308,7 @@ TEST_P(PowerCuts, NothingAcknowledgedIsLost) {
     sum.cut_found += run.tally().cut_found;
   }
   EXPECT_GT(sum.acknowledged, 1500);
-  EXPECT_GT(sum.torn, 5);
+  EXPECT_GT(sum.torn, 2);
   EXPECT_GT(sum.applied_found, 12);
   EXPECT_GT(sum.cut_found, 12);
 }
