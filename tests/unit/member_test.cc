@@ -211,10 +211,12 @@ TEST(Member, ANewcomerIsReachedByAClusterOfWhichItKnowsNobodyAnyMore) {
   ASSERT_TRUE(world.RunUntil([&] { return world.Leader() != nullptr; }));
   const auto carried_out = [&](const auto& change) {
     return world.RunUntil([&] {
-      std::optional<Status> outcome;
-      change(world.Leader()->member(), world.now() + std::chrono::seconds(1),
-             [&outcome](const Status& status) { outcome = status; });
-      return world.RunUntil([&] { return outcome.has_value(); }) && outcome->ok();
+      WorldMember* const leader = world.Leader();
+      if (leader == nullptr) return false;
+      const auto outcome = std::make_shared<std::optional<Status>>();
+      change(leader->member(), world.now() + std::chrono::seconds(1),
+             [outcome](const Status& status) { *outcome = status; });
+      return world.RunUntil([&] { return outcome->has_value(); }) && (*outcome)->ok();
     });
   };
   const auto add = [](const std::string& name) {
