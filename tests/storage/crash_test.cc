@@ -50,7 +50,7 @@ class CrashRun {
   /// A few lives, each ended by a power cut. The first thing that was promised and is not there is
   /// put into words; empty: nothing was lost.
   std::string Run() {
-    for (int life = 0; life < 3; ++life) {
+    for (int life = 0; life < 4; ++life) {
       world_.fs->CrashAt(1 + random_.Below(life == 0 ? 330 : 240));
       const Status opened = world_.Open();
       if (opened.ok()) {
@@ -328,7 +328,7 @@ TEST_P(PowerCuts, NothingAcknowledgedIsLost) {
   EXPECT_GT(sum.acknowledged, 1500);
   EXPECT_GT(sum.torn, 5);
   EXPECT_GT(sum.applied_found, 12);
-  EXPECT_GT(sum.cut_found, 12);
+  EXPECT_GT(sum.cut_found, 6);
 }
 
 INSTANTIATE_TEST_SUITE_P(Seeds, PowerCuts, testing::Values(1, 101, 201));
