@@ -228,14 +228,15 @@ void AddServeFlags(CLI::App& verb, ServeFlags& flags) {
   add("--clock-error", flags.clock_error, "how wrong any member's clock may run, for leases")
       ->type_name("PERCENT")
       ->capture_default_str();
-  add("--log-keep-bytes", flags.log_keep_bytes, "of the log, for members that are a little behind")
+  add("--log-keep-bytes", flags.log_keep_bytes,
+      "of the log are kept, for members that are a little behind")
       ->check(IsBytes())
       ->type_name("BYTES")
       ->default_str("256MiB");
   add("--log-keep-entries", flags.log_keep_entries, "the same in entries; the smaller one counts")
       ->type_name("NUMBER")
       ->capture_default_str();
-  add("--snapshot-rate", flags.snapshot_rate, "of snapshots sent to other members; 0: no limit")
+  add("--snapshot-rate", flags.snapshot_rate, "how fast snapshots go to other members; 0: no limit")
       ->check(IsBytes())
       ->type_name("BYTES/s")
       ->default_str("64MiB/s");

@@ -43,7 +43,7 @@ Status CheckLimits(const Limits& limits) {
 Status CheckLogAndSnapshots(const NodeOptions& options) {
   constexpr std::uint64_t kMost = std::uint64_t{1} << 50;
   if (options.log_keep_entries == 0 || options.log_keep_entries > kMost) {
-    return Invalid("log_keep_entries must be 1 at least, and no number of entries that never come");
+    return Invalid("log_keep_entries must be from 1 to 2^50");
   }
   if (options.log_keep_bytes < 1024 * 1024 || options.log_keep_bytes > kMost) {
     return Invalid("log_keep_bytes must be from 1 MiB to 1 PiB");
