@@ -53,9 +53,9 @@ Json StatusJson(const EndpointStatus& status, bool with_hash) {
                {"log_last_index", status.node.log_last_index},
                {"snapshot_index", status.snapshot_index},
                {"db_bytes", status.db_bytes},
-               {"suspect", status.suspect},
+               {"suspect", status.node.suspect},
                {"members", std::move(members)},
-               {"errors", status.errors}};
+               {"errors", status.node.errors}};
   if (with_hash) {
     json["content_hash"] = status.content_hash;
     json["hash_index"] = status.hash_index;
@@ -75,7 +75,7 @@ std::vector<std::string> StatusCells(const EndpointStatus& status, bool with_has
                                     std::to_string(node.commit_index),
                                     std::to_string(node.applied_index),
                                     fmt::format("{} B", status.db_bytes),
-                                    fmt::format("{}", fmt::join(status.errors, "; "))};
+                                    fmt::format("{}", fmt::join(status.node.errors, "; "))};
   if (with_hash) cells.push_back(fmt::format("{:016x}@{}", status.content_hash, status.hash_index));
   return cells;
 }

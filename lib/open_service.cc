@@ -163,23 +163,23 @@ void OpenNode::FillStatus(EndpointStatus& status) {
   status.version = RAFTKV_VERSION;
   if (!member_) {
     status.node.name = options_.name;
-    status.errors.push_back(kStarting);
+    status.node.errors.push_back(kStarting);
     return;
   }
   status.node = member_->status();
   if (const raft::Raft* core = member_->core()) {
-    status.suspect = core->suspect();
+    status.node.suspect = core->suspect();
     status.snapshot_index = core->log().base().index.value;
   }
   for (const raft::Member& member : member_->members()) {
     status.members.push_back({member.id.value, member.name, member.address, !member.learner});
     const bool other = member.id.value != status.node.member_id;
     if (other && !peers_->Connected(member.id)) {
-      status.errors.push_back("not connected to '" + member.name + "'");
+      status.node.errors.push_back("not connected to '" + member.name + "'");
     }
   }
-  if (!member_->failure().ok()) status.errors.push_back(member_->failure().message());
-  if (status.node.leader.empty()) status.errors.push_back("no leader is known");
+  if (!member_->failure().ok()) status.node.errors.push_back(member_->failure().message());
+  if (status.node.leader.empty()) status.node.errors.push_back("no leader is known");
 }
 
 Result<std::vector<ClusterMember>> OpenNode::Members() {

@@ -158,7 +158,7 @@ void Encode(const EndpointStatus& status, wire::MemberStatus::Builder to) {
   to.setLogLastIndex(status.node.log_last_index);
   to.setSnapshotIndex(status.snapshot_index);
   to.setDbBytes(status.db_bytes);
-  to.setSuspect(status.suspect);
+  to.setSuspect(status.node.suspect);
   auto members = to.initMembers(static_cast<capnp::uint>(status.members.size()));
   for (capnp::uint i = 0; i < members.size(); ++i) {
     members[i].setId(status.members[i].id);
@@ -166,8 +166,8 @@ void Encode(const EndpointStatus& status, wire::MemberStatus::Builder to) {
     members[i].setAddress(status.members[i].address.c_str());
     members[i].setVoter(status.members[i].voter);
   }
-  auto errors = to.initErrors(static_cast<capnp::uint>(status.errors.size()));
-  for (capnp::uint i = 0; i < errors.size(); ++i) errors.set(i, status.errors[i].c_str());
+  auto errors = to.initErrors(static_cast<capnp::uint>(status.node.errors.size()));
+  for (capnp::uint i = 0; i < errors.size(); ++i) errors.set(i, status.node.errors[i].c_str());
   to.setContentHash(status.content_hash);
   to.setHashIndex(status.hash_index);
 }
@@ -185,12 +185,12 @@ EndpointStatus Decode(wire::MemberStatus::Reader status) {
   to.node.log_last_index = status.getLogLastIndex();
   to.snapshot_index = status.getSnapshotIndex();
   to.db_bytes = status.getDbBytes();
-  to.suspect = status.getSuspect();
+  to.node.suspect = status.getSuspect();
   for (const auto member : status.getMembers()) {
     to.members.push_back({member.getId(), ToString(member.getName()), ToString(member.getAddress()),
                           member.getVoter()});
   }
-  for (const auto error : status.getErrors()) to.errors.push_back(ToString(error));
+  for (const auto error : status.getErrors()) to.node.errors.push_back(ToString(error));
   to.content_hash = status.getContentHash();
   to.hash_index = status.getHashIndex();
   return to;

@@ -164,7 +164,7 @@ TEST(Membership, ARemovalThatTheLiveOnesWouldNotSurviveIsRefused) {
   // Its connections break: from then on the leader does not count it as alive.
   ASSERT_TRUE(WaitFor(10s, [&] {
     const auto status = cluster.Status(*leader);
-    return status.ok() && !status->errors.empty();
+    return status.ok() && !status->node.errors.empty();
   }));
   const RunResult refused = cluster.Cli({"member", "remove", live, "--timeout", "1s"});
   EXPECT_EQ(refused.exit_code, 4) << refused.err;
@@ -185,7 +185,7 @@ TEST(Membership, ALearnerThatIsNotThereIsNotPromoted) {
   RunResult refused;
   ASSERT_TRUE(WaitFor(10s, [&] {
     const auto status = cluster.Status(0);
-    return status.ok() && !status->errors.empty();
+    return status.ok() && !status->node.errors.empty();
   }));
   // A change that its leader alone could not carry on.
   ASSERT_TRUE(WaitFor(10s, [&] {

@@ -89,8 +89,8 @@ TEST_F(StartingTest, ItSaysThatItStarts) {
     ASSERT_TRUE(status.ok()) << status.status().ToString();
     EXPECT_EQ(status->node.name, "n1");
     EXPECT_EQ(status->node.cluster_id, 0U);
-    ASSERT_EQ(status->errors.size(), 1U);
-    EXPECT_EQ(status->errors[0], "the member is starting; try again");
+    ASSERT_EQ(status->node.errors.size(), 1U);
+    EXPECT_EQ(status->node.errors[0], "the member is starting; try again");
   }
   EXPECT_EQ(HttpGet(http_, "/livez").status, 200);
   const HttpAnswer ready = HttpGet(http_, "/readyz");
@@ -126,7 +126,7 @@ TEST_F(StartingTest, WhatIsAskedMeanwhileIsAnsweredOnceItRuns) {
   const auto status = client_->Status(address_, 20s, true);
   ASSERT_TRUE(status.ok()) << status.status().ToString();
   EXPECT_NE(status->node.cluster_id, 0U);
-  EXPECT_TRUE(status->errors.empty());
+  EXPECT_TRUE(status->node.errors.empty());
 }
 
 }  // namespace

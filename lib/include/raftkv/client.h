@@ -39,7 +39,6 @@ struct EndpointStatus {
   std::string version;
   std::uint64_t snapshot_index = 0;
   std::uint64_t db_bytes = 0;
-  bool suspect = false;
   struct Member {
     std::uint64_t id = 0;
     std::string name;
@@ -47,7 +46,6 @@ struct EndpointStatus {
     bool voter = true;
   };
   std::vector<Member> members;
-  std::vector<std::string> errors;
   /// Filled in if asked for: a hash of all keys, values and revisions at hash_index.
   std::uint64_t content_hash = 0;
   std::uint64_t hash_index = 0;

@@ -85,6 +85,12 @@ struct NodeOptions {
   std::uint64_t log_keep_bytes = 256 * 1024 * 1024;  ///< 1 MiB at least
   /// Of snapshots sent to other members, all together; 0: as fast as they take them.
   std::uint64_t snapshot_bytes_per_second = 64 * 1024 * 1024;
+  /// How fast all that is on disk is read in the background, over and over, to find damage; 0: not
+  /// at all.
+  std::uint64_t scrub_bytes_per_second = 4 * 1024 * 1024;
+  /// The file with the key that encrypts all data on disk (AES-256); empty: it is not encrypted.
+  /// Chosen when the data folder is made; `raftkv rekey` changes it.
+  std::string encryption_key_file;
   Limits limits;
   /// Connections accepted at most; half of them, but 128 at most, are kept for the other members.
   std::uint32_t max_connections = 1024;
@@ -110,6 +116,10 @@ struct NodeStatus {
   std::uint64_t applied_index = 0;
   std::uint64_t log_first_index = 0;
   std::uint64_t log_last_index = 0;
+  /// Its disk was damaged: it neither votes nor counts until the others have refilled it.
+  bool suspect = false;
+  /// What is wrong with it now, one line each: damage, no space left, members out of reach.
+  std::vector<std::string> errors;
 };
 
 class Node {
