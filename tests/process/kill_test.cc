@@ -54,7 +54,7 @@ TEST(Kill, TwentyTimesLosesNothingThatWasAcknowledged) {
   ASSERT_EQ(statuses.size(), 3U) << "the members do not reach an equal index";
   for (std::size_t i = 0; i < cluster.size(); ++i) {
     EXPECT_EQ(statuses[i].content_hash, statuses[0].content_hash) << cluster.name(i);
-    EXPECT_FALSE(statuses[i].suspect) << cluster.name(i);
+    EXPECT_FALSE(statuses[i].node.suspect) << cluster.name(i);
     ExpectEverythingOn(cluster, i, workload);
   }
 }
