@@ -168,7 +168,6 @@ void OpenNode::FillStatus(EndpointStatus& status) {
   }
   status.node = member_->status();
   if (const raft::Raft* core = member_->core()) {
-    status.node.suspect = core->suspect();
     status.snapshot_index = core->log().base().index.value;
   }
   for (const raft::Member& member : member_->members()) {

@@ -12,9 +12,7 @@ namespace raftkv::storage {
 
 namespace {
 
-Status Damaged(const std::string& what) {
-  return Status(Code::kCorruption, "the data folder is damaged: " + what + "; " + DamageAdvice());
-}
+Status Broken(const std::string& what) { return Status(Code::kCorruption, what); }
 
 std::string_view View(const rocksdb::Slice& slice) { return {slice.data(), slice.size()}; }
 
@@ -36,13 +34,76 @@ Status Require(const LogHandles& handles, std::string_view key, Decode decode, T
   if (!value->has_value()) {
     std::string what = "the log database lacks ";
     what.append(key);
-    return Damaged(what);
+    return Broken(what);
   }
   Result<T> decoded = decode(**value);
   if (!decoded.ok()) return decoded.status();
   out = std::move(*decoded);
   return Status::Ok();
 }
+
+Status AddBase(const StoredBase& base, raft::InitialState& raft) {
+  if (base.last.index == Index()) return Status::Ok();
+  Result<raft::Configuration> configuration = raft::DecodeConfiguration(base.configuration.view());
+  if (!configuration.ok()) return configuration.status();
+  raft.base = base.last;
+  raft.last_index = base.last.index;
+  raft.configurations.emplace_back(base.configuration_index, *std::move(configuration));
+  return Status::Ok();
+}
+
+/// One step along the log: `entry` follows what is in `raft`.
+Status AddEntry(const StoredEntry& stored, const BatchMark& mark, std::uint64_t& last_batch,
+                raft::InitialState& raft) {
+  const raft::Entry& entry = stored.entry;
+  const std::string name = "log entry " + std::to_string(entry.index.value);
+  if (entry.index != raft.last_index.Next()) {
+    return Broken("log entry " + std::to_string(raft.last_index.value + 1) + " is missing");
+  }
+  const Term last_term = raft.term_runs.empty() ? raft.base.term : raft.term_runs.back().term;
+  if (entry.term.value == 0 || entry.term < last_term) {
+    return Broken(name + " has term " + std::to_string(entry.term.value) + " after term " +
+                  std::to_string(last_term.value));
+  }
+  if (stored.batch_number < last_batch || stored.batch_number > mark.number) {
+    return Broken(name + " is of batch " + std::to_string(stored.batch_number) +
+                  ", which does not fit its neighbours");
+  }
+  if (raft.term_runs.empty() || entry.term != last_term) {
+    raft.term_runs.push_back({entry.term, entry.index});
+  }
+  raft.last_index = entry.index;
+  last_batch = stored.batch_number;
+  return Status::Ok();
+}
+
+Status LoadLog(const LogHandles& handles, LogContents& contents) {
+  rocksdb::ReadOptions options;
+  options.fill_cache = false;
+  options.readahead_size = 2 << 20;
+  const std::unique_ptr<rocksdb::Iterator> it(handles.db().NewIterator(options, handles.log()));
+  std::uint64_t last_batch = 0;
+  // Below the base may be what shares a file with what is above it.
+  const std::string first = EncodeLogKey(contents.raft.base.index.Next());
+  for (it->Seek(first); it->Valid(); it->Next()) {
+    Result<Index> index = DecodeLogKey(View(it->key()));
+    if (!index.ok()) return index.status();
+    Result<StoredEntry> stored = DecodeEntry(*index, View(it->value()));
+    if (stored.code() == Code::kCorruption) return Broken(stored.status().message());
+    if (!stored.ok()) return stored.status();
+    if (Status s = AddEntry(*stored, contents.mark, last_batch, contents.raft); !s.ok()) return s;
+    contents.sizes.Append(*index, stored->entry.Footprint());
+    if (stored->entry.kind == raft::EntryKind::kConfiguration) {
+      Result<raft::Configuration> decoded = raft::DecodeConfiguration(stored->entry.payload.view());
+      if (!decoded.ok()) return decoded.status();
+      contents.raft.configurations.emplace_back(*index, *std::move(decoded));
+    }
+  }
+  if (!it->status().ok()) return ToStatus(it->status(), "read the log");
+  return Status::Ok();
+}
+
+}  // namespace
 
 Status LoadState(const LogHandles& handles, LogContents& contents) {
   std::uint32_t version = 0;
@@ -73,22 +134,17 @@ Status LoadState(const LogHandles& handles, LogContents& contents) {
     if (!payload.ok()) return payload.status();
     contents.formation = Bytes(std::move(*payload));
   }
+  Result<std::optional<std::string>> suspect = Get(handles, kSuspectKey);
+  if (!suspect.ok()) return suspect.status();
+  contents.suspect = suspect->has_value();
   return Status::Ok();
 }
 
-/// Where the log begins; it is as it was made if it was never cut.
-Status LoadBase(const LogHandles& handles, raft::InitialState& raft) {
+Result<StoredBase> LoadStoredBase(const LogHandles& handles) {
   Result<std::optional<std::string>> value = Get(handles, kBaseKey);
   if (!value.ok()) return value.status();
-  if (!value->has_value()) return Status::Ok();
-  Result<StoredBase> base = DecodeBase(**value);
-  if (!base.ok()) return base.status();
-  Result<raft::Configuration> configuration = raft::DecodeConfiguration(base->configuration.view());
-  if (!configuration.ok()) return configuration.status();
-  raft.base = base->last;
-  raft.last_index = base->last.index;
-  raft.configurations.emplace_back(base->configuration_index, *std::move(configuration));
-  return Status::Ok();
+  if (!value->has_value()) return StoredBase{};
+  return DecodeBase(**value);
 }
 
 Status LoadPeerBoots(const LogHandles& handles, LogContents& contents) {
@@ -106,64 +162,6 @@ Status LoadPeerBoots(const LogHandles& handles, LogContents& contents) {
   return ToStatus(it->status(), "read the peers' boots");
 }
 
-/// One step along the log: `entry` follows what is in `raft`.
-Status AddEntry(const StoredEntry& stored, const BatchMark& mark, std::uint64_t& last_batch,
-                raft::InitialState& raft) {
-  const raft::Entry& entry = stored.entry;
-  const std::string name = "log entry " + std::to_string(entry.index.value);
-  if (entry.index != raft.last_index.Next()) {
-    return Damaged("log entry " + std::to_string(raft.last_index.value + 1) + " is missing");
-  }
-  const Term last_term = raft.term_runs.empty() ? raft.base.term : raft.term_runs.back().term;
-  if (entry.term.value == 0 || entry.term < last_term) {
-    return Damaged(name + " has term " + std::to_string(entry.term.value) + " after term " +
-                   std::to_string(last_term.value));
-  }
-  if (stored.batch_number < last_batch || stored.batch_number > mark.number) {
-    return Damaged(name + " is of batch " + std::to_string(stored.batch_number) +
-                   ", which does not fit its neighbours");
-  }
-  if (raft.term_runs.empty() || entry.term != last_term) {
-    raft.term_runs.push_back({entry.term, entry.index});
-  }
-  raft.last_index = entry.index;
-  last_batch = stored.batch_number;
-  return Status::Ok();
-}
-
-Status LoadLog(const LogHandles& handles, LogContents& contents) {
-  rocksdb::ReadOptions options;
-  options.fill_cache = false;
-  options.readahead_size = 2 << 20;
-  const std::unique_ptr<rocksdb::Iterator> it(handles.db().NewIterator(options, handles.log()));
-  std::uint64_t last_batch = 0;
-  // Below the base may be what shares a file with what is above it.
-  const std::string first = EncodeLogKey(contents.raft.base.index.Next());
-  for (it->Seek(first); it->Valid(); it->Next()) {
-    Result<Index> index = DecodeLogKey(View(it->key()));
-    if (!index.ok()) return index.status();
-    Result<StoredEntry> stored = DecodeEntry(*index, View(it->value()));
-    if (stored.code() == Code::kCorruption) return Damaged(stored.status().message());
-    if (!stored.ok()) return stored.status();
-    if (Status s = AddEntry(*stored, contents.mark, last_batch, contents.raft); !s.ok()) return s;
-    contents.sizes.Append(*index, stored->entry.Footprint());
-    if (stored->entry.kind == raft::EntryKind::kConfiguration) {
-      Result<raft::Configuration> decoded = raft::DecodeConfiguration(stored->entry.payload.view());
-      if (!decoded.ok()) return decoded.status();
-      contents.raft.configurations.emplace_back(*index, *std::move(decoded));
-    }
-  }
-  if (!it->status().ok()) return ToStatus(it->status(), "read the log; " + DamageAdvice());
-  return Status::Ok();
-}
-
-}  // namespace
-
-std::string DamageAdvice() {
-  return "do not start this member from this folder again: remove it from the cluster and add a "
-         "new one, or put its disk back from a copy that is not older";
-}
-
 Result<BatchMark> LoadBatchMark(const LogHandles& handles) {
   Result<std::optional<std::string>> value = Get(handles, kBatchKey);
   if (!value.ok()) return value.status();
@@ -175,26 +173,28 @@ Result<LogContents> LoadContents(const LogHandles& handles) {
   LogContents contents;
   if (Status s = LoadState(handles, contents); !s.ok()) return s;
   if (Status s = LoadPeerBoots(handles, contents); !s.ok()) return s;
-  if (Status s = LoadBase(handles, contents.raft); !s.ok()) return s;
+  const Result<StoredBase> base = LoadStoredBase(handles);
+  if (!base.ok()) return base.status();
+  if (Status s = AddBase(*base, contents.raft); !s.ok()) return s;
   if (Status s = LoadLog(handles, contents); !s.ok()) return s;
   const raft::InitialState& raft = contents.raft;
   if (raft.last_index != contents.mark.last_index) {
-    return Damaged("the log ends at entry " + std::to_string(raft.last_index.value) +
-                   " instead of " + std::to_string(contents.mark.last_index.value));
+    return Broken("the log ends at entry " + std::to_string(raft.last_index.value) +
+                  " instead of " + std::to_string(contents.mark.last_index.value));
   }
   const Term last_term = raft.term_runs.empty() ? raft.base.term : raft.term_runs.back().term;
   if (raft.hard_state.term < last_term) {
-    return Damaged("the hard state is of term " + std::to_string(raft.hard_state.term.value) +
-                   ", but the log of term " + std::to_string(last_term.value));
+    return Broken("the hard state is of term " + std::to_string(raft.hard_state.term.value) +
+                  ", but the log of term " + std::to_string(last_term.value));
   }
   if (raft.hard_state.commit > raft.last_index) {
-    return Damaged("entry " + std::to_string(raft.hard_state.commit.value) +
-                   " is committed, but the log ends at " + std::to_string(raft.last_index.value));
+    return Broken("entry " + std::to_string(raft.hard_state.commit.value) +
+                  " is committed, but the log ends at " + std::to_string(raft.last_index.value));
   }
   if (raft.hard_state.commit < raft.base.index) {
-    return Damaged("the log is cut up to entry " + std::to_string(raft.base.index.value) +
-                   ", but only entry " + std::to_string(raft.hard_state.commit.value) +
-                   " is committed");
+    return Broken("the log is cut up to entry " + std::to_string(raft.base.index.value) +
+                  ", but only entry " + std::to_string(raft.hard_state.commit.value) +
+                  " is committed");
   }
   return contents;
 }
@@ -202,10 +202,10 @@ Result<LogContents> LoadContents(const LogHandles& handles) {
 Status CheckAgainstRecord(const LogContents& contents, const Record& record) {
   const raft::HardState& hard_state = contents.raft.hard_state;
   if (contents.identity.member != record.member || contents.identity.name != record.name) {
-    return Damaged("its record and its log database belong to different members");
+    return Broken("its record and its log database belong to different members");
   }
   if (record.cluster.value != 0 && contents.identity.cluster != record.cluster) {
-    return Damaged("its record and its log database belong to different clusters");
+    return Broken("its record and its log database belong to different clusters");
   }
   const bool behind =
       contents.mark.number < record.batch_number ||
@@ -214,7 +214,7 @@ Status CheckAgainstRecord(const LogContents& contents, const Record& record) {
       (contents.boot.counter == record.boot.counter && contents.boot != record.boot) ||
       (hard_state.term == record.term && record.vote != kNobody && hard_state.vote != record.vote);
   if (!behind) return Status::Ok();
-  return Damaged(
+  return Broken(
       "its log database (batch " + std::to_string(contents.mark.number) + ", entry " +
       std::to_string(contents.raft.last_index.value) + ", term " +
       std::to_string(hard_state.term.value) + ", boot " + std::to_string(contents.boot.counter) +

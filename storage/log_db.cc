@@ -1,5 +1,6 @@
 #include "storage/log_db.h"
 
+#include <algorithm>
 #include <string>
 #include <utility>
 
@@ -9,6 +10,7 @@
 #include "lib/base/check.h"
 #include "lib/raft/configuration.h"
 #include "storage/files.h"
+#include "storage/tables.h"
 
 namespace raftkv::storage {
 
@@ -49,9 +51,7 @@ Result<std::unique_ptr<LogDb>> LogDb::Open(const LogDbOptions& options,
   OpenMode mode;
   mode.recovery = recovery;
   Result<std::unique_ptr<LogHandles>> handles = OpenLogHandles(options, mode);
-  if (!handles.ok()) {
-    return Status(handles.code(), handles.status().message() + "; " + DamageAdvice());
-  }
+  if (!handles.ok()) return handles.status();
   Result<LogContents> contents = LoadContents(**handles);
   if (!contents.ok()) return contents.status();
   return std::unique_ptr<LogDb>(new LogDb(options.sync, std::move(*handles), std::move(*contents)));
@@ -71,7 +71,21 @@ LogDb::LogDb(bool sync, std::unique_ptr<LogHandles> handles, LogContents found)
   for (const auto& [index, configuration] : found_.raft.configurations) {
     if (index > Index()) configurations_[index] = raft::EncodeConfiguration(configuration);
   }
+  LookForPeers();
 }
+
+void LogDb::LookForPeers() {
+  if (configurations_.empty()) return;
+  const Result<raft::Configuration> last =
+      raft::DecodeConfiguration(configurations_.rbegin()->second.view());
+  if (!last.ok()) return;
+  const std::vector<raft::Member>& members = last->members;
+  has_peers_ = std::any_of(members.begin(), members.end(), [this](const raft::Member& member) {
+    return member.id != identity_.member;
+  });
+}
+
+std::vector<std::string> LogDb::Tables() const { return TablesOf(handles_->db()); }
 
 void LogDb::CheckWrite(const node::LogWrite& write) const {
   const raft::HardState now = riding_.value_or(hard_state_);
@@ -101,7 +115,7 @@ Status LogDb::Write(const node::LogWrite& write) {
   if (!failure_.ok()) return failure_;
   CheckWrite(write);
   const bool promises =
-      !write.entries.empty() || write.sync ||
+      !write.entries.empty() || write.sync || write.refilled ||
       (write.hard_state.has_value() &&
        (write.hard_state->term != hard_state_.term || write.hard_state->vote != hard_state_.vote));
   if (write.hard_state.has_value()) riding_ = write.hard_state;
@@ -109,6 +123,7 @@ Status LogDb::Write(const node::LogWrite& write) {
 
   const Index last_index = write.entries.empty() ? mark_.last_index : write.entries.back().index;
   rocksdb::WriteBatch batch = BeginBatch(last_index);
+  NoteRefilled(batch, write);
   if (!write.entries.empty()) DeleteTail(batch, write.entries.front().index);
   for (const raft::Entry& entry : write.entries) {
     batch.Put(handles_->log(), EncodeLogKey(entry.index), EncodeEntry(entry, mark_.number + 1))
@@ -117,6 +132,11 @@ Status LogDb::Write(const node::LogWrite& write) {
   Status written = Commit(batch, last_index);
   if (written.ok()) Appended(write.entries);
   return written;
+}
+
+void LogDb::NoteRefilled(rocksdb::WriteBatch& batch, const node::LogWrite& write) const {
+  if (!write.refilled) return;
+  batch.Delete(handles_->state(), Slice(kSuspectKey)).PermitUncheckedError();
 }
 
 /// The entries from `first` on, if there are any.
@@ -133,11 +153,17 @@ void LogDb::DeleteTail(rocksdb::WriteBatch& batch, Index first) {
 }
 
 void LogDb::Appended(const std::vector<raft::Entry>& entries) {
-  const std::lock_guard lock(sizes_mutex_);
-  for (const raft::Entry& entry : entries) {
-    sizes_.Append(entry.index, entry.Footprint());
-    if (entry.kind == raft::EntryKind::kConfiguration) configurations_[entry.index] = entry.payload;
+  bool other_configuration = false;
+  {
+    const std::lock_guard lock(sizes_mutex_);
+    for (const raft::Entry& entry : entries) {
+      sizes_.Append(entry.index, entry.Footprint());
+      if (entry.kind != raft::EntryKind::kConfiguration) continue;
+      configurations_[entry.index] = entry.payload;
+      other_configuration = true;
+    }
   }
+  if (other_configuration) LookForPeers();
 }
 
 Status LogDb::SaveFormation(ClusterId cluster, const Bytes& payload) {
@@ -225,6 +251,7 @@ void LogDb::Began(const StoredBase& base) {
   configurations_.erase(configurations_.begin(),
                         configurations_.lower_bound(base.configuration_index));
   configurations_[base.configuration_index] = base.configuration;
+  LookForPeers();
   const std::lock_guard lock(sizes_mutex_);
   sizes_.Compact(base_.index);
 }
@@ -264,6 +291,7 @@ Status LogDb::Install(const raft::SnapshotMeta& snapshot, const node::LogWrite& 
   rocksdb::WriteBatch batch = BeginBatch(snapshot.last.index);
   PutState(batch, kBaseKey, EncodeBase(base));
   PutState(batch, kLiveKvKey, EncodeBytes(live_kv));
+  NoteRefilled(batch, write);
   base_index_.store(snapshot.last.index.value);
   DeleteTail(batch, snapshot.last.index.Next());
   Status written = Commit(batch, snapshot.last.index);
@@ -315,8 +343,7 @@ Result<std::vector<raft::Entry>> LogDb::Read(Index first, Index last, std::size_
     if (!entries.empty()) return entries;
     return CutMeanwhile();
   }
-  return Status(Code::kCorruption,
-                "log entry " + std::to_string(next.value) + " is missing; " + DamageAdvice());
+  return Status(Code::kCorruption, "log entry " + std::to_string(next.value) + " is missing");
 }
 
 Status LogDb::Close() {

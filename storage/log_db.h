@@ -59,6 +59,8 @@ class LogDb {
   [[nodiscard]] Index Beyond(std::uint64_t bytes) const;
   /// The last entry before the log. Safe from any thread.
   [[nodiscard]] Index base() const { return Index(base_index_.load()); }
+  /// The paths of the tables that it consists of now. Safe from any thread.
+  [[nodiscard]] std::vector<std::string> Tables() const;
   /// Entries first..last of at most `max_bytes` but at least one. Safe from any thread.
   /// Unavailable: the log was cut meanwhile.
   Result<std::vector<raft::Entry>> Read(Index first, Index last, std::size_t max_bytes) const;
@@ -67,6 +69,8 @@ class LogDb {
   [[nodiscard]] const BatchMark& mark() const { return mark_; }
   /// As the last batch has it.
   [[nodiscard]] const raft::HardState& hard_state() const { return hard_state_; }
+  /// The configuration has other members than this one. Safe from any thread.
+  [[nodiscard]] bool has_peers() const { return has_peers_; }
   /// Synced writes since the open. Safe from any thread.
   [[nodiscard]] std::uint64_t sync_count() const { return sync_count_.load(); }
 
@@ -85,6 +89,8 @@ class LogDb {
   void Appended(const std::vector<raft::Entry>& entries);
   void Began(const StoredBase& base);
   Result<StoredBase> BaseAt(Index index) const;
+  void NoteRefilled(rocksdb::WriteBatch& batch, const node::LogWrite& write) const;
+  void LookForPeers();
 
   const bool sync_;
   const std::unique_ptr<LogHandles> handles_;
@@ -105,6 +111,7 @@ class LogDb {
   std::atomic<std::uint64_t> base_index_;
   std::atomic<std::uint64_t> last_index_;
   std::atomic<std::uint64_t> cuts_{0};
+  std::atomic<bool> has_peers_{false};
   std::atomic<std::uint64_t> sync_count_{0};
   mutable std::mutex sizes_mutex_;
   LogSizes sizes_;  ///< guarded by sizes_mutex_

@@ -32,6 +32,9 @@ inline constexpr std::string_view kFormationKey = "formation";
 inline constexpr std::string_view kLiveKvKey = "live_kv";
 inline constexpr std::string_view kBaseKey = "base";
 inline constexpr std::string_view kPeerBootPrefix = "peer_boot/";
+/// Present while this store may lack something that was durable (repair.h); its value is empty
+/// behind the version.
+inline constexpr std::string_view kSuspectKey = "suspect";
 /// The first put of every batch: which batch it is and where the log ends after it.
 inline constexpr std::string_view kBatchKey = "batch";
 

@@ -16,9 +16,7 @@ namespace raftkv::storage {
 
 namespace {
 
-Status Damaged(const std::string& what) {
-  return Status(Code::kCorruption, "the data folder is damaged: " + what + "; " + DamageAdvice());
-}
+Status Broken(const std::string& what) { return Status(Code::kCorruption, what); }
 
 /// What is in the tables, without the write-ahead log.
 struct Flushed {
@@ -33,9 +31,7 @@ Result<Flushed> LookAtTables(const LogDbOptions& options) {
   mode.recovery = rocksdb::WALRecoveryMode::kSkipAnyCorruptedRecords;
   mode.watch = &watch;
   Result<std::unique_ptr<LogHandles>> handles = OpenLogHandles(options, mode);
-  if (!handles.ok()) {
-    return Status(handles.code(), handles.status().message() + "; " + DamageAdvice());
-  }
+  if (!handles.ok()) return handles.status();
   Result<BatchMark> mark = LoadBatchMark(**handles);
   if (!mark.ok()) return mark.status();
   return Flushed{mark->number, watch.oldest_log().value_or(0)};
@@ -81,12 +77,22 @@ Status TryCut(const LogDbOptions& options, const Record& record, std::uint64_t l
   Result<LogContents> contents = LoadContents(**handles);
   if (!contents.ok()) return contents.status();
   if (contents->mark.number != last_batch) {
-    return Damaged("batch " + std::to_string(last_batch) + " is there but cannot be recovered");
+    return Broken("batch " + std::to_string(last_batch) + " is there but cannot be recovered");
   }
   return CheckAgainstRecord(*contents, record);
 }
 
 }  // namespace
+
+Result<std::uint64_t> TrustedThrough(const LogDbOptions& options) {
+  const Result<Flushed> flushed = LookAtTables(options);
+  if (!flushed.ok()) return flushed.status();
+  const Result<std::vector<WalFile>> files = ReadWalFiles(options, flushed->oldest_log);
+  if (!files.ok()) return files.status();
+  const WalScan scan = ScanWal(*files);
+  if (scan.first_batch > flushed->batch_number + 1) return flushed->batch_number;
+  return std::max(flushed->batch_number, scan.last_batch);
+}
 
 Result<rocksdb::WALRecoveryMode> ExamineLog(const LogDbOptions& options, const Record& record,
                                             bool rebooted) {
@@ -96,16 +102,16 @@ Result<rocksdb::WALRecoveryMode> ExamineLog(const LogDbOptions& options, const R
   if (!files.ok()) return files.status();
   const WalScan scan = ScanWal(*files);
 
-  if (scan.state == WalState::kDamaged) return Damaged("write-ahead log " + scan.where);
+  if (scan.state == WalState::kDamaged) return Broken("write-ahead log " + scan.where);
   if (scan.first_batch > flushed->batch_number + 1) {
-    return Damaged("batches " + std::to_string(flushed->batch_number + 1) + " to " +
-                   std::to_string(scan.first_batch - 1) + " are missing in the write-ahead log");
+    return Broken("batches " + std::to_string(flushed->batch_number + 1) + " to " +
+                  std::to_string(scan.first_batch - 1) + " are missing in the write-ahead log");
   }
   const std::uint64_t last_batch = std::max(flushed->batch_number, scan.last_batch);
   if (last_batch < record.batch_number) {
-    return Damaged("its log database ends at batch " + std::to_string(last_batch) + ", but batch " +
-                   std::to_string(record.batch_number) + " was synced" +
-                   (scan.where.empty() ? "" : " (write-ahead log " + scan.where + ")"));
+    return Broken("its log database ends at batch " + std::to_string(last_batch) + ", but batch " +
+                  std::to_string(record.batch_number) + " was synced" +
+                  (scan.where.empty() ? "" : " (write-ahead log " + scan.where + ")"));
   }
   switch (scan.state) {
     case WalState::kWhole: return rocksdb::WALRecoveryMode::kTolerateCorruptedTailRecords;
@@ -119,9 +125,9 @@ Result<rocksdb::WALRecoveryMode> ExamineLog(const LogDbOptions& options, const R
     }
     case WalState::kDamaged: break;
   }
-  return Damaged("write-ahead log " + scan.where + ", and " +
-                 (record.clean_close ? "the folder was closed cleanly"
-                                     : "the machine was not restarted since it was written"));
+  return Broken("write-ahead log " + scan.where + ", and " +
+                (record.clean_close ? "the folder was closed cleanly"
+                                    : "the machine was not restarted since it was written"));
 }
 
 }  // namespace raftkv::storage

@@ -21,4 +21,7 @@ namespace raftkv::storage {
 Result<rocksdb::WALRecoveryMode> ExamineLog(const LogDbOptions& options, const Record& record,
                                             bool rebooted);
 
+/// Up to which batch the database is as it once was; of later ones something may be missing.
+Result<std::uint64_t> TrustedThrough(const LogDbOptions& options);
+
 }  // namespace raftkv::storage
