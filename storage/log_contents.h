@@ -31,9 +31,6 @@ struct LogContents {
 /// the hard state is behind the log, or the log ends elsewhere than the last batch says.
 Result<LogContents> LoadContents(const LogHandles& handles);
 
-/// Only the mark of the last batch; zeros if there is none.
-Result<BatchMark> LoadBatchMark(const LogHandles& handles);
-
 /// Is the database behind the record's bounds, or another member's? Then Corruption.
 Status CheckAgainstRecord(const LogContents& contents, const Record& record);
 

@@ -7,8 +7,8 @@
 #include <utility>
 #include <vector>
 
+#include "storage/entry_log.h"
 #include "storage/files.h"
-#include "storage/log_contents.h"
 #include "storage/wal_filter.h"
 #include "storage/wal_scan.h"
 
@@ -16,8 +16,8 @@ namespace raftkv::storage {
 
 namespace {
 
-Status Damaged(const std::string& what) {
-  return Status(Code::kCorruption, "the data folder is damaged: " + what + "; " + DamageAdvice());
+Status Damaged(const LogDbOptions& options, const std::string& what) {
+  return Status(Code::kCorruption, "the data folder is damaged: " + what + "; " + options.advice);
 }
 
 /// What is in the tables, without the write-ahead log.
@@ -34,7 +34,7 @@ Result<Flushed> LookAtTables(const LogDbOptions& options) {
   mode.watch = &watch;
   Result<std::unique_ptr<LogHandles>> handles = OpenLogHandles(options, mode);
   if (!handles.ok()) {
-    return Status(handles.code(), handles.status().message() + "; " + DamageAdvice());
+    return Status(handles.code(), handles.status().message() + "; " + options.advice);
   }
   Result<BatchMark> mark = LoadBatchMark(**handles);
   if (!mark.ok()) return mark.status();
@@ -72,56 +72,58 @@ Result<std::vector<WalFile>> ReadWalFiles(const LogDbOptions& options, std::uint
 }
 
 /// Recovers into memory as the real open would, and looks at the result.
-Status TryCut(const LogDbOptions& options, const Record& record, std::uint64_t last_batch) {
+Status TryCut(const LogDbOptions& options, const LogCheck& check, std::uint64_t last_batch) {
   OpenMode mode;
   mode.read_only = true;
   mode.recovery = rocksdb::WALRecoveryMode::kSkipAnyCorruptedRecords;
   Result<std::unique_ptr<LogHandles>> handles = OpenLogHandles(options, mode);
   if (!handles.ok()) return handles.status();
-  Result<LogContents> contents = LoadContents(**handles);
-  if (!contents.ok()) return contents.status();
-  if (contents->mark.number != last_batch) {
-    return Damaged("batch " + std::to_string(last_batch) + " is there but cannot be recovered");
-  }
-  return CheckAgainstRecord(*contents, record);
+  Result<BatchMark> mark = check(**handles);
+  if (!mark.ok()) return mark.status();
+  if (mark->number == last_batch) return Status::Ok();
+  return Damaged(options,
+                 "batch " + std::to_string(last_batch) + " is there but cannot be recovered");
 }
 
 }  // namespace
 
-Result<rocksdb::WALRecoveryMode> ExamineLog(const LogDbOptions& options, const Record& record,
-                                            bool rebooted) {
+Result<LogRecovery> ExamineLog(const LogDbOptions& options, const Record& record, bool rebooted,
+                               const LogCheck& check) {
   Result<Flushed> flushed = LookAtTables(options);
   if (!flushed.ok()) return flushed.status();
   Result<std::vector<WalFile>> files = ReadWalFiles(options, flushed->oldest_log);
   if (!files.ok()) return files.status();
   const WalScan scan = ScanWal(*files);
 
-  if (scan.state == WalState::kDamaged) return Damaged("write-ahead log " + scan.where);
+  if (scan.state == WalState::kDamaged) return Damaged(options, "write-ahead log " + scan.where);
   if (scan.first_batch > flushed->batch_number + 1) {
-    return Damaged("batches " + std::to_string(flushed->batch_number + 1) + " to " +
-                   std::to_string(scan.first_batch - 1) + " are missing in the write-ahead log");
+    return Damaged(options, "batches " + std::to_string(flushed->batch_number + 1) + " to " +
+                                std::to_string(scan.first_batch - 1) +
+                                " are missing in the write-ahead log");
   }
   const std::uint64_t last_batch = std::max(flushed->batch_number, scan.last_batch);
   if (last_batch < record.batch_number) {
-    return Damaged("its log database ends at batch " + std::to_string(last_batch) + ", but batch " +
-                   std::to_string(record.batch_number) + " was synced" +
-                   (scan.where.empty() ? "" : " (write-ahead log " + scan.where + ")"));
+    return Damaged(options,
+                   "its log database ends at batch " + std::to_string(last_batch) + ", but batch " +
+                       std::to_string(record.batch_number) + " was synced" +
+                       (scan.where.empty() ? "" : " (write-ahead log " + scan.where + ")"));
   }
   switch (scan.state) {
-    case WalState::kWhole: return rocksdb::WALRecoveryMode::kTolerateCorruptedTailRecords;
+    case WalState::kWhole: return LogRecovery{};
     case WalState::kCutShort:
       if (record.clean_close) break;
-      return rocksdb::WALRecoveryMode::kTolerateCorruptedTailRecords;
+      return LogRecovery{};
     case WalState::kTorn: {
       if (record.clean_close || !rebooted) break;
-      if (Status cut = TryCut(options, record, last_batch); !cut.ok()) return cut;
-      return rocksdb::WALRecoveryMode::kSkipAnyCorruptedRecords;
+      if (Status cut = TryCut(options, check, last_batch); !cut.ok()) return cut;
+      return LogRecovery{rocksdb::WALRecoveryMode::kSkipAnyCorruptedRecords, /*cuts=*/true};
     }
     case WalState::kDamaged: break;
   }
-  return Damaged("write-ahead log " + scan.where + ", and " +
-                 (record.clean_close ? "the folder was closed cleanly"
-                                     : "the machine was not restarted since it was written"));
+  return Damaged(options,
+                 "write-ahead log " + scan.where + ", and " +
+                     (record.clean_close ? "the folder was closed cleanly"
+                                         : "the machine was not restarted since it was written"));
 }
 
 }  // namespace raftkv::storage
