@@ -167,6 +167,7 @@ void OpenNode::FillStatus(EndpointStatus& status) {
     return;
   }
   status.node = member_->status();
+  status.node.errors = store_->damage();
   if (const raft::Raft* core = member_->core()) {
     status.snapshot_index = core->log().base().index.value;
   }

@@ -80,30 +80,54 @@ Result<std::unique_ptr<FolderLock>> FolderLock::Take(rocksdb::Env& env, const st
 
 FolderLock::~FolderLock() { env_.UnlockFile(lock_).PermitUncheckedError(); }
 
-Result<Record> MakeMember(const LogDbOptions& log, const KvEngineOptions& kv,
-                          const std::string& folder, const std::string& name,
-                          const std::string& machine_boot) {
-  rocksdb::Env& env = *log.env;
+Result<Record> TakeFolder(rocksdb::Env& env, const std::string& folder, const std::string& name,
+                          const std::function<Result<Record>()>& make,
+                          std::unique_ptr<FolderLock>& lock) {
+  // First without the lock, whose file would be a change.
+  Result<std::optional<Record>> seen = InspectFolder(env, folder, name);
+  if (!seen.ok()) return seen.status();
+  if (Status s = MakeFolder(env, folder); !s.ok()) return s;
+  Result<std::unique_ptr<FolderLock>> taken = FolderLock::Take(env, folder);
+  if (!taken.ok()) return taken.status();
+  lock = std::move(*taken);
+  Result<std::optional<Record>> record = InspectFolder(env, folder, name);
+  if (!record.ok()) return record.status();
+  if (record->has_value()) return std::move(**record);
+  return make();
+}
+
+Result<Record> MakeNew(rocksdb::Env& env, const std::string& folder, const std::string& name,
+                       const std::string& machine_boot,
+                       const std::function<Status(const Record&)>& make) {
   Record record;
   record.member = NodeId(DrawId());
   record.name = name;
   record.machine_boot = machine_boot;
   if (Status s = WriteRecord(env, folder, record); !s.ok()) return s;
   // What an earlier attempt left.
-  if (Status s = RemoveTree(env, log.folder); !s.ok()) return s;
+  const std::string log = folder + "/" + kLogFolder;
+  if (Status s = RemoveTree(env, log); !s.ok()) return s;
   if (Status s = RemoveUnreferenced(env, folder, "", ""); !s.ok()) return s;
 
-  if (Status s = MakeFolder(env, log.folder); !s.ok()) return s;
-  if (Status s = MakeFolder(env, kv.folder); !s.ok()) return s;
-  const Identity identity{record.member, ClusterId(), name};
-  if (Status s = LogDb::Create(log, identity, kFirstKvFolder); !s.ok()) return s;
-  if (Status s = KvEngine::Create(kv); !s.ok()) return s;
+  if (Status s = MakeFolder(env, log); !s.ok()) return s;
+  if (Status s = make(record); !s.ok()) return s;
   if (Status s = SyncFolder(env, folder); !s.ok()) return s;
 
   record.complete = true;
   record.clean_close = true;
   if (Status s = WriteRecord(env, folder, record); !s.ok()) return s;
   return record;
+}
+
+Result<Record> MakeMember(const LogDbOptions& log, const KvEngineOptions& kv,
+                          const std::string& folder, const std::string& name,
+                          const std::string& machine_boot) {
+  return MakeNew(*log.env, folder, name, machine_boot, [&](const Record& record) {
+    if (Status s = MakeFolder(*log.env, kv.folder); !s.ok()) return s;
+    const Identity identity{record.member, ClusterId(), name};
+    if (Status s = LogDb::Create(log, identity, kFirstKvFolder); !s.ok()) return s;
+    return KvEngine::Create(kv);
+  });
 }
 
 Status RemoveUnreferenced(rocksdb::Env& env, const std::string& folder, const std::string& live,

@@ -14,6 +14,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -64,6 +65,18 @@ class FolderLock {
   rocksdb::Env& env_;
   rocksdb::FileLock* const lock_;
 };
+
+/// Locks the folder of `name` and returns its record; what is no folder of anybody yet is made one
+/// by `make`. A folder that is refused stays as it is.
+Result<Record> TakeFolder(rocksdb::Env& env, const std::string& folder, const std::string& name,
+                          const std::function<Result<Record>()>& make,
+                          std::unique_ptr<FolderLock>& lock);
+
+/// Makes a folder of `name` with a new random id, and in it what `make` makes, for which `log/` is
+/// an empty folder; the folder exists and is locked.
+Result<Record> MakeNew(rocksdb::Env& env, const std::string& folder, const std::string& name,
+                       const std::string& machine_boot,
+                       const std::function<Status(const Record&)>& make);
 
 /// Makes the databases of a new member with a new random id; the folder exists and is locked.
 Result<Record> MakeMember(const LogDbOptions& log, const KvEngineOptions& kv,

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "lib/raft/configuration.h"
+#include "storage/entry_log.h"
 #include "storage/files.h"
 
 namespace raftkv::storage {
@@ -16,20 +17,10 @@ Status Broken(const std::string& what) { return Status(Code::kCorruption, what);
 
 std::string_view View(const rocksdb::Slice& slice) { return {slice.data(), slice.size()}; }
 
-/// The value of a key of family `state`; nullopt: it is not there.
-Result<std::optional<std::string>> Get(const LogHandles& handles, std::string_view key) {
-  std::string value;
-  const rocksdb::Status got = handles.db().Get(rocksdb::ReadOptions(), handles.state(),
-                                               rocksdb::Slice(key.data(), key.size()), &value);
-  if (got.IsNotFound()) return std::optional<std::string>();
-  if (!got.ok()) return ToStatus(got, "read " + std::string(key));
-  return std::optional<std::string>(std::move(value));
-}
-
 /// Decodes a value that must be there.
 template <class T, class Decode>
 Status Require(const LogHandles& handles, std::string_view key, Decode decode, T& out) {
-  Result<std::optional<std::string>> value = Get(handles, key);
+  Result<std::optional<std::string>> value = GetState(handles, key);
   if (!value.ok()) return value.status();
   if (!value->has_value()) {
     std::string what = "the log database lacks ";
@@ -52,55 +43,32 @@ Status AddBase(const StoredBase& base, raft::InitialState& raft) {
   return Status::Ok();
 }
 
-/// One step along the log: `entry` follows what is in `raft`.
-Status AddEntry(const StoredEntry& stored, const BatchMark& mark, std::uint64_t& last_batch,
-                raft::InitialState& raft) {
-  const raft::Entry& entry = stored.entry;
-  const std::string name = "log entry " + std::to_string(entry.index.value);
-  if (entry.index != raft.last_index.Next()) {
-    return Broken("log entry " + std::to_string(raft.last_index.value + 1) + " is missing");
-  }
+/// One step along the log: the entry follows what is in `contents`.
+Status AddEntry(const raft::Entry& entry, LogContents& contents) {
+  raft::InitialState& raft = contents.raft;
   const Term last_term = raft.term_runs.empty() ? raft.base.term : raft.term_runs.back().term;
   if (entry.term.value == 0 || entry.term < last_term) {
-    return Broken(name + " has term " + std::to_string(entry.term.value) + " after term " +
-                  std::to_string(last_term.value));
-  }
-  if (stored.batch_number < last_batch || stored.batch_number > mark.number) {
-    return Broken(name + " is of batch " + std::to_string(stored.batch_number) +
-                  ", which does not fit its neighbours");
+    return Status(Code::kCorruption, "log entry " + std::to_string(entry.index.value) +
+                                         " has term " + std::to_string(entry.term.value) +
+                                         " after term " + std::to_string(last_term.value));
   }
   if (raft.term_runs.empty() || entry.term != last_term) {
     raft.term_runs.push_back({entry.term, entry.index});
   }
   raft.last_index = entry.index;
-  last_batch = stored.batch_number;
+  contents.sizes.Append(entry.index, entry.Footprint());
+  if (entry.kind != raft::EntryKind::kConfiguration) return Status::Ok();
+  Result<raft::Configuration> decoded = raft::DecodeConfiguration(entry.payload.view());
+  if (!decoded.ok()) return decoded.status();
+  raft.configurations.emplace_back(entry.index, *std::move(decoded));
   return Status::Ok();
 }
 
 Status LoadLog(const LogHandles& handles, LogContents& contents) {
-  rocksdb::ReadOptions options;
-  options.fill_cache = false;
-  options.readahead_size = 2 << 20;
-  const std::unique_ptr<rocksdb::Iterator> it(handles.db().NewIterator(options, handles.log()));
-  std::uint64_t last_batch = 0;
-  // Below the base may be what shares a file with what is above it.
-  const std::string first = EncodeLogKey(contents.raft.base.index.Next());
-  for (it->Seek(first); it->Valid(); it->Next()) {
-    Result<Index> index = DecodeLogKey(View(it->key()));
-    if (!index.ok()) return index.status();
-    Result<StoredEntry> stored = DecodeEntry(*index, View(it->value()));
-    if (stored.code() == Code::kCorruption) return Broken(stored.status().message());
-    if (!stored.ok()) return stored.status();
-    if (Status s = AddEntry(*stored, contents.mark, last_batch, contents.raft); !s.ok()) return s;
-    contents.sizes.Append(*index, stored->entry.Footprint());
-    if (stored->entry.kind == raft::EntryKind::kConfiguration) {
-      Result<raft::Configuration> decoded = raft::DecodeConfiguration(stored->entry.payload.view());
-      if (!decoded.ok()) return decoded.status();
-      contents.raft.configurations.emplace_back(*index, *std::move(decoded));
-    }
-  }
-  if (!it->status().ok()) return ToStatus(it->status(), "read the log");
-  return Status::Ok();
+  Status visited =
+      VisitEntries(handles, contents.raft.base.index, contents.mark,
+                   [&](const StoredEntry& stored) { return AddEntry(stored.entry, contents); });
+  return visited;
 }
 
 }  // namespace
@@ -127,21 +95,21 @@ Status LoadState(const LogHandles& handles, LogContents& contents) {
   }
   const auto plain = [](std::string_view value) { return DecodeBytes(value, "a text"); };
   if (Status s = Require(handles, kLiveKvKey, plain, contents.live_kv); !s.ok()) return s;
-  Result<std::optional<std::string>> formation = Get(handles, kFormationKey);
+  Result<std::optional<std::string>> formation = GetState(handles, kFormationKey);
   if (!formation.ok()) return formation.status();
   if (formation->has_value()) {
     Result<std::string> payload = DecodeBytes(**formation, "the formation");
     if (!payload.ok()) return payload.status();
     contents.formation = Bytes(std::move(*payload));
   }
-  Result<std::optional<std::string>> suspect = Get(handles, kSuspectKey);
+  Result<std::optional<std::string>> suspect = GetState(handles, kSuspectKey);
   if (!suspect.ok()) return suspect.status();
   contents.suspect = suspect->has_value();
   return Status::Ok();
 }
 
 Result<StoredBase> LoadStoredBase(const LogHandles& handles) {
-  Result<std::optional<std::string>> value = Get(handles, kBaseKey);
+  Result<std::optional<std::string>> value = GetState(handles, kBaseKey);
   if (!value.ok()) return value.status();
   if (!value->has_value()) return StoredBase{};
   return DecodeBase(**value);
@@ -162,12 +130,6 @@ Status LoadPeerBoots(const LogHandles& handles, LogContents& contents) {
   return ToStatus(it->status(), "read the peers' boots");
 }
 
-Result<BatchMark> LoadBatchMark(const LogHandles& handles) {
-  Result<std::optional<std::string>> value = Get(handles, kBatchKey);
-  if (!value.ok()) return value.status();
-  if (!value->has_value()) return BatchMark{};
-  return DecodeBatchMark(**value);
-}
 
 Result<LogContents> LoadContents(const LogHandles& handles) {
   LogContents contents;
@@ -178,10 +140,6 @@ Result<LogContents> LoadContents(const LogHandles& handles) {
   if (Status s = AddBase(*base, contents.raft); !s.ok()) return s;
   if (Status s = LoadLog(handles, contents); !s.ok()) return s;
   const raft::InitialState& raft = contents.raft;
-  if (raft.last_index != contents.mark.last_index) {
-    return Broken("the log ends at entry " + std::to_string(raft.last_index.value) +
-                  " instead of " + std::to_string(contents.mark.last_index.value));
-  }
   const Term last_term = raft.term_runs.empty() ? raft.base.term : raft.term_runs.back().term;
   if (raft.hard_state.term < last_term) {
     return Broken("the hard state is of term " + std::to_string(raft.hard_state.term.value) +

@@ -41,9 +41,6 @@ Status LoadPeerBoots(const LogHandles& handles, LogContents& contents);
 /// Where the log begins; zeros if it was never cut.
 Result<StoredBase> LoadStoredBase(const LogHandles& handles);
 
-/// Only the mark of the last batch; zeros if there is none.
-Result<BatchMark> LoadBatchMark(const LogHandles& handles);
-
 /// Is the database behind the record's bounds, or another member's? Then Corruption.
 Status CheckAgainstRecord(const LogContents& contents, const Record& record);
 

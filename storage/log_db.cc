@@ -4,29 +4,12 @@
 #include <string>
 #include <utility>
 
-#include <rocksdb/convenience.h>
 #include <rocksdb/write_batch.h>
 
 #include "lib/base/check.h"
 #include "lib/raft/configuration.h"
-#include "storage/files.h"
-#include "storage/tables.h"
 
 namespace raftkv::storage {
-
-namespace {
-
-rocksdb::Slice Slice(std::string_view bytes) { return {bytes.data(), bytes.size()}; }
-
-Status WriteSynced(const LogHandles& handles, rocksdb::WriteBatch& batch, bool sync) {
-  rocksdb::WriteOptions options;
-  options.sync = sync;
-  return ToStatus(handles.db().Write(options, &batch), "write the log database");
-}
-
-Status CutMeanwhile() { return Status(Code::kUnavailable, "the log was cut meanwhile"); }
-
-}  // namespace
 
 Status LogDb::Create(const LogDbOptions& options, const Identity& identity,
                      const std::string& live_kv) {
@@ -34,7 +17,8 @@ Status LogDb::Create(const LogDbOptions& options, const Identity& identity,
   if (!handles.ok()) return handles.status();
   rocksdb::WriteBatch batch;
   const auto put = [&](std::string_view key, const std::string& value) {
-    batch.Put((*handles)->state(), Slice(key), value).PermitUncheckedError();
+    batch.Put((*handles)->state(), rocksdb::Slice(key.data(), key.size()), value)
+        .PermitUncheckedError();
   };
   put(kBatchKey, EncodeBatchMark({1, Index()}));
   put(kFormatVersionKey, EncodeFormatVersion(kFolderFormatVersion));
@@ -42,14 +26,14 @@ Status LogDb::Create(const LogDbOptions& options, const Identity& identity,
   put(kBootKey, EncodeBoot({}));
   put(kHardStateKey, EncodeHardState({}));
   put(kLiveKvKey, EncodeBytes(live_kv));
-  if (Status written = WriteSynced(**handles, batch, true); !written.ok()) return written;
+  if (Status written = WriteFirstBatch(**handles, batch); !written.ok()) return written;
   return (*handles)->Close();
 }
 
 Result<std::unique_ptr<LogDb>> LogDb::Open(const LogDbOptions& options,
-                                           rocksdb::WALRecoveryMode recovery) {
+                                           const LogRecovery& recovery) {
   OpenMode mode;
-  mode.recovery = recovery;
+  mode.recovery = recovery.mode;
   Result<std::unique_ptr<LogHandles>> handles = OpenLogHandles(options, mode);
   if (!handles.ok()) return handles.status();
   Result<LogContents> contents = LoadContents(**handles);
@@ -58,15 +42,11 @@ Result<std::unique_ptr<LogDb>> LogDb::Open(const LogDbOptions& options,
 }
 
 LogDb::LogDb(bool sync, std::unique_ptr<LogHandles> handles, LogContents found)
-    : sync_(sync),
-      handles_(std::move(handles)),
-      found_(std::move(found)),
+    : found_(std::move(found)),
+      log_(sync, std::move(handles), found_.mark, found_.raft.base.index),
       identity_(found_.identity),
-      mark_(found_.mark),
       hard_state_(found_.raft.hard_state),
       base_(found_.raft.base),
-      base_index_(found_.raft.base.index.value),
-      last_index_(found_.mark.last_index.value),
       sizes_(found_.sizes) {
   for (const auto& [index, configuration] : found_.raft.configurations) {
     if (index > Index()) configurations_[index] = raft::EncodeConfiguration(configuration);
@@ -85,8 +65,6 @@ void LogDb::LookForPeers() {
   });
 }
 
-std::vector<std::string> LogDb::Tables() const { return TablesOf(handles_->db()); }
-
 void LogDb::CheckWrite(const node::LogWrite& write) const {
   const raft::HardState now = riding_.value_or(hard_state_);
   Term term = now.term;
@@ -99,8 +77,8 @@ void LogDb::CheckWrite(const node::LogWrite& write) const {
     term = write.hard_state->term;
   }
   if (write.entries.empty()) return;
-  RAFTKV_CHECK(write.entries.front().index <= mark_.last_index.Next(),
-               write.entries.front().index.value, mark_.last_index.value);
+  RAFTKV_CHECK(write.entries.front().index <= log_.mark().last_index.Next(),
+               write.entries.front().index.value, log_.mark().last_index.value);
   RAFTKV_CHECK(write.entries.front().index > now.commit, write.entries.front().index.value,
                now.commit.value);
   RAFTKV_CHECK(write.entries.back().term <= term, write.entries.back().term.value, term.value);
@@ -112,7 +90,7 @@ void LogDb::CheckWrite(const node::LogWrite& write) const {
 }
 
 Status LogDb::Write(const node::LogWrite& write) {
-  if (!failure_.ok()) return failure_;
+  if (!log_.failure().ok()) return log_.failure();
   CheckWrite(write);
   const bool promises =
       !write.entries.empty() || write.sync || write.refilled ||
@@ -121,14 +99,12 @@ Status LogDb::Write(const node::LogWrite& write) {
   if (write.hard_state.has_value()) riding_ = write.hard_state;
   if (!promises) return Status::Ok();
 
-  const Index last_index = write.entries.empty() ? mark_.last_index : write.entries.back().index;
+  const Index last_index =
+      write.entries.empty() ? log_.mark().last_index : write.entries.back().index;
   rocksdb::WriteBatch batch = BeginBatch(last_index);
   NoteRefilled(batch, write);
   if (!write.entries.empty()) DeleteTail(batch, write.entries.front().index);
-  for (const raft::Entry& entry : write.entries) {
-    batch.Put(handles_->log(), EncodeLogKey(entry.index), EncodeEntry(entry, mark_.number + 1))
-        .PermitUncheckedError();
-  }
+  for (const raft::Entry& entry : write.entries) log_.PutEntry(batch, entry);
   Status written = Commit(batch, last_index);
   if (written.ok()) Appended(write.entries);
   return written;
@@ -136,17 +112,12 @@ Status LogDb::Write(const node::LogWrite& write) {
 
 void LogDb::NoteRefilled(rocksdb::WriteBatch& batch, const node::LogWrite& write) const {
   if (!write.refilled) return;
-  batch.Delete(handles_->state(), Slice(kSuspectKey)).PermitUncheckedError();
+  log_.DeleteState(batch, kSuspectKey);
 }
 
 /// The entries from `first` on, if there are any.
 void LogDb::DeleteTail(rocksdb::WriteBatch& batch, Index first) {
-  if (first > mark_.last_index) return;
-  // Both before the cut can be seen.
-  ++cuts_;
-  last_index_.store(first.Previous().value);
-  batch.DeleteRange(handles_->log(), EncodeLogKey(first), EncodeLogKey(mark_.last_index.Next()))
-      .PermitUncheckedError();
+  log_.DeleteTail(batch, first);
   configurations_.erase(configurations_.lower_bound(first), configurations_.end());
   const std::lock_guard lock(sizes_mutex_);
   sizes_.TruncateFrom(first);
@@ -167,10 +138,10 @@ void LogDb::Appended(const std::vector<raft::Entry>& entries) {
 }
 
 Status LogDb::SaveFormation(ClusterId cluster, const Bytes& payload) {
-  if (!failure_.ok()) return failure_;
+  if (!log_.failure().ok()) return log_.failure();
   RAFTKV_CHECK(cluster.value != 0 && identity_.cluster.value == 0, cluster.value,
                identity_.cluster.value);
-  RAFTKV_CHECK(mark_.last_index.value == 0, mark_.last_index.value);
+  RAFTKV_CHECK(log_.mark().last_index.value == 0, log_.mark().last_index.value);
   raft::Entry first;
   first.index = Index(1);
   first.term = Term(1);
@@ -180,10 +151,9 @@ Status LogDb::SaveFormation(ClusterId cluster, const Bytes& payload) {
   identity.cluster = cluster;
   riding_ = raft::HardState{Term(1), kNobody, Index(1)};
   rocksdb::WriteBatch batch = BeginBatch(first.index);
-  PutState(batch, kIdentityKey, EncodeIdentity(identity));
-  PutState(batch, kFormationKey, EncodeBytes(payload.view()));
-  batch.Put(handles_->log(), EncodeLogKey(first.index), EncodeEntry(first, mark_.number + 1))
-      .PermitUncheckedError();
+  log_.PutState(batch, kIdentityKey, EncodeIdentity(identity));
+  log_.PutState(batch, kFormationKey, EncodeBytes(payload.view()));
+  log_.PutEntry(batch, first);
   Status written = Commit(batch, first.index);
   if (!written.ok()) return written;
   identity_ = std::move(identity);
@@ -192,41 +162,29 @@ Status LogDb::SaveFormation(ClusterId cluster, const Bytes& payload) {
 }
 
 Status LogDb::SavePeerBoot(NodeId peer, const node::Boot& boot) {
-  if (!failure_.ok()) return failure_;
-  rocksdb::WriteBatch batch = BeginBatch(mark_.last_index);
-  PutState(batch, PeerBootKey(peer), EncodeBoot(boot));
-  return Commit(batch, mark_.last_index);
+  if (!log_.failure().ok()) return log_.failure();
+  rocksdb::WriteBatch batch = BeginBatch(log_.mark().last_index);
+  log_.PutState(batch, PeerBootKey(peer), EncodeBoot(boot));
+  return Commit(batch, log_.mark().last_index);
 }
 
 Status LogDb::SaveBoot(const node::Boot& boot) {
-  if (!failure_.ok()) return failure_;
-  rocksdb::WriteBatch batch = BeginBatch(mark_.last_index);
-  PutState(batch, kBootKey, EncodeBoot(boot));
-  return Commit(batch, mark_.last_index);
+  if (!log_.failure().ok()) return log_.failure();
+  rocksdb::WriteBatch batch = BeginBatch(log_.mark().last_index);
+  log_.PutState(batch, kBootKey, EncodeBoot(boot));
+  return Commit(batch, log_.mark().last_index);
 }
 
 rocksdb::WriteBatch LogDb::BeginBatch(Index last_index) const {
-  rocksdb::WriteBatch batch;
-  PutState(batch, kBatchKey, EncodeBatchMark({mark_.number + 1, last_index}));
-  if (riding_.has_value()) PutState(batch, kHardStateKey, EncodeHardState(*riding_));
+  rocksdb::WriteBatch batch = log_.Begin(last_index);
+  if (riding_.has_value()) log_.PutState(batch, kHardStateKey, EncodeHardState(*riding_));
   return batch;
 }
 
-void LogDb::PutState(rocksdb::WriteBatch& batch, std::string_view key,
-                     const std::string& value) const {
-  batch.Put(handles_->state(), Slice(key), value).PermitUncheckedError();
-}
-
 Status LogDb::Commit(rocksdb::WriteBatch& batch, Index last_index) {
-  Status written = WriteSynced(*handles_, batch, sync_);
-  if (!written.ok()) {
-    failure_ = written;
-    return written;
-  }
-  ++sync_count_;
-  mark_ = BatchMark{mark_.number + 1, last_index};
+  Status written = log_.Commit(batch, last_index);
+  if (!written.ok()) return written;
   if (riding_.has_value()) hard_state_ = *std::exchange(riding_, std::nullopt);
-  last_index_.store(last_index.value);
   RAFTKV_CHECK(hard_state_.commit <= last_index, hard_state_.commit.value, last_index.value);
   return Status::Ok();
 }
@@ -234,11 +192,7 @@ Status LogDb::Commit(rocksdb::WriteBatch& batch, Index last_index) {
 // --- What stands before the log.
 
 Result<StoredBase> LogDb::BaseAt(Index index) const {
-  std::string value;
-  const rocksdb::Status got =
-      handles_->db().Get(rocksdb::ReadOptions(), handles_->log(), EncodeLogKey(index), &value);
-  if (!got.ok()) return ToStatus(got, "read log entry " + std::to_string(index.value));
-  Result<StoredEntry> stored = DecodeEntry(index, value);
+  Result<StoredEntry> stored = log_.ReadOne(index);
   if (!stored.ok()) return stored.status();
   const auto after = configurations_.upper_bound(index);
   RAFTKV_CHECK(after != configurations_.begin(), index.value);
@@ -257,9 +211,9 @@ void LogDb::Began(const StoredBase& base) {
 }
 
 Status LogDb::Compact(Index through) {
-  if (!failure_.ok()) return failure_;
+  if (!log_.failure().ok()) return log_.failure();
   if (through <= base_.index) return Status::Ok();
-  RAFTKV_CHECK(through <= mark_.last_index, through.value, mark_.last_index.value);
+  RAFTKV_CHECK(through <= log_.mark().last_index, through.value, log_.mark().last_index.value);
   // What cannot be read is left as it is: whoever needs it will say so.
   Result<StoredBase> base = BaseAt(through);
   if (!base.ok()) return base.status();
@@ -267,18 +221,18 @@ Status LogDb::Compact(Index through) {
   raft::HardState state = riding_.value_or(hard_state_);
   state.commit = std::max(state.commit, through);
   riding_ = state;
-  rocksdb::WriteBatch batch = BeginBatch(mark_.last_index);
-  PutState(batch, kBaseKey, EncodeBase(*base));
+  rocksdb::WriteBatch batch = BeginBatch(log_.mark().last_index);
+  log_.PutState(batch, kBaseKey, EncodeBase(*base));
   // Before anything can be missing.
-  base_index_.store(through.value);
-  Status written = Commit(batch, mark_.last_index);
+  log_.Begins(through);
+  Status written = Commit(batch, log_.mark().last_index);
   if (written.ok()) Began(*base);
   return written;
 }
 
 Status LogDb::Install(const raft::SnapshotMeta& snapshot, const node::LogWrite& write,
                       const std::string& live_kv) {
-  if (!failure_.ok()) return failure_;
+  if (!log_.failure().ok()) return log_.failure();
   RAFTKV_CHECK(write.entries.empty(), write.entries.size());
   CheckWrite(write);
   const StoredBase base{snapshot.last, snapshot.configuration_index,
@@ -289,10 +243,10 @@ Status LogDb::Install(const raft::SnapshotMeta& snapshot, const node::LogWrite& 
   state.commit = snapshot.last.index;
   riding_ = state;
   rocksdb::WriteBatch batch = BeginBatch(snapshot.last.index);
-  PutState(batch, kBaseKey, EncodeBase(base));
-  PutState(batch, kLiveKvKey, EncodeBytes(live_kv));
+  log_.PutState(batch, kBaseKey, EncodeBase(base));
+  log_.PutState(batch, kLiveKvKey, EncodeBytes(live_kv));
   NoteRefilled(batch, write);
-  base_index_.store(snapshot.last.index.value);
+  log_.Begins(snapshot.last.index);
   DeleteTail(batch, snapshot.last.index.Next());
   Status written = Commit(batch, snapshot.last.index);
   if (!written.ok()) return written;
@@ -301,58 +255,22 @@ Status LogDb::Install(const raft::SnapshotMeta& snapshot, const node::LogWrite& 
   return written;
 }
 
-Status LogDb::DropCutFiles() const {
-  const std::string end_key = EncodeLogKey(Index(base_index_.load()).Next());
-  const rocksdb::Slice end(end_key);
-  return ToStatus(rocksdb::DeleteFilesInRange(&handles_->db(), handles_->log(), nullptr, &end,
-                                              /*include_end=*/false),
-                  "delete files of the log that was cut");
-}
-
 Index LogDb::Beyond(std::uint64_t bytes) const {
   const std::lock_guard lock(sizes_mutex_);
   return sizes_.Beyond(bytes);
 }
 
 Result<std::vector<raft::Entry>> LogDb::Read(Index first, Index last, std::size_t max_bytes) const {
-  RAFTKV_CHECK(first.value > 0 && first <= last, first.value, last.value);
-  if (first.value <= base_index_.load()) return CutMeanwhile();
-  const std::uint64_t cuts = cuts_.load();
-  const std::string end_key = EncodeLogKey(last.Next());
-  const rocksdb::Slice end(end_key);
-  rocksdb::ReadOptions options;
-  options.fill_cache = false;
-  options.iterate_upper_bound = &end;
-  const std::unique_ptr<rocksdb::Iterator> it(handles_->db().NewIterator(options, handles_->log()));
-  std::vector<raft::Entry> entries;
-  std::size_t bytes = 0;
-  Index next = first;
-  for (it->Seek(EncodeLogKey(first)); it->Valid(); it->Next(), ++next) {
-    Result<Index> index = DecodeLogKey({it->key().data(), it->key().size()});
-    if (!index.ok()) return index.status();
-    if (*index != next) break;
-    Result<StoredEntry> stored = DecodeEntry(*index, {it->value().data(), it->value().size()});
-    if (!stored.ok()) return stored.status();
-    bytes += stored->entry.Footprint();
-    if (!entries.empty() && bytes > max_bytes) return entries;
-    entries.push_back(std::move(stored->entry));
-  }
-  if (!it->status().ok()) return ToStatus(it->status(), "read the log");
-  if (next > last) return entries;
-  if (cuts != cuts_.load() || last.value > last_index_.load() || next.value <= base_index_.load()) {
-    if (!entries.empty()) return entries;
-    return CutMeanwhile();
-  }
-  return Status(Code::kCorruption, "log entry " + std::to_string(next.value) + " is missing");
+  return log_.Read(first, last, max_bytes);
 }
 
 Status LogDb::Close() {
-  Status status = failure_;
+  Status status = log_.failure();
   if (status.ok() && riding_.has_value()) {
-    rocksdb::WriteBatch batch = BeginBatch(mark_.last_index);
-    status = Commit(batch, mark_.last_index);
+    rocksdb::WriteBatch batch = BeginBatch(log_.mark().last_index);
+    status = Commit(batch, log_.mark().last_index);
   }
-  const Status closed = handles_->Close();
+  const Status closed = log_.Close();
   return status.ok() ? closed : status;
 }
 

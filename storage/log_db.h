@@ -1,11 +1,11 @@
 // How is the log written, so that a batch is there whole or not at all?
 //
-// One RocksDB with column families `log` and `state` (log_format.h). Each call that writes is one
-// WriteBatch and one synced append to the write-ahead log, and has a number of its own; at most one
-// batch is ever unsynced. Owned by the disk thread, except where it says otherwise.
+// Entries as in entry_log.h, and beside them the state of a member (log_format.h). Each call that
+// writes is one WriteBatch and one synced append to the write-ahead log, and has a number of its
+// own; at most one batch is ever unsynced. Owned by the disk thread, except where it says
+// otherwise.
 #pragma once
 
-#include <atomic>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -16,8 +16,10 @@
 
 #include <raftkv/status.h>
 
+#include "storage/entry_log.h"
 #include "storage/log_contents.h"
 #include "storage/log_handles.h"
+#include "storage/log_recovery.h"
 
 namespace rocksdb {
 class WriteBatch;
@@ -32,7 +34,7 @@ class LogDb {
                        const std::string& live_kv);
   /// Opens one that ExamineLog (log_recovery.h) found to be sound, and reads all of it.
   static Result<std::unique_ptr<LogDb>> Open(const LogDbOptions& options,
-                                             rocksdb::WALRecoveryMode recovery);
+                                             const LogRecovery& recovery);
 
   /// As it was found at the open; grows stale with the first write.
   [[nodiscard]] const LogContents& found() const { return found_; }
@@ -53,26 +55,26 @@ class LogDb {
                  const std::string& live_kv);
 
   /// Deletes files that hold nothing but what was cut off. Safe from any thread.
-  Status DropCutFiles() const;
+  Status DropCutFiles() const { return log_.DropCutFiles(); }
   /// The last entry that would have to go so that the log has at most `bytes`; 0: none. Safe from
   /// any thread.
   [[nodiscard]] Index Beyond(std::uint64_t bytes) const;
   /// The last entry before the log. Safe from any thread.
-  [[nodiscard]] Index base() const { return Index(base_index_.load()); }
+  [[nodiscard]] Index base() const { return log_.base(); }
   /// The paths of the tables that it consists of now. Safe from any thread.
-  [[nodiscard]] std::vector<std::string> Tables() const;
+  [[nodiscard]] std::vector<std::string> Tables() const { return log_.Tables(); }
   /// Entries first..last of at most `max_bytes` but at least one. Safe from any thread.
   /// Unavailable: the log was cut meanwhile.
   Result<std::vector<raft::Entry>> Read(Index first, Index last, std::size_t max_bytes) const;
 
   [[nodiscard]] const Identity& identity() const { return identity_; }
-  [[nodiscard]] const BatchMark& mark() const { return mark_; }
+  [[nodiscard]] const BatchMark& mark() const { return log_.mark(); }
   /// As the last batch has it.
   [[nodiscard]] const raft::HardState& hard_state() const { return hard_state_; }
   /// The configuration has other members than this one. Safe from any thread.
   [[nodiscard]] bool has_peers() const { return has_peers_; }
   /// Synced writes since the open. Safe from any thread.
-  [[nodiscard]] std::uint64_t sync_count() const { return sync_count_.load(); }
+  [[nodiscard]] std::uint64_t sync_count() const { return log_.sync_count(); }
 
   /// Writes what only rode along, and closes. Nothing else may be called afterwards.
   Status Close();
@@ -82,7 +84,6 @@ class LogDb {
   /// Begins a batch that leaves the log ending at `last_index`.
   [[nodiscard]] rocksdb::WriteBatch BeginBatch(Index last_index) const;
   Status Commit(rocksdb::WriteBatch& batch, Index last_index);
-  void PutState(rocksdb::WriteBatch& batch, std::string_view key, const std::string& value) const;
   void CheckWrite(const node::LogWrite& write) const;
   void DeleteTail(rocksdb::WriteBatch& batch, Index first);
   /// What was written is now so: memory follows.
@@ -92,27 +93,19 @@ class LogDb {
   void NoteRefilled(rocksdb::WriteBatch& batch, const node::LogWrite& write) const;
   void LookForPeers();
 
-  const bool sync_;
-  const std::unique_ptr<LogHandles> handles_;
   LogContents found_;
+  EntryLog log_;  ///< written by the disk thread, read by any
 
   // Owned by the disk thread.
   Identity identity_;
-  BatchMark mark_;
   raft::HardState hard_state_;
   raft::LogBase base_;
   /// Payloads of the configurations in the log, and the one in force at its base.
   std::map<Index, Bytes> configurations_;
   /// A hard state that differs from hard_state_ in `commit` only and waits for a batch.
   std::optional<raft::HardState> riding_;
-  Status failure_;
 
-  // Shared, so that a reader can tell a log that was cut under it from one with a hole.
-  std::atomic<std::uint64_t> base_index_;
-  std::atomic<std::uint64_t> last_index_;
-  std::atomic<std::uint64_t> cuts_{0};
-  std::atomic<bool> has_peers_{false};
-  std::atomic<std::uint64_t> sync_count_{0};
+  std::atomic<bool> has_peers_{false};  ///< read by any thread
   mutable std::mutex sizes_mutex_;
   LogSizes sizes_;  ///< guarded by sizes_mutex_
 };

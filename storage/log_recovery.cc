@@ -7,8 +7,8 @@
 #include <utility>
 #include <vector>
 
+#include "storage/entry_log.h"
 #include "storage/files.h"
-#include "storage/log_contents.h"
 #include "storage/wal_filter.h"
 #include "storage/wal_scan.h"
 
@@ -68,18 +68,16 @@ Result<std::vector<WalFile>> ReadWalFiles(const LogDbOptions& options, std::uint
 }
 
 /// Recovers into memory as the real open would, and looks at the result.
-Status TryCut(const LogDbOptions& options, const Record& record, std::uint64_t last_batch) {
+Status TryCut(const LogDbOptions& options, const LogCheck& check, std::uint64_t last_batch) {
   OpenMode mode;
   mode.read_only = true;
   mode.recovery = rocksdb::WALRecoveryMode::kSkipAnyCorruptedRecords;
   Result<std::unique_ptr<LogHandles>> handles = OpenLogHandles(options, mode);
   if (!handles.ok()) return handles.status();
-  Result<LogContents> contents = LoadContents(**handles);
-  if (!contents.ok()) return contents.status();
-  if (contents->mark.number != last_batch) {
-    return Broken("batch " + std::to_string(last_batch) + " is there but cannot be recovered");
-  }
-  return CheckAgainstRecord(*contents, record);
+  Result<BatchMark> mark = check(**handles);
+  if (!mark.ok()) return mark.status();
+  if (mark->number == last_batch) return Status::Ok();
+  return Broken("batch " + std::to_string(last_batch) + " is there but cannot be recovered");
 }
 
 }  // namespace
@@ -94,8 +92,8 @@ Result<std::uint64_t> TrustedThrough(const LogDbOptions& options) {
   return std::max(flushed->batch_number, scan.last_batch);
 }
 
-Result<rocksdb::WALRecoveryMode> ExamineLog(const LogDbOptions& options, const Record& record,
-                                            bool rebooted) {
+Result<LogRecovery> ExamineLog(const LogDbOptions& options, const Record& record, bool rebooted,
+                               const LogCheck& check) {
   Result<Flushed> flushed = LookAtTables(options);
   if (!flushed.ok()) return flushed.status();
   Result<std::vector<WalFile>> files = ReadWalFiles(options, flushed->oldest_log);
@@ -114,14 +112,14 @@ Result<rocksdb::WALRecoveryMode> ExamineLog(const LogDbOptions& options, const R
                   (scan.where.empty() ? "" : " (write-ahead log " + scan.where + ")"));
   }
   switch (scan.state) {
-    case WalState::kWhole: return rocksdb::WALRecoveryMode::kTolerateCorruptedTailRecords;
+    case WalState::kWhole: return LogRecovery{};
     case WalState::kCutShort:
       if (record.clean_close) break;
-      return rocksdb::WALRecoveryMode::kTolerateCorruptedTailRecords;
+      return LogRecovery{};
     case WalState::kTorn: {
       if (record.clean_close || !rebooted) break;
-      if (Status cut = TryCut(options, record, last_batch); !cut.ok()) return cut;
-      return rocksdb::WALRecoveryMode::kSkipAnyCorruptedRecords;
+      if (Status cut = TryCut(options, check, last_batch); !cut.ok()) return cut;
+      return LogRecovery{rocksdb::WALRecoveryMode::kSkipAnyCorruptedRecords, /*cuts=*/true};
     }
     case WalState::kDamaged: break;
   }

@@ -9,17 +9,32 @@
 // In every case a database behind the record's bounds is damage.
 #pragma once
 
+#include <cstdint>
+#include <functional>
+
 #include <raftkv/status.h>
 
+#include "storage/log_format.h"
 #include "storage/log_handles.h"
 #include "storage/record.h"
 
 namespace raftkv::storage {
 
+/// How a database that was found to be sound is to be opened.
+struct LogRecovery {
+  rocksdb::WALRecoveryMode mode = rocksdb::WALRecoveryMode::kTolerateCorruptedTailRecords;
+  /// Something behind the last batch that is whole is cut off.
+  bool cuts = false;
+};
+
+/// Reads what is in the database and holds it against the record; returns the mark of its last
+/// batch.
+using LogCheck = std::function<Result<BatchMark>(const LogHandles&)>;
+
 /// Says how to open it. Changes nothing on disk: the database is looked at read-only. Corruption:
 /// it lost something that was synced; the message says what and what to do.
-Result<rocksdb::WALRecoveryMode> ExamineLog(const LogDbOptions& options, const Record& record,
-                                            bool rebooted);
+Result<LogRecovery> ExamineLog(const LogDbOptions& options, const Record& record, bool rebooted,
+                               const LogCheck& check);
 
 /// Up to which batch the database is as it once was; of later ones something may be missing.
 Result<std::uint64_t> TrustedThrough(const LogDbOptions& options);

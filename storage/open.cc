@@ -67,34 +67,24 @@ KvEngineOptions KvOptionsOf(const StoreOptions& options, const std::string& kv_f
   return {options.dir + "/" + kv_folder, options.env, options.kv_cache_bytes, options.log_sink};
 }
 
-/// Finds the folder, or makes it; a folder that is refused stays as it is.
-Result<Record> TakeFolder(const StoreOptions& options, std::unique_ptr<FolderLock>& lock) {
-  // First without the lock, whose file would be a change.
-  Result<std::optional<Record>> seen = InspectFolder(*options.env, options.dir, options.name);
-  if (!seen.ok()) return seen.status();
-  if (Status s = MakeFolder(*options.env, options.dir); !s.ok()) return s;
-  Result<std::unique_ptr<FolderLock>> taken = FolderLock::Take(*options.env, options.dir);
-  if (!taken.ok()) return taken.status();
-  lock = std::move(*taken);
-  Result<std::optional<Record>> record = InspectFolder(*options.env, options.dir, options.name);
-  if (!record.ok()) return record.status();
-  if (record->has_value()) return std::move(**record);
-  return MakeMember(LogOptionsOf(options), KvOptionsOf(options, kFirstKvFolder), options.dir,
-                    options.name, options.machine_boot);
-}
-
 Result<std::unique_ptr<LogDb>> OpenLog(const StoreOptions& options, const Record& record) {
   const bool rebooted = !options.machine_boot.empty() && !record.machine_boot.empty() &&
                         options.machine_boot != record.machine_boot;
   const LogDbOptions log_options = LogOptionsOf(options);
-  Result<rocksdb::WALRecoveryMode> mode = ExamineLog(log_options, record, rebooted);
-  if (!mode.ok()) return mode.status();
-  if (*mode == rocksdb::WALRecoveryMode::kSkipAnyCorruptedRecords && options.log_sink) {
+  const auto check = [&record](const LogHandles& handles) -> Result<BatchMark> {
+    Result<LogContents> contents = LoadContents(handles);
+    if (!contents.ok()) return contents.status();
+    if (Status s = CheckAgainstRecord(*contents, record); !s.ok()) return s;
+    return contents->mark;
+  };
+  Result<LogRecovery> recovery = ExamineLog(log_options, record, rebooted, check);
+  if (!recovery.ok()) return recovery.status();
+  if (recovery->cuts && options.log_sink) {
     options.log_sink(node::LogSeverity::kWarn,
                      "the machine stopped during a write to the log: the write, which nobody was "
                      "told of, is cut off");
   }
-  Result<std::unique_ptr<LogDb>> log = LogDb::Open(log_options, *mode);
+  Result<std::unique_ptr<LogDb>> log = LogDb::Open(log_options, *recovery);
   if (!log.ok()) return log.status();
   if (Status s = CheckAgainstRecord((*log)->found(), record); !s.ok()) return s;
   return log;
@@ -253,7 +243,12 @@ class Opener {
     store_->upkeep_ = std::make_unique<Worker>("raftkv-upkeep", kMaxQueuedUpkeep);
     store_->log_sink_ = options_.log_sink;
     store_->on_damage_ = options_.on_damage;
-    Result<Record> record = TakeFolder(options_, store_->lock_);
+    const auto make = [this] {
+      return MakeMember(LogOptionsOf(options_), KvOptionsOf(options_, kFirstKvFolder), options_.dir,
+                        options_.name, options_.machine_boot);
+    };
+    Result<Record> record =
+        TakeFolder(*options_.env, options_.dir, options_.name, make, store_->lock_);
     if (!record.ok()) return record.status();
     record_ = *std::move(record);
     if (Status s = FinishRepair(*options_.env, options_.dir); !s.ok()) return s;

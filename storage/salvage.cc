@@ -9,6 +9,7 @@
 
 #include "lib/base/check.h"
 #include "lib/raft/configuration.h"
+#include "storage/entry_log.h"
 #include "storage/files.h"
 #include "storage/log_format.h"
 #include "storage/log_recovery.h"
