@@ -150,6 +150,10 @@ rpc::MetricsSnapshot OpenNode::SnapshotForMetrics() {
   snapshot.node = member_->status();
   snapshot.failed = !member_->failure().ok();
   snapshot.dropped_peer_messages = peers_->dropped_messages();
+  const storage::Store::ScrubCounts scrub = store_->scrub_counts();
+  snapshot.scrubbed_bytes = scrub.bytes;
+  snapshot.scrub_passes = scrub.passes;
+  snapshot.damage_found = scrub.damaged;
   if (const raft::Raft* core = member_->core()) {
     for (const auto& [id, progress] : core->progress()) {
       const raft::Member* member = core->configuration().Find(id);

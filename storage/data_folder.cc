@@ -161,11 +161,11 @@ Result<std::uint64_t> LastNumber(rocksdb::Env& env, const std::string& folder,
   return last;
 }
 
-Status RemoveSetAside(rocksdb::Env& env, const std::string& folder) {
+Status RemoveSetAside(rocksdb::Env& env, const std::string& folder, std::string_view prefix) {
   Result<std::optional<Names>> names = ListFolder(env, folder);
   if (!names.ok()) return names.status();
   for (const std::string& name : names->value_or(Names())) {
-    if (NumberBehind(kSetAsidePrefix, name) == 0) continue;
+    if (!name.starts_with(prefix)) continue;
     if (Status s = RemoveTree(env, folder + "/" + name); !s.ok()) return s;
   }
   return Status::Ok();

@@ -6,7 +6,7 @@
 //   kv-<n>/   the key-value database; `live_kv` in the log database names the one in use
 //   snapshot-<n>/  a checkpoint of it that was or is being sent to another member
 //   log.new/  what takes the place of a damaged log/, see repair.h
-//   damaged-<n>/  what a repair set aside, until the others have refilled this member
+//   damaged-*/  what a repair set aside, until the others have refilled this member
 //
 // A new folder is made in an order in which a crash at any point is followed by an open that
 // succeeds: a record that says "not complete", the databases, a record that says "complete". Until
@@ -38,6 +38,8 @@ inline constexpr char kFirstKvFolder[] = "kv-1";
 inline constexpr char kSnapshotFolderPrefix[] = "snapshot-";
 inline constexpr char kNewLogFolder[] = "log.new";
 inline constexpr char kSetAsidePrefix[] = "damaged-";
+/// By a repair of what was repaired; goes at once.
+inline constexpr char kSetAsideAgainPrefix[] = "damaged-again-";
 
 std::string KvFolderName(std::uint64_t number);
 /// 0: `name` is none.
@@ -91,7 +93,8 @@ Status RemoveUnreferenced(rocksdb::Env& env, const std::string& folder, const st
 Result<std::uint64_t> LastNumber(rocksdb::Env& env, const std::string& folder,
                                  std::string_view prefix);
 /// Removes what repairs have set aside.
-Status RemoveSetAside(rocksdb::Env& env, const std::string& folder);
+Status RemoveSetAside(rocksdb::Env& env, const std::string& folder,
+                      std::string_view prefix = kSetAsidePrefix);
 
 /// 64 bits of the system's entropy, never 0.
 std::uint64_t DrawId();

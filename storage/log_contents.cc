@@ -130,7 +130,6 @@ Status LoadPeerBoots(const LogHandles& handles, LogContents& contents) {
   return ToStatus(it->status(), "read the peers' boots");
 }
 
-
 Result<LogContents> LoadContents(const LogHandles& handles) {
   LogContents contents;
   if (Status s = LoadState(handles, contents); !s.ok()) return s;

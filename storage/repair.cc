@@ -93,31 +93,27 @@ class Repairer {
 
   /// The first repair sets aside what there was; later ones would set aside less.
   Status Swap() {
-    const std::string log = options_.dir + "/" + kLogFolder;
-    const Result<std::uint64_t> last = LastNumber(env_, options_.dir, kSetAsidePrefix);
-    if (!last.ok()) return last.status();
-    const std::string aside = options_.dir + "/" + kSetAsidePrefix + std::to_string(*last + 1);
-    if (Status s = MakeFolder(env_, aside); !s.ok()) return s;
-    if (Status s = SetAsideKv(aside); !s.ok()) return s;
-    if (Exists(env_, log)) {
-      if (Status s = Move(env_, log, aside + "/" + kLogFolder); !s.ok()) return s;
-    }
-    if (Status s = SyncFolder(env_, aside); !s.ok()) return s;
-    // Once the old log is gone from its place, FinishRepair takes it from here.
-    if (Status s = SyncFolder(env_, options_.dir); !s.ok()) return s;
-    if (Status s = FinishRepair(env_, options_.dir); !s.ok()) return s;
-    return *last == 0 ? Status::Ok() : RemoveTree(env_, aside);
-  }
-
-  /// What is there besides the one that goes on.
-  Status SetAsideKv(const std::string& aside) {
     const auto names = ListFolder(env_, options_.dir);
     if (!names.ok()) return names.status();
-    for (const std::string& name : names->value_or(std::vector<std::string>())) {
-      if (KvFolderNumber(name) == 0 || name == contents_.live_kv) continue;
-      if (Status s = Move(env_, options_.dir + "/" + name, aside + "/" + name); !s.ok()) return s;
+    const std::vector<std::string> there = names->value_or(std::vector<std::string>());
+    const bool first = std::none_of(there.begin(), there.end(), [](const std::string& name) {
+      return name.starts_with(kSetAsidePrefix);
+    });
+    const std::string prefix =
+        options_.dir + "/" + (first ? kSetAsidePrefix : kSetAsideAgainPrefix);
+    for (const std::string& name : there) {
+      const bool goes = KvFolderNumber(name) != 0 && name != contents_.live_kv;
+      if (!goes) continue;
+      if (Status s = Move(env_, options_.dir + "/" + name, prefix + name); !s.ok()) return s;
     }
-    return Status::Ok();
+    // Once the old log is gone from its place, FinishRepair takes it from here.
+    const std::string log = options_.dir + "/" + kLogFolder;
+    if (Exists(env_, log)) {
+      if (Status s = Move(env_, log, prefix + kLogFolder); !s.ok()) return s;
+    }
+    if (Status s = SyncFolder(env_, options_.dir); !s.ok()) return s;
+    if (Status s = FinishRepair(env_, options_.dir); !s.ok()) return s;
+    return RemoveSetAside(env_, options_.dir, kSetAsideAgainPrefix);
   }
 
   Result<Record> WriteRepaired(Index last_index) {
