@@ -252,6 +252,7 @@ void OpenNode::Status(bool with_hash, node::Done<EndpointStatus> done) {
         result->content_hash = hash->hash;
         result->hash_index = hash->index.value;
       } else {
+        if (hash.code() == Code::kCorruption) store_->ReportDamage(hash.status());
         result = hash.status();
       }
     }

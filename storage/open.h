@@ -85,6 +85,8 @@ class Store {
   /// Synced writes of the log database since the open. Safe from any thread.
   [[nodiscard]] std::uint64_t sync_count() const;
 
+  /// Whoever read engine() and met Corruption says so. Safe from any thread.
+  void ReportDamage(const Status& what) { static_cast<void>(Found(Damaged::kKv, what)); }
   /// What is damaged here, and what became of it: for people. Empty: nothing. Safe from any thread.
   [[nodiscard]] std::vector<std::string> damage() const;
   struct ScrubCounts {

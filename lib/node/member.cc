@@ -26,9 +26,8 @@ Member::Member(MemberOptions options, Birth birth, std::uint64_t replicated_time
       replicated_time_at_open_ms_(replicated_time_ms),
       wakeup_([] {}) {
   RAFTKV_CHECK(birth_.member != kNobody && birth_.boot.counter > 0);
-  // A repaired store may have lost how its cluster was formed.
-  RAFTKV_CHECK((birth_.cluster == ClusterId{}) == birth_.formation.empty() ||
-               birth_.raft.suspect != 0);
+  // A repaired store may have lost how its cluster was formed: others tell newcomers then.
+  RAFTKV_CHECK(birth_.cluster != ClusterId{} || birth_.formation.empty());
 }
 
 Member::~Member() = default;
@@ -127,7 +126,7 @@ void Member::SaveFormation(const raft::Configuration& configuration, Bytes paylo
 }
 
 void Member::BecomeFormed(ClusterId cluster, Bytes formation, raft::InitialState initial) {
-  RAFTKV_CHECK(!node_ && cluster != ClusterId{} && (!formation.empty() || initial.suspect != 0));
+  RAFTKV_CHECK(!node_ && cluster != ClusterId{});
   formation_.reset();
   birth_.cluster = cluster;
   birth_.formation = std::move(formation);
