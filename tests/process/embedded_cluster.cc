@@ -49,6 +49,9 @@ Status EmbeddedCluster::Open(int member) {
   options.election_timeout = kElectionTimeout;
   options.heartbeat = kHeartbeat;
   options.log_level = LogLevel::kOff;
+  // So that logs are cut, tables flushed and snapshots installed all the time.
+  options.log_keep_entries = 16;
+  options.log_keep_bytes = 1 << 20;
   if (size() > 1) {
     for (int i = 0; i < size(); ++i) {
       options.cluster.push_back({"n" + std::to_string(i + 1), machines_[i].address});
@@ -80,6 +83,13 @@ Status EmbeddedCluster::WaitForLeaders() {
 Status EmbeddedCluster::Reboot(int member) {
   machines_[member].node.reset();
   machines_[member].fs->Reboot(random_.Next());
+  return Open(member);
+}
+
+Status EmbeddedCluster::RebootUntil(int member, std::uint64_t operation) {
+  machines_[member].node.reset();
+  machines_[member].fs->Reboot(random_.Next());
+  machines_[member].fs->CrashAt(operation);
   return Open(member);
 }
 

@@ -33,6 +33,8 @@ class EmbeddedCluster {
   /// Ends the member as it is, restarts its machine with what its disk kept, and opens it again.
   void Drop(int member) { machines_[member].node.reset(); }
   Status Reboot(int member);
+  /// The same, and the power goes again at the n-th operation of its disk: perhaps in the open.
+  Status RebootUntil(int member, std::uint64_t operation);
   /// Synced log writes of a member since its open.
   std::uint64_t SyncCount(int member);
 
