@@ -9,6 +9,7 @@
 #include "lib/base/check.h"
 #include "storage/data_folder.h"
 #include "storage/files.h"
+#include "storage/folder_key.h"
 #include "storage/kv_state_machine.h"
 #include "storage/log_recovery.h"
 #include "storage/log_store.h"
@@ -192,6 +193,11 @@ Result<std::unique_ptr<Store>> Open(StoreOptions options) {
   if (options.machine_boot.empty()) options.machine_boot = ReadMachineBoot();
 
   std::unique_ptr<Store> store(new Store(options.executor));
+  Result<std::unique_ptr<rocksdb::Env>> encrypted =
+      EnvOfFolder(*options.env, options.dir, options.encryption_key_file, options.log_sink);
+  if (!encrypted.ok()) return encrypted.status();
+  store->encrypted_ = *std::move(encrypted);
+  if (store->encrypted_ != nullptr) options.env = store->encrypted_.get();
   Result<Record> record = TakeFolder(options, store->lock_);
   if (!record.ok()) return record.status();
   Result<std::unique_ptr<LogDb>> log = OpenLog(options, *record);

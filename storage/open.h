@@ -41,6 +41,9 @@ struct StoreOptions {
   std::uint64_t log_keep_entries = 100'000;
   std::uint64_t log_keep_bytes = 256 << 20;
 
+  /// Of the key that encrypts the folder; empty: it is not encrypted.
+  std::string encryption_key_file;
+
   // For tests.
   /// null: the real file system.
   rocksdb::Env* env = nullptr;
@@ -84,6 +87,7 @@ class Store {
   Completions completions_;
   node::Birth birth_;
   // In the order in which they need each other.
+  std::unique_ptr<rocksdb::Env> encrypted_;  ///< null: the folder is not encrypted
   std::unique_ptr<FolderLock> lock_;
   std::unique_ptr<LogStore> log_;
   std::unique_ptr<Worker> upkeep_;
@@ -91,9 +95,10 @@ class Store {
   std::unique_ptr<Snapshots> snapshots_;
 };
 
-/// Errors: Unavailable (in use), PermissionDenied (another member's), InvalidArgument (holds other
-/// things), VersionMismatch (a newer format), Corruption (it lost something that was promised),
-/// IOError, NoSpace. Wrong use changes nothing on disk.
+/// Errors: Unavailable (in use), PermissionDenied (another member's, or another key's),
+/// InvalidArgument (holds other things, or the key file is none), VersionMismatch (a newer format),
+/// Corruption (it lost something that was promised), IOError, NoSpace. Wrong use changes nothing on
+/// disk.
 Result<std::unique_ptr<Store>> Open(StoreOptions options);
 
 }  // namespace raftkv::storage

@@ -56,8 +56,10 @@ std::string EncodeRecord(const Record& record) {
   return out;
 }
 
+bool IsRecord(std::string_view bytes) { return bytes.starts_with(kMagic); }
+
 Result<Record> DecodeRecord(std::string_view bytes) {
-  if (bytes.substr(0, kMagic.size()) != kMagic) return Damaged();
+  if (!IsRecord(bytes)) return Damaged();
   std::string_view in = bytes.substr(kMagic.size());
   const std::optional<std::uint32_t> version = TakeBigEndian32(in);
   if (!version.has_value() || *version == 0) return Damaged();

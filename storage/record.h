@@ -46,6 +46,8 @@ struct Record {
 };
 
 std::string EncodeRecord(const Record& record);
+/// Whether these are the bytes of a record, damaged or not.
+bool IsRecord(std::string_view bytes);
 /// VersionMismatch: a newer version wrote it. Corruption: the checksum does not fit.
 Result<Record> DecodeRecord(std::string_view bytes);
 
