@@ -45,6 +45,7 @@ struct ServeFlags {
   BytesFlag log_keep_bytes{NodeOptions().log_keep_bytes};
   std::uint64_t log_keep_entries = NodeOptions().log_keep_entries;
   BytesFlag snapshot_rate{NodeOptions().snapshot_bytes_per_second};
+  std::string encryption_key_file;
 };
 
 Result<std::vector<MemberAddress>> ParseCluster(const std::string& text) {
@@ -126,6 +127,7 @@ Result<NodeOptions> OptionsOf(const ServeFlags& flags) {
   options.log_keep_bytes = flags.log_keep_bytes.value;
   options.log_keep_entries = flags.log_keep_entries;
   options.snapshot_bytes_per_second = flags.snapshot_rate.value;
+  options.encryption_key_file = flags.encryption_key_file;
   options.log_level = LogLevelOf(flags.log_level).value();
   options.log_sink = NewLogSink(flags.log_format == "json", flags.name);
   return options;
@@ -240,6 +242,9 @@ void AddServeFlags(CLI::App& verb, ServeFlags& flags) {
       ->check(IsBytes())
       ->type_name("BYTES/s")
       ->default_str("64MiB/s");
+  add("--encryption-key-file", flags.encryption_key_file,
+      "key that encrypts the data on disk: 32 bytes, or 64 hexadecimal digits; none")
+      ->type_name("FILE");
 }
 
 }  // namespace

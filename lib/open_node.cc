@@ -109,6 +109,7 @@ raftkv::Status OpenNode::OpenStore() {
   store.observer = metrics_.get();
   store.log_keep_entries = options_.log_keep_entries;
   store.log_keep_bytes = options_.log_keep_bytes;
+  store.encryption_key_file = options_.encryption_key_file;
   store.env = internals_.env;
   store.machine_boot = internals_.machine_boot;
   store.sync = internals_.sync;
