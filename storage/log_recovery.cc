@@ -16,6 +16,11 @@ namespace raftkv::storage {
 
 namespace {
 
+/// Up to the first broken place, which ScanWal looked at; what is behind it is dropped. Not
+/// kSkipAnyCorruptedRecords: where a broken fragment looks like one of a recycled log, RocksDB's
+/// reader stays at it for ever.
+constexpr rocksdb::WALRecoveryMode kUpToTheBreak = rocksdb::WALRecoveryMode::kPointInTimeRecovery;
+
 Status Damaged(const std::string& what) {
   return Status(Code::kCorruption, "the data folder is damaged: " + what + "; " + DamageAdvice());
 }
@@ -30,7 +35,7 @@ Result<Flushed> LookAtTables(const LogDbOptions& options) {
   WalWatch watch(/*ignore=*/true);
   OpenMode mode;
   mode.read_only = true;
-  mode.recovery = rocksdb::WALRecoveryMode::kSkipAnyCorruptedRecords;
+  mode.recovery = kUpToTheBreak;
   mode.watch = &watch;
   Result<std::unique_ptr<LogHandles>> handles = OpenLogHandles(options, mode);
   if (!handles.ok()) {
@@ -75,7 +80,7 @@ Result<std::vector<WalFile>> ReadWalFiles(const LogDbOptions& options, std::uint
 Status TryCut(const LogDbOptions& options, const Record& record, std::uint64_t last_batch) {
   OpenMode mode;
   mode.read_only = true;
-  mode.recovery = rocksdb::WALRecoveryMode::kSkipAnyCorruptedRecords;
+  mode.recovery = kUpToTheBreak;
   Result<std::unique_ptr<LogHandles>> handles = OpenLogHandles(options, mode);
   if (!handles.ok()) return handles.status();
   Result<LogContents> contents = LoadContents(**handles);
@@ -115,7 +120,7 @@ Result<rocksdb::WALRecoveryMode> ExamineLog(const LogDbOptions& options, const R
     case WalState::kTorn: {
       if (record.clean_close || !rebooted) break;
       if (Status cut = TryCut(options, record, last_batch); !cut.ok()) return cut;
-      return rocksdb::WALRecoveryMode::kSkipAnyCorruptedRecords;
+      return kUpToTheBreak;
     }
     case WalState::kDamaged: break;
   }

@@ -76,7 +76,7 @@ Result<std::unique_ptr<LogDb>> OpenLog(const StoreOptions& options, const Record
   const LogDbOptions log_options = LogOptionsOf(options);
   Result<rocksdb::WALRecoveryMode> mode = ExamineLog(log_options, record, rebooted);
   if (!mode.ok()) return mode.status();
-  if (*mode == rocksdb::WALRecoveryMode::kSkipAnyCorruptedRecords && options.log_sink) {
+  if (*mode != rocksdb::WALRecoveryMode::kTolerateCorruptedTailRecords && options.log_sink) {
     options.log_sink(node::LogSeverity::kWarn,
                      "the machine stopped during a write to the log: the write, which nobody was "
                      "told of, is cut off");
