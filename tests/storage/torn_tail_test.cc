@@ -201,6 +201,31 @@ TEST(TornTail, ACutIsCarriedOutOnceAndTheMemberGoesOn) {
   EXPECT_EQ(world.store->birth().raft.last_index, Index(kLastIndex + 2));
 }
 
+// The next cut of the power may come while the last one's are dealt with.
+TEST(TornTail, APowerCutWhileATailIsCutOffIsHarmless) {
+  const std::shared_ptr<CrashFs> disk = MakeDisk(false, 5000);
+  const std::string wal = WalPath(*disk);
+  std::string torn = disk->Content(wal);
+  std::fill_n(torn.end() - 9000, 8192, '\0');
+  bool opened_whole = false;
+  for (std::uint64_t at = 1; !opened_whole; ++at) {
+    for (std::uint64_t seed = 1; seed <= 3; ++seed) {
+      StoreWorld world(disk->Copy());
+      world.fs->SetContent(wal, torn);
+      world.options.machine_boot = "boot-2";
+      world.fs->CrashAt(at);
+      opened_whole = world.Open().ok();
+      world.fs->Crash();
+      world.Drop();
+      world.fs->Reboot(seed * 1000 + at);
+      world.options.machine_boot = "boot-3";
+      const Status opened = world.Open();
+      ASSERT_TRUE(opened.ok()) << at << " " << seed << ": " << opened.ToString();
+      ASSERT_EQ(world.store->birth().raft.last_index, Index(kLastIndex - 3));
+    }
+  }
+}
+
 TEST(TornTail, AMissingWriteAheadLogIsNoticed) {
   const std::shared_ptr<CrashFs> disk = MakeDisk(true, 20);
   const std::string wal = WalPath(*disk);
