@@ -83,5 +83,6 @@ void AddGetVerb(Program& program);
 void AddEndpointVerbs(Program& program);
 void AddMemberVerbs(Program& program);
 void AddBenchVerbs(Program& program);
+void AddRekeyVerb(Program& program);
 
 }  // namespace raftkv::cmd

@@ -39,6 +39,7 @@ Exit Main(int argc, char** argv) {
   AddEndpointVerbs(program);
   AddMemberVerbs(program);
   AddBenchVerbs(program);
+  AddRekeyVerb(program);
   AddVersionVerb(program);
   try {
     program.app.parse(argc, argv);

@@ -46,6 +46,7 @@ struct ServeFlags {
   std::uint64_t log_keep_entries = NodeOptions().log_keep_entries;
   BytesFlag snapshot_rate{NodeOptions().snapshot_bytes_per_second};
   BytesFlag scrub_rate{NodeOptions().scrub_bytes_per_second};
+  std::string encryption_key_file;
 };
 
 Result<std::vector<MemberAddress>> ParseCluster(const std::string& text) {
@@ -128,6 +129,7 @@ Result<NodeOptions> OptionsOf(const ServeFlags& flags) {
   options.log_keep_entries = flags.log_keep_entries;
   options.snapshot_bytes_per_second = flags.snapshot_rate.value;
   options.scrub_bytes_per_second = flags.scrub_rate.value;
+  options.encryption_key_file = flags.encryption_key_file;
   options.log_level = LogLevelOf(flags.log_level).value();
   options.log_sink = NewLogSink(flags.log_format == "json", flags.name);
   return options;
@@ -247,6 +249,9 @@ void AddServeFlags(CLI::App& verb, ServeFlags& flags) {
       ->check(IsBytes())
       ->type_name("BYTES/s")
       ->default_str("4MiB/s");
+  add("--encryption-key-file", flags.encryption_key_file,
+      "key that encrypts the data on disk: 32 bytes, or 64 hexadecimal digits; none")
+      ->type_name("FILE");
 }
 
 }  // namespace

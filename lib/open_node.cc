@@ -112,6 +112,7 @@ raftkv::Status OpenNode::OpenStore() {
   store.scrub_bytes_per_second = options_.scrub_bytes_per_second;
   store.scrub_pause = internals_.scrub_pause;
   store.on_damage = [this](const raftkv::Status& what) { OnDamage(what); };
+  store.encryption_key_file = options_.encryption_key_file;
   store.env = internals_.env;
   store.machine_boot = internals_.machine_boot;
   store.sync = internals_.sync;

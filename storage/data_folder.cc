@@ -10,6 +10,7 @@
 
 #include "lib/base/check.h"
 #include "storage/files.h"
+#include "storage/rekey.h"
 
 namespace raftkv::storage {
 
@@ -136,6 +137,10 @@ Status RemoveUnreferenced(rocksdb::Env& env, const std::string& folder, const st
   if (!names.ok()) return names.status();
   for (const std::string& name : names->value_or(Names())) {
     if (name == live || name == snapshot) continue;
+    if (IsRekeyCopy(name)) {
+      if (Status s = RemoveCopy(env, folder + "/" + name); !s.ok()) return s;
+      continue;
+    }
     if (!name.starts_with(kKvFolderPrefix) && !name.starts_with(kSnapshotFolderPrefix)) continue;
     if (Status s = RemoveTree(env, folder + "/" + name); !s.ok()) return s;
   }

@@ -85,7 +85,8 @@ Result<Record> MakeMember(const LogDbOptions& log, const KvEngineOptions& kv,
                           const std::string& folder, const std::string& name,
                           const std::string& machine_boot);
 
-/// Removes key-value databases other than `live`, and checkpoints other than `snapshot`.
+/// Removes key-value databases other than `live`, checkpoints other than `snapshot`, and what a
+/// change of the key left that did not get far (rekey.h).
 Status RemoveUnreferenced(rocksdb::Env& env, const std::string& folder, const std::string& live,
                           const std::string& snapshot);
 

@@ -28,7 +28,7 @@ Result<Flushed> LookAtTables(const LogDbOptions& options) {
   WalWatch watch(/*ignore=*/true);
   OpenMode mode;
   mode.read_only = true;
-  mode.recovery = rocksdb::WALRecoveryMode::kSkipAnyCorruptedRecords;
+  mode.recovery = kUpToTheBreak;
   mode.watch = &watch;
   Result<std::unique_ptr<LogHandles>> handles = OpenLogHandles(options, mode);
   if (!handles.ok()) return handles.status();
@@ -71,7 +71,7 @@ Result<std::vector<WalFile>> ReadWalFiles(const LogDbOptions& options, std::uint
 Status TryCut(const LogDbOptions& options, const LogCheck& check, std::uint64_t last_batch) {
   OpenMode mode;
   mode.read_only = true;
-  mode.recovery = rocksdb::WALRecoveryMode::kSkipAnyCorruptedRecords;
+  mode.recovery = kUpToTheBreak;
   Result<std::unique_ptr<LogHandles>> handles = OpenLogHandles(options, mode);
   if (!handles.ok()) return handles.status();
   Result<BatchMark> mark = check(**handles);
@@ -119,7 +119,7 @@ Result<LogRecovery> ExamineLog(const LogDbOptions& options, const Record& record
     case WalState::kTorn: {
       if (record.clean_close || !rebooted) break;
       if (Status cut = TryCut(options, check, last_batch); !cut.ok()) return cut;
-      return LogRecovery{rocksdb::WALRecoveryMode::kSkipAnyCorruptedRecords, /*cuts=*/true};
+      return LogRecovery{kUpToTheBreak, /*cuts=*/true};
     }
     case WalState::kDamaged: break;
   }

@@ -20,6 +20,12 @@
 
 namespace raftkv::storage {
 
+/// Up to the first broken place, which ScanWal looked at; what is behind it is dropped. Not
+/// kSkipAnyCorruptedRecords: where a broken fragment looks like one of a recycled log, RocksDB's
+/// reader stays at it for ever.
+inline constexpr rocksdb::WALRecoveryMode kUpToTheBreak =
+    rocksdb::WALRecoveryMode::kPointInTimeRecovery;
+
 /// How a database that was found to be sound is to be opened.
 struct LogRecovery {
   rocksdb::WALRecoveryMode mode = rocksdb::WALRecoveryMode::kTolerateCorruptedTailRecords;

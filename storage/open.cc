@@ -9,6 +9,7 @@
 #include "lib/base/check.h"
 #include "storage/data_folder.h"
 #include "storage/files.h"
+#include "storage/folder_key.h"
 #include "storage/kv_state_machine.h"
 #include "storage/log_recovery.h"
 #include "storage/log_store.h"
@@ -243,6 +244,11 @@ class Opener {
     store_->upkeep_ = std::make_unique<Worker>("raftkv-upkeep", kMaxQueuedUpkeep);
     store_->log_sink_ = options_.log_sink;
     store_->on_damage_ = options_.on_damage;
+    Result<std::unique_ptr<rocksdb::Env>> encrypted =
+        EnvOfFolder(*options_.env, options_.dir, options_.encryption_key_file, options_.log_sink);
+    if (!encrypted.ok()) return encrypted.status();
+    store_->encrypted_ = *std::move(encrypted);
+    if (store_->encrypted_ != nullptr) options_.env = store_->encrypted_.get();
     const auto make = [this] {
       return MakeMember(LogOptionsOf(options_), KvOptionsOf(options_, kFirstKvFolder), options_.dir,
                         options_.name, options_.machine_boot);
@@ -342,7 +348,7 @@ class Opener {
     return Status::Ok();
   }
 
-  const StoreOptions options_;
+  StoreOptions options_;
   std::unique_ptr<Store> store_;
   Record record_;
   std::unique_ptr<LogDb> log_;

@@ -54,6 +54,9 @@ struct StoreOptions {
   /// anew (Abandon), which repairs it. Unset: such damage is only logged.
   std::function<void(const Status&)> on_damage;
 
+  /// Of the key that encrypts the folder; empty: it is not encrypted.
+  std::string encryption_key_file;
+
   // For tests.
   /// null: the real file system.
   rocksdb::Env* env = nullptr;
@@ -123,6 +126,7 @@ class Store {
   // Owned by the loop.
   node::Birth birth_;
   // In the order in which they need each other.
+  std::unique_ptr<rocksdb::Env> encrypted_;  ///< null: the folder is not encrypted
   std::unique_ptr<FolderLock> lock_;
   std::unique_ptr<LogStore> log_;
   std::unique_ptr<Worker> upkeep_;
@@ -131,10 +135,11 @@ class Store {
   std::unique_ptr<Scrubber> scrubber_;
 };
 
-/// Errors: Unavailable (in use), PermissionDenied (another member's), InvalidArgument (holds other
-/// things), VersionMismatch (a newer format), Corruption (it lost something that was promised, and
-/// there is no other member that has it), IOError, NoSpace. Wrong use changes nothing on disk, and
-/// neither does a refusal. Where others have what was lost, the store opens as suspect (repair.h).
+/// Errors: Unavailable (in use), PermissionDenied (another member's, or another key's),
+/// InvalidArgument (holds other things, or the key file is none), VersionMismatch (a newer format),
+/// Corruption (it lost something that was promised, and there is no other member that has it),
+/// IOError, NoSpace. Wrong use changes nothing on disk, and neither does a refusal. Where others
+/// have what was lost, the store opens as suspect (repair.h).
 Result<std::unique_ptr<Store>> Open(StoreOptions options);
 
 }  // namespace raftkv::storage

@@ -101,6 +101,8 @@ std::string EncodeRecord(const Record& record) {
   return out + out;
 }
 
+bool IsRecord(std::string_view bytes) { return bytes.find(kMagic) != std::string_view::npos; }
+
 Result<Record> DecodeRecord(std::string_view bytes) {
   Result<Record> outcome = NotWhole();
   for (std::size_t at = bytes.find(kMagic); at != std::string_view::npos;

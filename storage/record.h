@@ -56,6 +56,8 @@ struct Record {
 
 /// The bytes of the file.
 std::string EncodeRecord(const Record& record);
+/// Whether these are the bytes of a record, damaged or not.
+bool IsRecord(std::string_view bytes);
 /// VersionMismatch: a newer version wrote it. Corruption: no copy is whole.
 Result<Record> DecodeRecord(std::string_view bytes);
 

@@ -78,7 +78,7 @@ Salvaged Salvage(const LogDbOptions& options, const Record& record) {
   Salvaged out;
   OpenMode mode;
   mode.read_only = true;
-  mode.recovery = rocksdb::WALRecoveryMode::kSkipAnyCorruptedRecords;
+  mode.recovery = kUpToTheBreak;
   Result<std::unique_ptr<LogHandles>> handles = OpenLogHandles(options, mode);
   if (!handles.ok()) return out;
   LogContents contents;

@@ -22,8 +22,7 @@ rocksdb::WalFilter::WalProcessingOption WalWatch::LogRecordFound(unsigned long l
                                                                  bool* /*batch_changed*/) {
   const std::optional<std::uint64_t> number = BatchNumberOf(batch.Data());
   if (number.has_value()) last_batch_ = *number;
-  return ignore_ ? WalProcessingOption::kIgnoreCurrentRecord
-                 : WalProcessingOption::kContinueProcessing;
+  return ignore_ ? WalProcessingOption::kStopReplay : WalProcessingOption::kContinueProcessing;
 }
 
 }  // namespace raftkv::storage

@@ -13,6 +13,8 @@ namespace raftkv::storage {
 namespace {
 
 constexpr std::size_t kBlockBytes = 32 * 1024;
+/// Of a WriteBatch: sequence number u64 and count u32.
+constexpr std::size_t kBatchHeaderBytes = 12;
 constexpr std::size_t kHeaderBytes = 4 + 2 + 1;
 
 enum FragmentType : unsigned char { kZero = 0, kFull = 1, kFirst = 2, kMiddle = 3, kLast = 4 };
@@ -145,8 +147,10 @@ class Scanner {
     if (begins) batch_.emplace();
     batch_->append(fragment.payload);
     if (!ends) return true;
+    const bool empty = batch_->size() == kBatchHeaderBytes;
     const std::optional<std::uint64_t> number = BatchNumberOf(*batch_);
     batch_.reset();
+    if (empty) return true;  // RocksDB's own mark of where it went on after a cut
     if (!number.has_value() || (scan_.last_batch != 0 && *number != scan_.last_batch + 1)) {
       scan_.state = WalState::kDamaged;
       return false;
@@ -193,7 +197,6 @@ class Scanner {
 }  // namespace
 
 std::optional<std::uint64_t> BatchNumberOf(std::string_view batch) {
-  constexpr std::size_t kBatchHeaderBytes = 12;
   if (batch.size() <= kBatchHeaderBytes) return std::nullopt;
   // Enough for the mark; the rest may be long or missing.
   rocksdb::WriteBatch beginning(std::string(batch.substr(0, 128)));

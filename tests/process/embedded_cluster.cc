@@ -4,6 +4,7 @@
 #include <set>
 #include <utility>
 
+#include "tests/support/key_files.h"
 #include "tests/support/process.h"
 
 namespace raftkv::test {
@@ -25,8 +26,8 @@ std::string CounterOf(int writer) { return "c" + std::to_string(writer); }
 
 }  // namespace
 
-EmbeddedCluster::EmbeddedCluster(int members, std::uint64_t seed, bool sync)
-    : random_(seed), sync_(sync) {
+EmbeddedCluster::EmbeddedCluster(int members, std::uint64_t seed, bool sync, bool encrypted)
+    : random_(seed), sync_(sync), encrypted_(encrypted) {
   for (int i = 0; i < members; ++i) {
     Machine machine;
     machine.fs = std::make_shared<CrashFs>(random_.Next());
@@ -52,6 +53,7 @@ Status EmbeddedCluster::Open(int member) {
   // So that logs are cut, tables flushed and snapshots installed all the time.
   options.log_keep_entries = 16;
   options.log_keep_bytes = 1 << 20;
+  if (encrypted_) options.encryption_key_file = KeyFile(member + 1);
   if (size() > 1) {
     for (int i = 0; i < size(); ++i) {
       options.cluster.push_back({"n" + std::to_string(i + 1), machines_[i].address});

@@ -21,7 +21,8 @@ namespace raftkv::test {
 
 class EmbeddedCluster {
  public:
-  EmbeddedCluster(int members, std::uint64_t seed, bool sync);
+  /// `encrypted`: each disk with a key of its own.
+  EmbeddedCluster(int members, std::uint64_t seed, bool sync, bool encrypted = false);
   ~EmbeddedCluster();
 
   [[nodiscard]] int size() const { return static_cast<int>(machines_.size()); }
@@ -50,6 +51,7 @@ class EmbeddedCluster {
 
   Random random_;
   const bool sync_;
+  const bool encrypted_;
   std::vector<Machine> machines_;
 };
 

@@ -83,11 +83,11 @@ std::string CutWhileRefilled(EmbeddedCluster& cluster, PromiseKeeper& keeper, in
   return {};
 }
 
-Tally CutOften(int members, bool all_at_once, bool sync, int cuts) {
+Tally CutOften(int members, bool all_at_once, bool sync, int cuts, bool encrypted = false) {
   Tally tally;
   Random chance(static_cast<std::uint64_t>(members) * 10 + all_at_once);
   while (tally.cuts < cuts && tally.lost.empty()) {
-    EmbeddedCluster cluster(members, chance.Next(), sync);
+    EmbeddedCluster cluster(members, chance.Next(), sync, encrypted);
     const Status opened = cluster.OpenAll();
     if (!opened.ok()) {
       tally.lost = "did not open: " + opened.ToString();
@@ -107,10 +107,10 @@ Tally CutOften(int members, bool all_at_once, bool sync, int cuts) {
   return tally;
 }
 
-void ExpectNothingLost(const Tally& tally) {
+void ExpectNothingLost(const Tally& tally, int cuts = kCuts) {
   EXPECT_EQ(tally.lost, "") << "at cut " << tally.cuts;
-  EXPECT_EQ(tally.cuts, kCuts);
-  EXPECT_GE(tally.acknowledged, static_cast<std::uint64_t>(kCuts) * 5);
+  EXPECT_EQ(tally.cuts, cuts);
+  EXPECT_GE(tally.acknowledged, static_cast<std::uint64_t>(cuts) * 5);
   std::printf("%d cuts, %llu writes acknowledged\n", tally.cuts,
               static_cast<unsigned long long>(tally.acknowledged));
 }
@@ -143,6 +143,11 @@ TEST(PowerCut, AMemberThatIsBeingRefilledLosesNothingAcknowledged) {
   EXPECT_GT(installs, kRefills / 4);
   std::printf("%d cuts twice, %d snapshots installed, %llu writes acknowledged\n", cuts, installs,
               static_cast<unsigned long long>(keeper.acknowledged()));
+}
+
+TEST(PowerCut, AllThreeAtOnceWithEncryptedDisksLoseNothingAcknowledged) {
+  ExpectNothingLost(CutOften(3, true, true, 2 * kCutsACluster, /*encrypted=*/true),
+                    2 * kCutsACluster);
 }
 
 // The tests above would pass without any sync if the disks forgot nothing: here they must

@@ -12,6 +12,7 @@
 #include "lib/kv/store.h"
 #include "storage/snapshots.h"
 #include "tests/storage/store_world.h"
+#include "tests/support/key_files.h"
 
 namespace raftkv::test {
 namespace {
@@ -34,8 +35,10 @@ struct Tally {
 
 class CrashRun {
  public:
-  CrashRun(std::uint64_t seed, bool sync) : random_(seed), world_(std::make_shared<CrashFs>(seed)) {
+  CrashRun(std::uint64_t seed, bool sync, bool encrypted = false)
+      : random_(seed), world_(std::make_shared<CrashFs>(seed)) {
     world_.options.sync = sync;
+    if (encrypted) world_.options.encryption_key_file = KeyFile(1);
     world_.options.log_keep_entries = 20;  // flushes come as often as they can
     // And half of the logs are written to tables now and then.
     if (seed % 2 == 0) world_.options.log_keep_bytes = 1 << 20;
@@ -308,13 +311,19 @@ class CrashRun {
   Index base_;
 };
 
-/// Three tests of a hundred seeds, so that they can run side by side.
-class PowerCuts : public testing::TestWithParam<std::uint64_t> {};
+struct Hundred {
+  std::uint64_t first_seed = 0;
+  bool encrypted = false;
+};
+
+/// Tests of a hundred seeds each, so that they can run side by side.
+class PowerCuts : public testing::TestWithParam<Hundred> {};
 
 TEST_P(PowerCuts, NothingAcknowledgedIsLost) {
   Tally sum;
-  for (std::uint64_t seed = GetParam(); seed < GetParam() + 100; ++seed) {
-    CrashRun run(seed, /*sync=*/true);
+  const Hundred& hundred = GetParam();
+  for (std::uint64_t seed = hundred.first_seed; seed < hundred.first_seed + 100; ++seed) {
+    CrashRun run(seed, /*sync=*/true, hundred.encrypted);
     ASSERT_EQ(run.Run(), "") << "seed " << seed;
     sum.acknowledged += run.tally().acknowledged;
     sum.torn += run.tally().torn;
@@ -331,7 +340,13 @@ TEST_P(PowerCuts, NothingAcknowledgedIsLost) {
   EXPECT_GT(sum.cut_found, 6);
 }
 
-INSTANTIATE_TEST_SUITE_P(Seeds, PowerCuts, testing::Values(1, 101, 201));
+INSTANTIATE_TEST_SUITE_P(Seeds, PowerCuts,
+                         testing::Values(Hundred{1}, Hundred{101}, Hundred{201},
+                                         Hundred{301, /*encrypted=*/true}),
+                         [](const testing::TestParamInfo<Hundred>& info) {
+                           return std::to_string(info.param.first_seed) +
+                                  (info.param.encrypted ? "Encrypted" : "");
+                         });
 
 TEST(PowerCut, WithoutSyncTheSameTestFails) {
   int losses = 0;
@@ -342,15 +357,17 @@ TEST(PowerCut, WithoutSyncTheSameTestFails) {
 }
 
 // The first open must be repeatable whatever was made when the power went.
-TEST(PowerCut, AtEveryOperationOfTheFirstOpen) {
+void CutTheFirstOpen(const std::string& key_file) {
   std::uint64_t operations = 0;
   {
     StoreWorld world;
+    world.options.encryption_key_file = key_file;
     ASSERT_TRUE(world.Open().ok());
     operations = world.fs->operations();
   }
   for (std::uint64_t at = 1; at <= operations; ++at) {
     StoreWorld world(std::make_shared<CrashFs>(at));
+    world.options.encryption_key_file = key_file;
     world.fs->CrashAt(at);
     static_cast<void>(world.Open());
     world.fs->Crash();
@@ -362,6 +379,9 @@ TEST(PowerCut, AtEveryOperationOfTheFirstOpen) {
     ASSERT_TRUE(world.Form().ok());
   }
 }
+
+TEST(PowerCut, AtEveryOperationOfTheFirstOpen) { CutTheFirstOpen(""); }
+TEST(PowerCut, AtEveryOperationOfTheFirstOpenOfAnEncryptedFolder) { CutTheFirstOpen(KeyFile(1)); }
 
 // A killed process leaves the page cache as it is: the next open must succeed at once as well.
 TEST(PowerCut, AKillDuringTheFirstOpenIsHarmless) {

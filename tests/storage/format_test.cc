@@ -1,12 +1,16 @@
 // Are the bytes on disk those that docs/disk-format.md describes?
+#include <algorithm>
 #include <fstream>
 #include <sstream>
 
 #include <gtest/gtest.h>
 
 #include "storage/crc32c.h"
+#include "storage/file_cipher.h"
 #include "storage/log_format.h"
 #include "storage/record.h"
+#include "storage/sealed_file.h"
+#include "storage/secret.h"
 #include "storage/snapshot_manifest.h"
 
 namespace raftkv::storage {
@@ -176,6 +180,54 @@ TEST(Crc32c, KnownValues) {
   EXPECT_EQ(Crc32c("123456789"), 0xe3069283U);
   EXPECT_EQ(Crc32c(std::string(32, '\0')), 0x8a9136aaU);
   EXPECT_EQ(Crc32c(std::string(32, '\xff')), 0x62a8ab43U);
+}
+
+/// Bytes from `first` on, each one more than the one before.
+std::string Counting(std::size_t count, int first) {
+  std::string bytes;
+  for (std::size_t i = 0; i < count; ++i) bytes.push_back(static_cast<char>(first + i));
+  return bytes;
+}
+
+Secret ExampleKey() {
+  const std::string bytes = Counting(Secret::kBytes, 0);
+  return Secret(reinterpret_cast<const unsigned char*>(bytes.data()));
+}
+
+TEST(Format, TheExampleOfAnEncryptedFile) {
+  const Secret key = ExampleKey();
+  const FileCipher cipher(key);
+  FileCipher::Counter counter;
+  const std::string counting = Counting(counter.size(), 0x40);
+  std::copy(counting.begin(), counting.end(), counter.begin());
+  const std::string prefix = cipher.MakePrefix(counter);
+  EXPECT_EQ(Hex(prefix.substr(0, kFileHeaderBytes)), Hex(Example("file prefix")));
+  EXPECT_EQ(prefix.find_first_not_of('\0', kFileHeaderBytes), std::string::npos);
+  std::string content = Example("file content");
+  cipher.Crypt(counter, kFilePrefixBytes, content.data(), content.size());
+  EXPECT_EQ(content, "hello") << Hex(content);
+}
+
+TEST(Format, TheExampleOfASealedFile) {
+  const Secret key = ExampleKey();
+  const std::string salt = Counting(32, 0x60);
+  const std::string nonce = Counting(7, 0x30);
+  std::string file = EncodeSealedHeader(key, salt, nonce);
+  ChunkCipher cipher(key, salt, nonce);
+  std::string chunk;
+  ASSERT_TRUE(cipher.Seal("hello", /*last=*/true, chunk));
+  file += chunk;
+  const std::string example = Example("sealed file");
+  EXPECT_EQ(Hex(file), Hex(example));
+  std::size_t at = 0;
+  auto reader = SealedReader::Open(key, [&](char* buffer, std::size_t size) {
+    const std::size_t count = std::min(size, example.size() - at);
+    std::copy_n(example.data() + at, count, buffer);
+    at += count;
+    return Result<std::size_t>(count);
+  });
+  ASSERT_TRUE(reader.ok()) << reader.status().message();
+  EXPECT_EQ((*reader)->Next().value(), "hello");
 }
 
 }  // namespace

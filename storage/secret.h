@@ -1,0 +1,49 @@
+// What is a key of encryption, where does it come from, and what is made of it?
+//
+// The 32 bytes of a key file are used for nothing but to derive other keys from (HMAC-SHA256 of a
+// label), so that no two uses share one. Keys are wiped from memory when they end.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include <raftkv/status.h>
+
+#include "lib/node/ports.h"
+
+namespace raftkv::storage {
+
+class Secret {
+ public:
+  static constexpr std::size_t kBytes = 32;
+
+  /// `bytes`: kBytes of them; the caller wipes its copy.
+  explicit Secret(const unsigned char* bytes);
+  /// What `parent` gives for `label` and `salt`.
+  Secret(const Secret& parent, std::string_view label, std::string_view salt);
+  ~Secret();
+  Secret(const Secret&) = delete;
+  Secret& operator=(const Secret&) = delete;
+
+  [[nodiscard]] const unsigned char* data() const { return bytes_.data(); }
+  /// 16 bytes that nobody finds for `text` without this key.
+  [[nodiscard]] std::string Seal(std::string_view text) const;
+
+ private:
+  std::array<unsigned char, kBytes> bytes_;
+};
+
+inline constexpr std::size_t kSealBytes = 16;
+
+/// A key file holds 32 raw bytes, or 64 hexadecimal digits and perhaps the end of the line. Warns
+/// where others may read it. InvalidArgument: it cannot be read, or holds something else.
+Result<std::shared_ptr<const Secret>> ReadKeyFile(const std::string& path,
+                                                  const node::LogSink& sink);
+
+/// `count` bytes of the system's entropy.
+std::string DrawBytes(std::size_t count);
+
+}  // namespace raftkv::storage
