@@ -112,6 +112,11 @@ raftkv::Status OpenNode::OpenStore() {
   store.env = internals_.env;
   store.machine_boot = internals_.machine_boot;
   store.sync = internals_.sync;
+  if (internals_.env == nullptr) store.reserve_bytes = internals_.reserve_bytes;
+  store.on_disk = [this](const node::DiskHealth& health) {
+    disk_ = health;
+    if (member_) member_->OnDisk(health);
+  };
   auto opened = storage::Open(std::move(store));
   if (!opened.ok()) return opened.status();
   store_ = *std::move(opened);
@@ -152,6 +157,7 @@ void OpenNode::Assemble() {
       node::Ports{*this, store_->log(), store_->machine(), *peers_, store_->meta(), *metrics_,
                   Sink(), &store_->snapshots()});
   member_->SetWakeup([this] { SchedulePump(); });
+  member_->OnDisk(disk_);
   member_->Start();
 
   node::SessionKvOptions kv;

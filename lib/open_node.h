@@ -30,6 +30,8 @@ struct OpenInternals {
   rocksdb::Env* env = nullptr;
   std::string machine_boot;
   bool sync = true;
+  /// Of the disk, held back for when it is full; only on the real file system.
+  std::uint64_t reserve_bytes = 16 << 20;
 };
 
 raft::QuorumRule RuleOf(const QuorumOptions& quorum);
@@ -121,6 +123,7 @@ class OpenNode final : public Node,
   std::unique_ptr<KV> kv_;
   /// Hashes the content and measures the folder, which may take seconds.
   std::unique_ptr<storage::Worker> inspector_;
+  node::DiskHealth disk_;
   bool pump_scheduled_ = false;
   MonoTime armed_for_ = kNever;
   bool closed_ = false;  ///< of the thread that closes

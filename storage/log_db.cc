@@ -281,6 +281,17 @@ Status LogDb::DropCutFiles() const {
                   "delete files of the log that was cut");
 }
 
+Status LogDb::Reclaim() const {
+  std::uint64_t memory = 0;
+  handles_->db().GetIntProperty(handles_->log(), rocksdb::DB::Properties::kSizeAllMemTables,
+                                &memory);
+  if (!Fits(*handles_->db().GetEnv(), handles_->db().GetName(), memory)) return DropCutFiles();
+  const rocksdb::Status flushed =
+      handles_->db().Flush(rocksdb::FlushOptions(), {handles_->log(), handles_->state()});
+  if (!flushed.ok()) return ToStatus(flushed, "flush the log database");
+  return DropCutFiles();
+}
+
 Index LogDb::Beyond(std::uint64_t bytes) const {
   const std::lock_guard lock(sizes_mutex_);
   return sizes_.Beyond(bytes);

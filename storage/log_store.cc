@@ -46,6 +46,8 @@ void LogStore::OnDisk(std::function<Status(LogDb&)> batch, std::size_t entries, 
         const std::uint64_t syncs_before = db_->sync_count();
         const auto begin = std::chrono::steady_clock::now();
         Status outcome = batch(*db_);
+        // KNOWN_BUGS 24: nothing is promised any more once anything could not be written or synced.
+        if (Status failed = options_.disk->failure(); !failed.ok()) outcome = std::move(failed);
         const Duration took = std::chrono::steady_clock::now() - begin;
         const bool synced = db_->sync_count() != syncs_before;
         completions_.Post([observer = options_.observer, synced, took, entries, bytes,

@@ -12,6 +12,7 @@
 
 #include "lib/node/ports.h"
 #include "storage/completions.h"
+#include "storage/disk_watch.h"
 #include "storage/log_db.h"
 #include "storage/record_keeper.h"
 #include "storage/worker.h"
@@ -25,6 +26,8 @@ struct LogStoreOptions {
   node::LogSink log_sink;
   /// May be null. Called on the loop; outlives the store or its Stop().
   node::Observer* observer = nullptr;
+  /// Outlives the store.
+  const DiskWatch* disk = nullptr;
 };
 
 class LogStore final : public node::LogStore, public node::MetaStore {
@@ -42,6 +45,8 @@ class LogStore final : public node::LogStore, public node::MetaStore {
 
   /// The log's entries up to `through` go, and the space that they take; at leisure.
   void Compact(Index through);
+  /// Gives back what of the cut log still takes space. Safe from any thread.
+  void Reclaim() { Warn(db_->Reclaim()); }
   /// See LogDb::Install.
   void Install(const raft::SnapshotMeta& snapshot, node::LogWrite write, std::string live_kv,
                node::DoneStatus done);

@@ -8,6 +8,7 @@
 
 #include "lib/base/check.h"
 #include "storage/data_folder.h"
+#include "storage/disk_watch.h"
 #include "storage/files.h"
 #include "storage/kv_state_machine.h"
 #include "storage/log_recovery.h"
@@ -41,8 +42,9 @@ LogDbOptions LogOptionsOf(const StoreOptions& options) {
   return log;
 }
 
-KvStateMachineOptions MachineOptionsOf(const StoreOptions& options) {
+KvStateMachineOptions MachineOptionsOf(const StoreOptions& options, const DiskWatch& disk) {
   KvStateMachineOptions out;
+  out.disk = &disk;
   out.kv = options.kv;
   out.flush_after_bytes = std::max<std::uint64_t>(options.log_keep_bytes / 2, 256 << 10);
   out.flush_after_entries = std::max<std::uint64_t>(options.log_keep_entries / 2, 64);
@@ -89,13 +91,13 @@ Result<std::unique_ptr<LogDb>> OpenLog(const StoreOptions& options, const Record
 Result<std::unique_ptr<KvStateMachine>> OpenMachine(const StoreOptions& options,
                                                     const LogContents& log,
                                                     const Completions& completions,
-                                                    Worker& upkeep) {
+                                                    const DiskWatch& disk, Worker& upkeep) {
   Result<std::shared_ptr<KvEngine>> engine = KvEngine::Open(KvOptionsOf(options, log.live_kv));
   if (!engine.ok()) {
     return Status(engine.code(), engine.status().message() + "; " + DamageAdvice());
   }
-  Result<std::unique_ptr<KvStateMachine>> machine =
-      KvStateMachine::Open(std::move(*engine), MachineOptionsOf(options), completions, upkeep);
+  Result<std::unique_ptr<KvStateMachine>> machine = KvStateMachine::Open(
+      std::move(*engine), MachineOptionsOf(options, disk), completions, upkeep);
   if (!machine.ok()) return machine.status();
   if ((*machine)->applied_at_open() > log.raft.last_index) {
     return Status(Code::kCorruption, "the data folder is damaged: entry " +
@@ -153,10 +155,26 @@ node::Birth BirthOf(const LogContents& found, node::Boot boot, Index applied) {
 
 }  // namespace
 
-Store::Store(Executor executor) : completions_(std::move(executor)) {}
+Store::Store(const StoreOptions& options) : completions_(options.executor) {
+  DiskWatchOptions disk;
+  disk.env = options.env;
+  disk.reserve_bytes = options.reserve_bytes;
+  if (options.reserve_bytes > 0) {
+    disk.space = options.space ? options.space
+                               : std::make_shared<FolderSpace>(options.dir, options.reserve_bytes);
+  }
+  if (options.on_disk) {
+    disk.tell = [completions = completions_,
+                 on_disk = options.on_disk](const node::DiskHealth& health) mutable {
+      completions.Post([on_disk, health] { on_disk(health); });
+    };
+  }
+  disk_ = std::make_unique<DiskWatch>(std::move(disk));
+}
 
 Store::~Store() {
   completions_.Stop();
+  disk_->Stop();
   if (snapshots_) snapshots_->Stop();
   if (upkeep_) upkeep_->Stop();
 }
@@ -171,8 +189,20 @@ std::uint64_t Store::replicated_time_at_open_ms() const {
 }
 std::uint64_t Store::sync_count() const { return log_->sync_count(); }
 
+/// The log can be cut further once more is flushed.
+void Store::Reclaim() {
+  if (reclaiming_.exchange(true)) return;
+  const bool posted = upkeep_->Post([this] {
+    static_cast<void>(machine_->engine()->Reclaim());
+    log_->Reclaim();
+    reclaiming_.store(false);
+  });
+  if (!posted) reclaiming_.store(false);
+}
+
 Status Store::Close() {
   completions_.Stop();
+  disk_->Stop();
   snapshots_->Stop();
   upkeep_->Stop();
   const Status machine = machine_->Close(/*clean=*/true);
@@ -191,16 +221,28 @@ Result<std::unique_ptr<Store>> Open(StoreOptions options) {
   if (options.env == nullptr) options.env = rocksdb::Env::Default();
   if (options.machine_boot.empty()) options.machine_boot = ReadMachineBoot();
 
-  std::unique_ptr<Store> store(new Store(options.executor));
-  Result<Record> record = TakeFolder(options, store->lock_);
+  std::unique_ptr<Store> store(new Store(options));
+  const Status opened = store->OpenAll(std::move(options));
+  if (opened.ok()) return store;
+  if (!store->disk_->starved() || opened.code() == Code::kUnavailable) return opened;
+  return Status(Code::kNoSpace,
+                "no space is left on the disk of the data folder: free some and "
+                "start again, nothing was lost; " +
+                    opened.message());
+}
+
+Status Store::OpenAll(StoreOptions options) {
+  const DiskWatch::NoWaiting no_waiting;
+  options.env = &disk_->env();
+  Result<Record> record = TakeFolder(options, lock_);
   if (!record.ok()) return record.status();
   Result<std::unique_ptr<LogDb>> log = OpenLog(options, *record);
   if (!log.ok()) return log.status();
-  store->upkeep_ = std::make_unique<Worker>("raftkv-upkeep", kMaxQueuedUpkeep);
+  upkeep_ = std::make_unique<Worker>("raftkv-upkeep", kMaxQueuedUpkeep);
   Result<std::unique_ptr<KvStateMachine>> machine =
-      OpenMachine(options, (*log)->found(), store->completions_, *store->upkeep_);
+      OpenMachine(options, (*log)->found(), completions_, *disk_, *upkeep_);
   if (!machine.ok()) return machine.status();
-  store->machine_ = std::move(*machine);
+  machine_ = std::move(*machine);
   // The last checkpoint may have been sent to somebody when this member was killed.
   const Result<std::uint64_t> snapshot = LastSnapshotNumber(*options.env, options.dir);
   if (!snapshot.ok()) return snapshot.status();
@@ -212,15 +254,16 @@ Result<std::unique_ptr<Store>> Open(StoreOptions options) {
   node::Boot boot;
   Result<Record> begun = BeginBoot(options, std::move(*record), **log, boot);
   if (!begun.ok()) return begun.status();
-  store->birth_ = BirthOf((*log)->found(), boot, store->machine_->applied_at_open());
-  store->log_ = std::make_unique<LogStore>(
-      LogStoreOptions{options.env, options.dir, options.log_sink, options.observer},
-      std::move(*log), std::move(*begun), store->completions_);
-  store->snapshots_ =
+  birth_ = BirthOf((*log)->found(), boot, machine_->applied_at_open());
+  log_ = std::make_unique<LogStore>(
+      LogStoreOptions{options.env, options.dir, options.log_sink, options.observer, disk_.get()},
+      std::move(*log), std::move(*begun), completions_);
+  snapshots_ =
       std::make_unique<Snapshots>(SnapshotsOptions{options.dir, KvOptionsOf(options, ""),
                                                    options.kv, options.log_sink, *snapshot},
-                                  *store->log_, *store->machine_, store->completions_);
-  return store;
+                                  *log_, *machine_, completions_);
+  disk_->Start([this] { Reclaim(); });
+  return Status::Ok();
 }
 
 }  // namespace raftkv::storage

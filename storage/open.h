@@ -1,7 +1,9 @@
 // How is a member's data folder opened, and what is found in it?
 #pragma once
 
+#include <atomic>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -18,6 +20,8 @@ class Env;
 
 namespace raftkv::storage {
 
+class DiskSpace;
+class DiskWatch;
 class FolderLock;
 class KvStateMachine;
 class LogStore;
@@ -40,8 +44,14 @@ struct StoreOptions {
   /// What the log keeps when it is cut: buffers and flushes follow from it.
   std::uint64_t log_keep_entries = 100'000;
   std::uint64_t log_keep_bytes = 256 << 20;
+  /// Told, on the loop, how the disk does whenever that changes; may be empty.
+  std::function<void(const node::DiskHealth&)> on_disk;
+  /// Space held back for when the disk is full; 0: none, and nobody looks how much is free.
+  std::uint64_t reserve_bytes = 0;
 
   // For tests.
+  /// null: that of `dir`. Only with a reserve.
+  std::shared_ptr<DiskSpace> space;
   /// null: the real file system.
   rocksdb::Env* env = nullptr;
   /// Empty: the kernel's id of this boot (/proc/sys/kernel/random/boot_id).
@@ -79,11 +89,16 @@ class Store {
 
  private:
   friend Result<std::unique_ptr<Store>> Open(StoreOptions options);
-  explicit Store(Executor executor);
+  explicit Store(const StoreOptions& options);
+  Status OpenAll(StoreOptions options);
+  /// Gives back what can be given back of the disk.
+  void Reclaim();
 
   Completions completions_;
   node::Birth birth_;
   // In the order in which they need each other.
+  std::unique_ptr<DiskWatch> disk_;
+  std::atomic<bool> reclaiming_{false};
   std::unique_ptr<FolderLock> lock_;
   std::unique_ptr<LogStore> log_;
   std::unique_ptr<Worker> upkeep_;

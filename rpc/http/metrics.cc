@@ -67,6 +67,8 @@ Metrics::Metrics(const std::string& name, const std::string& version)
       dropped_(AddGauge("raftkv_dropped_peer_messages",
                         "Messages to peers that were dropped since the start")),
       failed_(AddGauge("raftkv_failed", "1 if this member has stopped for good")),
+      disk_full_(AddGauge("raftkv_disk_full", "1: the disk takes deletes only; 2: nothing")),
+      disk_hangs_(AddGauge("raftkv_disk_hangs", "1 if a write of the log does not end")),
       leader_(prometheus::BuildGauge()
                   .Name("raftkv_leader")
                   .Help("1 for the leader that this member knows")
@@ -143,6 +145,8 @@ std::string Metrics::Serialize(const MetricsSnapshot& snapshot) {
   connections_.Set(static_cast<double>(snapshot.connections));
   dropped_.Set(static_cast<double>(snapshot.dropped_peer_messages));
   failed_.Set(snapshot.failed ? 1 : 0);
+  disk_full_.Set(static_cast<double>(snapshot.space));
+  disk_hangs_.Set(snapshot.disk_hangs ? 1 : 0);
   std::map<std::string, double> leader;
   if (!node.leader.empty()) leader[node.leader] = 1;
   Replace(leader_, "leader", leader_gauges_, leader);

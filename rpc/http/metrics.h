@@ -29,6 +29,8 @@ struct MetricsSnapshot {
   std::uint64_t connections = 0;
   std::uint64_t dropped_peer_messages = 0;
   bool failed = false;
+  raft::Space space = raft::Space::kEnough;
+  bool disk_hangs = false;
 };
 
 /// Used on the loop only.
@@ -72,6 +74,8 @@ class Metrics final : public node::Observer {
   prometheus::Gauge& connections_;
   prometheus::Gauge& dropped_;
   prometheus::Gauge& failed_;
+  prometheus::Gauge& disk_full_;
+  prometheus::Gauge& disk_hangs_;
   prometheus::Family<prometheus::Gauge>& leader_;
   prometheus::Family<prometheus::Gauge>& peer_match_;
   std::map<std::string, prometheus::Gauge*> leader_gauges_;
