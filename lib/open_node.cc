@@ -112,7 +112,7 @@ raftkv::Status OpenNode::OpenStore() {
   store.env = internals_.env;
   store.machine_boot = internals_.machine_boot;
   store.sync = internals_.sync;
-  if (internals_.env == nullptr) store.reserve_bytes = internals_.reserve_bytes;
+  if (internals_.env == nullptr) store.reserve_bytes = options_.disk_reserve_bytes;
   store.on_disk = [this](const node::DiskHealth& health) {
     disk_ = health;
     if (member_) member_->OnDisk(health);

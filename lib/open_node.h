@@ -30,8 +30,6 @@ struct OpenInternals {
   rocksdb::Env* env = nullptr;
   std::string machine_boot;
   bool sync = true;
-  /// Of the disk, held back for when it is full; only on the real file system.
-  std::uint64_t reserve_bytes = 16 << 20;
 };
 
 raft::QuorumRule RuleOf(const QuorumOptions& quorum);

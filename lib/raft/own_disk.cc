@@ -60,7 +60,7 @@ Space Raft::SpaceForWrites() const {
 void Raft::MaybeHandOverForSpace() {
   if (now_ < hand_over_at_) return;
   hand_over_at_ = now_ + kTimeoutsBetweenTries * options_.election_timeout;
-  if (transferring() || RAFTKV_MUTANT(kFullLeaderStays)) return;
+  if (transferring()) return;
   const NodeId successor = BestSuccessor();
   if (successor == kNobody || SpaceOf(successor) != Space::kEnough) return;
   // It may be too far behind: then it is tried again.
