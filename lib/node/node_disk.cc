@@ -87,9 +87,9 @@ Status Node::MayPropose(const Bytes& request) const {
   const bool only_deletes = kv::OnlyDeletes(request.view());
   if (space == raft::Space::kDeletes && only_deletes) return Status::Ok();
   return {Code::kNoSpace, space == raft::Space::kDeletes
-                              ? "no space is left on the disks of too many members: free some "
+                              ? "NoSpace: the disks of too many members are full; free some space "
                                 "there, or delete keys"
-                              : "no space is left on the disks of too many members: free some "
+                              : "NoSpace: the disks of too many members are full; free some space "
                                 "there"};
 }
 

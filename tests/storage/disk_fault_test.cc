@@ -137,7 +137,7 @@ class FaultRun {
       if (!rest.ok()) return rest.status().ToString();
       if (!world_.Apply(*rest).ok()) return "the rest cannot be applied";
     }
-    return "";
+    return installed_ ? CompareKeys() : "";
   }
 
   [[nodiscard]] Index acknowledged() const { return acknowledged_; }
@@ -161,6 +161,13 @@ class FaultRun {
   }
 
  private:
+  std::string CompareKeys() {
+    if (ValueOf(Engine(), "sent") != std::string(200, 's')) return "another value of the snapshot";
+    if (acknowledged_ == kSentAt) return "";
+    if (ValueOf(Engine(), "key0") != "(none)") return "a deleted key";
+    return ValueOf(Engine(), "key2") == std::string(500, 'v') ? "" : "another value of a key";
+  }
+
   storage::KvEngine& Engine() {
     return *std::static_pointer_cast<storage::KvEngine>(world_.store->engine());
   }
@@ -195,7 +202,7 @@ class FaultRun {
       if (*next != offset) return Status(Code::kIOError, "another part is wanted");
     }
     node::LogWrite write;
-    write.hard_state = raft::HardState{Term(2), kNobody, kSentAt};
+    write.hard_state = raft::HardState{Term(2), kNobody, acknowledged_};
     write.sync = true;
     const auto done = world_.Install(sent_.meta, write);
     if (!done.ok()) return done.status();

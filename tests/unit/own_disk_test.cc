@@ -208,7 +208,7 @@ TEST_F(FullDisk, WhereAllAreFullWritesAreRefusedReadsGoOnAndDeletesAreTaken) {
   SetSpace(world_, Space::kDeletes, kThree);
   world_.RunFor(1s);
   WorldMember& leader = *world_.Leader();
-  const raft::Index before = leader.member().core()->log().last_index();
+  const Index before = leader.member().core()->log().last_index();
   EXPECT_EQ(Try(world_, leader, 71, {kv::PutOp{"k", "w"}}).code(), Code::kNoSpace);
   EXPECT_EQ(
       Try(world_, leader, 72, {kv::DeleteOp{kv::Range::Single("a")}, kv::PutOp{"k", "w"}}).code(),
