@@ -13,7 +13,7 @@ namespace raftkv::storage {
 namespace {
 
 constexpr auto kLookEvery = std::chrono::milliseconds(200);
-constexpr int kLooksPerReclaim = 5;
+constexpr auto kReclaimEvery = std::chrono::seconds(1);
 /// How soon what did not fit is tried again.
 constexpr auto kRetryEvery = std::chrono::milliseconds(50);
 /// After the last thing that did not fit it may be the next one's turn to be tried.
@@ -48,13 +48,19 @@ void DiskWatch::Start(std::function<void()> reclaim) {
 }
 
 void DiskWatch::Run() {
-  for (int looks = 0;; ++looks) {
+  auto reclaimed_at = std::chrono::steady_clock::now();
+  while (true) {
     {
       std::unique_lock lock(mutex_);
-      if (changed_.wait_for(lock, kLookEvery, [this] { return stopped_; })) return;
+      changed_.wait_for(lock, kLookEvery, [this] { return stopped_ || look_now_; });
+      if (stopped_) return;
+      look_now_ = false;
     }
     Look();
-    if (looks % kLooksPerReclaim == 0 && space() != raft::Space::kEnough) reclaim_();
+    const auto now = std::chrono::steady_clock::now();
+    if (space() == raft::Space::kEnough || now < reclaimed_at + kReclaimEvery) continue;
+    reclaimed_at = now;
+    reclaim_();
   }
 }
 
@@ -125,6 +131,17 @@ bool DiskWatch::WaitForSpace() {
     starved_at_ = std::chrono::steady_clock::now();
   }
   return !stopped;
+}
+
+void DiskWatch::Wrote(std::uint64_t bytes) {
+  if (options_.space == nullptr) return;
+  if (wrote_.fetch_add(bytes) + bytes < options_.reserve_bytes / 4) return;
+  wrote_.store(0);
+  {
+    const std::lock_guard lock(mutex_);
+    look_now_ = true;
+  }
+  changed_.notify_all();
 }
 
 void DiskWatch::Failed(const std::string& doing, const std::string& path, const std::string& why) {

@@ -5,6 +5,8 @@
 //     the same place. To RocksDB, and to the node, a full disk looks like a slow one.
 //   - a write or sync that failed for another reason is final: whatever would be promised later
 //     fails, and the loop is told at once. A sync is never done again, whatever its error was.
+//   - a compaction is no reason to use up the rest: it ends once space is short, and what it wrote
+//     goes. RocksDB then asks for room before it begins the next one.
 //   - a thread of its own looks how much space is left (disk_space.h).
 #pragma once
 
@@ -61,6 +63,13 @@ class DiskWatch {
   // --- For the file system in between.
   /// Something did not fit. True: try again.
   bool WaitForSpace();
+  /// So much was written: it may be time to look.
+  void Wrote(std::uint64_t bytes);
+  [[nodiscard]] bool MayCompact() const {
+    return told_space_.load() == raft::Space::kEnough || reclaims_.load();
+  }
+  /// While it is set what surely fits may be compacted though space is short.
+  void SetReclaims(bool reclaims) { reclaims_.store(reclaims); }
   void Failed(const std::string& doing, const std::string& path, const std::string& why);
 
   /// While one lives its thread never waits for space: it belongs to the loop, or to who opens.
@@ -83,11 +92,14 @@ class DiskWatch {
 
   std::atomic<raft::Space> told_space_{raft::Space::kEnough};
   std::atomic<bool> starved_{false};
+  std::atomic<bool> reclaims_{false};
+  std::atomic<std::uint64_t> wrote_{0};  ///< since it was looked
   // Guarded by mutex_.
   mutable std::mutex mutex_;
   std::condition_variable changed_;
   Status failure_;
   bool stopped_ = false;
+  bool look_now_ = false;
   bool held_ = false;  ///< the reserve
   int waiting_ = 0;
   std::chrono::steady_clock::time_point starved_at_{};  ///< when something last did not fit

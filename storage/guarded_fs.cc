@@ -13,6 +13,23 @@ using IOOptions = rocksdb::IOOptions;
 using Debug = rocksdb::IODebugContext;
 using rocksdb::Slice;
 
+/// The table that a compaction on this thread is about to make.
+thread_local std::string compaction_output;
+
+class GuardListener final : public rocksdb::EventListener {
+ public:
+  void OnTableFileCreationStarted(const rocksdb::TableFileCreationBriefInfo& table) override {
+    if (table.reason == rocksdb::TableFileCreationReason::kCompaction) {
+      compaction_output = table.file_path;
+    }
+  }
+  /// Only a compaction ever meets a lack of space: the engine resumes when it wants to.
+  void OnErrorRecoveryBegin(rocksdb::BackgroundErrorReason /*reason*/, rocksdb::Status /*error*/,
+                            bool* auto_recovery) override {
+    *auto_recovery = false;
+  }
+};
+
 /// Repeats `operation`, which has no effect where it does not fit.
 template <class Operation>
 IOStatus UntilItFits(DiskWatch& watch, const Operation& operation) {
@@ -30,6 +47,7 @@ class GuardedFile final : public rocksdb::FSWritableFileOwnerWrapper {
       : Base(std::move(target)),
         watch_(watch),
         path_(std::move(path)),
+        compaction_(from_start && path_ == compaction_output),
         may_repeat_(from_start && !use_direct_io()) {}
 
   IOStatus Append(const Slice& data, const IOOptions& options, Debug* debug) override {
@@ -76,12 +94,18 @@ class GuardedFile final : public rocksdb::FSWritableFileOwnerWrapper {
   /// A write that did not fit may have left its first bytes: it is repeated at its own place.
   template <class First, class Again>
   IOStatus AppendOrWait(const Slice& data, const First& first, const Again& again) {
+    if (compaction_ && !watch_.MayCompact()) {
+      return IOStatus::NoSpace("space is too short for a compaction", path_);
+    }
     IOStatus status = repeated_ ? again() : first();
-    while (status.IsNoSpace() && may_repeat_ && watch_.WaitForSpace()) {
+    while (status.IsNoSpace() && may_repeat_ && !compaction_ && watch_.WaitForSpace()) {
       repeated_ = true;
       status = again();
     }
-    if (status.ok()) size_ += data.size();
+    if (status.ok()) {
+      size_ += data.size();
+      watch_.Wrote(data.size());
+    }
     return Written(std::move(status));
   }
 
@@ -100,6 +124,7 @@ class GuardedFile final : public rocksdb::FSWritableFileOwnerWrapper {
 
   DiskWatch& watch_;
   const std::string path_;
+  const bool compaction_;
   const bool may_repeat_;
   std::uint64_t size_ = 0;
   /// The file's own position is behind: from now on each write names its place.
@@ -132,6 +157,10 @@ class GuardedDirectory final : public rocksdb::FSDirectoryWrapper {
 };
 
 }  // namespace
+
+std::shared_ptr<rocksdb::EventListener> NewGuardListener() {
+  return std::make_shared<GuardListener>();
+}
 
 IOStatus GuardedFs::NewWritableFile(const std::string& path, const FileOptions& options,
                                     WritablePtr* out, Debug* debug) {

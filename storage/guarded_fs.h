@@ -5,10 +5,14 @@
 #include <string>
 
 #include <rocksdb/file_system.h>
+#include <rocksdb/listener.h>
 
 namespace raftkv::storage {
 
 class DiskWatch;
+
+/// To be told of the databases that write through a GuardedFs: which tables are a compaction's.
+std::shared_ptr<rocksdb::EventListener> NewGuardListener();
 
 /// Hands everything on to `target`; `watch` is borrowed.
 class GuardedFs final : public rocksdb::FileSystemWrapper {

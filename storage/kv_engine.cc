@@ -16,6 +16,7 @@
 #include "lib/kv/layout.h"
 #include "lib/kv/record.h"
 #include "storage/files.h"
+#include "storage/guarded_fs.h"
 #include "storage/rocksdb_logger.h"
 
 namespace raftkv::storage {
@@ -134,7 +135,7 @@ Status KvEngine::Create(const KvEngineOptions& options) {
 Result<std::shared_ptr<KvEngine>> KvEngine::Open(const KvEngineOptions& options) {
   auto flushed = std::make_shared<std::atomic<std::uint64_t>>(0);
   rocksdb::Options database = DatabaseOptions(options);
-  database.listeners.push_back(std::make_shared<FlushWatch>(flushed));
+  database.listeners = {std::make_shared<FlushWatch>(flushed), NewGuardListener()};
   rocksdb::DB* db = nullptr;
   const rocksdb::Status opened = rocksdb::DB::Open(database, options.folder, &db);
   if (!opened.ok()) return ToStatus(opened, "open the key-value database " + options.folder);
@@ -212,6 +213,10 @@ Status KvEngine::Reclaim() {
   const std::uint64_t gone = std::min(entries, 2 * deletions);
   const std::uint64_t left = bytes / entries * (entries - gone);
   if (!Fits(env(), options_.folder, left)) return Status::Ok();
+  // A compaction that did not fit has left a mark.
+  if (const rocksdb::Status resumed = db_->Resume(); !resumed.ok()) {
+    return ToStatus(resumed, "resume the key-value database");
+  }
   rocksdb::CompactRangeOptions compact;
   compact.exclusive_manual_compaction = false;
   compact.bottommost_level_compaction = rocksdb::BottommostLevelCompaction::kForceOptimized;

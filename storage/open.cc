@@ -193,7 +193,10 @@ std::uint64_t Store::sync_count() const { return log_->sync_count(); }
 void Store::Reclaim() {
   if (reclaiming_.exchange(true)) return;
   const bool posted = upkeep_->Post([this] {
+    disk_->SetReclaims(true);
+    // It is tried again as long as space is short.
     static_cast<void>(machine_->engine()->Reclaim());
+    disk_->SetReclaims(false);
     log_->Reclaim();
     reclaiming_.store(false);
   });

@@ -22,7 +22,9 @@ constexpr int kTimeoutsBetweenTries = 3;
 void Raft::SetDisk(Space space, bool hangs) {
   if (space != space_) {
     space_ = space;
-    hand_over_at_ = role_ == Role::kLeader && space_ != Space::kEnough ? now_ : kNever;
+    const bool looks = role_ == Role::kLeader && space_ != Space::kEnough;
+    hand_over_at_ = looks ? now_ : kNever;
+    if (looks) MaybeHandOverForSpace();
   }
   if (hangs == disk_hangs_) return;
   disk_hangs_ = hangs;
