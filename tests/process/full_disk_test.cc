@@ -11,6 +11,7 @@
 #include "lib/base/random.h"
 #include "tests/support/mounts.h"
 #include "tests/support/process_cluster.h"
+#include "tests/support/process_socket.h"
 
 namespace raftkv::test {
 namespace {
@@ -98,6 +99,8 @@ TEST_F(FullDisk, OfAllReadsGoOnAndPutsAreRefusedUntilSpaceIsFreed) {
                         return put.exit_code == kRefused;
                       }))
       << put.exit_code << " " << put.err;
+  const std::string metrics = HttpGet(cluster_->http_address(0), "/metrics").body;
+  EXPECT_NE(metrics.find("\nraftkv_disk_full 1"), std::string::npos) << metrics;
   EXPECT_NE(put.err.find("NoSpace"), std::string::npos) << put.err;
   EXPECT_EQ(put.ErrorLines(), 1u) << put.err;
   EXPECT_EQ(cluster_->Cli({"get", "k", "--print-value-only"}).out, "v\n");
