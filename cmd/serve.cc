@@ -47,6 +47,7 @@ struct ServeFlags {
   BytesFlag snapshot_rate{NodeOptions().snapshot_bytes_per_second};
   BytesFlag scrub_rate{NodeOptions().scrub_bytes_per_second};
   std::string encryption_key_file;
+  BytesFlag disk_reserve{NodeOptions().disk_reserve_bytes};
 };
 
 Result<std::vector<MemberAddress>> ParseCluster(const std::string& text) {
@@ -130,6 +131,7 @@ Result<NodeOptions> OptionsOf(const ServeFlags& flags) {
   options.snapshot_bytes_per_second = flags.snapshot_rate.value;
   options.scrub_bytes_per_second = flags.scrub_rate.value;
   options.encryption_key_file = flags.encryption_key_file;
+  options.disk_reserve_bytes = flags.disk_reserve.value;
   options.log_level = LogLevelOf(flags.log_level).value();
   options.log_sink = NewLogSink(flags.log_format == "json", flags.name);
   return options;
@@ -252,6 +254,10 @@ void AddServeFlags(CLI::App& verb, ServeFlags& flags) {
   add("--encryption-key-file", flags.encryption_key_file,
       "key that encrypts the data on disk: 32 bytes, or 64 hexadecimal digits; none")
       ->type_name("FILE");
+  add("--disk-reserve", flags.disk_reserve, "held back for when the disk is full; 0: none")
+      ->check(IsBytes())
+      ->type_name("BYTES")
+      ->default_str("16MiB");
 }
 
 }  // namespace

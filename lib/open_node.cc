@@ -116,6 +116,11 @@ raftkv::Status OpenNode::OpenStore() {
   store.env = internals_.env;
   store.machine_boot = internals_.machine_boot;
   store.sync = internals_.sync;
+  if (internals_.env == nullptr) store.reserve_bytes = options_.disk_reserve_bytes;
+  store.on_disk = [this](const node::DiskHealth& health) {
+    disk_ = health;
+    if (member_) member_->OnDisk(health);
+  };
   auto opened = storage::Open(std::move(store));
   if (!opened.ok()) return opened.status();
   store_ = *std::move(opened);
@@ -156,6 +161,7 @@ void OpenNode::Assemble() {
       node::Ports{*this, store_->log(), store_->machine(), *peers_, store_->meta(), *metrics_,
                   Sink(), &store_->snapshots()});
   member_->SetWakeup([this] { SchedulePump(); });
+  member_->OnDisk(disk_);
   member_->Start();
 
   if (kv_) return;  // it asks whatever member there is

@@ -125,6 +125,7 @@ class OpenNode final : public Node,
   std::unique_ptr<KV> kv_;
   /// Hashes the content and measures the folder, which may take seconds.
   std::unique_ptr<storage::Worker> inspector_;
+  node::DiskHealth disk_;
   bool pump_scheduled_ = false;
   MonoTime armed_for_ = kNever;
   bool closing_ = false;

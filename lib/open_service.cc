@@ -8,6 +8,7 @@
 #include "lib/base/check.h"
 #include "lib/kv/store.h"
 #include "lib/open_node.h"
+#include "storage/disk_space.h"
 
 namespace raftkv {
 
@@ -22,6 +23,7 @@ std::uint64_t FolderBytes(const std::string& folder) {
   for (std::filesystem::recursive_directory_iterator it(folder, error), end; !error && it != end;
        it.increment(error)) {
     std::error_code gone;
+    if (it->path().filename() == storage::kReserveName) continue;
     const auto size = it->is_regular_file(gone) ? it->file_size(gone) : 0;
     if (!gone) bytes += size;
   }
@@ -155,6 +157,8 @@ rpc::MetricsSnapshot OpenNode::SnapshotForMetrics() {
   snapshot.scrub_passes = scrub.passes;
   snapshot.damage_found = scrub.damaged;
   if (const raft::Raft* core = member_->core()) {
+    snapshot.space = core->space();
+    snapshot.disk_hangs = core->disk_hangs();
     for (const auto& [id, progress] : core->progress()) {
       const raft::Member* member = core->configuration().Find(id);
       if (member != nullptr) snapshot.peer_match.emplace_back(member->name, progress.match.value);
@@ -171,7 +175,8 @@ void OpenNode::FillStatus(EndpointStatus& status) {
     return;
   }
   status.node = member_->status();
-  status.node.errors = store_->damage();
+  const std::vector<std::string> damage = store_->damage();
+  status.node.errors.insert(status.node.errors.begin(), damage.begin(), damage.end());
   if (const raft::Raft* core = member_->core()) {
     status.snapshot_index = core->log().base().index.value;
   }

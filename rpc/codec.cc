@@ -64,6 +64,7 @@ struct Encoder {
     b.setReadRound(m.read_round);
     b.setSuspect(m.suspect);
     b.setPromiseNs(static_cast<std::uint64_t>(m.promise.count()));
+    b.setSpace(static_cast<std::uint8_t>(m.space));
   }
   void operator()(const raft::ReadIndex& m) {
     auto b = to.initReadIndex();
@@ -158,6 +159,8 @@ raft::AppendEntriesReply DecodeReply(wire::AppendEntriesReply::Reader m) {
   reply.suspect = m.getSuspect();
   // Longer than anybody's election timeout is as good.
   reply.promise = Duration(std::min(m.getPromiseNs(), std::uint64_t{1} << 62));
+  reply.space = static_cast<raft::Space>(
+      std::min(m.getSpace(), static_cast<std::uint8_t>(raft::Space::kNone)));
   return reply;
 }
 

@@ -275,6 +275,8 @@ struct AppendEntriesReply {
   suspect @6 :UInt64;         # not 0: the sender's disk lost something, and this open's nonce
   promiseNs @7 :UInt64;       # for so long by its own clock, from when it heard readRound, the
                               # sender votes for nobody; 0: it promises nothing
+  space @8 :UInt8;            # the sender's disk has room for 0: all; 1: requests that only delete;
+                              # 2 and above: nothing
 }
 
 struct ReadIndex {

@@ -102,6 +102,17 @@ Status EntryLog::DropCutFiles() const {
                   "delete files of the log that was cut");
 }
 
+Status EntryLog::Reclaim() const {
+  std::uint64_t memory = 0;
+  handles_->db().GetIntProperty(handles_->log(), rocksdb::DB::Properties::kSizeAllMemTables,
+                                &memory);
+  if (!Fits(*handles_->db().GetEnv(), handles_->db().GetName(), memory)) return DropCutFiles();
+  const rocksdb::Status flushed =
+      handles_->db().Flush(rocksdb::FlushOptions(), {handles_->log(), handles_->state()});
+  if (!flushed.ok()) return ToStatus(flushed, "flush the log database");
+  return DropCutFiles();
+}
+
 Result<std::vector<raft::Entry>> EntryLog::Read(Index first, Index last,
                                                 std::size_t max_bytes) const {
   RAFTKV_CHECK(first.value > 0 && first <= last, first.value, last.value);

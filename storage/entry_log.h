@@ -59,6 +59,8 @@ class EntryLog {
 
   /// Deletes files that hold nothing but what was cut off.
   Status DropCutFiles() const;
+  /// The same, also for what was not in a file of its own yet.
+  Status Reclaim() const;
   /// The last entry before the log.
   [[nodiscard]] Index base() const { return Index(base_index_.load()); }
   [[nodiscard]] Index last() const { return Index(last_index_.load()); }

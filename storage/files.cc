@@ -106,6 +106,13 @@ Status RemoveTree(rocksdb::Env& env, const std::string& folder) {
   return ToStatus(env.DeleteDir(folder), "remove folder " + folder);
 }
 
+bool Fits(rocksdb::Env& env, const std::string& folder, std::uint64_t bytes) {
+  // Beside what is guessed, and for what others write meanwhile.
+  constexpr std::uint64_t kSlack = 1 << 20;
+  std::uint64_t free = 0;
+  return !env.GetFreeSpace(folder, &free).ok() || bytes + bytes / 8 + kSlack <= free;
+}
+
 Result<std::optional<std::vector<std::string>>> ListFolder(rocksdb::Env& env,
                                                            const std::string& folder) {
   std::vector<std::string> names;

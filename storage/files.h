@@ -4,6 +4,7 @@
 // of their own see every operation.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
@@ -35,6 +36,9 @@ Status SyncFolder(rocksdb::Env& env, const std::string& folder);
 /// Makes `folder` and those above it that are missing; each is durable in the one above it.
 Status MakeFolder(rocksdb::Env& env, const std::string& folder);
 Status RemoveTree(rocksdb::Env& env, const std::string& folder);
+
+/// Whether so much may be written beside `folder`, as far as the file system says.
+bool Fits(rocksdb::Env& env, const std::string& folder, std::uint64_t bytes);
 
 /// Names in `folder`, sorted, without "." and ".."; nullopt: there is no such folder.
 Result<std::optional<std::vector<std::string>>> ListFolder(rocksdb::Env& env,

@@ -1,5 +1,6 @@
 #include "storage/kv_engine.h"
 
+#include <algorithm>
 #include <utility>
 
 #include <rocksdb/cache.h>
@@ -14,6 +15,7 @@
 #include "lib/base/check.h"
 #include "lib/kv/layout.h"
 #include "storage/files.h"
+#include "storage/guarded_fs.h"
 #include "storage/rocksdb_logger.h"
 #include "storage/tables.h"
 
@@ -132,7 +134,7 @@ Status KvEngine::Create(const KvEngineOptions& options) {
 Result<std::shared_ptr<KvEngine>> KvEngine::Open(const KvEngineOptions& options) {
   auto flushed = std::make_shared<std::atomic<std::uint64_t>>(0);
   rocksdb::Options database = DatabaseOptions(options);
-  database.listeners.push_back(std::make_shared<FlushWatch>(flushed));
+  database.listeners = {std::make_shared<FlushWatch>(flushed), NewGuardListener()};
   rocksdb::DB* db = nullptr;
   const rocksdb::Status opened = rocksdb::DB::Open(database, options.folder, &db);
   if (!opened.ok()) return ToOpenStatus(opened, "open the key-value database " + options.folder);
@@ -186,6 +188,38 @@ bool KvEngine::TakesWritesAtOnce() {
 Status KvEngine::Flush() {
   RAFTKV_CHECK(db_ != nullptr);
   return ToStatus(db_->Flush(rocksdb::FlushOptions()), "flush the key-value database");
+}
+
+Status KvEngine::Reclaim() {
+  // A table that comes to its end for lack of space would only take the rest of it.
+  std::uint64_t memory = 0;
+  db_->GetIntProperty(rocksdb::DB::Properties::kSizeAllMemTables, &memory);
+  if (!Fits(env(), options_.folder, memory)) return Status::Ok();
+  if (Status flushed = Flush(); !flushed.ok()) return flushed;
+  rocksdb::TablePropertiesCollection tables;
+  const rocksdb::Status looked = db_->GetPropertiesOfAllTables(&tables);
+  if (!looked.ok()) return ToStatus(looked, "look at the tables of " + options_.folder);
+  std::uint64_t bytes = 0;
+  std::uint64_t entries = 0;
+  std::uint64_t deletions = 0;
+  for (const auto& [name, table] : tables) {
+    bytes += table->data_size + table->index_size + table->filter_size;
+    entries += table->num_entries;
+    deletions += table->num_deletions;
+  }
+  if (deletions == 0) return Status::Ok();
+  // Each deletion takes itself away, and one other: what is left is written before the rest goes.
+  const std::uint64_t gone = std::min(entries, 2 * deletions);
+  const std::uint64_t left = bytes / entries * (entries - gone);
+  if (!Fits(env(), options_.folder, left)) return Status::Ok();
+  // A compaction that did not fit has left a mark.
+  if (const rocksdb::Status resumed = db_->Resume(); !resumed.ok()) {
+    return ToStatus(resumed, "resume the key-value database");
+  }
+  rocksdb::CompactRangeOptions compact;
+  compact.exclusive_manual_compaction = false;
+  compact.bottommost_level_compaction = rocksdb::BottommostLevelCompaction::kForceOptimized;
+  return ToStatus(db_->CompactRange(compact, nullptr, nullptr), "compact the key-value database");
 }
 
 Status KvEngine::Checkpoint(const std::string& folder) {

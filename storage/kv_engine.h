@@ -47,6 +47,8 @@ class KvEngine final : public kv::Engine {
   [[nodiscard]] bool TakesWritesAtOnce();
   /// Makes what was written durable. Safe from any thread.
   Status Flush();
+  /// Flushes, and compacts what was deleted, each if that surely fits. Safe from any thread.
+  Status Reclaim();
   /// The applied index that the database has even after a crash. Safe from any thread.
   [[nodiscard]] Index flushed() const { return Index(flushed_->load()); }
   /// Up to where a closed database, which is only looked at, is applied.

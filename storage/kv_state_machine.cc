@@ -83,7 +83,7 @@ void KvStateMachine::MaybeFlush(const std::vector<raft::Entry>& entries) {
     return;
   }
   if (flushing_->exchange(true)) return;
-  // A flush that fails stops the writes, and the member with them.
+  // A flush that fails stops the member: the disk's watch has seen why.
   const bool posted = upkeep_.Post([engine = std::move(engine), flushing = flushing_] {
     static_cast<void>(engine->Flush());
     flushing->store(false);
@@ -98,7 +98,10 @@ void KvStateMachine::MaybeFlush(const std::vector<raft::Entry>& entries) {
 void KvStateMachine::Apply(std::vector<raft::Entry> entries, node::Done<node::Applied> done) {
   // Short work that waits for nothing is done here: a hop to another thread and back costs more
   // than a few puts into the memtable. At most one apply is under way, so that thread is idle.
-  if (kv::Store::IsQuick(entries, kQuickApplyBytes) && engine()->TakesWritesAtOnce()) {
+  // A full disk may keep whoever writes waiting.
+  if (options_.disk->space() == raft::Space::kEnough &&
+      kv::Store::IsQuick(entries, kQuickApplyBytes) && engine()->TakesWritesAtOnce()) {
+    const DiskWatch::NoWaiting no_waiting;
     completions_.Post(
         [shared_done = std::make_shared<node::Done<node::Applied>>(std::move(done)),
          applied = ApplyNow(entries)]() mutable { (*shared_done)(std::move(applied)); });

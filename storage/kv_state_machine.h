@@ -17,6 +17,7 @@
 #include "lib/kv/store.h"
 #include "lib/node/ports.h"
 #include "storage/completions.h"
+#include "storage/disk_watch.h"
 #include "storage/kv_engine.h"
 #include "storage/worker.h"
 
@@ -24,6 +25,8 @@ namespace raftkv::storage {
 
 struct KvStateMachineOptions {
   kv::StoreOptions kv;
+  /// Outlives the machine.
+  const DiskWatch* disk = nullptr;
   /// What is applied and not flushed keeps the log from being cut: with so much of it, flush.
   std::uint64_t flush_after_bytes = 128 << 20;
   std::uint64_t flush_after_entries = 50'000;

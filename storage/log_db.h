@@ -56,6 +56,8 @@ class LogDb {
 
   /// Deletes files that hold nothing but what was cut off. Safe from any thread.
   Status DropCutFiles() const { return log_.DropCutFiles(); }
+  /// DropCutFiles, also for what was not in a file of its own yet. Safe from any thread.
+  Status Reclaim() const { return log_.Reclaim(); }
   /// The last entry that would have to go so that the log has at most `bytes`; 0: none. Safe from
   /// any thread.
   [[nodiscard]] Index Beyond(std::uint64_t bytes) const;

@@ -7,6 +7,7 @@
 
 #include "lib/base/check.h"
 #include "storage/files.h"
+#include "storage/guarded_fs.h"
 #include "storage/log_format.h"
 #include "storage/rocksdb_logger.h"
 
@@ -20,6 +21,7 @@ rocksdb::Options DatabaseOptions(const LogDbOptions& options, const OpenMode& mo
   rocksdb::Options out;
   out.env = options.env;
   out.info_log = NewRocksdbLogger("log", options.log_sink);
+  out.listeners = {NewGuardListener()};
   out.create_if_missing = false;
   out.wal_recovery_mode = mode.recovery;
   out.wal_filter = mode.watch;

@@ -48,7 +48,10 @@ void LogStore::OnDisk(std::function<Status(LogDb&)> batch, std::size_t entries, 
       disk_.Post([this, batch = std::move(batch), entries, bytes, shared_done]() mutable {
         const std::uint64_t syncs_before = db_->sync_count();
         const auto begin = std::chrono::steady_clock::now();
-        Status outcome = batch(*db_);
+        // KNOWN_BUGS 24: nothing is promised any more once anything could not be written or synced.
+        Status outcome = options_.disk->failure();
+        if (outcome.ok()) outcome = batch(*db_);
+        if (Status failed = options_.disk->failure(); !failed.ok()) outcome = std::move(failed);
         const Duration took = std::chrono::steady_clock::now() - begin;
         const bool synced = db_->sync_count() != syncs_before;
         if (synced && outcome.ok()) outcome = keeper_.Durable(Bounds(), bytes);
@@ -82,6 +85,7 @@ void LogStore::Write(node::LogWrite write, node::DoneStatus done) {
 
 /// What this member had before it was repaired is of no use to anybody any more.
 void LogStore::Refilled() {
+  options_.on_refilled();
   static_cast<void>(reader_.Post([this] { Warn(RemoveSetAside(*options_.env, options_.folder)); }));
 }
 

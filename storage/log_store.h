@@ -14,6 +14,7 @@
 
 #include "lib/node/ports.h"
 #include "storage/completions.h"
+#include "storage/disk_watch.h"
 #include "storage/log_db.h"
 #include "storage/record_keeper.h"
 #include "storage/worker.h"
@@ -29,6 +30,10 @@ struct LogStoreOptions {
   node::Observer* observer = nullptr;
   /// Told of what cannot be read any more; from any thread.
   std::function<void(const Status&)> on_damage = [](const Status&) {};
+  /// Told when this store is not suspect any more; from the disk thread.
+  std::function<void()> on_refilled = [] {};
+  /// Outlives the store.
+  const DiskWatch* disk = nullptr;
 };
 
 class LogStore final : public node::LogStore, public node::MetaStore {
@@ -46,6 +51,8 @@ class LogStore final : public node::LogStore, public node::MetaStore {
 
   /// The log's entries up to `through` go, and the space that they take; at leisure.
   void Compact(Index through);
+  /// Gives back what of the cut log still takes space. Safe from any thread.
+  void Reclaim() { Warn(db_->Reclaim()); }
   /// See LogDb::Install.
   void Install(const raft::SnapshotMeta& snapshot, node::LogWrite write, std::string live_kv,
                node::DoneStatus done);

@@ -8,6 +8,7 @@
 
 #include "lib/base/check.h"
 #include "storage/data_folder.h"
+#include "storage/disk_watch.h"
 #include "storage/files.h"
 #include "storage/folder_key.h"
 #include "storage/kv_state_machine.h"
@@ -56,8 +57,9 @@ LogDbOptions LogOptionsOf(const StoreOptions& options) {
   return log;
 }
 
-KvStateMachineOptions MachineOptionsOf(const StoreOptions& options) {
+KvStateMachineOptions MachineOptionsOf(const StoreOptions& options, const DiskWatch& disk) {
   KvStateMachineOptions out;
+  out.disk = &disk;
   out.kv = options.kv;
   out.flush_after_bytes = std::max<std::uint64_t>(options.log_keep_bytes / 2, 256 << 10);
   out.flush_after_entries = std::max<std::uint64_t>(options.log_keep_entries / 2, 64);
@@ -146,7 +148,22 @@ node::Birth BirthOf(const LogContents& found, node::Boot boot, Index applied) {
 
 }  // namespace
 
-Store::Store(Executor executor) : completions_(std::move(executor)) {}
+Store::Store(const StoreOptions& options) : completions_(options.executor) {
+  DiskWatchOptions disk;
+  disk.env = options.env;
+  disk.reserve_bytes = options.reserve_bytes;
+  if (options.reserve_bytes > 0) {
+    disk.space = options.space ? options.space
+                               : std::make_shared<FolderSpace>(options.dir, options.reserve_bytes);
+  }
+  if (options.on_disk) {
+    disk.tell = [completions = completions_,
+                 on_disk = options.on_disk](const node::DiskHealth& health) mutable {
+      completions.Post([on_disk, health] { on_disk(health); });
+    };
+  }
+  disk_ = std::make_unique<DiskWatch>(std::move(disk));
+}
 
 Store::~Store() { Abandon(); }
 
@@ -197,6 +214,11 @@ bool Store::Found(Damaged which, const Status& what) {
   return true;
 }
 
+void Store::Mended() {
+  const std::lock_guard lock(mutex_);
+  damage_.clear();
+}
+
 void Store::StartScrubber(const StoreOptions& options) {
   if (options.scrub_bytes_per_second == 0) return;
   ScrubberOptions scrub;
@@ -216,6 +238,7 @@ void Store::StartScrubber(const StoreOptions& options) {
 void Store::Abandon() {
   completions_.Stop();
   if (scrubber_) scrubber_->Stop();
+  if (disk_) disk_->Stop();
   if (snapshots_) snapshots_->Stop();
   if (upkeep_) upkeep_->Stop();
   if (machine_) static_cast<void>(machine_->Close(/*clean=*/false));
@@ -223,9 +246,24 @@ void Store::Abandon() {
   lock_.reset();
 }
 
+/// The log can be cut further once more is flushed.
+void Store::Reclaim() {
+  if (reclaiming_.exchange(true)) return;
+  const bool posted = upkeep_->Post([this] {
+    disk_->SetReclaims(true);
+    // It is tried again as long as space is short.
+    static_cast<void>(machine_->engine()->Reclaim());
+    disk_->SetReclaims(false);
+    log_->Reclaim();
+    reclaiming_.store(false);
+  });
+  if (!posted) reclaiming_.store(false);
+}
+
 Status Store::Close() {
   completions_.Stop();
   if (scrubber_) scrubber_->Stop();
+  disk_->Stop();
   snapshots_->Stop();
   upkeep_->Stop();
   const Status machine = machine_->Close(/*clean=*/true);
@@ -240,7 +278,20 @@ class Opener {
   explicit Opener(StoreOptions options) : options_(std::move(options)) {}
 
   Result<std::unique_ptr<Store>> Open() {
-    store_.reset(new Store(options_.executor));
+    store_.reset(new Store(options_));
+    options_.env = &store_->disk_->env();
+    const Status opened = OpenAll();
+    if (opened.ok()) return std::move(store_);
+    if (!store_->disk_->starved() || opened.code() == Code::kUnavailable) return opened;
+    return Status(Code::kNoSpace,
+                  "no space is left on the disk of the data folder: free some and start again, "
+                  "nothing was lost; " +
+                      opened.message());
+  }
+
+ private:
+  Status OpenAll() {
+    const DiskWatch::NoWaiting no_waiting;
     store_->upkeep_ = std::make_unique<Worker>("raftkv-upkeep", kMaxQueuedUpkeep);
     store_->log_sink_ = options_.log_sink;
     store_->on_damage_ = options_.on_damage;
@@ -264,11 +315,9 @@ class Opener {
     if (opened.code() == Code::kCorruption) opened = RepairAfter(opened);
     if (!opened.ok()) return opened;
     if (Status s = RemoveLeftovers(); !s.ok()) return s;
-    if (Status s = Assemble(); !s.ok()) return s;
-    return std::move(store_);
+    return Assemble();
   }
 
- private:
   Status OpenDatabases() {
     Result<std::unique_ptr<LogDb>> log = OpenLog(options_, record_);
     if (!log.ok()) return log.status();
@@ -276,7 +325,7 @@ class Opener {
         KvEngine::Open(KvOptionsOf(options_, (*log)->found().live_kv));
     if (!engine.ok()) return engine.status();
     if (Status s = CheckApplied((*engine)->flushed(), (*log)->found()); !s.ok()) return s;
-    KvStateMachineOptions machine_options = MachineOptionsOf(options_);
+    KvStateMachineOptions machine_options = MachineOptionsOf(options_, *store_->disk_);
     machine_options.on_damage = [store = store_.get()](const Status& what) {
       return store->Found(Damaged::kKv, what);
     };
@@ -344,6 +393,7 @@ class Opener {
         left_snapshot_};
     store.snapshots_ = std::make_unique<Snapshots>(std::move(snapshots), *store.log_,
                                                    *store.machine_, store.completions_);
+    store.disk_->Start([&store] { store.Reclaim(); });
     store.StartScrubber(options_);
     return Status::Ok();
   }

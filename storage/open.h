@@ -25,6 +25,8 @@ class Env;
 
 namespace raftkv::storage {
 
+class DiskSpace;
+class DiskWatch;
 class FolderLock;
 class KvStateMachine;
 class LogStore;
@@ -56,8 +58,14 @@ struct StoreOptions {
 
   /// Of the key that encrypts the folder; empty: it is not encrypted.
   std::string encryption_key_file;
+  /// Told, on the loop, how the disk does whenever that changes; may be empty.
+  std::function<void(const node::DiskHealth&)> on_disk;
+  /// Space held back for when the disk is full; 0: none, and nobody looks how much is free.
+  std::uint64_t reserve_bytes = 0;
 
   // For tests.
+  /// null: that of `dir`. Only with a reserve.
+  std::shared_ptr<DiskSpace> space;
   /// null: the real file system.
   rocksdb::Env* env = nullptr;
   /// Empty: the kernel's id of this boot (/proc/sys/kernel/random/boot_id).
@@ -110,10 +118,13 @@ class Store {
 
  private:
   friend class Opener;
-  explicit Store(Executor executor);
+  explicit Store(const StoreOptions& options);
   /// Damage was found; from any thread. True: others can mend it.
   bool Found(Damaged which, const Status& what);
+  void Mended();
   void StartScrubber(const StoreOptions& options);
+  /// Gives back what can be given back of the disk.
+  void Reclaim();
 
   Completions completions_;
   node::LogSink log_sink_;
@@ -126,6 +137,8 @@ class Store {
   // Owned by the loop.
   node::Birth birth_;
   // In the order in which they need each other.
+  std::unique_ptr<DiskWatch> disk_;
+  std::atomic<bool> reclaiming_{false};
   std::unique_ptr<rocksdb::Env> encrypted_;  ///< null: the folder is not encrypted
   std::unique_ptr<FolderLock> lock_;
   std::unique_ptr<LogStore> log_;

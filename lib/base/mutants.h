@@ -42,9 +42,12 @@ namespace raftkv {
   X(kRestoreKeepsKeys, 19, "a restored state keeps keys that were deleted")              \
   X(kHalfSnapshot, 20, "a snapshot is installed once its first part is there")           \
   X(kCompactBeyondApplied, 21, "the log is cut before the snapshot is durable")          \
+  X(kFullDropsWrite, 23, "a write that does not fit is dropped and taken for done")      \
   X(kSyncErrorIgnored, 24, "a failed sync is taken for a good one")                      \
   X(kReadErrorIsEnd, 25, "a read error is taken for the end of the log")                 \
   X(kDamageIsTornTail, 26, "damage is cut away like a torn tail")                        \
+  X(kNoSpaceCarriedOut, 27, "a write is refused for lack of space and carried out")      \
+  X(kHungDiskLeads, 24, "a leader whose disk hangs goes on leading")                     \
   X(kWipedDiskVotes, 28, "a wiped disk votes under its old name")                        \
   X(kConfigurationOnCommit, 29, "a configuration is in force only when it is applied")   \
   X(kConfigurationNotRolledBack, 29, "a truncated configuration stays in force")         \

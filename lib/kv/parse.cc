@@ -1,5 +1,7 @@
 #include "lib/kv/parse.h"
 
+#include <algorithm>
+#include <cstdint>
 #include <string>
 
 #include "lib/kv/command.capnp.h"
@@ -117,6 +119,16 @@ Status ParseReadRequest(std::string_view bytes, std::size_t max_reads, MessageBy
     return Status::Ok();
   };
   return ReadMessage<wire::ReadRequest>(bytes, storage, "read request", visit);
+}
+
+bool OnlyDeletes(std::string_view request) {
+  MessageBytes storage;
+  ParsedRequest parsed;
+  if (!ParseRequest(request, SIZE_MAX, storage, parsed).ok()) return false;
+  const auto& operations = parsed.operations;
+  return !operations.empty() &&
+         std::all_of(operations.begin(), operations.end(),
+                     [](const auto& o) { return o.kind == ParsedOperation::Kind::kDelete; });
 }
 
 }  // namespace raftkv::kv

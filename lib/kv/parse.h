@@ -49,4 +49,7 @@ Status ParseRequest(std::string_view bytes, std::size_t max_operations, MessageB
 Status ParseReadRequest(std::string_view bytes, std::size_t max_reads, MessageBytes& storage,
                         std::vector<ParsedRead>& out);
 
+/// A valid request of deletes and nothing else: it makes room, in the end.
+bool OnlyDeletes(std::string_view request);
+
 }  // namespace raftkv::kv

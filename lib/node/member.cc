@@ -148,6 +148,7 @@ void Member::BecomeFormed(ClusterId cluster, Bytes formation, raft::InitialState
                              NodePorts{ports_.clock, ports_.log, ports_.machine, ports_.transport,
                                        ports_.observer, ports_.log_sink, ports_.snapshots},
                              [this] { Wake(); });
+  node_->OnDisk(disk_);
   SetPeers();
   Wake();
 }
@@ -250,6 +251,16 @@ void Member::PeerUnreachable(NodeId peer) {
   if (node_) node_->PeerUnreachable(peer);
 }
 
+void Member::OnDisk(const DiskHealth& health) {
+  disk_ = health;
+  if (node_) {
+    node_->OnDisk(health);
+  } else if (!health.failure.ok()) {
+    Fail(health.failure);
+  }
+  Wake();
+}
+
 // --- Clients.
 
 Status Member::NotServing() const {
@@ -324,6 +335,7 @@ NodeStatus Member::status() const {
   status.log_first_index = core.log().first_index().value;
   status.log_last_index = core.log().last_index().value;
   status.suspect = core.suspect();
+  status.errors = node_->DiskErrors();
   return status;
 }
 

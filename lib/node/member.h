@@ -147,6 +147,9 @@ class Member {
   /// Messages to `peer` were dropped.
   void PeerUnreachable(NodeId peer);
 
+  /// How this member's disk does, whenever that changes.
+  void OnDisk(const DiskHealth& health);
+
   // --- From clients and the host.
   /// `request`: encoded kv Request, not checked yet. `deadline`: when the caller stops waiting.
   void Submit(Bytes request, MonoTime deadline, std::function<void(SubmitOutcome)> done);
@@ -212,6 +215,7 @@ class Member {
   const std::uint64_t replicated_time_at_open_ms_;
   std::function<void()> wakeup_;
   Status failure_;
+  DiskHealth disk_;
 
   // --- While forming; null afterwards.
   std::unique_ptr<Formation> formation_;

@@ -15,6 +15,10 @@ namespace {
 /// How often what waits is searched for passed deadlines; answers may be late by so much.
 constexpr Duration kSweepInterval = std::chrono::milliseconds(50);
 
+/// What the log keeps for followers while the disk is full.
+constexpr std::uint64_t kShortEntries = 1000;
+constexpr std::uint64_t kShortBytes = 1 << 20;
+
 /// Keeps the numbers of the two queues of reads apart.
 constexpr std::uint64_t kLeaseContexts = std::uint64_t{1} << 63;
 
@@ -70,6 +74,7 @@ void Node::Pump() {
   if (!failure_.ok()) return;
   const MonoTime now = Tick();
   if (now >= next_sweep_) Sweep();
+  WatchWrite(now);
   const auto disk = [this] { return write_under_way_ ? raft::Disk::kBusy : raft::Disk::kIdle; };
   while (true) {
     for (ReadQueue* queue : {&reads_, &lease_reads_}) {
@@ -88,6 +93,7 @@ MonoTime Node::NextDeadline() const {
                      !lease_reads_.empty() || !changes_.empty() || transfer_;
   MonoTime next = core_.NextDeadline();
   if (waits) next = std::min(next, next_sweep_);
+  next = std::min(next, WriteHangsAt());
   if (snapshot_sender_) next = std::min(next, snapshot_sender_->NextDeadline());
   return next;
 }
@@ -170,6 +176,7 @@ void Node::OnSoftState(const raft::SoftState& state) {
 void Node::Write(raft::Ready& ready) {
   RAFTKV_CHECK(!write_under_way_ && after_persist_.empty());
   write_under_way_ = true;
+  write_began_ = ports_.clock.Now();
   after_persist_ = std::move(ready.messages_after_persist);
   LogWrite write{ready.hard_state, std::move(ready.entries), ready.refilled, ready.must_sync};
   if (ready.snapshot) {
@@ -191,8 +198,9 @@ void Node::OnWritten(const Status& status) {
     return;
   }
   write_under_way_ = false;
-  Tick();
+  const MonoTime now = Tick();
   core_.Persisted();
+  WatchWrite(now);
   SendAll(std::exchange(after_persist_, {}));
   wakeup_();
 }
@@ -300,10 +308,13 @@ void Node::MaybeCompact(Index durable) {
 Index Node::WhereToCut(Index through) const {
   const Index base = core_.log().base().index;
   Index cut;
-  const std::uint64_t entries = config_.log_keep_entries;
+  // A full disk needs the space more than a member that is a little behind.
+  const bool is_short = core_.space() != raft::Space::kEnough;
+  const std::uint64_t entries =
+      std::min(config_.log_keep_entries, is_short ? kShortEntries : UINT64_MAX);
   const Index by_entries(through.value - std::min(through.value, entries));
   if (by_entries > base + entries / 4) cut = by_entries;
-  const std::uint64_t bytes = config_.log_keep_bytes;
+  const std::uint64_t bytes = std::min(config_.log_keep_bytes, is_short ? kShortBytes : UINT64_MAX);
   if (ports_.snapshots->Beyond(bytes + bytes / 4) > base) {
     cut = std::max(cut, std::min(through, ports_.snapshots->Beyond(bytes)));
   }
@@ -354,6 +365,12 @@ void Node::Dispatch(Held held) {
 
 void Node::Propose(Bytes request, SubmitDone done) {
   const std::size_t bytes = request.size();
+  if (const Status refused = MayPropose(request); !refused.ok()) {
+    ports_.observer.CountProposal(refused.code());
+    done({refused, {}});
+    if (!RAFTKV_MUTANT(kNoSpaceCarriedOut)) return;
+    done = [](const SubmitOutcome&) {};
+  }
   const auto position = core_.Propose(raft::EntryKind::kCommand, std::move(request), StampMs());
   if (!position.ok()) {
     ports_.observer.CountProposal(position.code());

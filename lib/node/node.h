@@ -70,6 +70,12 @@ class Node {
   void Submit(Bytes request, MonoTime deadline, std::function<void(SubmitOutcome)> done);
   void Read(Bytes request, ReadPolicy policy, MonoTime deadline, Done<Bytes> done);
 
+  // --- The disk (node_disk.cc).
+  void OnDisk(const DiskHealth& health);
+  [[nodiscard]] bool disk_hangs() const { return core_.disk_hangs(); }
+  /// What is wrong with the disk now, one line each.
+  [[nodiscard]] std::vector<std::string> DiskErrors() const;
+
   // --- Membership (changes.cc).
   /// Leader: done once the change is committed and a joint phase is over. NotLeader, Unavailable,
   /// InvalidArgument, NotFound: nothing happened. UnknownOutcome: perhaps.
@@ -130,6 +136,10 @@ class Node {
   void ReceiveForward(NodeId peer, ForwardSubmit forward);
   void ReceiveForwardReply(NodeId peer, ForwardSubmitReply reply);
 
+  void WatchWrite(MonoTime now);
+  [[nodiscard]] MonoTime WriteHangsAt() const;
+  [[nodiscard]] Status MayPropose(const Bytes& request) const;
+
   void CarryOut(raft::Ready ready);
   void OnSoftState(const raft::SoftState& state);
   void Write(raft::Ready& ready);
@@ -162,6 +172,7 @@ class Node {
   // --- The core and what is under way for it.
   raft::Raft core_;
   bool write_under_way_ = false;
+  MonoTime write_began_;  ///< of the one under way
   std::vector<raft::Message> after_persist_;
   Status failure_;
 

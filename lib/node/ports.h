@@ -36,6 +36,13 @@ class Clock {
   virtual std::uint64_t WallTimeMs() = 0;
 };
 
+/// What is known of this member's disk besides its answers.
+struct DiskHealth {
+  raft::Space space = raft::Space::kEnough;
+  /// Not ok: something could not be written or synced, so nothing may be promised any more.
+  Status failure;
+};
+
 /// One atomic write of the log database.
 struct LogWrite {
   std::optional<raft::HardState> hard_state;
@@ -51,7 +58,7 @@ class LogStore {
  public:
   virtual ~LogStore() = default;
   /// Ok: the write is in the database and, with sync, durable. Any failure is final (an fsync is
-  /// never retried): the node stops.
+  /// never retried): the node stops. What does not fit on the disk waits, and is no failure.
   virtual void Write(LogWrite write, DoneStatus done) = 0;
   /// Entries first..last, as many as fit `max_bytes`, at least one.
   virtual void Read(Index first, Index last, std::size_t max_bytes,

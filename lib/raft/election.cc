@@ -16,12 +16,15 @@ void Raft::ResetElectionTimer() {
   }
   const auto timeout = options_.election_timeout;
   election_deadline_ = now_ + timeout + Duration(random_.Below(timeout.count()));
+  // Who has space comes first.
+  if (space_ != Space::kEnough) election_deadline_ += timeout;
 }
 
 /// Thesis §4.2.2: who has a vote, and who loses it by a configuration that is not known to be
 /// committed. It may be the only one with a log long enough to win, and is not counted itself.
 bool Raft::CanCampaign() const {
   if (suspect_ != 0 || installing_) return false;
+  if (disk_hangs_ && configuration().members.size() > 1) return false;
   for (auto at = configurations_.rbegin(); at != configurations_.rend(); ++at) {
     if (at->second.IsVoter(options_.id)) return true;
     if (at->first <= commit_index_) return false;
@@ -55,7 +58,8 @@ void Raft::PeerDisconnected(NodeId peer) {
   // pre-vote does no harm if they still hear the leader.
   leader_heard_.reset();
   const auto spread = options_.election_timeout / 3;
-  const MonoTime early = now_ + Duration(random_.Below(spread.count()));
+  const auto after = space_ == Space::kEnough ? Duration::zero() : Duration(spread);
+  const MonoTime early = now_ + after + Duration(random_.Below(spread.count()));
   election_deadline_ = std::max(std::min(election_deadline_, early), no_votes_before_);
 }
 

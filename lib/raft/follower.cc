@@ -64,7 +64,8 @@ void Raft::HandleAppendEntries(NodeId from, const AppendEntries& request) {
     ResetElectionTimer();
   }
 
-  AppendEntriesReply ack{term_, true, last_new, {}, {}, request.read_round, suspect_, Promise()};
+  AppendEntriesReply ack{term_,    true,      last_new, {}, {}, request.read_round,
+                         suspect_, Promise(), space_};
   if (RAFTKV_MUTANT(kAckBeforePersist)) {
     Send(from, ack);
     return;
@@ -105,7 +106,7 @@ bool Raft::AppendFromLeader(const AppendEntries& request) {
 }
 
 void Raft::Refuse(NodeId from, const AppendEntries& request) {
-  AppendEntriesReply reply{term_, false, request.prev_log_index, {}, {}, 0, suspect_, {}};
+  AppendEntriesReply reply{term_, false, request.prev_log_index, {}, {}, 0, suspect_, {}, space_};
   if (request.term == term_) {
     reply.hint_index = log_.LastIndexWithTermAtMost(
         std::min(request.prev_log_index, log_.last_index()), request.prev_log_term);

@@ -25,6 +25,8 @@ void Raft::BecomeLeader() {
   election_deadline_ = kNever;
   heartbeat_deadline_ = now_ + options_.heartbeat_interval;
   check_quorum_deadline_ = now_ + options_.election_timeout;
+  // Not at once: who else has space is known once they have answered.
+  hand_over_at_ = space_ == Space::kEnough ? kNever : now_ + options_.election_timeout;
   RAFTKV_CHECK(progress_.empty());
   change_under_way_ = true;
   TrackMembers();
@@ -41,7 +43,7 @@ void Raft::StopLeading() {
   uncommitted_bytes_ = 0;
   replicate_pending_ = false;
   heartbeat_deadline_ = check_quorum_deadline_ = kNever;
-  commit_notice_deadline_ = gather_deadline_ = transfer_deadline_ = kNever;
+  commit_notice_deadline_ = gather_deadline_ = transfer_deadline_ = hand_over_at_ = kNever;
   wanted_entries_.clear();
   wanted_snapshots_.clear();
   apply_wants_entries_ = false;
@@ -171,6 +173,7 @@ void Raft::HandleAppendEntriesReply(NodeId from, const AppendEntriesReply& reply
   if (reply.promise >= options_.election_timeout || RAFTKV_MUTANT(kLeaseWithoutPromise)) {
     progress.promised_round = std::max(progress.promised_round, reply.read_round);
   }
+  progress.space = reply.space;
   NoteSuspicion(progress, reply.suspect);
   if (!reply.success) {
     HandleRefusal(progress, reply);

@@ -63,6 +63,8 @@ struct AppendEntriesReply {
   /// For so long, by its own clock and from when it heard `read_round`, the sender votes for nobody
   /// (thesis §6.4.1). Zero: it promises nothing.
   Duration promise{};
+  /// What the sender's disk has room for.
+  Space space = Space::kEnough;
   friend bool operator==(const AppendEntriesReply&, const AppendEntriesReply&) = default;
 };
 

@@ -54,6 +54,8 @@ struct Progress {
   std::uint64_t acked_round = 0;
   /// The highest one for which it promised as well to vote for nobody long enough.
   std::uint64_t promised_round = 0;
+  /// What it said last that its disk has room for.
+  Space space = Space::kEnough;
   MonoTime last_heard{};
   /// It has answered in this term, and its connection stands since; before that `last_heard` is the
   /// benefit of the doubt.

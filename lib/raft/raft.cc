@@ -62,6 +62,7 @@ void Raft::Tick(MonoTime now) {
       transfer_target_ = kNobody;  // it did not come to it: go on leading
       transfer_deadline_ = kNever;
     }
+    if (role_ == Role::kLeader) MaybeHandOverForSpace();
     if (role_ == Role::kLeader && now_ >= heartbeat_deadline_) BroadcastHeartbeat();
     if (role_ == Role::kLeader && now_ >= commit_notice_deadline_) SendCommitNotices();
     if (role_ == Role::kLeader && now_ >= gather_deadline_) {
@@ -77,7 +78,7 @@ void Raft::Tick(MonoTime now) {
 MonoTime Raft::NextDeadline() const {
   if (role_ != Role::kLeader) return election_deadline_;
   return std::min({heartbeat_deadline_, check_quorum_deadline_, commit_notice_deadline_,
-                   gather_deadline_, transfer_deadline_});
+                   gather_deadline_, transfer_deadline_, hand_over_at_});
 }
 
 // --- Messages.
@@ -159,6 +160,7 @@ void Raft::SendAfterPersist(NodeId to, Body body) {
         other->suspect = ack->suspect;
         other->read_round = std::max(other->read_round, ack->read_round);
         other->promise = ack->promise;
+        other->space = ack->space;
         return;
       }
     }

@@ -4,8 +4,8 @@
 // clock, disk, socket or chance of its own, and never reads storage. It is owned by one thread.
 //
 // One file a role or matter: election.cc, follower.cc, leader.cc, read_index.cc and lease.cc,
-// change.cc (membership), transfer.cc, snapshot.cc; raft.cc has what they share and ready.cc what
-// goes out. raft_invariants.cc says what is always true.
+// change.cc (membership), transfer.cc, snapshot.cc, own_disk.cc; raft.cc has what they share and
+// ready.cc what goes out. raft_invariants.cc says what is always true.
 #pragma once
 
 #include <cstdint>
@@ -123,6 +123,10 @@ class Raft {
   /// passed. NotLeader; InvalidArgument: no voter, or this one; Unavailable: nobody can take over.
   Status TransferLeadership(NodeId to);
 
+  /// How this member's own disk does: what it has room for, and whether a write has been under way
+  /// for so long that it may never end.
+  void SetDisk(Space space, bool hangs);
+
   /// A snapshot that the leader `from` of `term` sent is here, whole, verified and durable. True:
   /// a Ready will say to install it. False: there is no need; it can be thrown away.
   bool OfferSnapshot(NodeId from, Term term, SnapshotMeta snapshot);
@@ -180,6 +184,10 @@ class Raft {
   [[nodiscard]] bool suspect() const { return suspect_ != 0; }
   /// Leader: the leadership is being handed over.
   [[nodiscard]] bool transferring() const { return transfer_target_ != kNobody; }
+  [[nodiscard]] Space space() const { return space_; }
+  [[nodiscard]] bool disk_hangs() const { return disk_hangs_; }
+  /// Leader: what there is room for here and, as far as it was told, on a commit quorum.
+  [[nodiscard]] Space SpaceForWrites() const;
   /// A snapshot waits to be installed, or is.
   [[nodiscard]] bool installing() const { return installing_.has_value(); }
   /// Leader: reads may be answered from what is committed now without asking anybody.
@@ -261,6 +269,10 @@ class Raft {
   void MaybeSendTimeoutNow();
   void HandOverAndStepDown();
   void HandleTimeoutNow(NodeId from);
+
+  // --- own_disk.cc
+  [[nodiscard]] Space SpaceOf(NodeId id) const;
+  void MaybeHandOverForSpace();
 
   // --- lease.cc
   void StartLeaseRound();
@@ -345,6 +357,12 @@ class Raft {
   MonoTime transfer_deadline_ = kNever;
   /// With leases: until then this member votes for nobody, whatever else happens.
   MonoTime no_votes_before_ = MonoTime::min();
+
+  // --- Its own disk.
+  Space space_ = Space::kEnough;
+  bool disk_hangs_ = false;
+  /// When a leader without space looks next for somebody who has some.
+  MonoTime hand_over_at_ = kNever;
 
   // --- A store that lost something, or is being replaced.
   std::uint64_t suspect_ = 0;

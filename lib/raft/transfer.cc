@@ -33,7 +33,9 @@ NodeId Raft::BestSuccessor() const {
     // In a joint configuration only who keeps its vote.
     const Member* member = configuration().Find(id);
     if (member == nullptr || member->learner || !IsLive(id)) continue;
-    if (best == kNobody || progress.match > match) {
+    const bool better = best == kNobody || progress.space < SpaceOf(best) ||
+                        (progress.space == SpaceOf(best) && progress.match > match);
+    if (better) {
       best = id;
       match = progress.match;
     }

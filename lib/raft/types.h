@@ -43,6 +43,13 @@ struct HardState {
   friend bool operator==(const HardState&, const HardState&) = default;
 };
 
+/// What the disk of a member has room for. The numbers are part of the wire format.
+enum class Space : std::uint8_t {
+  kEnough = 0,
+  kDeletes = 1,  ///< only requests that delete, which make room
+  kNone = 2,
+};
+
 enum class Role : std::uint8_t { kFollower, kPreCandidate, kCandidate, kLeader };
 
 /// What others may want to show; never persisted.

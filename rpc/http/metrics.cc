@@ -74,6 +74,8 @@ Metrics::Metrics(const std::string& name, const std::string& version)
                              "Times that the scrubber has read everything since the last open")),
       damage_found_(AddGauge("raftkv_damage_found",
                              "Times that damage was found on the disk since the last open")),
+      disk_full_(AddGauge("raftkv_disk_full", "1: the disk takes deletes only; 2: nothing")),
+      disk_hangs_(AddGauge("raftkv_disk_hangs", "1 if a write of the log does not end")),
       leader_(prometheus::BuildGauge()
                   .Name("raftkv_leader")
                   .Help("1 for the leader that this member knows")
@@ -154,6 +156,8 @@ std::string Metrics::Serialize(const MetricsSnapshot& snapshot) {
   scrubbed_.Set(static_cast<double>(snapshot.scrubbed_bytes));
   scrub_passes_.Set(static_cast<double>(snapshot.scrub_passes));
   damage_found_.Set(static_cast<double>(snapshot.damage_found));
+  disk_full_.Set(static_cast<double>(snapshot.space));
+  disk_hangs_.Set(snapshot.disk_hangs ? 1 : 0);
   std::map<std::string, double> leader;
   if (!node.leader.empty()) leader[node.leader] = 1;
   Replace(leader_, "leader", leader_gauges_, leader);

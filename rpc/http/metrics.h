@@ -33,6 +33,8 @@ struct MetricsSnapshot {
   std::uint64_t scrubbed_bytes = 0;
   std::uint64_t scrub_passes = 0;
   std::uint64_t damage_found = 0;
+  raft::Space space = raft::Space::kEnough;
+  bool disk_hangs = false;
 };
 
 /// Used on the loop only.
@@ -80,6 +82,8 @@ class Metrics final : public node::Observer {
   prometheus::Gauge& scrubbed_;
   prometheus::Gauge& scrub_passes_;
   prometheus::Gauge& damage_found_;
+  prometheus::Gauge& disk_full_;
+  prometheus::Gauge& disk_hangs_;
   prometheus::Family<prometheus::Gauge>& leader_;
   prometheus::Family<prometheus::Gauge>& peer_match_;
   std::map<std::string, prometheus::Gauge*> leader_gauges_;

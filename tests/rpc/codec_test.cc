@@ -52,7 +52,7 @@ std::vector<node::PeerMessage> AllMessages() {
       raft::Message{kFrom, kTo, raft::AppendEntries{Term(9), Index(0), Term(0), Index(0), 0, {}}},
       raft::Message{kFrom, kTo,
                     raft::AppendEntriesReply{Term(9), false, Index(4), Index(3), Term(2), 18, 31,
-                                             std::chrono::milliseconds(300)}},
+                                             std::chrono::milliseconds(300), raft::Space::kNone}},
       raft::Message{kFrom, kTo, raft::ReadIndex{Term(4), 1ULL << 63, true}},
       raft::Message{kFrom, kTo, raft::TimeoutNow{Term(4)}},
       raft::Message{kFrom, kTo, raft::ReadIndexReply{Term(4), 12, true, Index(44)}},

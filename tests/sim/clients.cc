@@ -22,7 +22,8 @@ constexpr Nanos kLastAgain = 100 * kMillisecond;
 /// The call was not carried out, and says so.
 bool SaysFailed(Code code) {
   return code == Code::kUnavailable || code == Code::kDeadlineExceeded ||
-         code == Code::kSessionExpired || code == Code::kNotLeader || code == Code::kCancelled;
+         code == Code::kSessionExpired || code == Code::kNotLeader || code == Code::kCancelled ||
+         code == Code::kNoSpace;
 }
 
 }  // namespace

@@ -29,6 +29,7 @@ namespace raftkv::sim {
   X(kSyncError, "sync error")                     \
   X(kReadError, "read error")                     \
   X(kNoSpace, "no space")                         \
+  X(kHungDisk, "hung disk")                       \
   X(kFlippedBytes, "flipped bytes")               \
   X(kWipedDisk, "wiped disk")                     \
   X(kRolledBackDisk, "rolled-back disk")          \

@@ -105,7 +105,27 @@ void Process::Write(node::LogWrite write, node::DoneStatus done) {
   world_.AtHost(host_, WriteTime(), [this] { FinishWrite(); });
 }
 
+/// A write that does not fit, or does not end, waits.
+bool Process::Stalls() {
+  if (!host_.stalls()) return false;
+  if (!stalled_since_) stalled_since_ = world_.now();
+  if (host_.disk_hangs || !RAFTKV_MUTANT(kFullDropsWrite) || installing_) return true;
+  stalled_since_.reset();
+  writing_ = false;
+  std::exchange(write_done_, nullptr)(Status::Ok());
+  return true;
+}
+
+Nanos Process::StalledFor() const { return stalled_since_ ? world_.now() - *stalled_since_ : 0; }
+
+void Process::ContinueWrites() {
+  if (!stalled_since_ || host_.stalls()) return;
+  stalled_since_.reset();
+  world_.AtHost(host_, WriteTime(), [this] { installing_ ? FinishInstall() : FinishWrite(); });
+}
+
 void Process::FinishWrite() {
+  if (Stalls()) return;
   writing_ = false;
   const Status status = std::exchange(next_write_fails_, {});
   disk_failed_ = disk_failed_ || !status.ok();
@@ -130,7 +150,9 @@ void Process::FinishWrite() {
 void Process::LoseOrKeepWrites() {
   Random& random = world_.chance().disk;
   if (writing_) {
-    if (Chance(random, world_.plan().disk.keep_in_flight_ppm)) {
+    // What does not fit is not there as a whole.
+    const bool fits = host_.space != raft::Space::kNone;
+    if (Chance(random, world_.plan().disk.keep_in_flight_ppm) && fits) {
       if (installing_) {
         PutInPlace(*installing_, write_);
       } else {
@@ -315,15 +337,19 @@ void Process::Install(const raft::SnapshotMeta& snapshot, node::LogWrite write,
   writing_ = true;
   installing_ = snapshot;
   write_ = std::move(write);
-  world_.AtHost(host_, WriteTime(), [this, done = std::move(done)] {
-    writing_ = false;
-    PutInPlace(*std::exchange(installing_, std::nullopt), write_);
-    world_.checks().OnDurable(host_);
-    OpenStore();
-    world_.Trace("%s: installed a snapshot at %llu", host_.name.c_str(),
-                 static_cast<unsigned long long>(host_.disk.base().index.value));
-    done(store_->replicated_time_ms());
-  });
+  install_done_ = std::move(done);
+  world_.AtHost(host_, WriteTime(), [this] { FinishInstall(); });
+}
+
+void Process::FinishInstall() {
+  if (Stalls()) return;
+  writing_ = false;
+  PutInPlace(*std::exchange(installing_, std::nullopt), write_);
+  world_.checks().OnDurable(host_);
+  OpenStore();
+  world_.Trace("%s: installed a snapshot at %llu", host_.name.c_str(),
+               static_cast<unsigned long long>(host_.disk.base().index.value));
+  std::exchange(install_done_, nullptr)(store_->replicated_time_ms());
 }
 
 void Process::Compact(Index through) {

@@ -45,6 +45,11 @@ class Process final : public node::Clock,
   void FailNextWrite(Status status) { next_write_fails_ = std::move(status); }
   void FailNextRead(Status status) { next_read_fails_ = std::move(status); }
 
+  /// The disk takes writes again, those that wait first.
+  void ContinueWrites();
+  /// How long a write has been waiting for the disk.
+  [[nodiscard]] Nanos StalledFor() const;
+
   /// It was told that its disk failed.
   [[nodiscard]] bool disk_failed() const { return disk_failed_; }
   [[nodiscard]] Index applied() const { return store_->applied(); }
@@ -81,6 +86,8 @@ class Process final : public node::Clock,
   void OpenStore();
   void PutInPlace(const raft::SnapshotMeta& snapshot, const node::LogWrite& write);
   void FinishWrite();
+  void FinishInstall();
+  [[nodiscard]] bool Stalls();
   void FinishApply();
   Status ApplyEntries(const std::vector<raft::Entry>& entries, node::Applied& applied);
   Result<std::vector<raft::Entry>> ReadEntries(Index first, Index last, std::size_t max_bytes);
@@ -94,8 +101,10 @@ class Process final : public node::Clock,
 
   // --- Under way; at most one each.
   bool writing_ = false;
+  std::optional<Nanos> stalled_since_;
   node::LogWrite write_;
   node::DoneStatus write_done_;
+  node::Done<std::uint64_t> install_done_;
   Status next_write_fails_;
   Status next_read_fails_;
   bool disk_failed_ = false;
@@ -116,6 +125,10 @@ struct Host {
   Duration heartbeat{};
   bool lease_reads = false;
   Nanos write_factor = 1;  ///< a slow disk
+  raft::Space space = raft::Space::kEnough;
+  bool disk_hangs = false;
+  /// What waits for the disk waits on.
+  [[nodiscard]] bool stalls() const { return disk_hangs || space == raft::Space::kNone; }
 
   std::unique_ptr<Process> process;
   std::uint32_t epoch = 0;  ///< of the process; raised at each start and crash

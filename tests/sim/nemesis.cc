@@ -61,8 +61,9 @@ bool Nemesis::Carry(Fault fault) {
     case Fault::kStorm: return Storm();
     case Fault::kSlowDisk: return SlowDisk();
     case Fault::kSyncError:
-    case Fault::kReadError:
-    case Fault::kNoSpace: return FailDisk(fault);
+    case Fault::kReadError: return FailDisk(fault);
+    case Fault::kNoSpace: return FillDisks();
+    case Fault::kHungDisk: return HangDisk();
     case Fault::kFlippedBytes: return FlipBytes();
     case Fault::kWipedDisk:
     case Fault::kRolledBackDisk: return LoseDisk(fault);
@@ -309,12 +310,69 @@ bool Nemesis::FailDisk(Fault fault) {
   if (host == nullptr) return false;
   if (fault == Fault::kReadError) {
     host->process->FailNextRead({Code::kIOError, "the disk cannot be read"});
-  } else if (fault == Fault::kNoSpace) {
-    host->process->FailNextWrite({Code::kNoSpace, "no space left on the disk"});
   } else {
     host->process->FailNextWrite({Code::kIOError, "the disk cannot be synced"});
   }
   return true;
+}
+
+void Nemesis::SetSpace(Host& host, raft::Space space) {
+  host.space = space;
+  if (!host.running()) return;
+  world_.OnHost(host, [&host, space, epoch = host.epoch] {
+    if (host.epoch != epoch || !host.running() || host.space != space) return;
+    host.process->member().OnDisk({space, Status::Ok()});
+    host.process->ContinueWrites();
+  });
+}
+
+/// Of one member, or of all; some of them down to the reserve, some to the last byte.
+bool Nemesis::FillDisks() {
+  const bool all = chance().Below(3) == 0;
+  std::vector<Host*> full;
+  for (const auto& host : world_hosts()) {
+    if (all) full.push_back(host.get());
+  }
+  if (full.empty()) {
+    Host* const leader = world_.Leader();
+    full.push_back(leader != nullptr && chance().Below(2) == 0 ? leader : AnyHost());
+  }
+  const auto freed = [this, full] {
+    for (Host* const host : full) SetSpace(*host, raft::Space::kEnough);
+  };
+  for (Host* const host : full) {
+    SetSpace(*host, chance().Below(2) == 0 ? raft::Space::kDeletes : raft::Space::kNone);
+  }
+  undo_.emplace_back(freed);
+  world_.At(Between(chance(), 200 * kMillisecond, 3 * kSecond), freed);
+  return true;
+}
+
+bool Nemesis::HangDisk() {
+  Host* const leader = world_.Leader();
+  Host* const host = leader != nullptr && chance().Below(2) == 0 ? leader : AnyHost();
+  if (host->disk_hangs) return false;
+  host->disk_hangs = true;
+  const auto ended = [this, host] { EndHang(*host); };
+  undo_.emplace_back(ended);
+  world_.At(Between(chance(), 100 * kMillisecond, 4 * kSecond), ended);
+  return true;
+}
+
+void Nemesis::EndHang(Host& host) {
+  if (!std::exchange(host.disk_hangs, false)) return;
+  if (!host.running()) return;
+  // Its clock may be slow, and it may have been paused for a while.
+  const Nanos long_enough = 4 * host.election_timeout.count();
+  const raft::Raft* const core = host.process->member().core();
+  const bool leads = core != nullptr && core->role() == raft::Role::kLeader;
+  if (leads && !host.paused && !core->progress().empty() && host.space == raft::Space::kEnough &&
+      host.process->StalledFor() > long_enough) {
+    world_.Fail("hung disks", host.name + " leads though its disk has been hanging for long");
+  }
+  world_.OnHost(host, [&host, epoch = host.epoch] {
+    if (host.epoch == epoch && host.running()) host.process->ContinueWrites();
+  });
 }
 
 bool Nemesis::FlipBytes() {

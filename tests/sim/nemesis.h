@@ -57,6 +57,10 @@ class Nemesis {
   bool Storm();
   bool SlowDisk();
   bool FailDisk(Fault fault);
+  bool FillDisks();
+  void SetSpace(Host& host, raft::Space space);
+  bool HangDisk();
+  void EndHang(Host& host);
   bool FlipBytes(Host& host, Index index, bool restart);
   bool FlipBytes();
   bool LoseDisk(Fault fault);

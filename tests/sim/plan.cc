@@ -95,7 +95,7 @@ constexpr Fault kByNemesis[] = {
     Fault::kFlapping,     Fault::kConnectionBreak, Fault::kClientCut,      Fault::kStorm,
     Fault::kSlowDisk,     Fault::kSyncError,       Fault::kReadError,      Fault::kNoSpace,
     Fault::kClockRate,    Fault::kWallClockJump,   Fault::kRestartOptions, Fault::kAddMember,
-    Fault::kRemoveMember, Fault::kPromoteMember,   Fault::kTransfer,
+    Fault::kRemoveMember, Fault::kPromoteMember,   Fault::kTransfer,       Fault::kHungDisk,
 };
 /// These cost a member for good.
 constexpr Fault kRare[] = {Fault::kFlippedBytes, Fault::kWipedDisk, Fault::kRolledBackDisk,

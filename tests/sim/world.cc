@@ -141,6 +141,7 @@ void World::Start(Host& host) {
   Trace("%s starts, boot %llu", host.name.c_str(),
         static_cast<unsigned long long>(host.disk.boot.counter));
   host.process->member().Start();
+  if (host.space != raft::Space::kEnough) host.process->member().OnDisk({host.space, Status::Ok()});
   AfterEvent(host);
 }
 

@@ -296,7 +296,9 @@ TEST(Damage, WhatWasDamagedIsSetAsideUntilTheMemberIsRefilled) {
   refilled.entries = {world.store->birth().raft.last_index == Index(0) ? PutEntry(1) : PutEntry(2)};
   refilled.refilled = true;
   refilled.sync = true;
+  EXPECT_FALSE(world.store->damage().empty());
   ASSERT_TRUE(world.Write(refilled).ok());
+  EXPECT_TRUE(world.store->damage().empty());
   ASSERT_TRUE(world.CloseCleanly().ok());
   EXPECT_TRUE(world.env->FileExists("/data/n1/damaged-log").IsNotFound());
   ASSERT_TRUE(world.Open().ok());

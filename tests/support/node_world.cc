@@ -78,7 +78,7 @@ void WorldMember::Later(Duration delay, std::function<void()> work) {
 
 void WorldMember::Write(node::LogWrite write, node::DoneStatus done) {
   ++log_writes_;
-  Later(kDiskDelay, [this, write = std::move(write), done = std::move(done)] {
+  const auto end = [this, write = std::move(write), done = std::move(done)] {
     if (!next_write_fails_.ok()) {
       done(std::exchange(next_write_fails_, {}));
       return;
@@ -91,7 +91,17 @@ void WorldMember::Write(node::LogWrite write, node::DoneStatus done) {
       disk_.log.insert(disk_.log.end(), write.entries.begin(), write.entries.end());
     }
     done(Status::Ok());
-  });
+  };
+  if (disk_hangs_) {
+    hung_write_ = end;
+  } else {
+    Later(kDiskDelay, end);
+  }
+}
+
+void WorldMember::HangDisk(bool hangs) {
+  disk_hangs_ = hangs;
+  if (hung_write_) Later(kDiskDelay, std::exchange(hung_write_, nullptr));
 }
 
 void WorldMember::Read(Index first, Index last, std::size_t,

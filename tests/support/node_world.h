@@ -48,6 +48,8 @@ class WorldMember final : public node::Clock,
   int log_writes() const { return log_writes_; }
   /// The next write of the log fails with this.
   void FailNextWrite(Status status) { next_write_fails_ = std::move(status); }
+  /// Writes of the log do not end until this is over.
+  void HangDisk(bool hangs);
   /// The next `count` reads of the log are answered with this.
   void FailReads(int count, Status status) {
     reads_to_fail_ = count;
@@ -83,6 +85,8 @@ class WorldMember final : public node::Clock,
   std::uint64_t peers_version_ = 0;
   std::set<NodeId> connected_;  ///< to whom messages may be sent
   Status next_write_fails_;
+  bool disk_hangs_ = false;
+  std::function<void()> hung_write_;
   int reads_to_fail_ = 0;
   Status read_failure_;
   int log_writes_ = 0;

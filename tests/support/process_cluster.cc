@@ -88,12 +88,14 @@ std::vector<std::string> ProcessCluster::Command(std::size_t member) const {
 
 bool ProcessCluster::Start(std::size_t member) {
   RAFTKV_CHECK(!processes_.at(member) || !process(member).Running(), member);
-  processes_[member] = std::make_unique<Process>(
-      ProcessOptions{.command = Command(member),
-                     .environment = {},
-                     .stdin_content = {},
-                     .stdout_path = folder() / (name(member) + ".stdout"),
-                     .stderr_path = folder() / (name(member) + ".stderr")});
+  const auto& environments = options_.member_environment;
+  processes_[member] = std::make_unique<Process>(ProcessOptions{
+      .command = Command(member),
+      .environment = member < environments.size() ? environments[member]
+                                                  : std::map<std::string, std::string>(),
+      .stdin_content = {},
+      .stdout_path = folder() / (name(member) + ".stdout"),
+      .stderr_path = folder() / (name(member) + ".stderr")});
   return process(member).WaitForLine("ready ", 20s).has_value();
 }
 

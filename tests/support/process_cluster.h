@@ -24,6 +24,8 @@ struct ProcessClusterOptions {
   std::vector<std::string> flags = {};
   /// And more for each, by its number.
   std::vector<std::vector<std::string>> member_flags = {};
+  /// Added to the environment of each, by its number.
+  std::vector<std::map<std::string, std::string>> member_environment = {};
   /// Serve /metrics, each on a free port.
   bool http = false;
 };

@@ -88,6 +88,10 @@ struct NodeOptions {
   /// How fast all that is on disk is read in the background, over and over, to find damage; 0: not
   /// at all.
   std::uint64_t scrub_bytes_per_second = 4 * 1024 * 1024;
+  /// Disk space that is held back, and given up when the disk is full, so that deletes can still be
+  /// taken. Below twice as much besides it a member takes no other writes. 0: none, and nobody
+  /// looks how much is left.
+  std::uint64_t disk_reserve_bytes = 16 * 1024 * 1024;
   /// The file with the key that encrypts all data on disk (AES-256); empty: it is not encrypted.
   /// Chosen when the data folder is made; `raftkv rekey` changes it.
   std::string encryption_key_file;

@@ -1,0 +1,96 @@
+// What does a node do about its disk: a full one, one that does not answer, one that failed? (part
+// of Node)
+#include <algorithm>
+#include <utility>
+
+#include "lib/base/check.h"
+#include "lib/kv/parse.h"
+#include "lib/node/node.h"
+
+namespace raftkv::node {
+
+namespace {
+
+long long Milliseconds(Duration time) {
+  return std::chrono::duration_cast<std::chrono::milliseconds>(time).count();
+}
+
+const char* Meaning(raft::Space space) {
+  switch (space) {
+    case raft::Space::kEnough: return "there is space on the disk again: this member takes writes";
+    case raft::Space::kDeletes:
+      return "no space is left on the disk of this member but a reserve: it takes deletes only "
+             "until some is freed";
+    case raft::Space::kNone:
+      return "no space is left on the disk of this member, not even the reserve: it takes no "
+             "writes "
+             "until some is freed";
+  }
+  return "";
+}
+
+}  // namespace
+
+void Node::OnDisk(const DiskHealth& health) {
+  if (!failure_.ok()) return;
+  if (!health.failure.ok()) {
+    Stop(health.failure);
+    return;
+  }
+  if (health.space == core_.space()) return;
+  const bool better = health.space == raft::Space::kEnough;
+  ports_.log_sink(better ? LogSeverity::kInfo : LogSeverity::kWarn, Meaning(health.space));
+  Tick();
+  core_.SetDisk(health.space, core_.disk_hangs());
+  wakeup_();
+}
+
+/// When a write that is under way counts as one that hangs; one that waits for space does not.
+MonoTime Node::WriteHangsAt() const {
+  const bool watched =
+      write_under_way_ && !core_.disk_hangs() && core_.space() != raft::Space::kNone;
+  return watched ? write_began_ + config_.raft.election_timeout : kNever;
+}
+
+/// Others can lead while nobody knows whether this disk will ever answer.
+void Node::WatchWrite(MonoTime now) {
+  if (core_.disk_hangs() && !write_under_way_) {
+    ports_.log_sink(LogSeverity::kInfo, "the disk of this member answers again, after " +
+                                            std::to_string(Milliseconds(now - write_began_)) +
+                                            " ms");
+    core_.SetDisk(core_.space(), false);
+  } else if (now >= WriteHangsAt()) {
+    core_.SetDisk(core_.space(), true);
+    ports_.log_sink(LogSeverity::kError, DiskErrors().back());
+  }
+}
+
+std::vector<std::string> Node::DiskErrors() const {
+  std::vector<std::string> errors;
+  if (!failure_.ok()) return errors;
+  if (core_.space() != raft::Space::kEnough) errors.emplace_back(Meaning(core_.space()));
+  if (core_.disk_hangs()) {
+    errors.push_back(
+        "the disk of this member does not answer: a write of its log has been under "
+        "way for " +
+        std::to_string(Milliseconds(ports_.clock.Now() - write_began_)) + " ms");
+  }
+  return errors;
+}
+
+/// S: what is refused here is not in the log and never will be, so it is definitely not carried
+/// out.
+Status Node::MayPropose(const Bytes& request) const {
+  if (core_.role() != raft::Role::kLeader) return Status::Ok();
+  const raft::Space space = core_.SpaceForWrites();
+  if (space == raft::Space::kEnough) return Status::Ok();
+  const bool only_deletes = kv::OnlyDeletes(request.view());
+  if (space == raft::Space::kDeletes && only_deletes) return Status::Ok();
+  return {Code::kNoSpace, space == raft::Space::kDeletes
+                              ? "NoSpace: the disks of too many members are full; free some space "
+                                "there, or delete keys"
+                              : "NoSpace: the disks of too many members are full; free some space "
+                                "there"};
+}
+
+}  // namespace raftkv::node
