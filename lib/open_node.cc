@@ -222,6 +222,7 @@ void OpenNode::HandOver() {
 
 raftkv::Status OpenNode::Close() {
   if (std::exchange(closed_, true) || !loop_) return raftkv::Status::Ok();
+  closing_ = true;
   HandOver();
   loop_->Call([this] {
     if (member_) Publish();  // a failure that the pump has not told yet

@@ -46,16 +46,20 @@ rocksdb::Options DatabaseOptions(const KvEngineOptions& options) {
   return out;
 }
 
-/// The applied index as `tier` has it; 0: nothing is applied.
-Result<Index> AppliedIn(rocksdb::DB& db, rocksdb::ReadTier tier) {
+/// How far is applied, as `tier` has it; 0: nothing is.
+Result<kv::Position> PositionIn(rocksdb::DB& db, rocksdb::ReadTier tier) {
   rocksdb::ReadOptions options;
   options.read_tier = tier;
   std::string record;
   const rocksdb::Status got =
       db.Get(options, db.DefaultColumnFamily(), rocksdb::Slice(&kv::kAppliedPrefix, 1), &record);
-  if (got.IsNotFound()) return Index();
+  if (got.IsNotFound()) return kv::Position();
   if (!got.ok()) return ToStatus(got, "read the applied index");
-  Result<kv::Position> position = kv::DecodePosition(record);
+  return kv::DecodePosition(record);
+}
+
+Result<Index> AppliedIn(rocksdb::DB& db, rocksdb::ReadTier tier) {
+  const Result<kv::Position> position = PositionIn(db, tier);
   if (!position.ok()) return position.status();
   return position->index;
 }
@@ -199,13 +203,25 @@ Status KvEngine::Checkpoint(const std::string& folder) {
   return ToStatus(status, "make a checkpoint of " + options_.folder);
 }
 
-Result<Index> KvEngine::AppliedOf(const KvEngineOptions& options) {
+Result<std::shared_ptr<KvEngine>> KvEngine::OpenReadOnly(const KvEngineOptions& options) {
   rocksdb::DB* db = nullptr;
   const rocksdb::Status opened =
       rocksdb::DB::OpenForReadOnly(DatabaseOptions(options), options.folder, &db);
   if (!opened.ok()) return ToStatus(opened, "open the checkpoint " + options.folder);
-  const std::unique_ptr<rocksdb::DB> copy(db);
-  return AppliedIn(*copy, rocksdb::kReadAllTier);
+  return std::shared_ptr<KvEngine>(new KvEngine(options, std::unique_ptr<rocksdb::DB>(db),
+                                                std::make_shared<std::atomic<std::uint64_t>>(0)));
+}
+
+Result<kv::Position> KvEngine::PositionOf(const KvEngineOptions& options) {
+  const Result<std::shared_ptr<KvEngine>> copy = OpenReadOnly(options);
+  if (!copy.ok()) return copy.status();
+  return PositionIn(*(*copy)->db_, rocksdb::kReadAllTier);
+}
+
+Result<Index> KvEngine::AppliedOf(const KvEngineOptions& options) {
+  const Result<kv::Position> position = PositionOf(options);
+  if (!position.ok()) return position.status();
+  return position->index;
 }
 
 Status KvEngine::Close() {

@@ -17,6 +17,7 @@
 
 #include "lib/base/ids.h"
 #include "lib/kv/engine.h"
+#include "lib/kv/record.h"
 #include "lib/node/ports.h"
 
 namespace rocksdb {
@@ -48,7 +49,10 @@ class KvEngine final : public kv::Engine {
   Status Flush();
   /// The applied index that the database has even after a crash. Safe from any thread.
   [[nodiscard]] Index flushed() const { return Index(flushed_->load()); }
+  /// To look at one that nobody has open; changes nothing on disk.
+  static Result<std::shared_ptr<KvEngine>> OpenReadOnly(const KvEngineOptions& options);
   /// Up to where a closed database, which is only looked at, is applied.
+  static Result<kv::Position> PositionOf(const KvEngineOptions& options);
   static Result<Index> AppliedOf(const KvEngineOptions& options);
   /// Makes a copy of what is there, out of hard links where the file system has them, in `folder`,
   /// which must not exist. Safe from any thread.

@@ -165,6 +165,9 @@ node::LogStore& Store::log() { return *log_; }
 node::MetaStore& Store::meta() { return *log_; }
 node::StateMachine& Store::machine() { return *machine_; }
 node::Snapshots& Store::snapshots() { return *snapshots_; }
+void Store::MakeBackup(node::Done<std::shared_ptr<CheckpointBackup>> done) {
+  snapshots_->MakeBackup(std::move(done));
+}
 std::shared_ptr<kv::Engine> Store::engine() { return machine_->engine(); }
 std::uint64_t Store::replicated_time_at_open_ms() const {
   return machine_->replicated_time_at_open_ms();
