@@ -164,7 +164,7 @@ Exit RunRestore(const ClientFlags& flags, const SnapshotFlags& snapshot) {
   if (!restored.ok()) return FailFile(restored.status());
   return ShowDone(
       fmt::format("Restored {} keys at index {} for {} to {}; once all members are restored start "
-                  "it: raftkv serve --name {} --data-dir {}",
+                  "it: raftkv serve --name {} --data-dir {} --listen HOST:PORT",
                   restored->keys, restored->index, snapshot.name, snapshot.data_dir, snapshot.name,
                   snapshot.data_dir),
       *restored, flags);
