@@ -9,6 +9,7 @@
 #include "storage/archive_trailer.h"
 #include "storage/backup_manifest.h"
 #include "storage/backup_reader.h"
+#include "storage/files.h"
 #include "tests/storage/backup_world.h"
 
 namespace raftkv::test {
@@ -172,7 +173,7 @@ TEST(Backup, APowerCutLeavesTheOldFileOrTheNewOne) {
     // On a disk of its own, so that the store lives on.
     auto disk = std::make_shared<CrashFs>(operation);
     const std::unique_ptr<rocksdb::Env> env = rocksdb::NewCompositeEnv(disk);
-    ASSERT_TRUE(env->CreateDir("/backups").ok());
+    ASSERT_TRUE(storage::MakeFolder(*env, "/backups").ok());
     disk->SetContent("/backups/b", old);
     disk->CrashAt(operation);
     const auto written = storage::WriteBackup(*env, "/backups/b", *feed, {});
