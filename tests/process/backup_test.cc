@@ -241,5 +241,54 @@ TEST(Backup, ByTheLibrary) {
   EXPECT_NE((*again)->status().cluster_id, (*node)->status().cluster_id);
 }
 
+std::unique_ptr<Node> OpenOne(const std::string& data_dir) {
+  NodeOptions options;
+  options.data_dir = data_dir;
+  options.log_level = LogLevel::kOff;
+  auto node = Node::Open(options);
+  EXPECT_TRUE(node.ok()) << node.status().ToString();
+  if (!node.ok()) return nullptr;
+  EXPECT_TRUE((*node)->WaitForLeader(10s).ok());
+  EXPECT_TRUE((*node)->kv().Put("a", "b").ok());
+  return *std::move(node);
+}
+
+TEST(Backup, AMemberGivesTwoAtOnceAndThenAgain) {
+  const TempFolder folder;
+  const auto node = OpenOne(folder / "one");
+  ASSERT_NE(node, nullptr);
+  // Each is begun while those before it are under way.
+  Code third = Code::kOk;
+  BackupOptions inner;
+  inner.progress = [&](const BackupProgress&) {
+    third = node->Backup(folder / "third", {}).code();
+    return true;
+  };
+  Code second = Code::kUnavailable;
+  BackupOptions outer;
+  outer.progress = [&](const BackupProgress&) {
+    if (second == Code::kUnavailable) second = node->Backup(folder / "second", inner).code();
+    return true;
+  };
+  EXPECT_EQ(node->Backup(folder / "first", outer).code(), Code::kOk);
+  EXPECT_EQ(second, Code::kOk);
+  EXPECT_EQ(third, Code::kUnavailable);
+  EXPECT_FALSE(fs::exists(folder / "third"));
+  EXPECT_EQ(node->Backup(folder / "third", {}).code(), Code::kOk);
+}
+
+TEST(Backup, EndsWhenItsMemberIsClosed) {
+  const TempFolder folder;
+  const auto node = OpenOne(folder / "one");
+  ASSERT_NE(node, nullptr);
+  BackupOptions options;
+  options.progress = [&](const BackupProgress&) {
+    EXPECT_TRUE(node->Close().ok());
+    return true;
+  };
+  EXPECT_EQ(node->Backup(folder / "b", options).code(), Code::kCancelled);
+  EXPECT_FALSE(fs::exists(folder / "b"));
+}
+
 }  // namespace
 }  // namespace raftkv::test
