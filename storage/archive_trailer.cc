@@ -62,6 +62,7 @@ Status TrailerSink::Finish() {
 }
 
 Result<std::string_view> TrailerSource::Next() {
+  if (!failure_.ok()) return failure_;
   if (ended_) return std::string_view();
   // What was held back may be the trailer, or the beginning of more.
   buffer_.resize(kPieceBytes + kTrailerBytes);
@@ -71,14 +72,16 @@ Result<std::string_view> TrailerSource::Next() {
   while (filled_ <= kTrailerBytes) {
     const Result<std::size_t> read =
         source_.Read(buffer_.data() + filled_, buffer_.size() - filled_);
-    if (!read.ok()) return read.status();
+    if (!read.ok()) {
+      failure_ = read.status();
+      return failure_;
+    }
     filled_ += *read;
     came_ += *read;
     if (*read > 0) continue;
     ended_ = true;
-    const Status checked =
-        CheckTrailer({buffer_.data(), filled_}, came_ - filled_, checksum_.Value());
-    if (!checked.ok()) return checked;
+    failure_ = CheckTrailer({buffer_.data(), filled_}, came_ - filled_, checksum_.Value());
+    if (!failure_.ok()) return failure_;
     return std::string_view();
   }
   given_ = filled_ - kTrailerBytes;

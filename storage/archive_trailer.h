@@ -41,7 +41,7 @@ class TrailerSource {
  public:
   /// Borrowed.
   explicit TrailerSource(ByteSource& source) : source_(source) {}
-  /// Empty: the end, and the trailer is right.
+  /// Empty: the end, and the trailer is right. A failure comes again and again.
   Result<std::string_view> Next();
   /// As it came from the source so far.
   [[nodiscard]] std::uint64_t bytes() const { return came_; }
@@ -55,6 +55,7 @@ class TrailerSource {
   std::size_t given_ = 0;
   std::uint64_t came_ = 0;
   bool ended_ = false;
+  Status failure_;
 };
 
 }  // namespace raftkv::storage

@@ -108,6 +108,31 @@ TEST(Archive, WithAnyByteChangedItIsRefused) {
   }
 }
 
+// It is read in many pieces; libarchive stops before the last ones.
+TEST(Archive, ALargeOneIsRefusedAsWell) {
+  Random chance{2};
+  std::string large;
+  while (large.size() < 3'000'000) AppendBigEndian64(large, chance.Next());
+  const std::string whole = Archive({{"kv/large", large}});
+  const auto refuse = [](const std::string& archive, std::size_t at) {
+    const Code code = ReadArchive(archive).code();
+    EXPECT_TRUE(code == Code::kCorruption || code == Code::kVersionMismatch) << at;
+  };
+  for (std::size_t back = 1; back < 200; ++back) {
+    std::string changed = whole;
+    changed[whole.size() - back] = static_cast<char>(changed[whole.size() - back] ^ 1);
+    refuse(changed, whole.size() - back);
+    refuse(whole.substr(0, whole.size() - back), whole.size() - back);
+  }
+  for (int i = 0; i < 100; ++i) {
+    const std::size_t at = chance.Below(whole.size());
+    std::string changed = whole;
+    changed[at] = static_cast<char>(changed[at] ^ 16);
+    refuse(changed, at);
+    refuse(whole.substr(0, at), at);
+  }
+}
+
 TEST(Backup, HoldsTheStateOfOneMomentThoughWritesGoOn) {
   StoreWorld world;
   FillForBackup(world, 50);
