@@ -15,6 +15,7 @@ enum class Exit : int {
   kBadInput = 3,
   kServerRefused = 4,  ///< or failed
   kUnhealthy = 5,
+  kFileError = 6,
   kCompareFailed = 7,
   kKeyMissing = 8,
   kUnknownOutcome = 9,  ///< of a write

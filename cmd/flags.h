@@ -5,7 +5,9 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <CLI/CLI.hpp>
@@ -73,6 +75,13 @@ struct Program {
 
 void AddClientFlags(Program& program);
 
+/// The whole of `text`, or nothing.
+std::optional<std::uint32_t> ParseNumber(std::string_view text);
+/// "n1=HOST:PORT,..." as --cluster has it; empty text: nobody.
+Result<std::vector<MemberAddress>> ParseCluster(const std::string& text);
+/// "majority", "zones" or "flexible:COMMIT,ELECTION" as --quorum has it.
+Result<QuorumOptions> ParseQuorum(std::string_view text);
+
 /// Connects with the endpoints of `flags` in place of those of `options`.
 Result<std::unique_ptr<Client>> Connect(const ClientFlags& flags, ClientOptions options = {});
 
@@ -82,6 +91,7 @@ void AddKvVerbs(Program& program);
 void AddGetVerb(Program& program);
 void AddEndpointVerbs(Program& program);
 void AddMemberVerbs(Program& program);
+void AddSnapshotVerbs(Program& program);
 void AddBenchVerbs(Program& program);
 void AddRekeyVerb(Program& program);
 

@@ -38,6 +38,7 @@ Exit Main(int argc, char** argv) {
   AddKvVerbs(program);
   AddEndpointVerbs(program);
   AddMemberVerbs(program);
+  AddSnapshotVerbs(program);
   AddBenchVerbs(program);
   AddRekeyVerb(program);
   AddVersionVerb(program);

@@ -50,47 +50,6 @@ struct ServeFlags {
   BytesFlag disk_reserve{NodeOptions().disk_reserve_bytes};
 };
 
-Result<std::vector<MemberAddress>> ParseCluster(const std::string& text) {
-  std::vector<MemberAddress> members;
-  if (text.empty()) return members;
-  for (const std::string& part : CLI::detail::split(text, ',')) {
-    const auto equals = part.find('=');
-    if (equals == std::string::npos || equals == 0 || equals + 1 == part.size()) {
-      return Status(Code::kInvalidArgument,
-                    fmt::format("--cluster: '{}' is not NAME=HOST:PORT", part));
-    }
-    members.push_back({part.substr(0, equals), part.substr(equals + 1)});
-  }
-  return members;
-}
-
-// The whole of `text`, or nothing.
-std::optional<std::uint32_t> ParseNumber(std::string_view text) {
-  std::uint32_t number = 0;
-  const auto [rest, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  if (error != std::errc() || rest != text.data() + text.size()) return std::nullopt;
-  return number;
-}
-
-Result<QuorumOptions> ParseQuorum(std::string_view text) {
-  using Kind = QuorumOptions::Kind;
-  if (text == "majority") return QuorumOptions{Kind::kMajority};
-  if (text == "zones") return QuorumOptions{Kind::kZones};
-  constexpr std::string_view kFlexible = "flexible:";
-  if (text.substr(0, kFlexible.size()) == kFlexible) {
-    const std::string_view sizes = text.substr(kFlexible.size());
-    const auto comma = sizes.find(',');
-    if (comma != std::string_view::npos) {
-      const auto commit = ParseNumber(sizes.substr(0, comma));
-      const auto election = ParseNumber(sizes.substr(comma + 1));
-      if (commit && election) return QuorumOptions{Kind::kFlexible, *commit, *election};
-    }
-  }
-  return Status(
-      Code::kInvalidArgument,
-      fmt::format("--quorum: '{}' is none of majority, zones, flexible:COMMIT,ELECTION", text));
-}
-
 Result<unsigned> ParsePercent(std::string_view text) {
   const auto number =
       text.ends_with('%') ? ParseNumber(text.substr(0, text.size() - 1)) : std::nullopt;

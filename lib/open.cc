@@ -16,16 +16,6 @@ namespace {
 
 Status Invalid(const std::string& what) { return {Code::kInvalidArgument, what}; }
 
-Status CheckAddress(const std::string& what, const std::string& address) {
-  const auto colon = address.rfind(':');
-  const bool has_port = colon != std::string::npos && colon + 1 < address.size() &&
-                        address.find_first_not_of("0123456789", colon + 1) == std::string::npos &&
-                        address.size() - colon <= 6 &&
-                        std::stoi(address.substr(colon + 1)) <= 65535;
-  if (!has_port || colon == 0) return Invalid(what + " '" + address + "' is not HOST:PORT");
-  return Status::Ok();
-}
-
 Status CheckLimits(const Limits& limits) {
   constexpr std::uint32_t kMaxBytes = 16 * 1024 * 1024;
   if (limits.max_key_bytes == 0 || limits.max_key_bytes > 64 * 1024) {
@@ -138,6 +128,16 @@ Status CheckOptions(const NodeOptions& options) {
 }
 
 }  // namespace
+
+Status CheckAddress(const std::string& what, const std::string& address) {
+  const auto colon = address.rfind(':');
+  const bool has_port = colon != std::string::npos && colon + 1 < address.size() &&
+                        address.find_first_not_of("0123456789", colon + 1) == std::string::npos &&
+                        address.size() - colon <= 6 &&
+                        std::stoi(address.substr(colon + 1)) <= 65535;
+  if (!has_port || colon == 0) return Invalid(what + " '" + address + "' is not HOST:PORT");
+  return Status::Ok();
+}
 
 raft::QuorumRule RuleOf(const QuorumOptions& quorum) {
   switch (quorum.kind) {

@@ -273,7 +273,7 @@ void OpenNode::HandOver() {
 
 raftkv::Status OpenNode::Close() {
   if (std::exchange(closed_, true) || !loop_) return raftkv::Status::Ok();
-  loop_->Call([this] { closing_ = true; });
+  closing_ = true;
   if (opener_.joinable()) opener_.join();
   HandOver();
   loop_->Call([this] {

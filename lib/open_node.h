@@ -4,6 +4,7 @@
 // and closing of the data folder happens on it.
 #pragma once
 
+#include <atomic>
 #include <condition_variable>
 #include <memory>
 #include <mutex>
@@ -35,6 +36,8 @@ struct OpenInternals {
 };
 
 raft::QuorumRule RuleOf(const QuorumOptions& quorum);
+/// Is it HOST:PORT? `what` it is begins the message.
+Status CheckAddress(const std::string& what, const std::string& address);
 
 class OpenNode;
 Result<std::unique_ptr<Node>> OpenWith(NodeOptions options, const OpenInternals& internals);
@@ -57,6 +60,7 @@ class OpenNode final : public Node,
   [[nodiscard]] std::string listen_address() const override { return listen_address_; }
   [[nodiscard]] std::string http_address() const override { return http_address_; }
   raftkv::Status WaitForFailure(std::chrono::milliseconds timeout) override;
+  Result<BackupInfo> Backup(const std::string& file, const BackupOptions& options) override;
   raftkv::Status Close() override;
   /// Synced writes of the log since the open.
   [[nodiscard]] std::uint64_t sync_count() const { return store_ ? store_->sync_count() : 0; }
@@ -93,6 +97,7 @@ class OpenNode final : public Node,
   void ChangeMembers(const rpc::MemberChange& change, MonoTime deadline,
                      node::DoneStatus done) override;
   void ChangeOnLeader(const rpc::MemberChange& change, MonoTime deadline, node::DoneStatus done);
+  void Backup(node::Done<std::shared_ptr<node::BackupSource>> done) override;
 
   // --- rpc::PeerOwner: what goes out.
   node::Hello MakeHello(NodeId expected_member, const std::string& expected_name) override;
@@ -128,10 +133,13 @@ class OpenNode final : public Node,
   node::DiskHealth disk_;
   bool pump_scheduled_ = false;
   MonoTime armed_for_ = kNever;
-  bool closing_ = false;
   bool closed_ = false;  ///< of the thread that closes
   /// Opens a damaged store anew; one at a time.
   std::thread opener_;
+
+  // --- Shared with whoever holds a backup.
+  const std::shared_ptr<std::atomic<int>> backups_ = std::make_shared<std::atomic<int>>(0);
+  std::atomic<bool> closing_{false};
 
   // --- Shared with the threads that wait: guarded by mutex_.
   std::mutex mutex_;

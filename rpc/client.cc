@@ -6,6 +6,7 @@
 #include <raftkv/client.h>
 
 #include "rpc/event_loop.h"
+#include "rpc/remote_backup.h"
 #include "rpc/remote_channel.h"
 #include "rpc/remote_cluster.h"
 #include "rpc/sockets.h"
@@ -24,7 +25,7 @@ std::uint64_t RandomSeed() {
 class RemoteClient final : public Client {
  public:
   RemoteClient(const ClientOptions& options, std::unique_ptr<EventLoop> loop)
-      : loop_(std::move(loop)) {
+      : endpoints_(options.endpoints), loop_(std::move(loop)) {
     loop_->Call([&] { Build(options); });
     std::vector<KV*> kvs;
     for (const auto& session : sessions_) kvs.push_back(session.get());
@@ -127,6 +128,15 @@ class RemoteClient final : public Client {
     return status;
   }
 
+  Result<std::shared_ptr<node::BackupFeed>> BeginBackup(
+      std::chrono::milliseconds timeout) override {
+    if (loop_->OnLoop()) {
+      return raftkv::Status(Code::kInvalidArgument, "Backup() blocks: not from a callback");
+    }
+    return BeginRemoteBackup(*loop_, endpoints_, timeout);
+  }
+
+  const std::vector<std::string> endpoints_;
   std::unique_ptr<EventLoop> loop_;
   std::unique_ptr<SpreadKv> spread_;
 

@@ -9,6 +9,7 @@
 #include <raftkv/client.h>
 #include <raftkv/status.h>
 
+#include "lib/node/backup.h"
 #include "lib/node/member.h"
 #include "lib/node/ports.h"
 #include "rpc/raftkv.capnp.h"
@@ -58,6 +59,10 @@ Result<MemberChange> Decode(wire::KvService::ChangeMembersParams::Reader change)
 
 void Encode(const ClusterMember& member, wire::ClusterMember::Builder to);
 ClusterMember Decode(wire::ClusterMember::Reader member);
+
+/// Without cluster and member, which are in the header.
+void Encode(const node::BackupHead& head, wire::BackupHead::Builder to);
+node::BackupHead Decode(wire::BackupHead::Reader head);
 
 wire::Consistency ToWire(Consistency consistency);
 /// What this version does not know is read as linearizable, which is good enough for every caller.

@@ -93,4 +93,23 @@ Consistency FromWire(wire::Consistency consistency) {
   return Consistency::kLinearizable;
 }
 
+void Encode(const node::BackupHead& head, wire::BackupHead::Builder to) {
+  to.setIndex(head.index.value);
+  to.setTerm(head.term.value);
+  to.setName(AsText(head.member_name));
+  to.setStreamBytes(head.stream_bytes);
+  auto members = to.initMembers(static_cast<capnp::uint>(head.members.size()));
+  for (capnp::uint i = 0; i < members.size(); ++i) Encode(head.members[i], members[i]);
+}
+
+node::BackupHead Decode(wire::BackupHead::Reader head) {
+  node::BackupHead decoded;
+  decoded.index = Index(head.getIndex());
+  decoded.term = Term(head.getTerm());
+  decoded.member_name = ToString(head.getName());
+  decoded.stream_bytes = head.getStreamBytes();
+  for (const auto member : head.getMembers()) decoded.members.push_back(Decode(member));
+  return decoded;
+}
+
 }  // namespace raftkv::rpc

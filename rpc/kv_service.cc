@@ -4,6 +4,7 @@
 
 #include <kj/debug.h>
 
+#include "rpc/backup_service.h"
 #include "rpc/pending.h"
 
 namespace raftkv::rpc {
@@ -122,6 +123,26 @@ class KvServiceServer final : public wire::KvService::Server {
       auto results = context.getResults();
       Encode(service_.Header(), results.initHeader());
       Encode(outcome, results.initOutcome());
+    });
+  }
+
+  kj::Promise<void> backup(BackupContext context) override {
+    RequireAlive();
+    Status refused = Admit(0);
+    if (!refused.ok()) return Refuse(context, refused);
+    using Source = std::shared_ptr<node::BackupSource>;
+    auto pending = NewPending<Result<Source>>();
+    service_.Backup(std::move(pending.done));
+    context.releaseParams();
+    context.allowCancellation();
+    return pending.promise.attach(Count()).then([this, context](Result<Source>&& source) mutable {
+      RequireAlive();
+      auto results = context.getResults();
+      Encode(service_.Header(), results.initHeader());
+      Encode(source.status(), results.initOutcome());
+      if (!source.ok()) return;
+      Encode((*source)->head(), results.initHead());
+      results.setBackup(NewBackup(loop_, *std::move(source), alive_, has_room_));
     });
   }
 

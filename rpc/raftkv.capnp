@@ -124,6 +124,34 @@ interface KvService {
   # unknownOutcome: perhaps.
   # Ordering: none between calls. Loss: the outcome is unknown; look at the members. Duplication: the
   # second one is refused. Retry: only where nothing happened.
+
+  backup @7 () -> (header :AnswerHeader, outcome :Outcome, head :BackupHead, backup :Backup);
+  # Begins a backup of this member's state as it is when it is asked, whether it leads or not.
+  # Answered when its first byte can be read, which may take as long as reading all of it once. Loss:
+  # what was begun ends with the connection. Duplication: another backup. Retry: at any member.
+  # unavailable: this member gives as many as it may, or has nothing yet.
+}
+
+# Known when a backup begins; cluster and member are in the header.
+struct BackupHead {
+  index @0 :UInt64;           # the last log entry that is in it
+  term @1 :UInt64;            # of that entry
+  name @2 :Text;              # of the member
+  members @3 :List(ClusterMember);
+  streamBytes @4 :UInt64;
+}
+
+interface Backup {
+  # Held by the client; gone with the connection, or when nothing was asked of it for a minute (then:
+  # notFound).
+
+  read @0 (offset :UInt64, bytes :UInt32) -> (outcome :Outcome, data :Data);
+  # Just so many bytes of the stream (a snapshot's: docs/disk-format.md) from `offset` on, 1 MiB at
+  # most; several calls may wait, 32 at most. Ordering: none. Loss, duplication, retry: harmless, while
+  # the connection stands. unavailable: answers wait to be taken; ask again.
+
+  content @1 () -> (outcome :Outcome, contentHash :UInt64, keys :UInt64);
+  # Of all that is in the stream, as in MemberStatus; answered when it is known. Once.
 }
 
 struct ClusterMember {

@@ -6,12 +6,14 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include <raftkv/client.h>
 #include <raftkv/kv.h>
 
+#include "lib/node/backup.h"
 #include "lib/node/member.h"
 #include "lib/node/ports.h"
 #include "rpc/codec.h"
@@ -45,6 +47,8 @@ class Service {
   /// NotLeader, Unavailable, InvalidArgument, NotFound: nothing happened.
   virtual void ChangeMembers(const MemberChange& change, MonoTime deadline,
                              node::DoneStatus done) = 0;
+  /// Unavailable: there is none to be had now.
+  virtual void Backup(node::Done<std::shared_ptr<node::BackupSource>> done) = 0;
 };
 
 /// What the connections that this member makes need of it.

@@ -5,15 +5,11 @@
 
 namespace raftkv::storage {
 
-namespace {
-
 std::string ParentOf(const std::string& path) {
   const std::size_t slash = path.find_last_of('/');
   if (slash == std::string::npos) return ".";
   return slash == 0 ? "/" : path.substr(0, slash);
 }
-
-}  // namespace
 
 Status ToStatus(const rocksdb::Status& status, const std::string& doing) {
   if (status.ok()) return Status::Ok();

@@ -32,6 +32,8 @@ Status ReplaceFile(rocksdb::Env& env, const std::string& folder, const std::stri
 /// What ReplaceFile may leave behind when it is cut short.
 std::string TemporaryName(const std::string& name);
 
+/// Where `path` is; "." for a plain name.
+std::string ParentOf(const std::string& path);
 Status SyncFolder(rocksdb::Env& env, const std::string& folder);
 /// Makes `folder` and those above it that are missing; each is durable in the one above it.
 Status MakeFolder(rocksdb::Env& env, const std::string& folder);

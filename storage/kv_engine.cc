@@ -237,13 +237,19 @@ std::vector<std::string> KvEngine::Tables() const {
   return TablesOf(*db_);
 }
 
-Result<kv::Position> KvEngine::AppliedOf(const KvEngineOptions& options) {
+Result<std::shared_ptr<KvEngine>> KvEngine::OpenReadOnly(const KvEngineOptions& options) {
   rocksdb::DB* db = nullptr;
   const rocksdb::Status opened =
       rocksdb::DB::OpenForReadOnly(DatabaseOptions(options), options.folder, &db);
   if (!opened.ok()) return ToOpenStatus(opened, "open the checkpoint " + options.folder);
-  const std::unique_ptr<rocksdb::DB> copy(db);
-  return AppliedIn(*copy, rocksdb::kReadAllTier);
+  return std::shared_ptr<KvEngine>(new KvEngine(options, std::unique_ptr<rocksdb::DB>(db),
+                                                std::make_shared<std::atomic<std::uint64_t>>(0)));
+}
+
+Result<kv::Position> KvEngine::AppliedOf(const KvEngineOptions& options) {
+  const Result<std::shared_ptr<KvEngine>> copy = OpenReadOnly(options);
+  if (!copy.ok()) return copy.status();
+  return AppliedIn(*(*copy)->db_, rocksdb::kReadAllTier);
 }
 
 Status KvEngine::Close() {

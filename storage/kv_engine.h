@@ -51,6 +51,8 @@ class KvEngine final : public kv::Engine {
   Status Reclaim();
   /// The applied index that the database has even after a crash. Safe from any thread.
   [[nodiscard]] Index flushed() const { return Index(flushed_->load()); }
+  /// To look at one that nobody has open; changes nothing on disk.
+  static Result<std::shared_ptr<KvEngine>> OpenReadOnly(const KvEngineOptions& options);
   /// Up to where a closed database, which is only looked at, is applied.
   static Result<kv::Position> AppliedOf(const KvEngineOptions& options);
   /// The paths of the tables that it consists of now. Safe from any thread.

@@ -12,20 +12,25 @@
 namespace raftkv::storage {
 
 Status LogDb::Create(const LogDbOptions& options, const Identity& identity,
-                     const std::string& live_kv) {
+                     const std::string& live_kv, const std::optional<LogStart>& start) {
   Result<std::unique_ptr<LogHandles>> handles = CreateLogHandles(options);
   if (!handles.ok()) return handles.status();
+  const raft::LogBase base = start ? start->base.last : raft::LogBase();
   rocksdb::WriteBatch batch;
   const auto put = [&](std::string_view key, const std::string& value) {
     batch.Put((*handles)->state(), rocksdb::Slice(key.data(), key.size()), value)
         .PermitUncheckedError();
   };
-  put(kBatchKey, EncodeBatchMark({1, Index()}));
+  put(kBatchKey, EncodeBatchMark({1, base.index}));
   put(kFormatVersionKey, EncodeFormatVersion(kFolderFormatVersion));
   put(kIdentityKey, EncodeIdentity(identity));
   put(kBootKey, EncodeBoot({}));
-  put(kHardStateKey, EncodeHardState({}));
+  put(kHardStateKey, EncodeHardState({base.term, kNobody, base.index}));
   put(kLiveKvKey, EncodeBytes(live_kv));
+  if (start) {
+    put(kBaseKey, EncodeBase(start->base));
+    put(kFormationKey, EncodeBytes(start->formation.view()));
+  }
   if (Status written = WriteFirstBatch(**handles, batch); !written.ok()) return written;
   return (*handles)->Close();
 }

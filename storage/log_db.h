@@ -27,11 +27,17 @@ class WriteBatch;
 
 namespace raftkv::storage {
 
+/// What the log of a restored member begins behind.
+struct LogStart {
+  StoredBase base;  ///< committed
+  Bytes formation;
+};
+
 class LogDb {
  public:
   /// Makes the database of a new member, with boot (0, 0) and an empty log; durable.
   static Status Create(const LogDbOptions& options, const Identity& identity,
-                       const std::string& live_kv);
+                       const std::string& live_kv, const std::optional<LogStart>& start = {});
   /// Opens one that ExamineLog (log_recovery.h) found to be sound, and reads all of it.
   static Result<std::unique_ptr<LogDb>> Open(const LogDbOptions& options,
                                              const LogRecovery& recovery);

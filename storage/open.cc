@@ -118,6 +118,7 @@ Result<Record> BeginBoot(const StoreOptions& options, Record record, LogDb& log,
   record.durable_index = found.raft.hard_state.commit;
   record.term = found.raft.hard_state.term;
   record.vote = found.raft.hard_state.vote;
+  record.has_peers = log.has_peers();
   record.machine_boot = options.machine_boot;
   // Before the first write, which may be torn, the record must not speak of a clean close any more.
   record.clean_close = false;
@@ -171,6 +172,9 @@ node::LogStore& Store::log() { return *log_; }
 node::MetaStore& Store::meta() { return *log_; }
 node::StateMachine& Store::machine() { return *machine_; }
 node::Snapshots& Store::snapshots() { return *snapshots_; }
+void Store::MakeBackup(node::Done<std::shared_ptr<CheckpointBackup>> done) {
+  snapshots_->MakeBackup(std::move(done));
+}
 std::shared_ptr<kv::Engine> Store::engine() { return machine_->engine(); }
 std::uint64_t Store::replicated_time_at_open_ms() const {
   return machine_->replicated_time_at_open_ms();
@@ -312,7 +316,7 @@ class Opener {
     Status opened = record_.damaged == Damaged::kNothing
                         ? OpenDatabases()
                         : Status(Code::kCorruption, "damage was found while it was open");
-    if (opened.code() == Code::kCorruption) opened = RepairAfter(opened);
+    if (opened.code() == Code::kCorruption) opened = OpenRepaired(opened);
     if (!opened.ok()) return opened;
     if (Status s = RemoveLeftovers(); !s.ok()) return s;
     return Assemble();
@@ -321,6 +325,7 @@ class Opener {
   Status OpenDatabases() {
     Result<std::unique_ptr<LogDb>> log = OpenLog(options_, record_);
     if (!log.ok()) return log.status();
+    kv_is_next_ = true;
     Result<std::shared_ptr<KvEngine>> engine =
         KvEngine::Open(KvOptionsOf(options_, (*log)->found().live_kv));
     if (!engine.ok()) return engine.status();
@@ -337,11 +342,20 @@ class Opener {
     return Status::Ok();
   }
 
+  /// Repairs keep what looks sound; what then does not open is not.
+  Status OpenRepaired(const Status& damage) {
+    Status opened = RepairAfter(damage);
+    if (opened.code() != Code::kCorruption || !record_.has_peers) return opened;
+    record_.damaged = Damaged::kKv;
+    return RepairAfter(opened);
+  }
+
   /// Nothing is open.
   Status RepairAfter(const Status& damage) {
     if (!record_.has_peers) {
       return Status(Code::kCorruption, DamageLine(damage, kNobodyMends));
     }
+    if (kv_is_next_) record_.damaged = Damaged::kKv;
     std::string keeps;
     RepairOptions repair{options_.dir, LogOptionsOf(options_), KvOptionsOf(options_, "")};
     Result<Record> repaired = Repair(repair, record_, keeps);
@@ -402,6 +416,8 @@ class Opener {
   std::unique_ptr<Store> store_;
   Record record_;
   std::unique_ptr<LogDb> log_;
+  /// The log database was found to be sound.
+  bool kv_is_next_ = false;
   std::uint64_t left_snapshot_ = 0;
 };
 

@@ -25,6 +25,7 @@ class Env;
 
 namespace raftkv::storage {
 
+class CheckpointBackup;
 class DiskSpace;
 class DiskWatch;
 class FolderLock;
@@ -86,6 +87,8 @@ class Store {
   [[nodiscard]] node::MetaStore& meta();
   [[nodiscard]] node::StateMachine& machine();
   [[nodiscard]] node::Snapshots& snapshots();
+  /// As Snapshots::MakeBackup.
+  void MakeBackup(node::Done<std::shared_ptr<CheckpointBackup>> done);
   /// The database as it is now; let go of it before Close(). Safe from any thread.
   [[nodiscard]] std::shared_ptr<kv::Engine> engine();
 

@@ -23,12 +23,6 @@ XXH3_state_t* StateOf(void* state) { return static_cast<XXH3_state_t*>(state); }
 
 Status Damaged() { return Status(Code::kCorruption, "the manifest of a snapshot is damaged"); }
 
-/// A file of the folder itself, and nothing that could lead out of it.
-bool IsPlainName(std::string_view name) {
-  return !name.empty() && name.size() <= 255 && name.front() != '.' &&
-         name.find('/') == std::string_view::npos && name.find('\0') == std::string_view::npos;
-}
-
 bool TakeFile(std::string_view& in, ManifestFile& file) {
   const std::optional<std::uint64_t> size = TakeBigEndian64(in);
   const std::optional<std::uint64_t> checksum = TakeBigEndian64(in);
@@ -40,6 +34,11 @@ bool TakeFile(std::string_view& in, ManifestFile& file) {
 }
 
 }  // namespace
+
+bool IsPlainName(std::string_view name) {
+  return !name.empty() && name.size() <= 255 && name.front() != '.' &&
+         name.find('/') == std::string_view::npos && name.find('\0') == std::string_view::npos;
+}
 
 RunningChecksum::RunningChecksum() : state_(XXH3_createState()) {
   RAFTKV_CHECK(state_ != nullptr);

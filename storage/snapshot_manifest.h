@@ -48,6 +48,9 @@ class RunningChecksum {
   void* const state_;
 };
 
+/// A file of the folder itself, and nothing that could lead out of it.
+bool IsPlainName(std::string_view name);
+
 /// `name` in `folder` as it is now: reads all of it.
 Result<ManifestFile> ChecksumFile(rocksdb::Env& env, const std::string& folder,
                                   const std::string& name);

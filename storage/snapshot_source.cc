@@ -41,9 +41,10 @@ Result<std::shared_ptr<SnapshotFiles>> SnapshotFiles::Open(const KvEngineOptions
   KvEngineOptions options = engine;
   options.folder = folder;
   // Writes went on while it was made: only itself knows what is in it.
-  const Result<kv::Position> applied = KvEngine::AppliedOf(options);
-  if (!applied.ok()) return applied.status();
-  files->manifest_.applied = applied->index;
+  const Result<kv::Position> position = KvEngine::AppliedOf(options);
+  if (!position.ok()) return position.status();
+  files->position_ = *position;
+  files->manifest_.applied = position->index;
   if (Status added = files->AddFiles(known); !added.ok()) return added;
   return files;
 }
@@ -83,8 +84,31 @@ Status SnapshotFiles::AddFiles(TableChecksums& known) {
 
 Result<node::SnapshotSource::Part> SnapshotFiles::Read(std::uint64_t offset,
                                                        std::size_t max_bytes) {
-  RAFTKV_CHECK(max_bytes > 0);
+  Result<std::string> data = ReadPart(offset, max_bytes);
+  if (!data.ok()) return data.status();
   node::SnapshotSource::Part part;
+  part.last = offset + data->size() == total_bytes();
+  part.data = Bytes(*std::move(data));
+  return part;
+}
+
+Result<Bytes> SnapshotFiles::ReadWhole(std::uint64_t offset, std::size_t bytes) {
+  std::string whole;
+  while (bytes > whole.size()) {
+    Result<std::string> data = ReadPart(offset + whole.size(), bytes - whole.size());
+    if (!data.ok()) return data.status();
+    if (data->empty()) return Status(Code::kInvalidArgument, "so much is not in the snapshot");
+    if (whole.empty()) {
+      whole = *std::move(data);
+    } else {
+      whole.append(*data);
+    }
+  }
+  return Bytes(std::move(whole));
+}
+
+Result<std::string> SnapshotFiles::ReadPart(std::uint64_t offset, std::size_t max_bytes) {
+  RAFTKV_CHECK(max_bytes > 0);
   if (offset > total_bytes()) {
     return Status(Code::kInvalidArgument, "a snapshot has no byte " + std::to_string(offset));
   }
@@ -112,9 +136,7 @@ Result<node::SnapshotSource::Part> SnapshotFiles::Read(std::uint64_t offset,
     }
     if (read.data() != data.data()) data.assign(read.data(), read.size());
   }
-  part.last = offset + data.size() == total_bytes();
-  part.data = Bytes(std::move(data));
-  return part;
+  return data;
 }
 
 CheckpointSource::~CheckpointSource() {

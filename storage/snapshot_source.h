@@ -40,17 +40,23 @@ class SnapshotFiles {
   SnapshotFiles& operator=(const SnapshotFiles&) = delete;
 
   [[nodiscard]] Index applied() const { return manifest_.applied; }
+  [[nodiscard]] const kv::Position& position() const { return position_; }
+  [[nodiscard]] const std::string& folder() const { return folder_; }
   [[nodiscard]] std::uint64_t id() const { return SnapshotId(encoded_); }
   [[nodiscard]] std::uint64_t total_bytes() const { return starts_.back(); }
   /// A part never spans two files. InvalidArgument: nothing is there.
   Result<node::SnapshotSource::Part> Read(std::uint64_t offset, std::size_t max_bytes);
+  /// Just so many bytes. InvalidArgument: they are not there.
+  Result<Bytes> ReadWhole(std::uint64_t offset, std::size_t bytes);
 
  private:
   SnapshotFiles(rocksdb::Env& env, std::string folder);
   Status AddFiles(TableChecksums& known);
+  Result<std::string> ReadPart(std::uint64_t offset, std::size_t max_bytes);
 
   rocksdb::Env& env_;
   const std::string folder_;
+  kv::Position position_;
   Manifest manifest_;
   std::string encoded_;
   /// Where the files begin, and the end of the last.

@@ -63,9 +63,13 @@ void Snapshots::DropLeft(Index through) {
 }
 
 Result<std::shared_ptr<SnapshotFiles>> Snapshots::MakeNow(KvEngine& engine, Index base) {
+  if (std::shared_ptr<SnapshotFiles> left = TakeLeft(base)) return left;
+  return MakeAnew(engine);
+}
+
+Result<std::shared_ptr<SnapshotFiles>> Snapshots::MakeAnew(KvEngine& engine) {
   if (checksums_of_ != engine.folder()) checksums_.clear();
   checksums_of_ = engine.folder();
-  if (std::shared_ptr<SnapshotFiles> left = TakeLeft(base)) return left;
   return SnapshotFiles::Make(engine, CheckpointFolder(next_checkpoint_++), checksums_);
 }
 
@@ -90,6 +94,22 @@ void Snapshots::Make(node::Done<Made> done) {
                   std::make_shared<CheckpointSource>(std::move(*files), worker_, completions_)});
             });
       });
+  if (!posted) completions_.Post([shared_done] { (*shared_done)(QueueFull()); });
+}
+
+void Snapshots::MakeBackup(node::Done<std::shared_ptr<CheckpointBackup>> done) {
+  auto shared_done =
+      std::make_shared<node::Done<std::shared_ptr<CheckpointBackup>>>(std::move(done));
+  const bool posted = worker_->Post([this, engine = machine_.engine(), shared_done]() mutable {
+    Result<std::shared_ptr<SnapshotFiles>> files = MakeAnew(*engine);
+    engine.reset();
+    completions_.Post(
+        [this, shared_done = std::move(shared_done), files = std::move(files)]() mutable {
+          if (!files.ok()) return (*shared_done)(files.status());
+          (*shared_done)(std::make_shared<CheckpointBackup>(*std::move(files), options_.engine,
+                                                            worker_, completions_));
+        });
+  });
   if (!posted) completions_.Post([shared_done] { (*shared_done)(QueueFull()); });
 }
 

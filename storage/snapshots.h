@@ -12,6 +12,7 @@
 
 #include "lib/kv/store.h"
 #include "lib/node/ports.h"
+#include "storage/backup_source.h"
 #include "storage/completions.h"
 #include "storage/kv_engine.h"
 #include "storage/kv_state_machine.h"
@@ -43,6 +44,8 @@ class Snapshots final : public node::Snapshots {
   ~Snapshots() override { Stop(); }
 
   void Make(node::Done<Made> done) override;
+  /// Of what is applied now, in any case; its head lacks what only the core knows.
+  void MakeBackup(node::Done<std::shared_ptr<CheckpointBackup>> done);
   void Receive(const raft::SnapshotMeta& snapshot, std::uint64_t id, std::uint64_t offset,
                Bytes data, bool last, node::Done<std::uint64_t> done) override;
   void Install(const raft::SnapshotMeta& snapshot, node::LogWrite write,
@@ -66,6 +69,7 @@ class Snapshots final : public node::Snapshots {
   };
 
   Result<std::shared_ptr<SnapshotFiles>> MakeNow(KvEngine& engine, Index base);
+  Result<std::shared_ptr<SnapshotFiles>> MakeAnew(KvEngine& engine);
   std::shared_ptr<SnapshotFiles> TakeLeft(Index base);
   void DropLeft(Index through);
   [[nodiscard]] std::string CheckpointFolder(std::uint64_t number) const;

@@ -1,8 +1,8 @@
 # What raftkv links against. The build and the installed package both include this file, so that
 # they cannot disagree. third_party/README.md says why each library was chosen.
 #
-# RocksDB, prometheus-cpp and xxHash are found by pkg-config: the CMake files of the first two ask
-# for libraries that raftkv does not use (gflags, civetweb, curl, ...), and xxHash has none.
+# RocksDB, prometheus-cpp, xxHash and libarchive are found by pkg-config: the CMake files of the first
+# two ask for libraries that raftkv does not use (gflags, civetweb, curl, ...), the others have none.
 
 include(CMakeFindDependencyMacro)
 find_dependency(Threads)
@@ -18,8 +18,10 @@ find_dependency(PkgConfig)
 pkg_check_modules(rocksdb REQUIRED QUIET IMPORTED_TARGET rocksdb>=7.8)
 pkg_check_modules(prometheus REQUIRED QUIET IMPORTED_TARGET prometheus-cpp-core)
 pkg_check_modules(xxhash REQUIRED QUIET IMPORTED_TARGET libxxhash)
+pkg_check_modules(libarchive REQUIRED QUIET IMPORTED_TARGET libarchive>=3.6)
 
 set(RAFTKV_LINK_LIBRARIES
   CapnProto::capnp-rpc CapnProto::capnp CapnProto::kj-tls CapnProto::kj-http CapnProto::kj-async
-  CapnProto::kj PkgConfig::rocksdb PkgConfig::prometheus PkgConfig::xxhash spdlog::spdlog fmt::fmt
+  CapnProto::kj PkgConfig::rocksdb PkgConfig::prometheus PkgConfig::xxhash
+  PkgConfig::libarchive spdlog::spdlog fmt::fmt
   nlohmann_json::nlohmann_json OpenSSL::SSL OpenSSL::Crypto Threads::Threads)

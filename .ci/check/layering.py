@@ -35,7 +35,7 @@ _LIBRARIES = [
     (r"rocksdb/", "RocksDB", ("storage", "open")),
     (r"spdlog/", "spdlog", _EDGES + ("cmd",)),
     (r"fmt/", "fmt", _PURE + _EDGES + ("cmd",)),
-    (r"nlohmann/", "nlohmann-json", ("rpc", "cmd")),
+    (r"nlohmann/", "nlohmann-json", ("storage", "rpc", "cmd")),
     (r"prometheus/", "prometheus-cpp", ("rpc", "open")),
     (r"CLI/", "CLI11", ("cmd",)),
     (r"xxhash\.h", "xxHash", ("base", "kv", "storage", "rpc")),

@@ -10,7 +10,7 @@
 
 namespace raftkv::kv {
 
-Result<ContentHash> HashContent(Engine& engine) {
+Result<ContentHash> HashContent(Engine& engine, const std::atomic<bool>* cancelled) {
   const std::unique_ptr<View> view = engine.NewView(ReadTier::kAll);
   const auto record = view->Get(std::string(1, kAppliedPrefix));
   if (!record.ok()) return record.status();
@@ -34,9 +34,11 @@ Result<ContentHash> HashContent(Engine& engine) {
                              [&](std::string_view key, std::string_view data) {
                                add(key);
                                add(data);
-                               return true;
+                               ++content.keys;
+                               return cancelled == nullptr || !cancelled->load();
                              });
   if (!status.ok()) return status;
+  if (cancelled != nullptr && cancelled->load()) return Status(Code::kCancelled, "cancelled");
   content.hash = XXH3_64bits_digest(state.get());
   return content;
 }

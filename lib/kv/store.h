@@ -4,6 +4,7 @@
 // Owned by the apply thread. Reads go through Read(), which is safe from any thread.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <vector>
@@ -84,7 +85,9 @@ Result<Bytes> Read(Engine& engine, ReadTier tier, std::string_view request, std:
 struct ContentHash {
   std::uint64_t hash = 0;
   Index index;
+  std::uint64_t keys = 0;
 };
-Result<ContentHash> HashContent(Engine& engine);
+/// Cancelled once `*cancelled`, which may be null, is set.
+Result<ContentHash> HashContent(Engine& engine, const std::atomic<bool>* cancelled = nullptr);
 
 }  // namespace raftkv::kv

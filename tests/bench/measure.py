@@ -36,11 +36,11 @@ def cpu_seconds(pid):
 
 
 class Cluster:
-    """Three `raftkv serve` on loopback, in one folder."""
+    """`raftkv serve` on loopback, three times, in one folder."""
 
-    def __init__(self, build, folder, *flags):
+    def __init__(self, build, folder, *flags, members=MEMBERS):
         self.program = f"{build}/bin/raftkv"
-        addresses = {name: free_address() for name in MEMBERS}
+        addresses = {name: free_address() for name in members}
         self.endpoints = ",".join(addresses.values())
         cluster = ",".join(f"{name}={address}" for name, address in addresses.items())
         self.processes = {}
@@ -237,8 +237,86 @@ def encryption(build, folder):
     yield "more CPU of the members for a write", f"{more:.1f} %", "", None
 
 
+def timed(*command):
+    """Seconds, CPU seconds and peak memory in MiB of a command."""
+    started = time.monotonic()
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        sys.exit(f"bench: {' '.join(command)} failed")
+    return (time.monotonic() - started, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
+
+
+def peak_memory(pid):
+    with open(f"/proc/{pid}/status", encoding="utf-8") as file:
+        return next(int(line.split()[1]) / 1024 for line in file if line.startswith("VmHWM"))
+
+
+def folder_mib(folder):
+    return sum(os.path.getsize(os.path.join(parent, name))
+               for parent, _, names in os.walk(folder) for name in names) / 2**20
+
+
+def even(folder, mib):
+    """The same start for each: nothing waits to be written, and free memory was in use just now (a
+    virtual machine may have to get the rest from its host, which takes longer than any copying)."""
+    os.sync()
+    with open(f"{folder}/scratch", "wb") as file:
+        for _ in range(int(mib)):
+            file.write(bytes(2**20))
+    os.unlink(f"{folder}/scratch")
+
+
+def backup(build, folder, mib=1024):
+    """Backup and restore against `cp -r` and `sync` of the data folder; both with a warm page cache."""
+    rates = {"cp": [], "save": [], "restore": []}
+    peaks = {"member": [], "save": [], "restore": []}
+    with Cluster(build, folder, "--log-keep-bytes", "16MiB", members=("n1",)) as cluster:
+        member = cluster.processes["n1"].pid
+        subprocess.run((f"{build}/bin/bench_backup_fill", cluster.endpoints, str(mib)), check=True)
+        file, copy, restored = f"{folder}/b.tar.zst", f"{folder}/copy", f"{folder}/restored"
+        for _ in range(ROUNDS):
+            size = folder_mib(f"{folder}/n1")
+            even(folder, size)
+            seconds, cpu, _ = timed("sh", "-c", f"cp -r {folder}/n1 {copy} && sync")
+            rates["cp"].append(size / seconds)
+            note(f"cp -r and sync: {size:.0f} MiB in {seconds:.2f} s, CPU {cpu:.2f} s")
+            shutil.rmtree(copy)
+            even(folder, size)
+            with open(f"/proc/{member}/clear_refs", "w", encoding="utf-8") as file_refs:
+                file_refs.write("5")  # forgets the peak
+            member_cpu = cpu_seconds(member)
+            seconds, cpu, peak = timed(cluster.program, "snapshot", "save", file, "--endpoints",
+                                       cluster.endpoints)
+            member_cpu = cpu_seconds(member) - member_cpu
+            info = run_json(cluster.program, "snapshot", "status", file, "-w", "json")
+            data = info["data_bytes"] / 2**20
+            rates["save"].append(data / seconds)
+            peaks["save"].append(peak)
+            peaks["member"].append(peak_memory(member))
+            note(f"save: {data:.0f} MiB in {seconds:.2f} s to {info['file_bytes'] / 2**20:.0f} MiB, "
+                 f"CPU {cpu:.2f} s and of the member {member_cpu:.2f} s; "
+                 f"peak {peak:.0f} MiB, member {peaks['member'][-1]:.0f} MiB")
+            even(folder, size)
+            seconds, cpu, peak = timed(cluster.program, "snapshot", "restore", file, "--data-dir",
+                                       restored, "--name", "n1", "--cluster", "n1=127.0.0.1:1")
+            rates["restore"].append(data / seconds)
+            peaks["restore"].append(peak)
+            note(f"restore: {seconds:.2f} s, CPU {cpu:.2f} s; peak {peak:.0f} MiB; "
+                 f"load average {os.getloadavg()[0]:.1f} of {os.cpu_count()} processors")
+            shutil.rmtree(restored)
+    speed = {name: statistics.median(of_rounds) for name, of_rounds in rates.items()}
+    yield "cp -r and sync", f"{speed['cp']:,.0f} MiB/s", "", None
+    for name in ("save", "restore"):
+        ratio = speed[name] / speed["cp"]
+        yield f"snapshot {name}, ratio to cp", f"{ratio:.2f}", ">= 0.6", ratio >= 0.6
+    for name, of_rounds in peaks.items():
+        yield f"peak memory, {name}", f"{max(of_rounds):.0f} MiB", "< 256 MiB", max(of_rounds) < 256
+
+
 MEASURES = {"throughput": throughput, "latency": latency, "reads": reads, "failover": failover,
-            "encryption": encryption, "soak": soak}
+            "encryption": encryption, "backup": backup, "soak": soak}
 
 
 def chosen(arguments):
@@ -247,7 +325,7 @@ def chosen(arguments):
     for argument in arguments:
         if argument in MEASURES:
             measures.append((argument, []))
-        elif argument.isdigit() and measures and measures[-1][0] == "soak":
+        elif argument.isdigit() and measures and measures[-1][0] in ("soak", "backup"):
             measures[-1][1].append(int(argument))
         else:
             sys.exit(f"bench: '{argument}' is none of {', '.join(MEASURES)}")

@@ -16,6 +16,7 @@
 #include <string>
 #include <vector>
 
+#include <raftkv/backup.h>
 #include <raftkv/client.h>
 #include <raftkv/kv.h>
 #include <raftkv/node.h>
@@ -96,8 +97,20 @@ void UseOneNode(const std::string& data_dir, const Signals& before) {
     Require(found.value == "hello", "another value: " + found.value);
     Require(node->kv().Get("nothing").code() == raftkv::Code::kNotFound, "a key from nowhere");
     std::cout << found.key << " = " << found.value << std::endl;
+    Require(node->Backup(data_dir + ".tar.zst", {}).status(), "back up");
     Require(node->Close(), "close one node");
   }
+}
+
+void UseABackup(const std::string& file, const std::string& data_dir) {
+  const auto info = Require(raftkv::ReadBackup(file), "read the backup");
+  Require(info.keys == 1, "one key, not " + std::to_string(info.keys));
+  raftkv::RestoreOptions options;
+  options.file = file;
+  options.data_dir = data_dir;
+  options.name = "default";
+  options.cluster = {{"default", FreeAddress()}};
+  Require(raftkv::Restore(options).status(), "restore");
 }
 
 void UseThreeNodes(const std::string& data_dir) {
@@ -136,6 +149,7 @@ int main(int argc, char** argv) {
   std::filesystem::create_directories(data_dir);
   const Signals before = Signals::Now();
   UseOneNode(data_dir + "/one", before);
+  UseABackup(data_dir + "/one.tar.zst", data_dir + "/restored");
   UseThreeNodes(data_dir + "/three");
   Signals::Now().RequireUnchangedSince(before, 0, "after the last node");
   return 0;

@@ -120,6 +120,13 @@ class FakeMember : public Service, public PeerOwner {
     loop_.RunLater([outcome = change_outcomes[i], done] { done(outcome); });
   }
 
+  void Backup(node::Done<std::shared_ptr<node::BackupSource>> done) override {
+    loop_.RunLater([this, done] {
+      if (backup == nullptr) return done(raftkv::Status(Code::kUnavailable, "none here"));
+      done(backup);
+    });
+  }
+
   node::Hello MakeHello(NodeId expected_member, const std::string& expected_name) override {
     node::Hello hello;
     hello.cluster = cluster;
@@ -170,6 +177,7 @@ class FakeMember : public Service, public PeerOwner {
   int submits = 0;
   int reads = 0;
   node::ReadPolicy last_policy;
+  std::shared_ptr<node::BackupSource> backup;
   std::vector<ClusterMember> members;
   std::vector<MemberChange> changes;
   /// The answers to ChangeMembers, the last one again and again.

@@ -5,6 +5,8 @@
 
 #include <gtest/gtest.h>
 
+#include "storage/archive_trailer.h"
+#include "storage/backup_manifest.h"
 #include "storage/crc32c.h"
 #include "storage/file_cipher.h"
 #include "storage/log_format.h"
@@ -53,6 +55,21 @@ std::string Example(const std::string& name) {
   }
   ADD_FAILURE() << "docs/disk-format.md has no example " << name;
   return "";
+}
+
+/// The block itself.
+std::string ExampleText(const std::string& name) {
+  std::ifstream file(std::string(RAFTKV_SOURCE_DIR) + "/docs/disk-format.md");
+  std::stringstream all;
+  all << file.rdbuf();
+  const std::string begin = "``` " + name + "\n";
+  const std::size_t at = all.str().find(begin);
+  if (at == std::string::npos) {
+    ADD_FAILURE() << "docs/disk-format.md has no example " << name;
+    return "";
+  }
+  const std::size_t first = at + begin.size();
+  return all.str().substr(first, all.str().find("```\n", first) - first);
 }
 
 raft::Entry ExampleEntry() {
@@ -158,6 +175,43 @@ TEST(Format, WhatIsShortOrLongIsRefused) {
   for (std::size_t size = 0; size < entry.size(); ++size) {
     EXPECT_EQ(DecodeEntry(Index(5), entry.substr(0, size)).code(), Code::kCorruption);
   }
+}
+
+TEST(Format, ABackupSaysWhatItIs) {
+  BackupManifest manifest;
+  manifest.backup_id = 99;
+  manifest.created_ms = 1700000000000;
+  manifest.head.index = manifest.files.applied = Index(4);
+  manifest.head.term = Term(3);
+  manifest.head.cluster = ClusterId(0xaabbccddeeff0011);
+  manifest.head.member = NodeId(0x1122334455667788);
+  manifest.head.member_name = "n1";
+  manifest.head.members = {
+      {0x1122334455667788, "n1", "127.0.0.1:7001", "", MemberRole::kVoter, false}};
+  manifest.files.files = {{"CURRENT", 5, 0x9555e8555c62dcfd}};
+  const std::string text = ExampleText("manifest.json");
+  EXPECT_EQ(EncodeBackupManifest(manifest), text);
+  const auto decoded = DecodeBackupManifest(text);
+  ASSERT_TRUE(decoded.ok()) << decoded.status().ToString();
+  EXPECT_EQ(EncodeBackupManifest(*decoded), text);
+  EXPECT_EQ(decoded->files, manifest.files);
+
+  EXPECT_EQ(EncodeBackupContent({77, 2}), ExampleText("content.json"));
+  const auto content = DecodeBackupContent(ExampleText("content.json"));
+  ASSERT_TRUE(content.ok());
+  EXPECT_EQ(content->hash, 77U);
+  EXPECT_EQ(content->keys, 2U);
+}
+
+TEST(Format, ABackupEndsWithItsTrailer) {
+  const std::string trailer = EncodeTrailer(1000, 0x1122334455667788);
+  EXPECT_EQ(Hex(trailer), Hex(Example("trailer")));
+  EXPECT_TRUE(CheckTrailer(trailer, 1000, 0x1122334455667788).ok());
+  EXPECT_EQ(CheckTrailer(trailer, 1001, 0x1122334455667788).code(), Code::kCorruption);
+  EXPECT_EQ(CheckTrailer(trailer, 1000, 0x1122334455667789).code(), Code::kCorruption);
+  std::string newer = trailer;
+  newer[19] = 2;
+  EXPECT_EQ(CheckTrailer(newer, 1000, 0x1122334455667788).code(), Code::kVersionMismatch);
 }
 
 TEST(Format, AnEntryKnowsItsIndex) {

@@ -51,6 +51,10 @@ struct EndpointStatus {
   std::uint64_t hash_index = 0;
 };
 
+namespace node {
+class BackupFeed;
+}
+
 class Client {
  public:
   /// Connects in the background: an unreachable cluster shows at the first call. InvalidArgument
@@ -71,6 +75,15 @@ class Client {
     std::uint64_t term = 0;
   };
   virtual Header LastHeader() = 0;
+  /// Writes the state of the first member that answers to `file`: see <raftkv/backup.h>. Whole or
+  /// not at all; an older file of that name is replaced. It blocks: not from a callback. IOError,
+  /// NoSpace: the file cannot be written; DeadlineExceeded: no member answered; Unavailable: those
+  /// that did give none now; Cancelled: the member was lost or failed on the way, or as asked.
+  Result<BackupInfo> Backup(const std::string& file, const BackupOptions& options);
+
+ private:
+  virtual Result<std::shared_ptr<node::BackupFeed>> BeginBackup(
+      std::chrono::milliseconds timeout) = 0;
 };
 
 }  // namespace raftkv

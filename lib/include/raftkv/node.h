@@ -18,6 +18,9 @@
 
 namespace raftkv {
 
+struct BackupInfo;
+struct BackupOptions;
+
 enum class LogLevel : unsigned char { kTrace, kDebug, kInfo, kWarn, kError, kOff };
 
 /// Sizes that requests are checked against, at the client before anything is sent and at the
@@ -148,6 +151,9 @@ class Node {
   /// Waits until the node stopped by itself (a failed disk), and says why; DeadlineExceeded if it
   /// still runs after `timeout`.
   virtual Status WaitForFailure(std::chrono::milliseconds timeout) = 0;
+  /// Writes the state of this member to `file` while work goes on: see <raftkv/backup.h>. Whole or
+  /// not at all; an older file of that name is replaced. IOError, NoSpace: it cannot be written.
+  virtual Result<BackupInfo> Backup(const std::string& file, const BackupOptions& options) = 0;
   /// Hands the leadership over if this member leads others (for an election timeout at most), ends
   /// open calls with Cancelled or UnknownOutcome, flushes, joins the threads; the destructor does
   /// the same.
