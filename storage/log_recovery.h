@@ -3,7 +3,7 @@
 //   write-ahead log    same boot of the machine   machine was rebooted       clean close
 //   whole              open                       open                       open
 //   cut short          open (killed in a write)   open                       damage
-//   torn               damage                     cut the last batch, open   damage
+//   torn               damage                     cut the torn end, open     damage
 //   damaged, a gap     damage                     damage                     damage
 //
 // In every case a database behind the record's bounds is damage.
@@ -23,8 +23,9 @@ namespace raftkv::storage {
 /// How a database that was found to be sound is to be opened.
 struct LogRecovery {
   rocksdb::WALRecoveryMode mode = rocksdb::WALRecoveryMode::kTolerateCorruptedTailRecords;
-  /// Something behind the last batch that is whole is cut off.
+  /// What stands behind `last_batch` is broken, and is cut off.
   bool cuts = false;
+  std::uint64_t last_batch = 0;
 };
 
 /// Reads what is in the database and holds it against the record; returns the mark of its last

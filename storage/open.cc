@@ -1,7 +1,6 @@
 #include "storage/open.h"
 
 #include <algorithm>
-#include <fstream>
 #include <utility>
 
 #include <rocksdb/env.h>
@@ -12,19 +11,12 @@
 #include "storage/kv_state_machine.h"
 #include "storage/log_recovery.h"
 #include "storage/log_store.h"
+#include "storage/machine_boot.h"
 #include "storage/snapshots.h"
 
 namespace raftkv::storage {
 
 namespace {
-
-/// Empty where the system does not say: then no crash is taken for a power cut.
-std::string ReadMachineBoot() {
-  std::string id;
-  std::ifstream file("/proc/sys/kernel/random/boot_id");
-  std::getline(file, id);
-  return id;
-}
 
 constexpr std::size_t kMaxQueuedUpkeep = 256;
 
@@ -55,8 +47,7 @@ KvEngineOptions KvOptionsOf(const StoreOptions& options, const std::string& kv_f
 }
 
 Result<std::unique_ptr<LogDb>> OpenLog(const StoreOptions& options, const Record& record) {
-  const bool rebooted = !options.machine_boot.empty() && !record.machine_boot.empty() &&
-                        options.machine_boot != record.machine_boot;
+  const bool rebooted = WasRebooted(record.machine_boot, options.machine_boot);
   const LogDbOptions log_options = LogOptionsOf(options);
   const auto check = [&record](const LogHandles& handles) -> Result<BatchMark> {
     Result<LogContents> contents = LoadContents(handles);
