@@ -29,7 +29,7 @@ namespace raftkv {
 
 struct LogOptions {
   /// Made if it does not exist. One process, and one Log in it, at a time.
-  std::string dir;
+  std::string dir = {};
   /// Whether a write is acknowledged when it is on the disk, or when the system has it: then a
   /// power cut takes the last ones, but never one before another that stays.
   bool sync = true;
@@ -47,7 +47,7 @@ struct LogOptions {
   /// more, and returns at its timeout even if the disk hangs.
   bool own_thread = false;
   /// Warnings, one line each; runs on any thread. Unset: they go nowhere.
-  std::function<void(std::string_view)> on_warning;
+  std::function<void(std::string_view)> on_warning = {};
 };
 
 struct LogWriteOptions {
