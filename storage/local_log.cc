@@ -230,6 +230,8 @@ void LocalLog::Warn(const Status& status) const {
 // --- Reads.
 
 Result<std::vector<raft::Entry>> LocalLog::ReadFrom(Index first, std::size_t max_bytes) const {
+  const std::shared_lock reading(reading_);
+  if (read_closed_) return Status(Code::kCancelled, "the log is closed");
   // Each round but the last one was overtaken by a cut.
   while (true) {
     const Index last = log_.last();
@@ -272,6 +274,8 @@ Status LocalLog::Close() {
   changed_.notify_all();
   commit_.Stop();
   worker_.Stop();
+  const std::unique_lock nobody_reads(reading_);
+  read_closed_ = true;
   const Status failure = log_.failure();
   const Status closed = log_.Close();
   if (!failure.ok()) return failure;

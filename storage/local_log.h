@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <shared_mutex>
 #include <string>
 #include <vector>
 
@@ -70,7 +71,8 @@ class LocalLog final : public Log {
                   Callback<LogRange> done) override;
   Status Close() override;
 
-  /// Entries from `first` on, at least one and about `max_bytes`. NotFound, Compacted, Corruption.
+  /// Entries from `first` on, at least one and about `max_bytes`. NotFound, Compacted, Corruption;
+  /// Cancelled after Close().
   Result<std::vector<raft::Entry>> ReadFrom(Index first, std::size_t max_bytes) const;
   /// Ok: ReadFrom(first) has something to tell, if only that it was cut off.
   Status WaitFor(Index first, std::chrono::milliseconds timeout);
@@ -107,6 +109,10 @@ class LocalLog final : public Log {
   Ends ends_;  ///< as of the last write that ended
   bool closed_ = false;
   std::condition_variable changed_;
+
+  /// Shared by who reads; exclusive once the database is closed.
+  mutable std::shared_mutex reading_;
+  bool read_closed_ = false;  ///< guarded by reading_
 
   std::atomic<bool> drop_queued_{false};
   bool closing_ = false;  ///< of whoever closes

@@ -235,6 +235,10 @@ TEST(Log, AnIteratorGoesOnAtTheEndAndWaitsIfItIsTold) {
   EXPECT_EQ(ahead->Next(30s).code(), Code::kCancelled);
   closer.join();
   EXPECT_EQ(world.log->Append("late").code(), Code::kCancelled);
+  EXPECT_EQ(world.log->Read(1).code(), Code::kCancelled);
+  EXPECT_EQ(ahead->Next().code(), Code::kCancelled);
+  EXPECT_EQ(world.log->Seq(), 5u);
+  EXPECT_TRUE(world.log->Close().ok()) << "closed already";
 }
 
 TEST(Log, ConcurrentAppendsAreEachThereWhenTheyAreAcknowledged) {

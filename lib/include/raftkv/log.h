@@ -8,7 +8,9 @@
 // A blocking call waits for the calls before it no longer than its timeout. By default the caller's
 // own thread carries a write to the disk if no other is at it, and stays as long as the disk takes;
 // LogOptions::own_thread keeps a disk that hangs from holding it. The asynchronous twin takes a
-// callback that runs exactly once, on an internal thread: it must not block.
+// callback that runs exactly once, on an internal thread: it must not block. The callback of a
+// write that is refused at once (InvalidArgument, Unavailable, Cancelled) runs before the call
+// returns.
 #pragma once
 
 #include <chrono>
@@ -160,7 +162,8 @@ class Log {
   virtual std::unique_ptr<LogIterator> Iterate(std::uint64_t from) = 0;
 
   /// Ends what waits with Cancelled, and what is under way as it ends; marks the folder as closed
-  /// cleanly. No call may begin afterwards. The destructor does the same; no call may be under way.
+  /// cleanly. What is called afterwards is Cancelled. The destructor does the same; no call may be
+  /// under way then, and no iterator be left.
   virtual Status Close() = 0;
 
   /// What all writes are: the operations of a LogTxn.
