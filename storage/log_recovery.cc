@@ -16,6 +16,10 @@ namespace raftkv::storage {
 
 namespace {
 
+/// Not kSkipAnyCorruptedRecords: after a record that is broken in its middle it takes the next one,
+/// if that is whole, for damaged too, and refuses to open.
+constexpr auto kUpToABrokenRecord = rocksdb::WALRecoveryMode::kPointInTimeRecovery;
+
 Status Damaged(const LogDbOptions& options, const std::string& what) {
   return Status(Code::kCorruption, "the data folder is damaged: " + what + "; " + options.advice);
 }
@@ -30,7 +34,7 @@ Result<Flushed> LookAtTables(const LogDbOptions& options) {
   WalWatch watch(/*ignore=*/true);
   OpenMode mode;
   mode.read_only = true;
-  mode.recovery = rocksdb::WALRecoveryMode::kSkipAnyCorruptedRecords;
+  mode.recovery = kUpToABrokenRecord;
   mode.watch = &watch;
   Result<std::unique_ptr<LogHandles>> handles = OpenLogHandles(options, mode);
   if (!handles.ok()) {
@@ -76,7 +80,7 @@ Status TryCut(const LogDbOptions& options, const LogCheck& check, std::uint64_t 
   WalStop stop(last_batch);
   OpenMode mode;
   mode.read_only = true;
-  mode.recovery = rocksdb::WALRecoveryMode::kSkipAnyCorruptedRecords;
+  mode.recovery = kUpToABrokenRecord;
   mode.watch = &stop;
   Result<std::unique_ptr<LogHandles>> handles = OpenLogHandles(options, mode);
   if (!handles.ok()) return handles.status();
@@ -118,8 +122,7 @@ Result<LogRecovery> ExamineLog(const LogDbOptions& options, const Record& record
     case WalState::kTorn: {
       if (record.clean_close || !rebooted) break;
       if (Status cut = TryCut(options, check, last_batch); !cut.ok()) return cut;
-      return LogRecovery{rocksdb::WALRecoveryMode::kSkipAnyCorruptedRecords, /*cuts=*/true,
-                         last_batch};
+      return LogRecovery{kUpToABrokenRecord, /*cuts=*/true, last_batch};
     }
     case WalState::kDamaged: break;
   }

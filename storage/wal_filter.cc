@@ -32,8 +32,8 @@ rocksdb::WalFilter::WalProcessingOption WalStop::LogRecordFound(unsigned long lo
                                                                 rocksdb::WriteBatch* /*new_batch*/,
                                                                 bool* /*batch_changed*/) {
   const std::optional<BatchMark> mark = BatchMarkOf(batch.Data());
-  return mark.has_value() && mark->number <= last_batch_ ? WalProcessingOption::kContinueProcessing
-                                                         : WalProcessingOption::kStopReplay;
+  const bool wanted = mark.has_value() ? mark->number <= last_batch_ : batch.Count() == 0;
+  return wanted ? WalProcessingOption::kContinueProcessing : WalProcessingOption::kStopReplay;
 }
 
 }  // namespace raftkv::storage

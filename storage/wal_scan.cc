@@ -14,6 +14,8 @@ namespace {
 
 constexpr std::size_t kBlockBytes = 32 * 1024;
 constexpr std::size_t kHeaderBytes = 4 + 2 + 1;
+/// Of the representation of a WriteBatch; an empty one has nothing else.
+constexpr std::size_t kBatchHeaderBytes = 8 + 4;
 
 enum FragmentType : unsigned char { kZero = 0, kFull = 1, kFirst = 2, kMiddle = 3, kLast = 4 };
 
@@ -152,7 +154,10 @@ class Scanner {
     batch_->append(fragment.payload);
     if (!ends) return true;
     const std::optional<BatchMark> mark = BatchMarkOf(*batch_);
+    const bool empty = batch_->size() == kBatchHeaderBytes;
     batch_.reset();
+    // RocksDB's own, at the beginning of the first file after a cut.
+    if (empty) return true;
     if (mark.has_value() && OnlyUnsyncedLost(*mark)) {
       scan_.state = WalState::kTorn;
       return false;
@@ -206,7 +211,6 @@ class Scanner {
 }  // namespace
 
 std::optional<BatchMark> BatchMarkOf(std::string_view batch) {
-  constexpr std::size_t kBatchHeaderBytes = 12;
   if (batch.size() <= kBatchHeaderBytes) return std::nullopt;
   // Enough for the mark; the rest may be long or missing.
   rocksdb::WriteBatch beginning(std::string(batch.substr(0, 128)));

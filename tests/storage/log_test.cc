@@ -93,6 +93,18 @@ TEST(Log, ATransactionIsCarriedOutInOrderAndAtOnce) {
       << "its own entries may go as well";
 }
 
+TEST(Log, ATransactionMayCutWhatItAppended) {
+  LogWorld world;
+  ASSERT_TRUE(world.Open().ok());
+  ASSERT_TRUE(world.log->AppendBatch({"a", "b"}).ok());
+  EXPECT_EQ(*world.log->Begin().AppendBatch({"c", "d", "e"}).TrimSuffix(4).Commit(),
+            (LogRange{3, 3}));
+  EXPECT_EQ(*world.log->Begin().AppendBatch({"x", "y"}).TrimSuffix(3).Commit(), (LogRange{3, 2}));
+  LogWorld after(world.CopyAsKilled());
+  ASSERT_TRUE(after.Open().ok());
+  EXPECT_EQ(*after.All(), (std::vector<LogEntry>{{1, "a"}, {2, "b"}}));
+}
+
 TEST(Log, ATransactionThatCannotBeCarriedOutDoesNothing) {
   LogWorld world;
   ASSERT_TRUE(world.Open().ok());
