@@ -45,6 +45,7 @@ struct ServeFlags {
   BytesFlag log_keep_bytes{NodeOptions().log_keep_bytes};
   std::uint64_t log_keep_entries = NodeOptions().log_keep_entries;
   BytesFlag snapshot_rate{NodeOptions().snapshot_bytes_per_second};
+  BytesFlag scrub_rate{NodeOptions().scrub_bytes_per_second};
 };
 
 Result<std::vector<MemberAddress>> ParseCluster(const std::string& text) {
@@ -126,6 +127,7 @@ Result<NodeOptions> OptionsOf(const ServeFlags& flags) {
   options.log_keep_bytes = flags.log_keep_bytes.value;
   options.log_keep_entries = flags.log_keep_entries;
   options.snapshot_bytes_per_second = flags.snapshot_rate.value;
+  options.scrub_bytes_per_second = flags.scrub_rate.value;
   options.log_level = LogLevelOf(flags.log_level).value();
   options.log_sink = NewLogSink(flags.log_format == "json", flags.name);
   return options;
@@ -240,6 +242,11 @@ void AddServeFlags(CLI::App& verb, ServeFlags& flags) {
       ->check(IsBytes())
       ->type_name("BYTES/s")
       ->default_str("64MiB/s");
+  add("--scrub-rate", flags.scrub_rate,
+      "how fast the data on disk is read over and over to find damage; 0: not at all")
+      ->check(IsBytes())
+      ->type_name("BYTES/s")
+      ->default_str("4MiB/s");
 }
 
 }  // namespace

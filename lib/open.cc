@@ -53,6 +53,11 @@ Status CheckLogAndSnapshots(const NodeOptions& options) {
     return Invalid(
         "the rate of snapshots must be from 64 KiB to 1 PiB a second, or 0 for no limit");
   }
+  const std::uint64_t scrub = options.scrub_bytes_per_second;
+  if (scrub != 0 && (scrub < 64 * 1024 || scrub > kMost)) {
+    return Invalid(
+        "the rate of the scrub must be from 64 KiB to 1 PiB a second, or 0 for no scrub");
+  }
   return Status::Ok();
 }
 

@@ -109,6 +109,9 @@ raftkv::Status OpenNode::OpenStore() {
   store.observer = metrics_.get();
   store.log_keep_entries = options_.log_keep_entries;
   store.log_keep_bytes = options_.log_keep_bytes;
+  store.scrub_bytes_per_second = options_.scrub_bytes_per_second;
+  store.scrub_pause = internals_.scrub_pause;
+  store.on_damage = [this](const raftkv::Status& what) { OnDamage(what); };
   store.env = internals_.env;
   store.machine_boot = internals_.machine_boot;
   store.sync = internals_.sync;
@@ -154,6 +157,7 @@ void OpenNode::Assemble() {
   member_->SetWakeup([this] { SchedulePump(); });
   member_->Start();
 
+  if (kv_) return;  // it asks whatever member there is
   node::SessionKvOptions kv;
   kv.limits = options_.limits;
   kv.seed = Entropy();
@@ -200,6 +204,46 @@ void OpenNode::Publish() {
   changed_.notify_all();
 }
 
+// --- A damaged disk.
+
+/// The others have what this member lost: it goes on as a suspect one, as if it had been started
+/// anew. Meanwhile it answers as one that is starting.
+void OpenNode::OnDamage(const raftkv::Status& what) {
+  if (closing_ || !member_) return;
+  static_cast<void>(what);  // the store has said it
+  member_->Stop();
+  store_->StopCompletions();
+  // Connections are of the old start, here and at the others.
+  if (server_) server_->KeepPeers({});
+  peers_.reset();
+  member_.reset();
+  armed_for_ = kNever;
+  {
+    const std::lock_guard lock(mutex_);
+    settled_ = false;
+  }
+  if (opener_.joinable()) opener_.join();  // it has ended long ago
+  opener_ = std::thread([this] { OpenAnew(); });
+}
+
+/// Off the loop, which still takes (and drops) what the disk threads post.
+void OpenNode::OpenAnew() {
+  inspector_->Stop();
+  store_->Abandon();
+  loop_->Call([this] {
+    store_.reset();
+    inspector_.reset();
+  });
+  const raftkv::Status status = OpenStore();
+  loop_->Call([&] {
+    if (closing_) return;
+    if (status.ok()) return Assemble();
+    const std::lock_guard lock(mutex_);
+    failure_ = status;
+    changed_.notify_all();
+  });
+}
+
 // --- Closing.
 
 /// So that the others need not wait for an election timeout.
@@ -222,6 +266,8 @@ void OpenNode::HandOver() {
 
 raftkv::Status OpenNode::Close() {
   if (std::exchange(closed_, true) || !loop_) return raftkv::Status::Ok();
+  loop_->Call([this] { closing_ = true; });
+  if (opener_.joinable()) opener_.join();
   HandOver();
   loop_->Call([this] {
     if (member_) Publish();  // a failure that the pump has not told yet

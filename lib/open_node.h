@@ -8,6 +8,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <thread>
 
 #include <raftkv/node.h>
 
@@ -30,6 +31,7 @@ struct OpenInternals {
   rocksdb::Env* env = nullptr;
   std::string machine_boot;
   bool sync = true;
+  Duration scrub_pause = std::chrono::minutes(1);
 };
 
 raft::QuorumRule RuleOf(const QuorumOptions& quorum);
@@ -68,6 +70,8 @@ class OpenNode final : public Node,
   void ArmTimer();
   void Publish();
   void HandOver();
+  void OnDamage(const raftkv::Status& what);
+  void OpenAnew();
   node::LogSink Sink();
   void FillStatus(EndpointStatus& status);
   [[nodiscard]] rpc::MetricsSnapshot SnapshotForMetrics();
@@ -123,7 +127,10 @@ class OpenNode final : public Node,
   std::unique_ptr<storage::Worker> inspector_;
   bool pump_scheduled_ = false;
   MonoTime armed_for_ = kNever;
+  bool closing_ = false;
   bool closed_ = false;  ///< of the thread that closes
+  /// Opens a damaged store anew; one at a time.
+  std::thread opener_;
 
   // --- Shared with the threads that wait: guarded by mutex_.
   std::mutex mutex_;

@@ -150,6 +150,10 @@ rpc::MetricsSnapshot OpenNode::SnapshotForMetrics() {
   snapshot.node = member_->status();
   snapshot.failed = !member_->failure().ok();
   snapshot.dropped_peer_messages = peers_->dropped_messages();
+  const storage::Store::ScrubCounts scrub = store_->scrub_counts();
+  snapshot.scrubbed_bytes = scrub.bytes;
+  snapshot.scrub_passes = scrub.passes;
+  snapshot.damage_found = scrub.damaged;
   if (const raft::Raft* core = member_->core()) {
     for (const auto& [id, progress] : core->progress()) {
       const raft::Member* member = core->configuration().Find(id);
@@ -167,8 +171,8 @@ void OpenNode::FillStatus(EndpointStatus& status) {
     return;
   }
   status.node = member_->status();
+  status.node.errors = store_->damage();
   if (const raft::Raft* core = member_->core()) {
-    status.node.suspect = core->suspect();
     status.snapshot_index = core->log().base().index.value;
   }
   for (const raft::Member& member : member_->members()) {
@@ -248,6 +252,7 @@ void OpenNode::Status(bool with_hash, node::Done<EndpointStatus> done) {
         result->content_hash = hash->hash;
         result->hash_index = hash->index.value;
       } else {
+        if (hash.code() == Code::kCorruption) store_->ReportDamage(hash.status());
         result = hash.status();
       }
     }

@@ -150,14 +150,25 @@ std::string SnapshotFolderName(std::uint64_t number) {
   return kSnapshotFolderPrefix + std::to_string(number);
 }
 
-Result<std::uint64_t> LastSnapshotNumber(rocksdb::Env& env, const std::string& folder) {
+Result<std::uint64_t> LastNumber(rocksdb::Env& env, const std::string& folder,
+                                 std::string_view prefix) {
   Result<std::optional<Names>> names = ListFolder(env, folder);
   if (!names.ok()) return names.status();
   std::uint64_t last = 0;
   for (const std::string& name : names->value_or(Names())) {
-    last = std::max(last, NumberBehind(kSnapshotFolderPrefix, name));
+    last = std::max(last, NumberBehind(prefix, name));
   }
   return last;
+}
+
+Status RemoveSetAside(rocksdb::Env& env, const std::string& folder, std::string_view prefix) {
+  Result<std::optional<Names>> names = ListFolder(env, folder);
+  if (!names.ok()) return names.status();
+  for (const std::string& name : names->value_or(Names())) {
+    if (!name.starts_with(prefix)) continue;
+    if (Status s = RemoveTree(env, folder + "/" + name); !s.ok()) return s;
+  }
+  return Status::Ok();
 }
 
 std::uint64_t DrawId() {

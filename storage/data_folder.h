@@ -5,6 +5,8 @@
 //   log/      the log database
 //   kv-<n>/   the key-value database; `live_kv` in the log database names the one in use
 //   snapshot-<n>/  a checkpoint of it that was or is being sent to another member
+//   log.new/  what takes the place of a damaged log/, see repair.h
+//   damaged-*/  what a repair set aside, until the others have refilled this member
 //
 // A new folder is made in an order in which a crash at any point is followed by an open that
 // succeeds: a record that says "not complete", the databases, a record that says "complete". Until
@@ -34,13 +36,15 @@ inline constexpr char kKvFolderPrefix[] = "kv-";
 inline constexpr char kFirstKvFolder[] = "kv-1";
 /// Checkpoints that are being sent.
 inline constexpr char kSnapshotFolderPrefix[] = "snapshot-";
+inline constexpr char kNewLogFolder[] = "log.new";
+inline constexpr char kSetAsidePrefix[] = "damaged-";
+/// By a repair of what was repaired; goes at once.
+inline constexpr char kSetAsideAgainPrefix[] = "damaged-again-";
 
 std::string KvFolderName(std::uint64_t number);
 /// 0: `name` is none.
 std::uint64_t KvFolderNumber(std::string_view name);
 std::string SnapshotFolderName(std::uint64_t number);
-/// Of the checkpoint that was made last, of those that are there; 0: none is.
-Result<std::uint64_t> LastSnapshotNumber(rocksdb::Env& env, const std::string& folder);
 
 /// The record of a folder that member `name` may use; nullopt: the folder is missing, empty, or was
 /// not made to its end. Changes nothing. PermissionDenied: it is another member's. InvalidArgument:
@@ -84,6 +88,13 @@ Result<Record> MakeMember(const LogDbOptions& log, const KvEngineOptions& kv,
 /// Removes key-value databases other than `live`, and checkpoints other than `snapshot`.
 Status RemoveUnreferenced(rocksdb::Env& env, const std::string& folder, const std::string& live,
                           const std::string& snapshot);
+
+/// The highest number of a folder `prefix`<number>; 0: there is none.
+Result<std::uint64_t> LastNumber(rocksdb::Env& env, const std::string& folder,
+                                 std::string_view prefix);
+/// Removes what repairs have set aside.
+Status RemoveSetAside(rocksdb::Env& env, const std::string& folder,
+                      std::string_view prefix = kSetAsidePrefix);
 
 /// 64 bits of the system's entropy, never 0.
 std::uint64_t DrawId();

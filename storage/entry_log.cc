@@ -9,6 +9,7 @@
 
 #include "lib/base/check.h"
 #include "storage/files.h"
+#include "storage/tables.h"
 #include "storage/wal_filter.h"
 
 namespace raftkv::storage {
@@ -62,6 +63,10 @@ void EntryLog::PutState(rocksdb::WriteBatch& batch, std::string_view key,
   batch.Put(handles_->state(), Slice(key), value).PermitUncheckedError();
 }
 
+void EntryLog::DeleteState(rocksdb::WriteBatch& batch, std::string_view key) const {
+  batch.Delete(handles_->state(), Slice(key)).PermitUncheckedError();
+}
+
 void EntryLog::PutEntry(rocksdb::WriteBatch& batch, const raft::Entry& entry) const {
   const std::array<char, 8> key = LogKeyOf(entry.index);
   const std::array<char, kEntryHeaderBytes> header = EntryHeader(entry, mark_.number + 1);
@@ -97,6 +102,8 @@ Status EntryLog::Commit(rocksdb::WriteBatch& batch, Index last_index, bool sync)
 }
 
 Status EntryLog::Close() { return handles_->Close(); }
+
+std::vector<std::string> EntryLog::Tables() const { return TablesOf(handles_->db()); }
 
 Status EntryLog::DropCutFiles() const {
   const std::string end_key = EncodeLogKey(base().Next());
@@ -156,9 +163,7 @@ Result<std::unique_ptr<LogHandles>> OpenRecovered(const LogDbOptions& options,
   OpenMode mode;
   mode.recovery = recovery.mode;
   if (recovery.cuts) mode.watch = &stop;
-  Result<std::unique_ptr<LogHandles>> handles = OpenLogHandles(options, mode);
-  if (handles.ok()) return handles;
-  return Status(handles.code(), handles.status().message() + "; " + options.advice);
+  return OpenLogHandles(options, mode);
 }
 
 Status WriteFirstBatch(const LogHandles& handles, rocksdb::WriteBatch& batch) {

@@ -45,6 +45,7 @@ class EntryLog {
   /// Begins a batch that leaves the log ending at `last_index`.
   [[nodiscard]] rocksdb::WriteBatch Begin(Index last_index) const;
   void PutState(rocksdb::WriteBatch& batch, std::string_view key, const std::string& value) const;
+  void DeleteState(rocksdb::WriteBatch& batch, std::string_view key) const;
   void PutEntry(rocksdb::WriteBatch& batch, const raft::Entry& entry) const;
   /// The entries first..last, where `last` is the last one that the log and this batch have.
   /// Readers see them no more.
@@ -68,6 +69,8 @@ class EntryLog {
   /// meanwhile. Corruption: one is damaged or missing.
   Result<std::vector<raft::Entry>> Read(Index first, Index last, std::size_t max_bytes) const;
   Result<StoredEntry> ReadOne(Index index) const;
+  /// The paths of the tables that it consists of now.
+  [[nodiscard]] std::vector<std::string> Tables() const;
   /// Synced batches so far.
   [[nodiscard]] std::uint64_t sync_count() const { return sync_count_.load(); }
 
@@ -100,7 +103,7 @@ Result<std::optional<std::string>> GetState(const LogHandles& handles, std::stri
 /// Only the mark of the last batch; zeros if there is none.
 Result<BatchMark> LoadBatchMark(const LogHandles& handles);
 
-/// Every entry above `base`, in order, as it was found. Corruption, without advice: one is damaged,
+/// Every entry above `base`, in order, as it was found. Corruption: one is damaged,
 /// missing, of a batch that does not fit its neighbours, or the log ends elsewhere than `mark`
 /// says. What `visit` returns ends it.
 Status VisitEntries(const LogHandles& handles, Index base, const BatchMark& mark,

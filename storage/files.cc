@@ -30,6 +30,15 @@ Status ToStatus(const rocksdb::Status& status, const std::string& doing) {
   return Status(code, "could not " + doing + ": " + detail);
 }
 
+Status ToOpenStatus(const rocksdb::Status& status, const std::string& doing) {
+  const Status said = ToStatus(status, doing);
+  const bool of_the_system = (status.IsIOError() && !status.IsPathNotFound()) ||
+                             status.IsNoSpace() || status.IsBusy() || status.IsIncomplete() ||
+                             status.IsMemoryLimit() || status.IsTimedOut();
+  if (said.ok() || of_the_system) return said;
+  return Status(Code::kCorruption, said.message());
+}
+
 Result<std::optional<std::string>> ReadFileIfExists(rocksdb::Env& env, const std::string& path) {
   const rocksdb::Status exists = env.FileExists(path);
   if (exists.IsNotFound()) return std::optional<std::string>();

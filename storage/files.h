@@ -17,6 +17,10 @@ namespace raftkv::storage {
 /// `doing` says what was tried, for example "open the log database"; it begins the message.
 Status ToStatus(const rocksdb::Status& status, const std::string& doing);
 
+/// The same where a database is opened: there, nearly everything that RocksDB does not like is
+/// damage, a missing file for example.
+Status ToOpenStatus(const rocksdb::Status& status, const std::string& doing);
+
 /// nullopt: there is no such file.
 Result<std::optional<std::string>> ReadFileIfExists(rocksdb::Env& env, const std::string& path);
 

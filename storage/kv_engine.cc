@@ -13,9 +13,9 @@
 
 #include "lib/base/check.h"
 #include "lib/kv/layout.h"
-#include "lib/kv/record.h"
 #include "storage/files.h"
 #include "storage/rocksdb_logger.h"
+#include "storage/tables.h"
 
 namespace raftkv::storage {
 
@@ -46,18 +46,16 @@ rocksdb::Options DatabaseOptions(const KvEngineOptions& options) {
   return out;
 }
 
-/// The applied index as `tier` has it; 0: nothing is applied.
-Result<Index> AppliedIn(rocksdb::DB& db, rocksdb::ReadTier tier) {
+/// The applied entry as `tier` has it; 0: nothing is applied.
+Result<kv::Position> AppliedIn(rocksdb::DB& db, rocksdb::ReadTier tier) {
   rocksdb::ReadOptions options;
   options.read_tier = tier;
   std::string record;
   const rocksdb::Status got =
       db.Get(options, db.DefaultColumnFamily(), rocksdb::Slice(&kv::kAppliedPrefix, 1), &record);
-  if (got.IsNotFound()) return Index();
+  if (got.IsNotFound()) return kv::Position{};
   if (!got.ok()) return ToStatus(got, "read the applied index");
-  Result<kv::Position> position = kv::DecodePosition(record);
-  if (!position.ok()) return position.status();
-  return position->index;
+  return kv::DecodePosition(record);
 }
 
 /// Looks after each flush how far the tables are.
@@ -67,10 +65,11 @@ class FlushWatch final : public rocksdb::EventListener {
       : flushed_(std::move(flushed)) {}
   void OnFlushCompleted(rocksdb::DB* db, const rocksdb::FlushJobInfo& /*flush*/) override {
     // Memory is left out: with the write-ahead log off, what stands in it is gone after a crash.
-    const Result<Index> applied = AppliedIn(*db, rocksdb::kPersistedTier);
+    const Result<kv::Position> applied = AppliedIn(*db, rocksdb::kPersistedTier);
     if (!applied.ok()) return;  // whoever reads next will say so; the log is only kept longer
+    const std::uint64_t now = applied->index.value;
     std::uint64_t before = flushed_->load();
-    while (before < applied->value && !flushed_->compare_exchange_weak(before, applied->value)) {
+    while (before < now && !flushed_->compare_exchange_weak(before, now)) {
     }
   }
 
@@ -136,13 +135,13 @@ Result<std::shared_ptr<KvEngine>> KvEngine::Open(const KvEngineOptions& options)
   database.listeners.push_back(std::make_shared<FlushWatch>(flushed));
   rocksdb::DB* db = nullptr;
   const rocksdb::Status opened = rocksdb::DB::Open(database, options.folder, &db);
-  if (!opened.ok()) return ToStatus(opened, "open the key-value database " + options.folder);
+  if (!opened.ok()) return ToOpenStatus(opened, "open the key-value database " + options.folder);
   std::shared_ptr<KvEngine> engine(
       new KvEngine(options, std::unique_ptr<rocksdb::DB>(db), flushed));
   // All that is found is in tables: there is no write-ahead log.
-  const Result<Index> applied = AppliedIn(*db, rocksdb::kReadAllTier);
+  const Result<kv::Position> applied = AppliedIn(*db, rocksdb::kReadAllTier);
   if (!applied.ok()) return applied.status();
-  flushed->store(applied->value);
+  flushed->store(applied->index.value);
   return engine;
 }
 
@@ -199,11 +198,16 @@ Status KvEngine::Checkpoint(const std::string& folder) {
   return ToStatus(status, "make a checkpoint of " + options_.folder);
 }
 
-Result<Index> KvEngine::AppliedOf(const KvEngineOptions& options) {
+std::vector<std::string> KvEngine::Tables() const {
+  RAFTKV_CHECK(db_ != nullptr);
+  return TablesOf(*db_);
+}
+
+Result<kv::Position> KvEngine::AppliedOf(const KvEngineOptions& options) {
   rocksdb::DB* db = nullptr;
   const rocksdb::Status opened =
       rocksdb::DB::OpenForReadOnly(DatabaseOptions(options), options.folder, &db);
-  if (!opened.ok()) return ToStatus(opened, "open the checkpoint " + options.folder);
+  if (!opened.ok()) return ToOpenStatus(opened, "open the checkpoint " + options.folder);
   const std::unique_ptr<rocksdb::DB> copy(db);
   return AppliedIn(*copy, rocksdb::kReadAllTier);
 }

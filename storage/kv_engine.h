@@ -17,6 +17,7 @@
 
 #include "lib/base/ids.h"
 #include "lib/kv/engine.h"
+#include "lib/kv/record.h"
 #include "lib/node/ports.h"
 
 namespace rocksdb {
@@ -49,7 +50,9 @@ class KvEngine final : public kv::Engine {
   /// The applied index that the database has even after a crash. Safe from any thread.
   [[nodiscard]] Index flushed() const { return Index(flushed_->load()); }
   /// Up to where a closed database, which is only looked at, is applied.
-  static Result<Index> AppliedOf(const KvEngineOptions& options);
+  static Result<kv::Position> AppliedOf(const KvEngineOptions& options);
+  /// The paths of the tables that it consists of now. Safe from any thread.
+  [[nodiscard]] std::vector<std::string> Tables() const;
   /// Makes a copy of what is there, out of hard links where the file system has them, in `folder`,
   /// which must not exist. Safe from any thread.
   Status Checkpoint(const std::string& folder);

@@ -59,6 +59,7 @@ Result<node::Applied> KvStateMachine::ApplyNow(const std::vector<raft::Entry>& e
   Result<std::vector<kv::Store::AppliedEntry>> outcome = store_->Apply(entries);
   if (!outcome.ok()) {
     failure_ = outcome.status();
+    if (failure_.code() == Code::kCorruption) static_cast<void>(options_.on_damage(failure_));
     return failure_;
   }
   MaybeFlush(entries);
@@ -123,7 +124,8 @@ void KvStateMachine::Read(Bytes request, std::size_t max_bytes, node::Done<Bytes
   auto shared_done = std::make_shared<node::Done<Bytes>>(std::move(done));
   std::shared_ptr<KvEngine> engine = this->engine();
   Result<Bytes> quick = kv::Read(*engine, kv::ReadTier::kMemory, request.view(), max_bytes);
-  if (quick.code() != Code::kUnavailable) {
+  // Not only what is not in memory: damage is told from there.
+  if (quick.code() != Code::kUnavailable && quick.code() != Code::kCorruption) {
     completions_.Post(
         [shared_done, quick = std::move(quick)]() mutable { (*shared_done)(std::move(quick)); });
     return;
@@ -132,6 +134,9 @@ void KvStateMachine::Read(Bytes request, std::size_t max_bytes, node::Done<Bytes
                                      max_bytes, shared_done]() mutable {
     Result<Bytes> answer = kv::Read(*engine, kv::ReadTier::kAll, request.view(), max_bytes);
     engine.reset();
+    if (answer.code() == Code::kCorruption && options_.on_damage(answer.status())) {
+      answer = Status(Code::kUnavailable, "damage was found while reading; ask again");
+    }
     completions_.Post([shared_done = std::move(shared_done), full = std::move(answer)]() mutable {
       (*shared_done)(std::move(full));
     });

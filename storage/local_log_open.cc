@@ -15,9 +15,7 @@ namespace {
 
 constexpr char kAdvice[] = "restore this folder from a copy, or begin a new log in an empty one";
 
-Status Damaged(const std::string& what) {
-  return Status(Code::kCorruption, "the data folder is damaged: " + what + "; " + kAdvice);
-}
+Status Broken(const std::string& what) { return Status(Code::kCorruption, what); }
 
 Status CheckOptions(const LogOptions& options) {
   const auto wrong = [](const std::string& what) { return Status(Code::kInvalidArgument, what); };
@@ -44,7 +42,6 @@ LogDbOptions DatabaseOptionsOf(const LogOptions& options, const LogGround& groun
   out.env = ground.env;
   out.sync = ground.sync;
   out.write_buffer_bytes = options.write_buffer_bytes;
-  out.advice = kAdvice;
   if (options.on_warning) {
     out.log_sink = [warn = options.on_warning](node::LogSeverity severity,
                                                const std::string& line) {
@@ -74,7 +71,7 @@ template <class T, class Decode>
 Result<T> Require(const LogHandles& handles, std::string_view key, Decode decode) {
   Result<std::optional<std::string>> value = GetState(handles, key);
   if (!value.ok()) return value.status();
-  if (!value->has_value()) return Damaged("the log database lacks " + std::string(key));
+  if (!value->has_value()) return Broken("the log database lacks " + std::string(key));
   return decode(**value);
 }
 
@@ -96,11 +93,10 @@ Result<Contents> LoadContents(const LogHandles& handles, const Record& record) {
   const Index base = head->Previous();
   const Status visited =
       VisitEntries(handles, base, *mark, [](const StoredEntry&) { return Status::Ok(); });
-  if (visited.code() == Code::kCorruption) return Damaged(visited.message());
   if (!visited.ok()) return visited;
   if (mark->number < record.batch_number) {
-    return Damaged("its log database ends at batch " + std::to_string(mark->number) +
-                   ", but batch " + std::to_string(record.batch_number) + " was synced");
+    return Broken("its log database ends at batch " + std::to_string(mark->number) +
+                  ", but batch " + std::to_string(record.batch_number) + " was synced");
   }
   return Contents{*mark, base};
 }
@@ -155,6 +151,9 @@ Result<std::unique_ptr<Log>> OpenLocalLog(LogOptions options, LogGround ground) 
   if (ground.env == nullptr) ground.env = rocksdb::Env::Default();
   if (ground.machine_boot.empty()) ground.machine_boot = ReadMachineBoot();
   Result<LocalLogFound> found = Find(options, ground);
+  if (found.code() == Code::kCorruption) {
+    return Broken("the data folder is damaged: " + found.status().message() + "; " + kAdvice);
+  }
   if (!found.ok()) return found.status();
   return std::unique_ptr<Log>(
       std::make_unique<LocalLog>(std::move(options), ground, std::move(*found)));

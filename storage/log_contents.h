@@ -22,6 +22,8 @@ struct LogContents {
   Bytes formation;  ///< empty: not formed
   std::string live_kv;
   std::map<NodeId, node::Boot> peer_boots;
+  /// Something that was durable may be missing; the others have it.
+  bool suspect = false;
   /// All but `applied`, which the key-value store knows.
   raft::InitialState raft;
   LogSizes sizes;
@@ -31,10 +33,15 @@ struct LogContents {
 /// the hard state is behind the log, or the log ends elsewhere than the last batch says.
 Result<LogContents> LoadContents(const LogHandles& handles);
 
+// Of a database that does not hold together, what can be read: each one by itself.
+
+/// The small things: identity, boots, hard state and the like.
+Status LoadState(const LogHandles& handles, LogContents& contents);
+Status LoadPeerBoots(const LogHandles& handles, LogContents& contents);
+/// Where the log begins; zeros if it was never cut.
+Result<StoredBase> LoadStoredBase(const LogHandles& handles);
+
 /// Is the database behind the record's bounds, or another member's? Then Corruption.
 Status CheckAgainstRecord(const LogContents& contents, const Record& record);
-
-/// The end of every message about a damaged folder.
-std::string DamageAdvice();
 
 }  // namespace raftkv::storage

@@ -1,5 +1,6 @@
 #include "storage/log_db.h"
 
+#include <algorithm>
 #include <string>
 #include <utility>
 
@@ -48,6 +49,18 @@ LogDb::LogDb(bool sync, std::unique_ptr<LogHandles> handles, LogContents found)
   for (const auto& [index, configuration] : found_.raft.configurations) {
     if (index > Index()) configurations_[index] = raft::EncodeConfiguration(configuration);
   }
+  LookForPeers();
+}
+
+void LogDb::LookForPeers() {
+  if (configurations_.empty()) return;
+  const Result<raft::Configuration> last =
+      raft::DecodeConfiguration(configurations_.rbegin()->second.view());
+  if (!last.ok()) return;
+  const std::vector<raft::Member>& members = last->members;
+  has_peers_ = std::any_of(members.begin(), members.end(), [this](const raft::Member& member) {
+    return member.id != identity_.member;
+  });
 }
 
 void LogDb::CheckWrite(const node::LogWrite& write) const {
@@ -78,7 +91,7 @@ Status LogDb::Write(const node::LogWrite& write) {
   if (!log_.failure().ok()) return log_.failure();
   CheckWrite(write);
   const bool promises =
-      !write.entries.empty() || write.sync ||
+      !write.entries.empty() || write.sync || write.refilled ||
       (write.hard_state.has_value() &&
        (write.hard_state->term != hard_state_.term || write.hard_state->vote != hard_state_.vote));
   if (write.hard_state.has_value()) riding_ = write.hard_state;
@@ -87,11 +100,17 @@ Status LogDb::Write(const node::LogWrite& write) {
   const Index last_index =
       write.entries.empty() ? log_.mark().last_index : write.entries.back().index;
   rocksdb::WriteBatch batch = BeginBatch(last_index);
+  NoteRefilled(batch, write);
   if (!write.entries.empty()) DeleteTail(batch, write.entries.front().index);
   for (const raft::Entry& entry : write.entries) log_.PutEntry(batch, entry);
   Status written = Commit(batch, last_index);
   if (written.ok()) Appended(write.entries);
   return written;
+}
+
+void LogDb::NoteRefilled(rocksdb::WriteBatch& batch, const node::LogWrite& write) const {
+  if (!write.refilled) return;
+  log_.DeleteState(batch, kSuspectKey);
 }
 
 /// The entries from `first` on, if there are any.
@@ -103,11 +122,17 @@ void LogDb::DeleteTail(rocksdb::WriteBatch& batch, Index first) {
 }
 
 void LogDb::Appended(const std::vector<raft::Entry>& entries) {
-  const std::lock_guard lock(sizes_mutex_);
-  for (const raft::Entry& entry : entries) {
-    sizes_.Append(entry.index, entry.Footprint());
-    if (entry.kind == raft::EntryKind::kConfiguration) configurations_[entry.index] = entry.payload;
+  bool other_configuration = false;
+  {
+    const std::lock_guard lock(sizes_mutex_);
+    for (const raft::Entry& entry : entries) {
+      sizes_.Append(entry.index, entry.Footprint());
+      if (entry.kind != raft::EntryKind::kConfiguration) continue;
+      configurations_[entry.index] = entry.payload;
+      other_configuration = true;
+    }
   }
+  if (other_configuration) LookForPeers();
 }
 
 Status LogDb::SaveFormation(ClusterId cluster, const Bytes& payload) {
@@ -178,6 +203,7 @@ void LogDb::Began(const StoredBase& base) {
   configurations_.erase(configurations_.begin(),
                         configurations_.lower_bound(base.configuration_index));
   configurations_[base.configuration_index] = base.configuration;
+  LookForPeers();
   const std::lock_guard lock(sizes_mutex_);
   sizes_.Compact(base_.index);
 }
@@ -217,6 +243,7 @@ Status LogDb::Install(const raft::SnapshotMeta& snapshot, const node::LogWrite& 
   rocksdb::WriteBatch batch = BeginBatch(snapshot.last.index);
   log_.PutState(batch, kBaseKey, EncodeBase(base));
   log_.PutState(batch, kLiveKvKey, EncodeBytes(live_kv));
+  NoteRefilled(batch, write);
   log_.Begins(snapshot.last.index);
   DeleteTail(batch, snapshot.last.index.Next());
   Status written = Commit(batch, snapshot.last.index);
@@ -232,9 +259,7 @@ Index LogDb::Beyond(std::uint64_t bytes) const {
 }
 
 Result<std::vector<raft::Entry>> LogDb::Read(Index first, Index last, std::size_t max_bytes) const {
-  Result<std::vector<raft::Entry>> read = log_.Read(first, last, max_bytes);
-  if (read.code() != Code::kCorruption) return read;
-  return Status(Code::kCorruption, read.status().message() + "; " + DamageAdvice());
+  return log_.Read(first, last, max_bytes);
 }
 
 Status LogDb::Close() {

@@ -61,6 +61,8 @@ class LogDb {
   [[nodiscard]] Index Beyond(std::uint64_t bytes) const;
   /// The last entry before the log. Safe from any thread.
   [[nodiscard]] Index base() const { return log_.base(); }
+  /// The paths of the tables that it consists of now. Safe from any thread.
+  [[nodiscard]] std::vector<std::string> Tables() const { return log_.Tables(); }
   /// Entries first..last of at most `max_bytes` but at least one. Safe from any thread.
   /// Unavailable: the log was cut meanwhile.
   Result<std::vector<raft::Entry>> Read(Index first, Index last, std::size_t max_bytes) const;
@@ -69,6 +71,8 @@ class LogDb {
   [[nodiscard]] const BatchMark& mark() const { return log_.mark(); }
   /// As the last batch has it.
   [[nodiscard]] const raft::HardState& hard_state() const { return hard_state_; }
+  /// The configuration has other members than this one. Safe from any thread.
+  [[nodiscard]] bool has_peers() const { return has_peers_; }
   /// Synced writes since the open. Safe from any thread.
   [[nodiscard]] std::uint64_t sync_count() const { return log_.sync_count(); }
 
@@ -86,6 +90,8 @@ class LogDb {
   void Appended(const std::vector<raft::Entry>& entries);
   void Began(const StoredBase& base);
   Result<StoredBase> BaseAt(Index index) const;
+  void NoteRefilled(rocksdb::WriteBatch& batch, const node::LogWrite& write) const;
+  void LookForPeers();
 
   LogContents found_;
   EntryLog log_;  ///< written by the disk thread, read by any
@@ -99,6 +105,7 @@ class LogDb {
   /// A hard state that differs from hard_state_ in `commit` only and waits for a batch.
   std::optional<raft::HardState> riding_;
 
+  std::atomic<bool> has_peers_{false};  ///< read by any thread
   mutable std::mutex sizes_mutex_;
   LogSizes sizes_;  ///< guarded by sizes_mutex_
 };

@@ -36,6 +36,9 @@ inline constexpr std::string_view kBaseKey = "base";
 /// Of a log of its own (local_log.h), in the place of `base`: the first entry.
 inline constexpr std::string_view kHeadKey = "head";
 inline constexpr std::string_view kPeerBootPrefix = "peer_boot/";
+/// Present while this store may lack something that was durable (repair.h); its value is empty
+/// behind the version.
+inline constexpr std::string_view kSuspectKey = "suspect";
 /// The first put of every batch: which batch it is and where the log ends after it.
 inline constexpr std::string_view kBatchKey = "batch";
 

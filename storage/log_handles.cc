@@ -105,7 +105,7 @@ Result<std::unique_ptr<LogHandles>> OpenLogHandles(const LogDbOptions& options, 
                                                     Families(options, database), &families, &db)
                      : rocksdb::DB::Open(database, options.folder, Families(options, database),
                                          &families, &db);
-  if (!opened.ok()) return ToStatus(opened, "open the log database " + options.folder);
+  if (!opened.ok()) return ToOpenStatus(opened, "open the log database " + options.folder);
   return std::make_unique<LogHandles>(std::unique_ptr<rocksdb::DB>(db), families);
 }
 

@@ -25,8 +25,6 @@ struct LogDbOptions {
   node::LogSink log_sink;
   /// Entries gather in memory, and in the write-ahead log, up to so many bytes.
   std::size_t write_buffer_bytes = 64 << 20;
-  /// Ends every message about damage: what to do.
-  std::string advice;
 };
 
 /// An open RocksDB and its families; closes in the right order.

@@ -20,9 +20,7 @@ namespace {
 /// if that is whole, for damaged too, and refuses to open.
 constexpr auto kUpToABrokenRecord = rocksdb::WALRecoveryMode::kPointInTimeRecovery;
 
-Status Damaged(const LogDbOptions& options, const std::string& what) {
-  return Status(Code::kCorruption, "the data folder is damaged: " + what + "; " + options.advice);
-}
+Status Broken(const std::string& what) { return Status(Code::kCorruption, what); }
 
 /// What is in the tables, without the write-ahead log.
 struct Flushed {
@@ -37,9 +35,7 @@ Result<Flushed> LookAtTables(const LogDbOptions& options) {
   mode.recovery = kUpToABrokenRecord;
   mode.watch = &watch;
   Result<std::unique_ptr<LogHandles>> handles = OpenLogHandles(options, mode);
-  if (!handles.ok()) {
-    return Status(handles.code(), handles.status().message() + "; " + options.advice);
-  }
+  if (!handles.ok()) return handles.status();
   Result<BatchMark> mark = LoadBatchMark(**handles);
   if (!mark.ok()) return mark.status();
   return Flushed{mark->number, watch.oldest_log().value_or(0)};
@@ -87,11 +83,20 @@ Status TryCut(const LogDbOptions& options, const LogCheck& check, std::uint64_t 
   Result<BatchMark> mark = check(**handles);
   if (!mark.ok()) return mark.status();
   if (mark->number == last_batch) return Status::Ok();
-  return Damaged(options,
-                 "batch " + std::to_string(last_batch) + " is there but cannot be recovered");
+  return Broken("batch " + std::to_string(last_batch) + " is there but cannot be recovered");
 }
 
 }  // namespace
+
+Result<std::uint64_t> TrustedThrough(const LogDbOptions& options) {
+  const Result<Flushed> flushed = LookAtTables(options);
+  if (!flushed.ok()) return flushed.status();
+  const Result<std::vector<WalFile>> files = ReadWalFiles(options, flushed->oldest_log);
+  if (!files.ok()) return files.status();
+  const WalScan scan = ScanWal(*files);
+  if (scan.first_batch > flushed->batch_number + 1) return flushed->batch_number;
+  return std::max(flushed->batch_number, scan.last_batch);
+}
 
 Result<LogRecovery> ExamineLog(const LogDbOptions& options, const Record& record, bool rebooted,
                                const LogCheck& check) {
@@ -101,18 +106,16 @@ Result<LogRecovery> ExamineLog(const LogDbOptions& options, const Record& record
   if (!files.ok()) return files.status();
   const WalScan scan = ScanWal(*files, flushed->batch_number);
 
-  if (scan.state == WalState::kDamaged) return Damaged(options, "write-ahead log " + scan.where);
+  if (scan.state == WalState::kDamaged) return Broken("write-ahead log " + scan.where);
   if (scan.first_batch > flushed->batch_number + 1) {
-    return Damaged(options, "batches " + std::to_string(flushed->batch_number + 1) + " to " +
-                                std::to_string(scan.first_batch - 1) +
-                                " are missing in the write-ahead log");
+    return Broken("batches " + std::to_string(flushed->batch_number + 1) + " to " +
+                  std::to_string(scan.first_batch - 1) + " are missing in the write-ahead log");
   }
   const std::uint64_t last_batch = std::max(flushed->batch_number, scan.last_batch);
   if (last_batch < record.batch_number) {
-    return Damaged(options,
-                   "its log database ends at batch " + std::to_string(last_batch) + ", but batch " +
-                       std::to_string(record.batch_number) + " was synced" +
-                       (scan.where.empty() ? "" : " (write-ahead log " + scan.where + ")"));
+    return Broken("its log database ends at batch " + std::to_string(last_batch) + ", but batch " +
+                  std::to_string(record.batch_number) + " was synced" +
+                  (scan.where.empty() ? "" : " (write-ahead log " + scan.where + ")"));
   }
   switch (scan.state) {
     case WalState::kWhole: return LogRecovery{};
@@ -126,10 +129,9 @@ Result<LogRecovery> ExamineLog(const LogDbOptions& options, const Record& record
     }
     case WalState::kDamaged: break;
   }
-  return Damaged(options,
-                 "write-ahead log " + scan.where + ", and " +
-                     (record.clean_close ? "the folder was closed cleanly"
-                                         : "the machine was not restarted since it was written"));
+  return Broken("write-ahead log " + scan.where + ", and " +
+                (record.clean_close ? "the folder was closed cleanly"
+                                    : "the machine was not restarted since it was written"));
 }
 
 }  // namespace raftkv::storage

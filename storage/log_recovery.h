@@ -37,4 +37,7 @@ using LogCheck = std::function<Result<BatchMark>(const LogHandles&)>;
 Result<LogRecovery> ExamineLog(const LogDbOptions& options, const Record& record, bool rebooted,
                                const LogCheck& check);
 
+/// Up to which batch the database is as it once was; of later ones something may be missing.
+Result<std::uint64_t> TrustedThrough(const LogDbOptions& options);
+
 }  // namespace raftkv::storage

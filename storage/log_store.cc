@@ -3,6 +3,8 @@
 #include <chrono>
 #include <utility>
 
+#include "storage/data_folder.h"
+
 namespace raftkv::storage {
 
 namespace {
@@ -33,6 +35,7 @@ Record LogStore::Bounds() const {
   record.durable_index = db_->hard_state().commit;
   record.term = db_->hard_state().term;
   record.vote = db_->hard_state().vote;
+  record.has_peers = db_->has_peers();
   return record;
 }
 
@@ -48,6 +51,8 @@ void LogStore::OnDisk(std::function<Status(LogDb&)> batch, std::size_t entries, 
         Status outcome = batch(*db_);
         const Duration took = std::chrono::steady_clock::now() - begin;
         const bool synced = db_->sync_count() != syncs_before;
+        if (synced && outcome.ok()) outcome = keeper_.Durable(Bounds(), bytes);
+        if (outcome.code() == Code::kCorruption) options_.on_damage(outcome);
         completions_.Post([observer = options_.observer, synced, took, entries, bytes,
                            shared_done = std::move(shared_done), outcome = std::move(outcome)] {
           if (observer != nullptr && synced) {
@@ -56,7 +61,6 @@ void LogStore::OnDisk(std::function<Status(LogDb&)> batch, std::size_t entries, 
           }
           (*shared_done)(outcome);
         });
-        if (synced) keeper_.Durable(Bounds(), bytes);
       });
   if (!posted) completions_.Post([shared_done] { (*shared_done)(QueueFull()); });
 }
@@ -67,7 +71,18 @@ void LogStore::Write(node::LogWrite write, node::DoneStatus done) {
   for (const raft::Entry& entry : write.entries) bytes += entry.Footprint();
   // std::function wants what it holds to be copyable.
   auto shared = std::make_shared<node::LogWrite>(std::move(write));
-  OnDisk([shared](LogDb& db) { return db.Write(*shared); }, entries, bytes, std::move(done));
+  OnDisk(
+      [this, shared](LogDb& db) {
+        Status written = db.Write(*shared);
+        if (written.ok() && shared->refilled) Refilled();
+        return written;
+      },
+      entries, bytes, std::move(done));
+}
+
+/// What this member had before it was repaired is of no use to anybody any more.
+void LogStore::Refilled() {
+  static_cast<void>(reader_.Post([this] { Warn(RemoveSetAside(*options_.env, options_.folder)); }));
 }
 
 void LogStore::SaveFormation(ClusterId cluster, Bytes payload, node::DoneStatus done) {
@@ -86,6 +101,7 @@ void LogStore::Read(Index first, Index last, std::size_t max_bytes,
   auto shared_done = std::make_shared<node::Done<std::vector<raft::Entry>>>(std::move(done));
   const bool posted = reader_.Post([this, first, last, max_bytes, shared_done]() mutable {
     auto read = db_->Read(first, last, max_bytes);
+    if (read.code() == Code::kCorruption) options_.on_damage(read.status());
     completions_.Post([shared_done = std::move(shared_done), entries = std::move(read)]() mutable {
       (*shared_done)(std::move(entries));
     });
@@ -97,7 +113,7 @@ void LogStore::Read(Index first, Index last, std::size_t max_bytes,
 }
 
 void LogStore::Begun() {
-  keeper_.Durable(Bounds(), 0, /*at_once=*/true);
+  static_cast<void>(keeper_.Durable(Bounds(), 0, /*soon=*/true));
   // Where the queue is full the next cut deletes what this one leaves.
   static_cast<void>(reader_.Post([this] { Warn(db_->DropCutFiles()); }));
 }
@@ -124,6 +140,7 @@ void LogStore::Install(const raft::SnapshotMeta& snapshot, node::LogWrite write,
       [this, snapshot, shared, live_kv = std::move(live_kv)](LogDb& db) {
         Status installed = db.Install(snapshot, *shared, live_kv);
         if (installed.ok()) Begun();
+        if (installed.ok() && shared->refilled) Refilled();
         return installed;
       },
       0, 0, std::move(done));

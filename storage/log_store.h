@@ -5,8 +5,10 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include <raftkv/status.h>
 
@@ -25,6 +27,8 @@ struct LogStoreOptions {
   node::LogSink log_sink;
   /// May be null. Called on the loop; outlives the store or its Stop().
   node::Observer* observer = nullptr;
+  /// Told of what cannot be read any more; from any thread.
+  std::function<void(const Status&)> on_damage = [](const Status&) {};
 };
 
 class LogStore final : public node::LogStore, public node::MetaStore {
@@ -50,6 +54,11 @@ class LogStore final : public node::LogStore, public node::MetaStore {
   /// See LogDb::Beyond.
   [[nodiscard]] Index Beyond(std::uint64_t bytes) const { return db_->Beyond(bytes); }
 
+  /// See LogDb. Both safe from any thread.
+  [[nodiscard]] bool has_peers() const { return db_->has_peers(); }
+  [[nodiscard]] std::vector<std::string> Tables() const { return db_->Tables(); }
+  /// See RecordKeeper. Safe from any thread.
+  Status MarkDamaged(Damaged damaged) { return keeper_.MarkDamaged(damaged); }
   /// Synced writes of the log database since the open.
   [[nodiscard]] std::uint64_t sync_count() const { return db_->sync_count(); }
 
@@ -64,6 +73,7 @@ class LogStore final : public node::LogStore, public node::MetaStore {
   [[nodiscard]] Record Bounds() const;
   /// The log has another beginning. On the disk thread.
   void Begun();
+  void Refilled();
   void Warn(const Status& status);
 
   // Constant after construction.

@@ -12,6 +12,8 @@
 #include "storage/log_recovery.h"
 #include "storage/log_store.h"
 #include "storage/machine_boot.h"
+#include "storage/repair.h"
+#include "storage/scrubber.h"
 #include "storage/snapshots.h"
 
 namespace raftkv::storage {
@@ -20,13 +22,24 @@ namespace {
 
 constexpr std::size_t kMaxQueuedUpkeep = 256;
 
+constexpr std::string_view kSuspectNow =
+    "this member neither votes nor counts until the others have refilled it";
+constexpr std::string_view kNobodyMends =
+    "there is no other member to mend it: restore a backup into a new folder, or put the disk back "
+    "from a copy that is not older";
+
+std::string DamageLine(const Status& damage, std::string_view what_now) {
+  std::string line = "the data folder is damaged: ";
+  line.append(damage.message()).append("; ").append(what_now);
+  return line;
+}
+
 LogDbOptions LogOptionsOf(const StoreOptions& options) {
   LogDbOptions log;
   log.folder = options.dir + "/" + kLogFolder;
   log.env = options.env;
   log.sync = options.sync;
   log.log_sink = options.log_sink;
-  log.advice = DamageAdvice();
   // What is not in a file of its own yet cannot be given back.
   constexpr std::uint64_t kLeast = 1 << 20;
   log.write_buffer_bytes =
@@ -68,33 +81,20 @@ Result<std::unique_ptr<LogDb>> OpenLog(const StoreOptions& options, const Record
   return log;
 }
 
-Result<std::unique_ptr<KvStateMachine>> OpenMachine(const StoreOptions& options,
-                                                    const LogContents& log,
-                                                    const Completions& completions,
-                                                    Worker& upkeep) {
-  Result<std::shared_ptr<KvEngine>> engine = KvEngine::Open(KvOptionsOf(options, log.live_kv));
-  if (!engine.ok()) {
-    return Status(engine.code(), engine.status().message() + "; " + DamageAdvice());
-  }
-  Result<std::unique_ptr<KvStateMachine>> machine =
-      KvStateMachine::Open(std::move(*engine), MachineOptionsOf(options), completions, upkeep);
-  if (!machine.ok()) return machine.status();
-  if ((*machine)->applied_at_open() > log.raft.last_index) {
-    return Status(Code::kCorruption, "the data folder is damaged: entry " +
-                                         std::to_string((*machine)->applied_at_open().value) +
+/// Whether the state machine fits the log.
+Status CheckApplied(Index applied, const LogContents& log) {
+  if (applied > log.raft.last_index) {
+    return Status(Code::kCorruption, "entry " + std::to_string(applied.value) +
                                          " is applied, but the log ends at " +
-                                         std::to_string(log.raft.last_index.value) + "; " +
-                                         DamageAdvice());
+                                         std::to_string(log.raft.last_index.value));
   }
   // KNOWN_BUGS 21.
-  if ((*machine)->applied_at_open() < log.raft.base.index) {
-    return Status(Code::kCorruption, "the data folder is damaged: the log is cut up to entry " +
-                                         std::to_string(log.raft.base.index.value) +
-                                         ", but only entry " +
-                                         std::to_string((*machine)->applied_at_open().value) +
-                                         " is applied; " + DamageAdvice());
+  if (applied < log.raft.base.index) {
+    return Status(Code::kCorruption,
+                  "the log is cut up to entry " + std::to_string(log.raft.base.index.value) +
+                      ", but only entry " + std::to_string(applied.value) + " is applied");
   }
-  return machine;
+  return Status::Ok();
 }
 
 /// Raises the boot counter, durable in log and record; returns the record as it is now.
@@ -128,6 +128,7 @@ node::Birth BirthOf(const LogContents& found, node::Boot boot, Index applied) {
   birth.peer_boots = found.peer_boots;
   birth.raft = found.raft;
   birth.raft.applied = applied;
+  if (found.suspect) birth.raft.suspect = boot.nonce;
   // The commit index on disk lags; what is applied was committed.
   birth.raft.hard_state.commit = std::max(birth.raft.hard_state.commit, applied);
   return birth;
@@ -137,11 +138,7 @@ node::Birth BirthOf(const LogContents& found, node::Boot boot, Index applied) {
 
 Store::Store(Executor executor) : completions_(std::move(executor)) {}
 
-Store::~Store() {
-  completions_.Stop();
-  if (snapshots_) snapshots_->Stop();
-  if (upkeep_) upkeep_->Stop();
-}
+Store::~Store() { Abandon(); }
 
 node::LogStore& Store::log() { return *log_; }
 node::MetaStore& Store::meta() { return *log_; }
@@ -153,8 +150,72 @@ std::uint64_t Store::replicated_time_at_open_ms() const {
 }
 std::uint64_t Store::sync_count() const { return log_->sync_count(); }
 
+std::vector<std::string> Store::damage() const {
+  const std::lock_guard lock(mutex_);
+  return damage_;
+}
+
+Store::ScrubCounts Store::scrub_counts() const {
+  ScrubCounts counts;
+  counts.damaged = damaged_.load();
+  if (!scrubber_) return counts;
+  counts.bytes = scrubber_->bytes();
+  counts.passes = scrubber_->passes();
+  return counts;
+}
+
+bool Store::Found(Damaged which, const Status& what) {
+  ++damaged_;
+  const bool mends = on_damage_ != nullptr && log_->has_peers();
+  {
+    const std::lock_guard lock(mutex_);
+    constexpr std::size_t kMaxLines = 8;
+    const bool said = std::find(damage_.begin(), damage_.end(), what.message()) != damage_.end();
+    if (said || damage_.size() == kMaxLines || told_) return mends;
+    damage_.push_back(what.message());
+    told_ = mends;
+  }
+  if (log_sink_) {
+    log_sink_(node::LogSeverity::kError,
+              DamageLine(what, mends ? "the member starts anew, to be refilled by the others"
+                                     : kNobodyMends));
+  }
+  if (!mends) return false;
+  // A mark that cannot be written is found out by the next open, or scrub.
+  static_cast<void>(log_->MarkDamaged(which));
+  completions_.Post([tell = on_damage_, what] { tell(what); });
+  return true;
+}
+
+void Store::StartScrubber(const StoreOptions& options) {
+  if (options.scrub_bytes_per_second == 0) return;
+  ScrubberOptions scrub;
+  scrub.env = options.env;
+  scrub.bytes_per_second = options.scrub_bytes_per_second;
+  scrub.pause = options.scrub_pause;
+  scrub.log_sink = options.log_sink;
+  scrubber_ = std::make_unique<Scrubber>(
+      scrub,
+      std::vector<Scrubber::Subject>{
+          {Damaged::kLog, [this] { return log_->Tables(); }},
+          {Damaged::kKv, [this] { return machine_->engine()->Tables(); }},
+      },
+      [this](Damaged which, const Status& what) { static_cast<void>(Found(which, what)); });
+}
+
+void Store::Abandon() {
+  completions_.Stop();
+  if (scrubber_) scrubber_->Stop();
+  if (snapshots_) snapshots_->Stop();
+  if (upkeep_) upkeep_->Stop();
+  if (machine_) static_cast<void>(machine_->Close(/*clean=*/false));
+  if (log_) static_cast<void>(log_->Close(/*clean=*/false));
+  lock_.reset();
+}
+
 Status Store::Close() {
   completions_.Stop();
+  if (scrubber_) scrubber_->Stop();
   snapshots_->Stop();
   upkeep_->Stop();
   const Status machine = machine_->Close(/*clean=*/true);
@@ -162,6 +223,122 @@ Status Store::Close() {
   lock_.reset();
   return machine.ok() ? log : machine;
 }
+
+/// The steps of an open.
+class Opener {
+ public:
+  explicit Opener(StoreOptions options) : options_(std::move(options)) {}
+
+  Result<std::unique_ptr<Store>> Open() {
+    store_.reset(new Store(options_.executor));
+    store_->upkeep_ = std::make_unique<Worker>("raftkv-upkeep", kMaxQueuedUpkeep);
+    store_->log_sink_ = options_.log_sink;
+    store_->on_damage_ = options_.on_damage;
+    const auto make = [this] {
+      return MakeMember(LogOptionsOf(options_), KvOptionsOf(options_, kFirstKvFolder), options_.dir,
+                        options_.name, options_.machine_boot);
+    };
+    Result<Record> record =
+        TakeFolder(*options_.env, options_.dir, options_.name, make, store_->lock_);
+    if (!record.ok()) return record.status();
+    record_ = *std::move(record);
+    if (Status s = FinishRepair(*options_.env, options_.dir); !s.ok()) return s;
+    Status opened = record_.damaged == Damaged::kNothing
+                        ? OpenDatabases()
+                        : Status(Code::kCorruption, "damage was found while it was open");
+    if (opened.code() == Code::kCorruption) opened = RepairAfter(opened);
+    if (!opened.ok()) return opened;
+    if (Status s = RemoveLeftovers(); !s.ok()) return s;
+    if (Status s = Assemble(); !s.ok()) return s;
+    return std::move(store_);
+  }
+
+ private:
+  Status OpenDatabases() {
+    Result<std::unique_ptr<LogDb>> log = OpenLog(options_, record_);
+    if (!log.ok()) return log.status();
+    Result<std::shared_ptr<KvEngine>> engine =
+        KvEngine::Open(KvOptionsOf(options_, (*log)->found().live_kv));
+    if (!engine.ok()) return engine.status();
+    if (Status s = CheckApplied((*engine)->flushed(), (*log)->found()); !s.ok()) return s;
+    KvStateMachineOptions machine_options = MachineOptionsOf(options_);
+    machine_options.on_damage = [store = store_.get()](const Status& what) {
+      return store->Found(Damaged::kKv, what);
+    };
+    Result<std::unique_ptr<KvStateMachine>> machine = KvStateMachine::Open(
+        *std::move(engine), machine_options, store_->completions_, *store_->upkeep_);
+    if (!machine.ok()) return machine.status();
+    store_->machine_ = *std::move(machine);
+    log_ = *std::move(log);
+    return Status::Ok();
+  }
+
+  /// Nothing is open.
+  Status RepairAfter(const Status& damage) {
+    if (!record_.has_peers) {
+      return Status(Code::kCorruption, DamageLine(damage, kNobodyMends));
+    }
+    std::string keeps;
+    RepairOptions repair{options_.dir, LogOptionsOf(options_), KvOptionsOf(options_, "")};
+    Result<Record> repaired = Repair(repair, record_, keeps);
+    if (!repaired.ok()) return repaired.status();
+    record_ = *std::move(repaired);
+    Say(DamageLine(damage, keeps.append(", and ").append(kSuspectNow)));
+    return OpenDatabases();
+  }
+
+  void Say(const std::string& line) {
+    ++store_->damaged_;
+    store_->damage_.push_back(line);
+    if (options_.log_sink) options_.log_sink(node::LogSeverity::kError, line);
+  }
+
+  Status RemoveLeftovers() {
+    // The last checkpoint may have been sent to somebody when this member was killed.
+    const Result<std::uint64_t> snapshot =
+        LastNumber(*options_.env, options_.dir, kSnapshotFolderPrefix);
+    if (!snapshot.ok()) return snapshot.status();
+    left_snapshot_ = *snapshot;
+    if (!log_->found().suspect) {
+      if (Status s = RemoveSetAside(*options_.env, options_.dir); !s.ok()) return s;
+    } else if (store_->damage_.empty()) {
+      store_->damage_.push_back(
+          DamageLine(Status(Code::kCorruption, "an earlier start found that"), kSuspectNow));
+    }
+    return RemoveUnreferenced(*options_.env, options_.dir, log_->found().live_kv,
+                              SnapshotFolderName(left_snapshot_));
+  }
+
+  Status Assemble() {
+    Store& store = *store_;
+    node::Boot boot;
+    Result<Record> begun = BeginBoot(options_, record_, *log_, boot);
+    if (!begun.ok()) return begun.status();
+    store.birth_ = BirthOf(log_->found(), boot, store.machine_->applied_at_open());
+    LogStoreOptions log_options{
+        options_.env, options_.dir, options_.log_sink, options_.observer,
+        [&store](const Status& what) { static_cast<void>(store.Found(Damaged::kLog, what)); }};
+    store.log_ = std::make_unique<LogStore>(std::move(log_options), std::move(log_),
+                                            std::move(*begun), store.completions_);
+    SnapshotsOptions snapshots{
+        options_.dir,
+        KvOptionsOf(options_, ""),
+        options_.kv,
+        options_.log_sink,
+        [&store](const Status& what) { static_cast<void>(store.Found(Damaged::kKv, what)); },
+        left_snapshot_};
+    store.snapshots_ = std::make_unique<Snapshots>(std::move(snapshots), *store.log_,
+                                                   *store.machine_, store.completions_);
+    store.StartScrubber(options_);
+    return Status::Ok();
+  }
+
+  const StoreOptions options_;
+  std::unique_ptr<Store> store_;
+  Record record_;
+  std::unique_ptr<LogDb> log_;
+  std::uint64_t left_snapshot_ = 0;
+};
 
 Result<std::unique_ptr<Store>> Open(StoreOptions options) {
   RAFTKV_CHECK(options.executor != nullptr);
@@ -172,43 +349,7 @@ Result<std::unique_ptr<Store>> Open(StoreOptions options) {
   while (options.dir.size() > 1 && options.dir.back() == '/') options.dir.pop_back();
   if (options.env == nullptr) options.env = rocksdb::Env::Default();
   if (options.machine_boot.empty()) options.machine_boot = ReadMachineBoot();
-
-  std::unique_ptr<Store> store(new Store(options.executor));
-  Result<Record> record = TakeFolder(
-      *options.env, options.dir, options.name,
-      [&options] {
-        return MakeMember(LogOptionsOf(options), KvOptionsOf(options, kFirstKvFolder), options.dir,
-                          options.name, options.machine_boot);
-      },
-      store->lock_);
-  if (!record.ok()) return record.status();
-  Result<std::unique_ptr<LogDb>> log = OpenLog(options, *record);
-  if (!log.ok()) return log.status();
-  store->upkeep_ = std::make_unique<Worker>("raftkv-upkeep", kMaxQueuedUpkeep);
-  Result<std::unique_ptr<KvStateMachine>> machine =
-      OpenMachine(options, (*log)->found(), store->completions_, *store->upkeep_);
-  if (!machine.ok()) return machine.status();
-  store->machine_ = std::move(*machine);
-  // The last checkpoint may have been sent to somebody when this member was killed.
-  const Result<std::uint64_t> snapshot = LastSnapshotNumber(*options.env, options.dir);
-  if (!snapshot.ok()) return snapshot.status();
-  if (Status s = RemoveUnreferenced(*options.env, options.dir, (*log)->found().live_kv,
-                                    SnapshotFolderName(*snapshot));
-      !s.ok()) {
-    return s;
-  }
-  node::Boot boot;
-  Result<Record> begun = BeginBoot(options, std::move(*record), **log, boot);
-  if (!begun.ok()) return begun.status();
-  store->birth_ = BirthOf((*log)->found(), boot, store->machine_->applied_at_open());
-  store->log_ = std::make_unique<LogStore>(
-      LogStoreOptions{options.env, options.dir, options.log_sink, options.observer},
-      std::move(*log), std::move(*begun), store->completions_);
-  store->snapshots_ =
-      std::make_unique<Snapshots>(SnapshotsOptions{options.dir, KvOptionsOf(options, ""),
-                                                   options.kv, options.log_sink, *snapshot},
-                                  *store->log_, *store->machine_, store->completions_);
-  return store;
+  return Opener(std::move(options)).Open();
 }
 
 }  // namespace raftkv::storage

@@ -1,16 +1,23 @@
 // How is a member's data folder opened, and what is found in it?
 #pragma once
 
+#include <atomic>
+#include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <mutex>
 #include <string>
+#include <vector>
 
 #include <raftkv/status.h>
 
+#include "lib/base/time.h"
 #include "lib/kv/store.h"
 #include "lib/node/member.h"
 #include "lib/node/ports.h"
 #include "storage/completions.h"
+#include "storage/record.h"
 
 namespace rocksdb {
 class Env;
@@ -21,6 +28,7 @@ namespace raftkv::storage {
 class FolderLock;
 class KvStateMachine;
 class LogStore;
+class Scrubber;
 class Snapshots;
 class Worker;
 
@@ -40,12 +48,19 @@ struct StoreOptions {
   /// What the log keeps when it is cut: buffers and flushes follow from it.
   std::uint64_t log_keep_entries = 100'000;
   std::uint64_t log_keep_bytes = 256 << 20;
+  /// How fast the tables are read in the background to find damage; 0: not at all.
+  std::uint64_t scrub_bytes_per_second = 0;
+  /// Told, on the loop and once at most, of damage that others can mend: the store has to be opened
+  /// anew (Abandon), which repairs it. Unset: such damage is only logged.
+  std::function<void(const Status&)> on_damage;
 
   // For tests.
   /// null: the real file system.
   rocksdb::Env* env = nullptr;
   /// Empty: the kernel's id of this boot (/proc/sys/kernel/random/boot_id).
   std::string machine_boot;
+  /// From one pass of the scrubber to the next.
+  Duration scrub_pause = std::chrono::minutes(1);
   /// False drops the sync of log writes, and with it every promise: it is there so that a test can
   /// show that it would notice.
   bool sync = true;
@@ -70,18 +85,42 @@ class Store {
   /// Synced writes of the log database since the open. Safe from any thread.
   [[nodiscard]] std::uint64_t sync_count() const;
 
+  /// Whoever read engine() and met Corruption says so. Safe from any thread.
+  void ReportDamage(const Status& what) { static_cast<void>(Found(Damaged::kKv, what)); }
+  /// What is damaged here, and what became of it: for people. Empty: nothing. Safe from any thread.
+  [[nodiscard]] std::vector<std::string> damage() const;
+  struct ScrubCounts {
+    std::uint64_t bytes = 0;
+    std::uint64_t passes = 0;
+    std::uint64_t damaged = 0;  ///< times that damage was found, here or elsewhere
+  };
+  /// Safe from any thread.
+  [[nodiscard]] ScrubCounts scrub_counts() const;
+
   /// After it no callback runs any more; writes that are under way are still carried out.
   void StopCompletions() { completions_.Stop(); }
   /// StopCompletions, then ends what is queued, flushes, and marks the folder as closed cleanly.
-  /// The destructor does the same without flush and mark, as a crash would. Not ok: the folder is
-  /// as after a crash. No other call afterwards.
+  /// Not ok: the folder is as after a crash. No other call afterwards.
   Status Close();
+  /// The same without flush and mark, as after a crash; so does the destructor.
+  void Abandon();
 
  private:
-  friend Result<std::unique_ptr<Store>> Open(StoreOptions options);
+  friend class Opener;
   explicit Store(Executor executor);
+  /// Damage was found; from any thread. True: others can mend it.
+  bool Found(Damaged which, const Status& what);
+  void StartScrubber(const StoreOptions& options);
 
   Completions completions_;
+  node::LogSink log_sink_;
+  std::function<void(const Status&)> on_damage_;
+  std::atomic<std::uint64_t> damaged_{0};
+  mutable std::mutex mutex_;
+  // Guarded by mutex_.
+  std::vector<std::string> damage_;
+  bool told_ = false;
+  // Owned by the loop.
   node::Birth birth_;
   // In the order in which they need each other.
   std::unique_ptr<FolderLock> lock_;
@@ -89,11 +128,13 @@ class Store {
   std::unique_ptr<Worker> upkeep_;
   std::unique_ptr<KvStateMachine> machine_;
   std::unique_ptr<Snapshots> snapshots_;
+  std::unique_ptr<Scrubber> scrubber_;
 };
 
 /// Errors: Unavailable (in use), PermissionDenied (another member's), InvalidArgument (holds other
-/// things), VersionMismatch (a newer format), Corruption (it lost something that was promised),
-/// IOError, NoSpace. Wrong use changes nothing on disk.
+/// things), VersionMismatch (a newer format), Corruption (it lost something that was promised, and
+/// there is no other member that has it), IOError, NoSpace. Wrong use changes nothing on disk, and
+/// neither does a refusal. Where others have what was lost, the store opens as suspect (repair.h).
 Result<std::unique_ptr<Store>> Open(StoreOptions options);
 
 }  // namespace raftkv::storage

@@ -3,7 +3,8 @@
 // The record holds identity and lower bounds. The `state` column family is the authority; the
 // record convicts it where it lost something that RocksDB itself cannot notice (a deleted
 // write-ahead log, a cut manifest). It is written whole, after the sync of what it claims, and
-// never per write.
+// never per write. Term and vote are exact: nobody is told of them before they stand here, so that
+// a member whose log database is lost still knows for whom it voted. The file has two copies.
 #pragma once
 
 #include <cstdint>
@@ -23,11 +24,18 @@ namespace raftkv::storage {
 inline constexpr std::uint32_t kRecordFormatVersion = 1;
 inline constexpr char kRecordName[] = "record";
 
+/// Databases of a data folder in which damage was found while they were open.
+enum class Damaged : std::uint8_t { kNothing, kLog, kKv };
+
 struct Record {
   /// False while the folder is being made: whatever stands beside it was never promised to anybody.
   bool complete = false;
   /// The member closed the folder itself: nothing can be torn.
   bool clean_close = false;
+  /// There are other members, which can bring back what is lost here.
+  bool has_peers = false;
+  /// To be repaired at the next open.
+  Damaged damaged = Damaged::kNothing;
   NodeId member;
   ClusterId cluster;
   std::string name;
@@ -39,14 +47,16 @@ struct Record {
   std::uint64_t batch_number = 0;
   /// Entries up to here are durable and can no longer be replaced (they are committed).
   Index durable_index;
+  // Exact.
   Term term;
   NodeId vote;
 
   friend bool operator==(const Record&, const Record&) = default;
 };
 
+/// The bytes of the file.
 std::string EncodeRecord(const Record& record);
-/// VersionMismatch: a newer version wrote it. Corruption: the checksum does not fit.
+/// VersionMismatch: a newer version wrote it. Corruption: no copy is whole.
 Result<Record> DecodeRecord(std::string_view bytes);
 
 /// nullopt: there is none.

@@ -5,6 +5,7 @@
 
 #include "lib/base/check.h"
 #include "storage/files.h"
+#include "storage/tables.h"
 
 namespace raftkv::storage {
 
@@ -40,9 +41,9 @@ Result<std::shared_ptr<SnapshotFiles>> SnapshotFiles::Open(const KvEngineOptions
   KvEngineOptions options = engine;
   options.folder = folder;
   // Writes went on while it was made: only itself knows what is in it.
-  const Result<Index> applied = KvEngine::AppliedOf(options);
+  const Result<kv::Position> applied = KvEngine::AppliedOf(options);
   if (!applied.ok()) return applied.status();
-  files->manifest_.applied = *applied;
+  files->manifest_.applied = applied->index;
   if (Status added = files->AddFiles(known); !added.ok()) return added;
   return files;
 }
@@ -56,6 +57,12 @@ Status SnapshotFiles::AddFiles(TableChecksums& known) {
     if (const auto found = known.find(name); found != known.end()) {
       file = found->second;
     } else {
+      // What is damaged must not get a checksum that says it is right.
+      if (IsTable(name)) {
+        const Status whole =
+            VerifyTable(env_, folder_ + "/" + name, [](std::size_t) { return true; });
+        if (!whole.ok()) return whole;
+      }
       Result<ManifestFile> read = ChecksumFile(env_, folder_, name);
       if (!read.ok()) return read.status();
       file = *std::move(read);

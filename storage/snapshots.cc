@@ -56,8 +56,8 @@ void Snapshots::DropLeft(Index through) {
   if (left_snapshot_ == 0) return;
   KvEngineOptions options = options_.engine;
   options.folder = CheckpointFolder(left_snapshot_);
-  const Result<Index> applied = KvEngine::AppliedOf(options);
-  if (applied.ok() && *applied >= through) return;
+  const Result<kv::Position> applied = KvEngine::AppliedOf(options);
+  if (applied.ok() && applied->index >= through) return;
   left_snapshot_ = 0;
   static_cast<void>(RemoveTree(*options.env, options.folder));
 }
@@ -75,6 +75,7 @@ void Snapshots::Make(node::Done<Made> done) {
       worker_->Post([this, engine = machine_.engine(), base = log_.base(), shared_done]() mutable {
         Result<std::shared_ptr<SnapshotFiles>> files = MakeNow(*engine, base);
         engine.reset();
+        if (files.code() == Code::kCorruption) options_.on_damage(files.status());
         if (!files.ok() && options_.log_sink) {
           options_.log_sink(node::LogSeverity::kWarn,
                             "no snapshot could be made: " + files.status().message());

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -28,6 +29,8 @@ struct SnapshotsOptions {
   KvEngineOptions engine;
   kv::StoreOptions kv;
   node::LogSink log_sink;
+  /// Told if the key-value database cannot be copied because it is damaged; from any thread.
+  std::function<void(const Status&)> on_damage = [](const Status&) {};
   /// Of a checkpoint that an earlier open left; 0: none.
   std::uint64_t left_snapshot = 0;
 };

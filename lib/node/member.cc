@@ -26,7 +26,8 @@ Member::Member(MemberOptions options, Birth birth, std::uint64_t replicated_time
       replicated_time_at_open_ms_(replicated_time_ms),
       wakeup_([] {}) {
   RAFTKV_CHECK(birth_.member != kNobody && birth_.boot.counter > 0);
-  RAFTKV_CHECK((birth_.cluster == ClusterId{}) == birth_.formation.empty());
+  // A repaired store may have lost how its cluster was formed: others tell newcomers then.
+  RAFTKV_CHECK(birth_.cluster != ClusterId{} || birth_.formation.empty());
 }
 
 Member::~Member() = default;
@@ -125,7 +126,7 @@ void Member::SaveFormation(const raft::Configuration& configuration, Bytes paylo
 }
 
 void Member::BecomeFormed(ClusterId cluster, Bytes formation, raft::InitialState initial) {
-  RAFTKV_CHECK(!node_ && cluster != ClusterId{} && !formation.empty());
+  RAFTKV_CHECK(!node_ && cluster != ClusterId{});
   formation_.reset();
   birth_.cluster = cluster;
   birth_.formation = std::move(formation);
@@ -204,7 +205,8 @@ void Member::SetPeers() {
     });
     AddStrangers(peers);
     // A newcomer knows the first members only, who may all be gone; the list it was given is newer.
-    if (options_.join && core.configuration().Find(birth_.member) == nullptr) {
+    // One that has lost its log knows nobody else.
+    if ((options_.join || core.suspect()) && core.configuration().Find(birth_.member) == nullptr) {
       for (const MemberAddress& given : options_.cluster) {
         if (given.name == options_.name || named(given.name)) continue;
         peers.push_back({kNobody, given.name, given.address});
@@ -321,6 +323,7 @@ NodeStatus Member::status() const {
   status.applied_index = core.applied_index().value;
   status.log_first_index = core.log().first_index().value;
   status.log_last_index = core.log().last_index().value;
+  status.suspect = core.suspect();
   return status;
 }
 

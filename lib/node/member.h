@@ -65,7 +65,7 @@ struct Birth {
   NodeId member;
   ClusterId cluster;  ///< 0: not formed
   Boot boot;          ///< of this open, durable
-  Bytes formation;    ///< payload of the first entry ever, empty if not formed
+  Bytes formation;    ///< payload of the first entry ever; empty if not formed, or lost
   std::map<NodeId, Boot> peer_boots;
   raft::InitialState raft;
 };

@@ -67,6 +67,13 @@ Metrics::Metrics(const std::string& name, const std::string& version)
       dropped_(AddGauge("raftkv_dropped_peer_messages",
                         "Messages to peers that were dropped since the start")),
       failed_(AddGauge("raftkv_failed", "1 if this member has stopped for good")),
+      suspect_(AddGauge("raftkv_suspect",
+                        "1 if the disk of this member was damaged and is being refilled")),
+      scrubbed_(AddGauge("raftkv_scrubbed_bytes", "Read by the scrubber since the last open")),
+      scrub_passes_(AddGauge("raftkv_scrub_passes",
+                             "Times that the scrubber has read everything since the last open")),
+      damage_found_(AddGauge("raftkv_damage_found",
+                             "Times that damage was found on the disk since the last open")),
       leader_(prometheus::BuildGauge()
                   .Name("raftkv_leader")
                   .Help("1 for the leader that this member knows")
@@ -143,6 +150,10 @@ std::string Metrics::Serialize(const MetricsSnapshot& snapshot) {
   connections_.Set(static_cast<double>(snapshot.connections));
   dropped_.Set(static_cast<double>(snapshot.dropped_peer_messages));
   failed_.Set(snapshot.failed ? 1 : 0);
+  suspect_.Set(node.suspect ? 1 : 0);
+  scrubbed_.Set(static_cast<double>(snapshot.scrubbed_bytes));
+  scrub_passes_.Set(static_cast<double>(snapshot.scrub_passes));
+  damage_found_.Set(static_cast<double>(snapshot.damage_found));
   std::map<std::string, double> leader;
   if (!node.leader.empty()) leader[node.leader] = 1;
   Replace(leader_, "leader", leader_gauges_, leader);

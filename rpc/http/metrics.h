@@ -29,6 +29,10 @@ struct MetricsSnapshot {
   std::uint64_t connections = 0;
   std::uint64_t dropped_peer_messages = 0;
   bool failed = false;
+  // Of the data folder, since it was opened last.
+  std::uint64_t scrubbed_bytes = 0;
+  std::uint64_t scrub_passes = 0;
+  std::uint64_t damage_found = 0;
 };
 
 /// Used on the loop only.
@@ -72,6 +76,10 @@ class Metrics final : public node::Observer {
   prometheus::Gauge& connections_;
   prometheus::Gauge& dropped_;
   prometheus::Gauge& failed_;
+  prometheus::Gauge& suspect_;
+  prometheus::Gauge& scrubbed_;
+  prometheus::Gauge& scrub_passes_;
+  prometheus::Gauge& damage_found_;
   prometheus::Family<prometheus::Gauge>& leader_;
   prometheus::Family<prometheus::Gauge>& peer_match_;
   std::map<std::string, prometheus::Gauge*> leader_gauges_;

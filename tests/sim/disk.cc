@@ -67,9 +67,12 @@ void SimDisk::CutDamage() {
   if (first > flushed) {
     Resize(first.Previous());
   } else {
-    // What lies before is in the state machine; what comes after has nothing to stand on.
-    Compact(flushed);
-    Resize(flushed);
+    // What lies before is in the state machine, but nobody can tell under which configuration.
+    engine.Load({});
+    flushed = Index{};
+    log_.clear();
+    base_ = {};
+    base_configuration_ = {};
   }
   damaged.clear();
   hard_state_.commit = std::min(hard_state_.commit, last_index());

@@ -39,7 +39,8 @@ class SimDisk {
   std::set<Index> damaged;
   /// Something that was durable was lost, but not term and vote.
   bool suspect = false;
-  /// Opens what is damaged: cuts the log before it, and the store is suspect.
+  /// Opens what is damaged: cuts the log before it, or begins anew where that was applied, and the
+  /// store is suspect.
   void CutDamage();
 
   /// `durable`: it was synced, and so is everything before it.

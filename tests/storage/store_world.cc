@@ -1,5 +1,6 @@
 #include "tests/storage/store_world.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "lib/base/check.h"
@@ -81,8 +82,8 @@ Status StoreWorld::WriteEntries(Index first, Term term, int count, std::size_t p
   return Write(std::move(write));
 }
 
-Status StoreWorld::Form(ClusterId cluster) {
-  const Bytes payload = TestConfiguration(cluster, store->birth().member);
+Status StoreWorld::Form(ClusterId cluster, const std::vector<NodeId>& others) {
+  const Bytes payload = TestConfiguration(cluster, store->birth().member, others);
   return Await<Status>(loop, [&](node::DoneStatus done) {
     store->meta().SaveFormation(cluster, payload, std::move(done));
   });
@@ -150,14 +151,20 @@ std::vector<raft::Entry> MakeEntries(Index first, Term term, int count, std::siz
   return entries;
 }
 
-Bytes TestConfiguration(ClusterId cluster, NodeId member) {
+Bytes TestConfiguration(ClusterId cluster, NodeId member, const std::vector<NodeId>& others) {
   raft::Configuration configuration;
   configuration.cluster = cluster;
-  raft::Member self;
-  self.id = member;
-  self.name = "n1";
-  self.address = "127.0.0.1:7001";
-  configuration.members.push_back(std::move(self));
+  std::vector<NodeId> members = others;
+  members.insert(members.begin(), member);
+  for (std::size_t i = 0; i < members.size(); ++i) {
+    raft::Member added;
+    added.id = members[i];
+    added.name = "n" + std::to_string(i + 1);
+    added.address = "127.0.0.1:" + std::to_string(7001 + i);
+    configuration.members.push_back(std::move(added));
+  }
+  std::sort(configuration.members.begin(), configuration.members.end(),
+            [](const raft::Member& a, const raft::Member& b) { return a.id < b.id; });
   return raft::EncodeConfiguration(configuration);
 }
 

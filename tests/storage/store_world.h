@@ -51,7 +51,8 @@ class StoreWorld {
   Status Write(node::LogWrite write);
   Status WriteEntries(Index first, Term term, int count, std::size_t payload_bytes = 20,
                       Index commit = Index(1));
-  Status Form(ClusterId cluster = ClusterId(77));
+  /// Of this member and `others`.
+  Status Form(ClusterId cluster = ClusterId(77), const std::vector<NodeId>& others = {});
   Result<std::vector<raft::Entry>> Read(Index first, Index last, std::size_t max_bytes);
   Result<node::Applied> Apply(std::vector<raft::Entry> entries);
   Result<node::Snapshots::Made> MakeSnapshot();
@@ -72,7 +73,7 @@ class StoreWorld {
 Bytes TestPayload(Index index, Term term, std::size_t bytes);
 /// Entries first.. of `term`, of kind no-op (no state machine looks inside).
 std::vector<raft::Entry> MakeEntries(Index first, Term term, int count, std::size_t bytes);
-/// The encoded configuration of a cluster of one.
-Bytes TestConfiguration(ClusterId cluster, NodeId member);
+/// The encoded configuration of a cluster.
+Bytes TestConfiguration(ClusterId cluster, NodeId member, const std::vector<NodeId>& others = {});
 
 }  // namespace raftkv::test
