@@ -25,6 +25,7 @@ struct SnapshotFlags {
   std::string cluster;
   std::string quorum = "majority";
   std::string zones;
+  std::string encryption_key_file;
 };
 
 Json InfoJson(const BackupInfo& info) {
@@ -104,6 +105,7 @@ Exit RunSave(const ClientFlags& flags, const SnapshotFlags& snapshot) {
   const StopFlag stop;
   BackupOptions options;
   options.timeout = flags.timeout.value;
+  options.encryption_key_file = snapshot.encryption_key_file;
   const auto saved = [&] {
     ProgressBar bar("saving");
     options.progress = bar.Callback();
@@ -120,7 +122,7 @@ Exit RunStatus(const ClientFlags& flags, const SnapshotFlags& snapshot) {
   const StopFlag stop;
   const auto info = [&] {
     ProgressBar bar("verifying");
-    return ReadBackup(snapshot.file, bar.Callback());
+    return ReadBackup(snapshot.file, bar.Callback(), snapshot.encryption_key_file);
   }();
   return info.ok() ? ShowInfo(*info, flags) : FailFile(info.status());
 }
@@ -142,6 +144,7 @@ Exit RunRestore(const ClientFlags& flags, const SnapshotFlags& snapshot) {
   RestoreOptions options;
   options.file = snapshot.file;
   options.data_dir = snapshot.data_dir;
+  options.encryption_key_file = snapshot.encryption_key_file;
   options.name = snapshot.name;
   auto cluster = ParseCluster(snapshot.cluster);
   if (!cluster.ok()) return Fail(Exit::kBadArguments, cluster.status().message());
@@ -177,6 +180,10 @@ CLI::App* AddVerb(Program& program, CLI::App& parent, const std::string& verb_na
                   RunWithFile run) {
   CLI::App* verb = program.AddClientVerb(parent, verb_name, help);
   verb->add_option("FILE", flags->file, "the backup, a .tar.zst")->required();
+  verb->add_option("--encryption-key-file", flags->encryption_key_file,
+                   "the key that the backup is encrypted with, and what is restored from it")
+      ->envname("RAFTKV_ENCRYPTION_KEY_FILE")
+      ->type_name("FILE");
   verb->callback([&program, flags, run] {
     program.run = [&client = program.client, flags, run] { return run(client, *flags); };
   });

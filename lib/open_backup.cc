@@ -108,9 +108,13 @@ Result<BackupInfo> OpenNode::Backup(const std::string& file, const BackupOptions
   } catch (const std::future_error&) {  // the loop has ended
   }
   if (!source.ok()) return source.status();
-  rpc::LoopBackupFeed feed(*loop_, *std::move(source), [this] { return closing_.load(); });
+  rpc::LoopBackupFeed feed(*loop_, *std::move(source), [this, opened = opens_.load()] {
+    return closing_.load() || opens_.load() != opened;
+  });
   rocksdb::Env* const env = internals_.env == nullptr ? rocksdb::Env::Default() : internals_.env;
-  return storage::WriteBackup(*env, file, feed, options.progress);
+  const std::string& key_file = options.encryption_key_file.empty() ? options_.encryption_key_file
+                                                                    : options.encryption_key_file;
+  return storage::WriteBackup(*env, file, feed, key_file, options.progress);
 }
 
 // --- Of a client.
@@ -118,13 +122,16 @@ Result<BackupInfo> OpenNode::Backup(const std::string& file, const BackupOptions
 Result<BackupInfo> Client::Backup(const std::string& file, const BackupOptions& options) {
   const auto feed = BeginBackup(options.timeout);
   if (!feed.ok()) return feed.status();
-  return storage::WriteBackup(*rocksdb::Env::Default(), file, **feed, options.progress);
+  return storage::WriteBackup(*rocksdb::Env::Default(), file, **feed, options.encryption_key_file,
+                              options.progress);
 }
 
 // --- Of nobody.
 
-Result<BackupInfo> ReadBackup(const std::string& file, const BackupProgressCallback& progress) {
-  return storage::ReadBackupFile(*rocksdb::Env::Default(), file, nullptr, progress);
+Result<BackupInfo> ReadBackup(const std::string& file, const BackupProgressCallback& progress,
+                              const std::string& encryption_key_file) {
+  return storage::ReadBackupFile(*rocksdb::Env::Default(), file, encryption_key_file, nullptr,
+                                 progress);
 }
 
 Result<BackupInfo> Restore(const RestoreOptions& options) {
@@ -143,6 +150,7 @@ Result<BackupInfo> Restore(const RestoreOptions& options) {
   }
   plan.quorum = RuleOf(options.quorum);
   plan.progress = options.progress;
+  plan.key_file = options.encryption_key_file;
   return storage::RestoreMember(*rocksdb::Env::Default(), std::move(plan));
 }
 

@@ -218,10 +218,11 @@ void OpenNode::Publish() {
 void OpenNode::OnDamage(const raftkv::Status& what) {
   if (closing_ || !member_) return;
   static_cast<void>(what);  // the store has said it
+  ++opens_;
   member_->Stop();
   store_->StopCompletions();
   // Connections are of the old start, here and at the others.
-  if (server_) server_->KeepPeers({});
+  if (server_) server_->CloseAll();
   peers_.reset();
   member_.reset();
   armed_for_ = kNever;
@@ -235,6 +236,14 @@ void OpenNode::OnDamage(const raftkv::Status& what) {
 
 /// Off the loop, which still takes (and drops) what the disk threads post.
 void OpenNode::OpenAnew() {
+  {
+    // Backups read files of the store; those of clients end with their connections.
+    std::unique_lock lock(mutex_);
+    const auto over = [this] { return *backups_ == 0 || closing_; };
+    while (!changed_.wait_for(lock, std::chrono::milliseconds(10), over)) {
+    }
+  }
+  if (closing_) return;
   inspector_->Stop();
   store_->Abandon();
   loop_->Call([this] {

@@ -134,6 +134,8 @@ class OpenNode final : public Node,
   bool pump_scheduled_ = false;
   MonoTime armed_for_ = kNever;
   bool closed_ = false;  ///< of the thread that closes
+  /// How often the store was opened anew; read by any thread.
+  std::atomic<std::uint64_t> opens_{0};
   /// Opens a damaged store anew; one at a time.
   std::thread opener_;
 

@@ -34,15 +34,22 @@ class ServerImpl final : public Server, private ConnectionOwner, private kj::Tas
   std::size_t connections() const override { return connections_.size(); }
   HeldReplies& replies() override { return replies_; }
 
+  void CloseAll() override {
+    for (const auto& [number, connection] : connections_) CloseLater(number);
+  }
+
   void KeepPeers(const std::set<NodeId>& peers) override {
     for (const auto& [peer, number] : peers_) {
-      if (peers.contains(peer)) continue;
-      // This may be running inside a call of that very connection.
-      tasks_.add(kj::evalLater([this, gone = number] { Close(gone); }));
+      if (!peers.contains(peer)) CloseLater(number);
     }
   }
 
  private:
+  /// This may be running inside a call of that very connection.
+  void CloseLater(std::uint64_t number) {
+    tasks_.add(kj::evalLater([this, number] { Close(number); }));
+  }
+
   void Accept(kj::Own<kj::AsyncIoStream> stream) {
     if (connections_.size() >= options_.max_connections && !CloseOldestStranger()) {
       acceptor_.LogRefused("closed a new connection from " + PeerAddressOf(*stream) + ": all " +

@@ -67,6 +67,8 @@ class Server {
   [[nodiscard]] virtual std::size_t queued_bytes() const = 0;
   /// Calls of peers whose returns can carry answers; lives as long as the server.
   [[nodiscard]] virtual HeldReplies& replies() = 0;
+  /// Closes all connections, in a later turn; new ones are taken.
+  virtual void CloseAll() = 0;
   /// Closes the connections of all other peers, in a later turn.
   virtual void KeepPeers(const std::set<NodeId>& peers) = 0;
 };

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "storage/archive.h"
+#include "storage/sealed_stream.h"
 
 namespace raftkv::storage {
 
@@ -120,9 +121,12 @@ class BackupReader {
 
 }  // namespace
 
-Result<BackupInfo> ReadBackupFile(rocksdb::Env& env, const std::string& file, BackupTaker* taker,
+Result<BackupInfo> ReadBackupFile(rocksdb::Env& env, const std::string& file,
+                                  const std::string& key_file, BackupTaker* taker,
                                   const BackupProgressCallback& progress) {
-  const Result<std::unique_ptr<ByteSource>> source = OpenFileSource(env, file);
+  const Result<std::shared_ptr<const Secret>> key = ReadKeyFileIfAny(key_file, {});
+  if (!key.ok()) return key.status();
+  const Result<std::unique_ptr<ByteSource>> source = OpenMaybeSealed(env, file, *key);
   if (!source.ok()) return source.status();
   std::uint64_t total = 0;
   env.GetFileSize(file, &total).PermitUncheckedError();  // only to tell how far it is

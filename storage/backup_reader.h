@@ -29,7 +29,9 @@ class BackupTaker {
 /// Reads all of `file`, and verifies all of it. `taker` may be null. Blocks. Errors: IOError,
 /// Corruption (damaged, cut off, no backup), VersionMismatch, Cancelled (by `progress`, which may
 /// be empty), those of `taker`.
-Result<BackupInfo> ReadBackupFile(rocksdb::Env& env, const std::string& file, BackupTaker* taker,
+/// PermissionDenied: it is sealed, and not with the key in `key_file`, which may be empty.
+Result<BackupInfo> ReadBackupFile(rocksdb::Env& env, const std::string& file,
+                                  const std::string& key_file, BackupTaker* taker,
                                   const BackupProgressCallback& progress);
 
 }  // namespace raftkv::storage

@@ -10,6 +10,7 @@
 #include "storage/backup_manifest.h"
 #include "storage/data_folder.h"
 #include "storage/files.h"
+#include "storage/sealed_stream.h"
 
 namespace raftkv::storage {
 
@@ -149,11 +150,15 @@ Result<BackupInfo> WriteArchive(ByteSink& sink, node::BackupFeed& feed,
 }  // namespace
 
 Result<BackupInfo> WriteBackup(rocksdb::Env& env, const std::string& file, node::BackupFeed& feed,
+                               const std::string& key_file,
                                const BackupProgressCallback& progress) {
+  const Result<std::shared_ptr<const Secret>> key = ReadKeyFileIfAny(key_file, {});
+  if (!key.ok()) return key.status();
   // A name of its own: two may write to the same file.
   const std::string beside = file + "." + std::to_string(DrawId()) + ".part";
   Result<std::unique_ptr<ByteSink>> sink = OpenFileSink(env, beside);
   if (!sink.ok()) return sink.status();
+  if (*key != nullptr) sink = SealTo(*std::move(sink), *key);
   Result<BackupInfo> info = WriteArchive(**sink, feed, progress);
   sink->reset();
   Status status = info.status();

@@ -1,5 +1,7 @@
 #include "storage/entry_log.h"
 
+#include <algorithm>
+#include <array>
 #include <utility>
 
 #include <rocksdb/convenience.h>
@@ -8,6 +10,7 @@
 #include "lib/base/check.h"
 #include "storage/files.h"
 #include "storage/tables.h"
+#include "storage/wal_filter.h"
 
 namespace raftkv::storage {
 
@@ -51,7 +54,7 @@ EntryLog::EntryLog(bool sync, std::unique_ptr<LogHandles> handles, const BatchMa
 
 rocksdb::WriteBatch EntryLog::Begin(Index last_index) const {
   rocksdb::WriteBatch batch;
-  PutState(batch, kBatchKey, EncodeBatchMark({mark_.number + 1, last_index}));
+  PutState(batch, kBatchKey, EncodeBatchMark({mark_.number + 1, last_index, unsynced_}));
   return batch;
 }
 
@@ -65,26 +68,34 @@ void EntryLog::DeleteState(rocksdb::WriteBatch& batch, std::string_view key) con
 }
 
 void EntryLog::PutEntry(rocksdb::WriteBatch& batch, const raft::Entry& entry) const {
-  batch.Put(handles_->log(), EncodeLogKey(entry.index), EncodeEntry(entry, mark_.number + 1))
+  const std::array<char, 8> key = LogKeyOf(entry.index);
+  const std::array<char, kEntryHeaderBytes> header = EntryHeader(entry, mark_.number + 1);
+  const rocksdb::Slice key_part(key.data(), key.size());
+  const std::array<rocksdb::Slice, 2> value = {rocksdb::Slice(header.data(), header.size()),
+                                               Slice(entry.payload.view())};
+  batch
+      .Put(handles_->log(), rocksdb::SliceParts(&key_part, 1),
+           rocksdb::SliceParts(value.data(), static_cast<int>(value.size())))
       .PermitUncheckedError();
 }
 
-void EntryLog::DeleteTail(rocksdb::WriteBatch& batch, Index first) {
-  if (first > mark_.last_index) return;
-  // Both before the cut can be seen.
+void EntryLog::DeleteTail(rocksdb::WriteBatch& batch, Index first, Index last) {
+  if (first > last) return;
+  // Both before the cut can be seen, and in this order: see Read.
+  last_index_.store(std::min(last_index_.load(), first.Previous().value));
   ++cuts_;
-  last_index_.store(first.Previous().value);
-  batch.DeleteRange(handles_->log(), EncodeLogKey(first), EncodeLogKey(mark_.last_index.Next()))
+  batch.DeleteRange(handles_->log(), EncodeLogKey(first), EncodeLogKey(last.Next()))
       .PermitUncheckedError();
 }
 
-Status EntryLog::Commit(rocksdb::WriteBatch& batch, Index last_index) {
-  Status written = WriteBatchOf(*handles_, batch, sync_);
+Status EntryLog::Commit(rocksdb::WriteBatch& batch, Index last_index, bool sync) {
+  Status written = WriteBatchOf(*handles_, batch, sync && sync_);
   if (!written.ok()) {
     failure_ = written;
     return written;
   }
-  ++sync_count_;
+  if (sync) ++sync_count_;
+  unsynced_ = sync ? 0 : unsynced_ + 1;
   mark_ = BatchMark{mark_.number + 1, last_index};
   last_index_.store(last_index.value);
   return Status::Ok();
@@ -118,6 +129,8 @@ Result<std::vector<raft::Entry>> EntryLog::Read(Index first, Index last,
   RAFTKV_CHECK(first.value > 0 && first <= last, first.value, last.value);
   if (first.value <= base_index_.load()) return CutMeanwhile();
   const std::uint64_t cuts = cuts_.load();
+  // A cut that is counted in `cuts` already has lowered last_index_.
+  const bool cut_before = last.value > last_index_.load();
   const std::string end_key = EncodeLogKey(last.Next());
   const rocksdb::Slice end(end_key);
   rocksdb::ReadOptions options;
@@ -139,7 +152,7 @@ Result<std::vector<raft::Entry>> EntryLog::Read(Index first, Index last,
   }
   if (!it->status().ok()) return ToStatus(it->status(), "read the log");
   if (next > last) return entries;
-  if (cuts != cuts_.load() || last.value > last_index_.load() || next.value <= base_index_.load()) {
+  if (cut_before || cuts != cuts_.load() || next.value <= base_index_.load()) {
     if (!entries.empty()) return entries;
     return CutMeanwhile();
   }
@@ -152,6 +165,16 @@ Result<StoredEntry> EntryLog::ReadOne(Index index) const {
       handles_->db().Get(rocksdb::ReadOptions(), handles_->log(), EncodeLogKey(index), &value);
   if (!got.ok()) return ToStatus(got, "read log entry " + std::to_string(index.value));
   return DecodeEntry(index, value);
+}
+
+Result<std::unique_ptr<LogHandles>> OpenRecovered(const LogDbOptions& options,
+                                                  const LogRecovery& recovery) {
+  // What stands behind a cut must not come back, also where it is whole.
+  WalStop stop(recovery.last_batch);
+  OpenMode mode;
+  mode.recovery = recovery.mode;
+  if (recovery.cuts) mode.watch = &stop;
+  return OpenLogHandles(options, mode);
 }
 
 Status WriteFirstBatch(const LogHandles& handles, rocksdb::WriteBatch& batch) {

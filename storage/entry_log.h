@@ -22,6 +22,7 @@
 #include "lib/raft/types.h"
 #include "storage/log_format.h"
 #include "storage/log_handles.h"
+#include "storage/log_recovery.h"
 
 namespace rocksdb {
 class WriteBatch;
@@ -46,13 +47,15 @@ class EntryLog {
   void PutState(rocksdb::WriteBatch& batch, std::string_view key, const std::string& value) const;
   void DeleteState(rocksdb::WriteBatch& batch, std::string_view key) const;
   void PutEntry(rocksdb::WriteBatch& batch, const raft::Entry& entry) const;
-  /// The entries from `first` on, if there are any. Readers see them no more.
-  void DeleteTail(rocksdb::WriteBatch& batch, Index first);
+  /// The entries first..last, where `last` is the last one that the log and this batch have.
+  /// Readers see them no more.
+  void DeleteTail(rocksdb::WriteBatch& batch, Index first, Index last);
   /// Readers see nothing up to `base` any more: before a batch that says so, and the batch must be
   /// durable before DropCutFiles().
   void Begins(Index base) { base_index_.store(base.value); }
-  /// A failure is final: every later call returns it again.
-  Status Commit(rocksdb::WriteBatch& batch, Index last_index);
+  /// A failure is final: every later call returns it again. Without `sync` the batch is safe from a
+  /// kill of the process only.
+  Status Commit(rocksdb::WriteBatch& batch, Index last_index, bool sync = true);
   Status Close();
 
   // --- Safe from any thread.
@@ -80,6 +83,7 @@ class EntryLog {
   // Owned by the thread that writes.
   BatchMark mark_;
   Status failure_;
+  std::uint64_t unsynced_ = 0;  ///< batches since the last synced one
 
   // Shared, so that a reader can tell a log that was cut under it from one with a hole.
   std::atomic<std::uint64_t> base_index_;
@@ -87,6 +91,10 @@ class EntryLog {
   std::atomic<std::uint64_t> cuts_{0};
   std::atomic<std::uint64_t> sync_count_{0};
 };
+
+/// Opens a database that ExamineLog (log_recovery.h) found to be sound.
+Result<std::unique_ptr<LogHandles>> OpenRecovered(const LogDbOptions& options,
+                                                  const LogRecovery& recovery);
 
 /// Writes the first batch of a new database.
 Status WriteFirstBatch(const LogHandles& handles, rocksdb::WriteBatch& batch);

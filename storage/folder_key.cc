@@ -51,9 +51,9 @@ Status CheckRecordKey(const std::string& folder, const std::string& record,
 
 Result<std::shared_ptr<const FileCipher>> CipherOfKeyFile(const std::string& key_file,
                                                           const node::LogSink& sink) {
-  if (key_file.empty()) return std::shared_ptr<const FileCipher>();
-  const Result<std::shared_ptr<const Secret>> key = ReadKeyFile(key_file, sink);
+  const Result<std::shared_ptr<const Secret>> key = ReadKeyFileIfAny(key_file, sink);
   if (!key.ok()) return key.status();
+  if (*key == nullptr) return std::shared_ptr<const FileCipher>();
   return std::shared_ptr<const FileCipher>(std::make_shared<const FileCipher>(**key));
 }
 

@@ -78,12 +78,7 @@ Status LoadState(const LogHandles& handles, LogContents& contents) {
   if (Status s = Require(handles, kFormatVersionKey, DecodeFormatVersion, version); !s.ok()) {
     return s;
   }
-  if (version > kFolderFormatVersion) {
-    return Status(Code::kVersionMismatch, "the log database has format version " +
-                                              std::to_string(version) + ", this program knows " +
-                                              std::to_string(kFolderFormatVersion) +
-                                              ": use the newer program");
-  }
+  if (Status s = CheckFolderVersion(version); !s.ok()) return s;
   if (Status s = Require(handles, kIdentityKey, DecodeIdentity, contents.identity); !s.ok()) {
     return s;
   }

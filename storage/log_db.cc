@@ -37,9 +37,7 @@ Status LogDb::Create(const LogDbOptions& options, const Identity& identity,
 
 Result<std::unique_ptr<LogDb>> LogDb::Open(const LogDbOptions& options,
                                            const LogRecovery& recovery) {
-  OpenMode mode;
-  mode.recovery = recovery.mode;
-  Result<std::unique_ptr<LogHandles>> handles = OpenLogHandles(options, mode);
+  Result<std::unique_ptr<LogHandles>> handles = OpenRecovered(options, recovery);
   if (!handles.ok()) return handles.status();
   Result<LogContents> contents = LoadContents(**handles);
   if (!contents.ok()) return contents.status();
@@ -122,7 +120,7 @@ void LogDb::NoteRefilled(rocksdb::WriteBatch& batch, const node::LogWrite& write
 
 /// The entries from `first` on, if there are any.
 void LogDb::DeleteTail(rocksdb::WriteBatch& batch, Index first) {
-  log_.DeleteTail(batch, first);
+  log_.DeleteTail(batch, first, log_.mark().last_index);
   configurations_.erase(configurations_.lower_bound(first), configurations_.end());
   const std::lock_guard lock(sizes_mutex_);
   sizes_.TruncateFrom(first);

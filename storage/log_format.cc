@@ -2,6 +2,7 @@
 
 #include <xxhash.h>
 
+#include <algorithm>
 #include <array>
 #include <initializer_list>
 #include <optional>
@@ -13,16 +14,21 @@ namespace raftkv::storage {
 namespace {
 
 // version u8, kind u8, term u64, time u64, batch u64, checksum u64
-constexpr std::size_t kChecksumOffset = 1 + 1 + 8 + 8 + 8;
-constexpr std::size_t kHeaderBytes = kChecksumOffset + 8;
+constexpr std::size_t kChecksumOffset = kEntryHeaderBytes - 8;
 
 Status Damaged(std::string_view what) {
   return Status(Code::kCorruption, std::string(what) + " in the log database is damaged");
 }
 
-/// Of the payload, seeded with that of the index and the header.
+void StoreBigEndian64(char* out, std::uint64_t value) {
+  for (int shift = 56; shift >= 0; shift -= 8) *out++ = static_cast<char>(value >> shift);
+}
+
+/// Of the payload, seeded with that of the index and what stands before the checksum in `header`.
 std::uint64_t EntryChecksum(Index index, std::string_view header, std::string_view payload) {
-  const std::string where = EncodeLogKey(index) + std::string(header);
+  std::array<char, 8 + kChecksumOffset> where;
+  StoreBigEndian64(where.data(), index.value);
+  std::copy_n(header.data(), kChecksumOffset, where.data() + 8);
   return XXH3_64bits_withSeed(payload.data(), payload.size(),
                               XXH3_64bits(where.data(), where.size()));
 }
@@ -58,10 +64,15 @@ Result<std::array<std::uint64_t, kCount>> DecodeNumbers(std::string_view value,
 
 }  // namespace
 
-std::string EncodeLogKey(Index index) {
-  std::string key;
-  AppendBigEndian64(key, index.value);
+std::array<char, 8> LogKeyOf(Index index) {
+  std::array<char, 8> key;
+  StoreBigEndian64(key.data(), index.value);
   return key;
+}
+
+std::string EncodeLogKey(Index index) {
+  const std::array<char, 8> key = LogKeyOf(index);
+  return std::string(key.data(), key.size());
 }
 
 Result<Index> DecodeLogKey(std::string_view key) {
@@ -70,22 +81,29 @@ Result<Index> DecodeLogKey(std::string_view key) {
   return Index(*index);
 }
 
+std::array<char, kEntryHeaderBytes> EntryHeader(const raft::Entry& entry,
+                                                std::uint64_t batch_number) {
+  std::array<char, kEntryHeaderBytes> out;
+  out[0] = static_cast<char>(kValueFormatVersion);
+  out[1] = static_cast<char>(entry.kind);
+  StoreBigEndian64(&out[2], entry.term.value);
+  StoreBigEndian64(&out[10], entry.time_ms);
+  StoreBigEndian64(&out[18], batch_number);
+  const std::string_view before(out.data(), kChecksumOffset);
+  StoreBigEndian64(&out[kChecksumOffset], EntryChecksum(entry.index, before, entry.payload.view()));
+  return out;
+}
+
 std::string EncodeEntry(const raft::Entry& entry, std::uint64_t batch_number) {
-  std::string out;
-  out.reserve(kHeaderBytes + entry.payload.size());
-  out.push_back(static_cast<char>(kValueFormatVersion));
-  out.push_back(static_cast<char>(entry.kind));
-  AppendBigEndian64(out, entry.term.value);
-  AppendBigEndian64(out, entry.time_ms);
-  AppendBigEndian64(out, batch_number);
-  AppendBigEndian64(out, EntryChecksum(entry.index, out, entry.payload.view()));
+  const std::array<char, kEntryHeaderBytes> header = EntryHeader(entry, batch_number);
+  std::string out(header.data(), header.size());
   out.append(entry.payload.view());
   return out;
 }
 
 Result<StoredEntry> DecodeEntry(Index index, std::string_view value) {
   const std::string what = "log entry " + std::to_string(index.value);
-  if (value.size() < kHeaderBytes) return Damaged(what);
+  if (value.size() < kEntryHeaderBytes) return Damaged(what);
   const std::string_view header = value.substr(0, kChecksumOffset);
   std::string_view rest = value;
   if (Status version = TakeVersion(rest, what); !version.ok()) return version;
@@ -119,6 +137,14 @@ Result<std::uint32_t> DecodeFormatVersion(std::string_view value) {
   return *version;
 }
 
+Status CheckFolderVersion(std::uint32_t version) {
+  if (version <= kFolderFormatVersion) return Status::Ok();
+  return Status(Code::kVersionMismatch, "the log database has format version " +
+                                            std::to_string(version) + ", this program knows " +
+                                            std::to_string(kFolderFormatVersion) +
+                                            ": use the newer program");
+}
+
 std::string EncodeIdentity(const Identity& identity) {
   return EncodeNumbers({identity.member.value, identity.cluster.value}) + identity.name;
 }
@@ -150,13 +176,21 @@ Result<raft::HardState> DecodeHardState(std::string_view value) {
 }
 
 std::string EncodeBatchMark(const BatchMark& mark) {
-  return EncodeNumbers({mark.number, mark.last_index.value});
+  std::string out = EncodeNumbers({mark.number, mark.last_index.value});
+  if (mark.unsynced > 0) AppendBigEndian64(out, mark.unsynced);
+  return out;
 }
 
 Result<BatchMark> DecodeBatchMark(std::string_view value) {
-  Result<std::array<std::uint64_t, 2>> numbers = DecodeNumbers<2>(value, "the batch number");
-  if (!numbers.ok()) return numbers.status();
-  return BatchMark{(*numbers)[0], Index((*numbers)[1])};
+  constexpr std::string_view kWhat = "the batch number";
+  if (Status version = TakeVersion(value, kWhat); !version.ok()) return version;
+  const std::optional<std::uint64_t> number = TakeBigEndian64(value);
+  const std::optional<std::uint64_t> last = TakeBigEndian64(value);
+  if (!number || !last) return Damaged(kWhat);
+  if (value.empty()) return BatchMark{*number, Index(*last)};
+  const std::optional<std::uint64_t> unsynced = TakeBigEndian64(value);
+  if (!unsynced || *unsynced == 0 || *unsynced >= *number || !value.empty()) return Damaged(kWhat);
+  return BatchMark{*number, Index(*last), *unsynced};
 }
 
 std::string EncodeBase(const StoredBase& base) {
@@ -175,6 +209,15 @@ Result<StoredBase> DecodeBase(std::string_view value) {
                      *configured <= *index && !value.empty();
   if (!sound) return Damaged("the base of the log");
   return StoredBase{{Index(*index), Term(*term)}, Index(*configured), Bytes(std::string(value))};
+}
+
+std::string EncodeHead(Index first) { return EncodeNumbers({first.value}); }
+
+Result<Index> DecodeHead(std::string_view value) {
+  Result<std::array<std::uint64_t, 1>> numbers = DecodeNumbers<1>(value, "the head of the log");
+  if (!numbers.ok()) return numbers.status();
+  if ((*numbers)[0] == 0) return Damaged("the head of the log");
+  return Index((*numbers)[0]);
 }
 
 std::string EncodeBytes(std::string_view bytes) {

@@ -4,6 +4,8 @@
 // one key a subject, below. All numbers are big-endian; every value begins with its format version.
 #pragma once
 
+#include <array>
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -31,6 +33,8 @@ inline constexpr std::string_view kHardStateKey = "hard_state";
 inline constexpr std::string_view kFormationKey = "formation";
 inline constexpr std::string_view kLiveKvKey = "live_kv";
 inline constexpr std::string_view kBaseKey = "base";
+/// Of a log of its own (local_log.h), in the place of `base`: the first entry.
+inline constexpr std::string_view kHeadKey = "head";
 inline constexpr std::string_view kPeerBootPrefix = "peer_boot/";
 /// Present while this store may lack something that was durable (repair.h); its value is empty
 /// behind the version.
@@ -43,6 +47,9 @@ inline constexpr std::string_view kBatchKey = "batch";
 struct BatchMark {
   std::uint64_t number = 0;
   Index last_index;
+  /// So many batches directly before this one were not synced yet when it was written: a power cut
+  /// may have taken any of them, although this one is there. 0 in a member's log.
+  std::uint64_t unsynced = 0;
   friend bool operator==(const BatchMark&, const BatchMark&) = default;
 };
 
@@ -62,6 +69,7 @@ struct StoredBase {
   friend bool operator==(const StoredBase&, const StoredBase&) = default;
 };
 
+std::array<char, 8> LogKeyOf(Index index);
 std::string EncodeLogKey(Index index);
 /// Nothing of it if the key is not 8 bytes long: Corruption.
 Result<Index> DecodeLogKey(std::string_view key);
@@ -71,12 +79,18 @@ struct StoredEntry {
   raft::Entry entry;
   std::uint64_t batch_number = 0;
 };
+/// What stands before the payload in an entry's value.
+inline constexpr std::size_t kEntryHeaderBytes = 1 + 1 + 8 + 8 + 8 + 8;
+std::array<char, kEntryHeaderBytes> EntryHeader(const raft::Entry& entry,
+                                                std::uint64_t batch_number);
 std::string EncodeEntry(const raft::Entry& entry, std::uint64_t batch_number);
 /// Corruption: the checksum does not fit the bytes and the index, or the kind is unknown.
 Result<StoredEntry> DecodeEntry(Index index, std::string_view value);
 
 std::string EncodeFormatVersion(std::uint32_t version);
 Result<std::uint32_t> DecodeFormatVersion(std::string_view value);
+/// VersionMismatch: `version` is above kFolderFormatVersion.
+Status CheckFolderVersion(std::uint32_t version);
 std::string EncodeIdentity(const Identity& identity);
 Result<Identity> DecodeIdentity(std::string_view value);
 std::string EncodeBoot(const node::Boot& boot);
@@ -87,6 +101,8 @@ std::string EncodeBatchMark(const BatchMark& mark);
 Result<BatchMark> DecodeBatchMark(std::string_view value);
 std::string EncodeBase(const StoredBase& base);
 Result<StoredBase> DecodeBase(std::string_view value);
+std::string EncodeHead(Index first);
+Result<Index> DecodeHead(std::string_view value);
 /// Formation and live_kv are plain bytes behind the version.
 std::string EncodeBytes(std::string_view bytes);
 Result<std::string> DecodeBytes(std::string_view value, std::string_view what);

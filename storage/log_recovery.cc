@@ -69,9 +69,11 @@ Result<std::vector<WalFile>> ReadWalFiles(const LogDbOptions& options, std::uint
 
 /// Recovers into memory as the real open would, and looks at the result.
 Status TryCut(const LogDbOptions& options, const LogCheck& check, std::uint64_t last_batch) {
+  WalStop stop(last_batch);
   OpenMode mode;
   mode.read_only = true;
   mode.recovery = kUpToTheBreak;
+  mode.watch = &stop;
   Result<std::unique_ptr<LogHandles>> handles = OpenLogHandles(options, mode);
   if (!handles.ok()) return handles.status();
   Result<BatchMark> mark = check(**handles);
@@ -98,7 +100,7 @@ Result<LogRecovery> ExamineLog(const LogDbOptions& options, const Record& record
   if (!flushed.ok()) return flushed.status();
   Result<std::vector<WalFile>> files = ReadWalFiles(options, flushed->oldest_log);
   if (!files.ok()) return files.status();
-  const WalScan scan = ScanWal(*files);
+  const WalScan scan = ScanWal(*files, flushed->batch_number);
 
   if (scan.state == WalState::kDamaged) return Broken("write-ahead log " + scan.where);
   if (scan.first_batch > flushed->batch_number + 1) {
@@ -119,7 +121,7 @@ Result<LogRecovery> ExamineLog(const LogDbOptions& options, const Record& record
     case WalState::kTorn: {
       if (record.clean_close || !rebooted) break;
       if (Status cut = TryCut(options, check, last_batch); !cut.ok()) return cut;
-      return LogRecovery{kUpToTheBreak, /*cuts=*/true};
+      return LogRecovery{kUpToTheBreak, /*cuts=*/true, last_batch};
     }
     case WalState::kDamaged: break;
   }

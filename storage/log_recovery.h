@@ -3,7 +3,7 @@
 //   write-ahead log    same boot of the machine   machine was rebooted       clean close
 //   whole              open                       open                       open
 //   cut short          open (killed in a write)   open                       damage
-//   torn               damage                     cut the last batch, open   damage
+//   torn               damage                     cut the torn end, open     damage
 //   damaged, a gap     damage                     damage                     damage
 //
 // In every case a database behind the record's bounds is damage.
@@ -22,15 +22,17 @@ namespace raftkv::storage {
 
 /// Up to the first broken place, which ScanWal looked at; what is behind it is dropped. Not
 /// kSkipAnyCorruptedRecords: where a broken fragment looks like one of a recycled log, RocksDB's
-/// reader stays at it for ever.
+/// reader stays at it for ever; and after a record that is broken in its middle it takes the next
+/// one, if that is whole, for damaged too, and refuses to open.
 inline constexpr rocksdb::WALRecoveryMode kUpToTheBreak =
     rocksdb::WALRecoveryMode::kPointInTimeRecovery;
 
 /// How a database that was found to be sound is to be opened.
 struct LogRecovery {
   rocksdb::WALRecoveryMode mode = rocksdb::WALRecoveryMode::kTolerateCorruptedTailRecords;
-  /// Something behind the last batch that is whole is cut off.
+  /// What stands behind `last_batch` is broken, and is cut off.
   bool cuts = false;
+  std::uint64_t last_batch = 0;
 };
 
 /// Reads what is in the database and holds it against the record; returns the mark of its last

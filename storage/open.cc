@@ -1,7 +1,6 @@
 #include "storage/open.h"
 
 #include <algorithm>
-#include <fstream>
 #include <utility>
 
 #include <rocksdb/env.h>
@@ -14,6 +13,7 @@
 #include "storage/kv_state_machine.h"
 #include "storage/log_recovery.h"
 #include "storage/log_store.h"
+#include "storage/machine_boot.h"
 #include "storage/repair.h"
 #include "storage/scrubber.h"
 #include "storage/snapshots.h"
@@ -21,14 +21,6 @@
 namespace raftkv::storage {
 
 namespace {
-
-/// Empty where the system does not say: then no crash is taken for a power cut.
-std::string ReadMachineBoot() {
-  std::string id;
-  std::ifstream file("/proc/sys/kernel/random/boot_id");
-  std::getline(file, id);
-  return id;
-}
 
 constexpr std::size_t kMaxQueuedUpkeep = 256;
 
@@ -71,8 +63,7 @@ KvEngineOptions KvOptionsOf(const StoreOptions& options, const std::string& kv_f
 }
 
 Result<std::unique_ptr<LogDb>> OpenLog(const StoreOptions& options, const Record& record) {
-  const bool rebooted = !options.machine_boot.empty() && !record.machine_boot.empty() &&
-                        options.machine_boot != record.machine_boot;
+  const bool rebooted = WasRebooted(record.machine_boot, options.machine_boot);
   const LogDbOptions log_options = LogOptionsOf(options);
   const auto check = [&record](const LogHandles& handles) -> Result<BatchMark> {
     Result<LogContents> contents = LoadContents(handles);

@@ -13,6 +13,7 @@
 #include "storage/backup_reader.h"
 #include "storage/data_folder.h"
 #include "storage/files.h"
+#include "storage/folder_key.h"
 #include "storage/kv_engine.h"
 #include "storage/log_db.h"
 
@@ -97,6 +98,7 @@ class FolderBuilder final : public BackupTaker {
     record.name = plan_.name;
     record.batch_number = 1;
     record.durable_index = base_.index;
+    record.has_peers = cluster_.members.size() > 1;
     record.term = base_.term;
     return WriteRecord(env_, folder_, record);
   }
@@ -190,12 +192,15 @@ Result<BackupInfo> RestoreMember(rocksdb::Env& env, RestorePlan plan) {
   if (!possible.ok()) return possible.status();
   const Result<std::unique_ptr<ByteSource>> there = OpenFileSource(env, plan.file);
   if (!there.ok()) return there.status();
+  const Result<std::unique_ptr<rocksdb::Env>> encrypted =
+      EnvOfFolder(env, plan.dir, plan.key_file, plan.log_sink);
+  if (!encrypted.ok()) return encrypted.status();
 
   const std::string building = RestoringFolder(plan.dir);
   Result<std::unique_ptr<FolderLock>> lock = TakeEmptied(env, building);
   if (!lock.ok()) return lock.status();
-  FolderBuilder builder(env, plan, building);
-  Result<BackupInfo> info = ReadBackupFile(env, plan.file, &builder, plan.progress);
+  FolderBuilder builder(*encrypted ? **encrypted : env, plan, building);
+  Result<BackupInfo> info = ReadBackupFile(env, plan.file, plan.key_file, &builder, plan.progress);
   Status status = info.status();
   if (status.ok()) status = builder.Finish();
   // Somebody may have put something there meanwhile.

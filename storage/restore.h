@@ -26,6 +26,8 @@ struct RestorePlan {
   /// Voters all of them: name, address and zone; the ids are found here.
   std::vector<raft::Member> members;
   raft::QuorumRule quorum;
+  /// Of the backup, if it is sealed, and of the folder; empty: neither is encrypted.
+  std::string key_file;
   BackupProgressCallback progress;
   node::LogSink log_sink;
 };

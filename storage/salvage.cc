@@ -13,6 +13,7 @@
 #include "storage/files.h"
 #include "storage/log_format.h"
 #include "storage/log_recovery.h"
+#include "storage/wal_filter.h"
 
 namespace raftkv::storage {
 
@@ -76,9 +77,13 @@ Term Salvaged::TermAt(Index index) const {
 
 Salvaged Salvage(const LogDbOptions& options, const Record& record) {
   Salvaged out;
+  const Result<std::uint64_t> trusted = TrustedThrough(options);
+  // Of a log that cannot be judged only what does not belong to it can be used.
+  WalStop stop(trusted.ok() ? *trusted : 0);
   OpenMode mode;
   mode.read_only = true;
   mode.recovery = kUpToTheBreak;
+  mode.watch = &stop;
   Result<std::unique_ptr<LogHandles>> handles = OpenLogHandles(options, mode);
   if (!handles.ok()) return out;
   LogContents contents;
@@ -91,7 +96,6 @@ Salvaged Salvage(const LogDbOptions& options, const Record& record) {
   out.formation = contents.formation;
   out.hard_state = contents.raft.hard_state;
   const Result<StoredBase> base = LoadStoredBase(**handles);
-  const Result<std::uint64_t> trusted = TrustedThrough(options);
   if (!base.ok() || !trusted.ok()) return out;
   out.live_kv = contents.live_kv;
   out.base = *base;

@@ -124,6 +124,12 @@ Result<std::shared_ptr<const Secret>> ReadKeyFile(const std::string& path,
   return std::make_shared<const Secret>(key.bytes.data());
 }
 
+Result<std::shared_ptr<const Secret>> ReadKeyFileIfAny(const std::string& path,
+                                                       const node::LogSink& sink) {
+  if (path.empty()) return std::shared_ptr<const Secret>();
+  return ReadKeyFile(path, sink);
+}
+
 std::string DrawBytes(std::size_t count) {
   std::string bytes(count, '\0');
   // Up to 256 bytes come whole.

@@ -43,6 +43,10 @@ inline constexpr std::size_t kSealBytes = 16;
 Result<std::shared_ptr<const Secret>> ReadKeyFile(const std::string& path,
                                                   const node::LogSink& sink);
 
+/// Of a path that may be empty: then there is no key, and null is returned.
+Result<std::shared_ptr<const Secret>> ReadKeyFileIfAny(const std::string& path,
+                                                       const node::LogSink& sink);
+
 /// `count` bytes of the system's entropy.
 std::string DrawBytes(std::size_t count);
 

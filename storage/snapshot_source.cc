@@ -26,16 +26,16 @@ SnapshotFiles::~SnapshotFiles() {
 
 Result<std::shared_ptr<SnapshotFiles>> SnapshotFiles::Make(KvEngine& engine,
                                                            const std::string& folder,
-                                                           TableChecksums& known) {
+                                                           TableChecksums& known, bool verify) {
   const Status made = engine.Checkpoint(folder);
-  if (made.ok()) return Open(engine.options(), folder, known);
+  if (made.ok()) return Open(engine.options(), folder, known, verify);
   static_cast<void>(RemoveTree(engine.env(), folder));
   return made;
 }
 
 Result<std::shared_ptr<SnapshotFiles>> SnapshotFiles::Open(const KvEngineOptions& engine,
                                                            const std::string& folder,
-                                                           TableChecksums& known) {
+                                                           TableChecksums& known, bool verify) {
   // From here on the folder is removed whatever happens.
   std::shared_ptr<SnapshotFiles> files(new SnapshotFiles(*engine.env, folder));
   KvEngineOptions options = engine;
@@ -45,11 +45,11 @@ Result<std::shared_ptr<SnapshotFiles>> SnapshotFiles::Open(const KvEngineOptions
   if (!position.ok()) return position.status();
   files->position_ = *position;
   files->manifest_.applied = position->index;
-  if (Status added = files->AddFiles(known); !added.ok()) return added;
+  if (Status added = files->AddFiles(known, verify); !added.ok()) return added;
   return files;
 }
 
-Status SnapshotFiles::AddFiles(TableChecksums& known) {
+Status SnapshotFiles::AddFiles(TableChecksums& known, bool verify) {
   Result<std::optional<std::vector<std::string>>> names = ListFolder(env_, folder_);
   if (!names.ok()) return names.status();
   TableChecksums tables;
@@ -59,7 +59,7 @@ Status SnapshotFiles::AddFiles(TableChecksums& known) {
       file = found->second;
     } else {
       // What is damaged must not get a checksum that says it is right.
-      if (IsTable(name)) {
+      if (verify && IsTable(name)) {
         const Status whole =
             VerifyTable(env_, folder_ + "/" + name, [](std::size_t) { return true; });
         if (!whole.ok()) return whole;
@@ -71,7 +71,7 @@ Status SnapshotFiles::AddFiles(TableChecksums& known) {
     if (IsTable(name)) tables.emplace(name, file);
     manifest_.files.push_back(std::move(file));
   }
-  known = std::move(tables);
+  if (verify) known = std::move(tables);
   encoded_ = EncodeManifest(manifest_);
   std::uint64_t end = encoded_.size();
   for (const ManifestFile& file : manifest_.files) {

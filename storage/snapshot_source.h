@@ -28,12 +28,13 @@ using TableChecksums = std::map<std::string, ManifestFile>;
 class SnapshotFiles {
  public:
   /// Takes a checkpoint of `engine` in `folder`, which does not exist, and reads all of it.
+  /// Without `verify` nobody looks whether a table is as it was written: somebody else will.
   static Result<std::shared_ptr<SnapshotFiles>> Make(KvEngine& engine, const std::string& folder,
-                                                     TableChecksums& known);
+                                                     TableChecksums& known, bool verify = true);
   /// Reads the checkpoint that is in `folder`; it goes if it is of no use.
   static Result<std::shared_ptr<SnapshotFiles>> Open(const KvEngineOptions& engine,
                                                      const std::string& folder,
-                                                     TableChecksums& known);
+                                                     TableChecksums& known, bool verify = true);
   /// Removes the folder.
   ~SnapshotFiles();
   SnapshotFiles(const SnapshotFiles&) = delete;
@@ -51,7 +52,7 @@ class SnapshotFiles {
 
  private:
   SnapshotFiles(rocksdb::Env& env, std::string folder);
-  Status AddFiles(TableChecksums& known);
+  Status AddFiles(TableChecksums& known, bool verify);
   Result<std::string> ReadPart(std::uint64_t offset, std::size_t max_bytes);
 
   rocksdb::Env& env_;

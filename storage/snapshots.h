@@ -69,7 +69,7 @@ class Snapshots final : public node::Snapshots {
   };
 
   Result<std::shared_ptr<SnapshotFiles>> MakeNow(KvEngine& engine, Index base);
-  Result<std::shared_ptr<SnapshotFiles>> MakeAnew(KvEngine& engine);
+  Result<std::shared_ptr<SnapshotFiles>> MakeAnew(KvEngine& engine, bool verify);
   std::shared_ptr<SnapshotFiles> TakeLeft(Index base);
   void DropLeft(Index through);
   [[nodiscard]] std::string CheckpointFolder(std::uint64_t number) const;

@@ -20,9 +20,19 @@ rocksdb::WalFilter::WalProcessingOption WalWatch::LogRecordFound(unsigned long l
                                                                  const rocksdb::WriteBatch& batch,
                                                                  rocksdb::WriteBatch* /*new_batch*/,
                                                                  bool* /*batch_changed*/) {
-  const std::optional<std::uint64_t> number = BatchNumberOf(batch.Data());
-  if (number.has_value()) last_batch_ = *number;
+  const std::optional<BatchMark> mark = BatchMarkOf(batch.Data());
+  if (mark.has_value()) last_batch_ = mark->number;
   return ignore_ ? WalProcessingOption::kStopReplay : WalProcessingOption::kContinueProcessing;
+}
+
+rocksdb::WalFilter::WalProcessingOption WalStop::LogRecordFound(unsigned long long /*log_number*/,
+                                                                const std::string& /*file_name*/,
+                                                                const rocksdb::WriteBatch& batch,
+                                                                rocksdb::WriteBatch* /*new_batch*/,
+                                                                bool* /*batch_changed*/) {
+  const std::optional<BatchMark> mark = BatchMarkOf(batch.Data());
+  const bool wanted = mark.has_value() ? mark->number <= last_batch_ : batch.Count() == 0;
+  return wanted ? WalProcessingOption::kContinueProcessing : WalProcessingOption::kStopReplay;
 }
 
 }  // namespace raftkv::storage

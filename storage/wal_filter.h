@@ -33,4 +33,18 @@ class WalWatch final : public rocksdb::WalFilter {
   std::uint64_t last_batch_ = 0;
 };
 
+/// Ends a recovery before the first batch that is numbered higher than `last_batch`.
+class WalStop final : public rocksdb::WalFilter {
+ public:
+  explicit WalStop(std::uint64_t last_batch) : last_batch_(last_batch) {}
+
+  const char* Name() const override { return "raftkv.WalStop"; }
+  WalProcessingOption LogRecordFound(unsigned long long log_number, const std::string& file_name,
+                                     const rocksdb::WriteBatch& batch,
+                                     rocksdb::WriteBatch* new_batch, bool* batch_changed) override;
+
+ private:
+  const std::uint64_t last_batch_;
+};
+
 }  // namespace raftkv::storage

@@ -13,9 +13,9 @@ namespace raftkv::storage {
 namespace {
 
 constexpr std::size_t kBlockBytes = 32 * 1024;
-/// Of a WriteBatch: sequence number u64 and count u32.
-constexpr std::size_t kBatchHeaderBytes = 12;
 constexpr std::size_t kHeaderBytes = 4 + 2 + 1;
+/// Of the representation of a WriteBatch; an empty one has nothing else.
+constexpr std::size_t kBatchHeaderBytes = 8 + 4;
 
 enum FragmentType : unsigned char { kZero = 0, kFull = 1, kFirst = 2, kMiddle = 3, kLast = 4 };
 
@@ -25,15 +25,15 @@ class MarkFinder final : public rocksdb::WriteBatch::Handler {
   rocksdb::Status PutCF(std::uint32_t, const rocksdb::Slice& key,
                         const rocksdb::Slice& value) override {
     if (key == rocksdb::Slice(kBatchKey.data(), kBatchKey.size())) {
-      Result<BatchMark> mark = DecodeBatchMark(std::string_view(value.data(), value.size()));
-      if (mark.ok()) number = mark->number;
+      Result<BatchMark> decoded = DecodeBatchMark(std::string_view(value.data(), value.size()));
+      if (decoded.ok()) mark = *decoded;
     }
     done_ = true;
     return rocksdb::Status::OK();
   }
   bool Continue() override { return !done_; }
 
-  std::optional<std::uint64_t> number;
+  std::optional<BatchMark> mark;
 
  private:
   bool done_ = false;
@@ -90,6 +90,8 @@ Fragment ReadFragment(std::string_view file, std::size_t at) {
 
 class Scanner {
  public:
+  explicit Scanner(std::uint64_t flushed) : flushed_(flushed) {}
+
   WalScan Scan(const std::vector<WalFile>& files) {
     for (const WalFile& file : files) {
       std::size_t at = 0;
@@ -125,11 +127,9 @@ class Scanner {
         case Fragment::Kind::kPadding: break;
         case Fragment::Kind::kIntact:
           if (!Take(fragment)) {
-            if (scan_.state == WalState::kWhole) {
-              Found(WalState::kTorn, file, at, "a fragment is out of order");
-            } else {
-              Found(WalState::kDamaged, file, at, "batches are missing before it");
-            }
+            const bool out_of_order = scan_.state == WalState::kWhole;
+            Found(out_of_order ? WalState::kTorn : scan_.state, file, at,
+                  out_of_order ? "a fragment is out of order" : "batches are missing before it");
             return at;
           }
           break;
@@ -138,8 +138,14 @@ class Scanner {
     }
   }
 
-  /// Adds an intact fragment to the batch; false: it does not belong here (state as it was), or the
-  /// number of the batch that it ends is not the next one (state kDamaged).
+  /// Are all that are missing before this batch such that a power cut may have taken them?
+  [[nodiscard]] bool OnlyUnsyncedLost(const BatchMark& mark) const {
+    const std::uint64_t known = std::max(scan_.last_batch, flushed_);
+    return mark.number > known + 1 && mark.number - 1 - mark.unsynced <= known;
+  }
+
+  /// Adds an intact fragment to the batch; false: it does not belong here (state as it was), or
+  /// batches are missing before the one that it ends (state kTorn or kDamaged).
   bool Take(const Fragment& fragment) {
     const bool begins = fragment.type == kFull || fragment.type == kFirst;
     const bool ends = fragment.type == kFull || fragment.type == kLast;
@@ -147,16 +153,21 @@ class Scanner {
     if (begins) batch_.emplace();
     batch_->append(fragment.payload);
     if (!ends) return true;
+    const std::optional<BatchMark> mark = BatchMarkOf(*batch_);
     const bool empty = batch_->size() == kBatchHeaderBytes;
-    const std::optional<std::uint64_t> number = BatchNumberOf(*batch_);
     batch_.reset();
-    if (empty) return true;  // RocksDB's own mark of where it went on after a cut
-    if (!number.has_value() || (scan_.last_batch != 0 && *number != scan_.last_batch + 1)) {
+    // RocksDB's own, at the beginning of the first file after a cut.
+    if (empty) return true;
+    if (mark.has_value() && OnlyUnsyncedLost(*mark)) {
+      scan_.state = WalState::kTorn;
+      return false;
+    }
+    if (!mark.has_value() || (scan_.last_batch != 0 && mark->number != scan_.last_batch + 1)) {
       scan_.state = WalState::kDamaged;
       return false;
     }
-    if (scan_.first_batch == 0) scan_.first_batch = *number;
-    scan_.last_batch = *number;
+    if (scan_.first_batch == 0) scan_.first_batch = mark->number;
+    scan_.last_batch = mark->number;
     return true;
   }
 
@@ -176,19 +187,22 @@ class Scanner {
       } else if (batch.has_value()) {
         batch->append(fragment.payload);
       }
-      const std::optional<std::uint64_t> number =
-          batch.has_value() ? BatchNumberOf(*batch) : std::nullopt;
-      if (number.has_value() && *number > scan_.last_batch) {
-        Found(WalState::kDamaged, file, at,
-              "batch " + std::to_string(*number) + " stands behind a broken place, batch " +
-                  std::to_string(scan_.last_batch + 1) + " was lost before it");
-        return;
+      const std::optional<BatchMark> mark = batch.has_value() ? BatchMarkOf(*batch) : std::nullopt;
+      if (mark.has_value() && mark->number > scan_.last_batch) {
+        if (!OnlyUnsyncedLost(*mark)) {
+          Found(WalState::kDamaged, file, at,
+                "batch " + std::to_string(mark->number) + " stands behind a broken place, batch " +
+                    std::to_string(scan_.last_batch + 1) + " was lost before it");
+          return;
+        }
+        scan_.state = WalState::kTorn;
       }
       if (fragment.type == kFull || fragment.type == kLast) batch.reset();
       at += fragment.size;
     }
   }
 
+  const std::uint64_t flushed_;
   WalScan scan_;
   /// The batch that is being put together from fragments.
   std::optional<std::string> batch_;
@@ -196,15 +210,17 @@ class Scanner {
 
 }  // namespace
 
-std::optional<std::uint64_t> BatchNumberOf(std::string_view batch) {
+std::optional<BatchMark> BatchMarkOf(std::string_view batch) {
   if (batch.size() <= kBatchHeaderBytes) return std::nullopt;
   // Enough for the mark; the rest may be long or missing.
   rocksdb::WriteBatch beginning(std::string(batch.substr(0, 128)));
   MarkFinder finder;
   beginning.Iterate(&finder).PermitUncheckedError();
-  return finder.number;
+  return finder.mark;
 }
 
-WalScan ScanWal(const std::vector<WalFile>& files) { return Scanner().Scan(files); }
+WalScan ScanWal(const std::vector<WalFile>& files, std::uint64_t flushed) {
+  return Scanner(flushed).Scan(files);
+}
 
 }  // namespace raftkv::storage

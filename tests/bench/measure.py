@@ -178,6 +178,29 @@ def reads(build, folder):
     yield "linearizable reads/s, 64 clients", f"{rate:,.0f}", ">= 20,000", rate >= 20_000
 
 
+def log(build, folder):
+    """raftkv::Log against RocksDB and a bare file, in turns."""
+    names = ("log_entries_per_s", "rocksdb_entries_per_s", "append_p50_us", "bare_p50_us")
+    rounds = []
+    for _ in range(ROUNDS):
+        result = run_json(f"{build}/bin/bench_log", folder, "1000000", "2000")
+        rounds.append([result[name] for name in names])
+        ours, alone, append, bare = rounds[-1]
+        note(f"batches of 1,000 of 256 B, synced: {ours:,.0f} entries/s, RocksDB alone {alone:,.0f}: "
+             f"{ours / alone:.2f}; one synced append {append:.0f} us, write and fdatasync "
+             f"{bare:.0f} us: {append / bare:.2f}; load average {os.getloadavg()[0]:.1f} of "
+             f"{os.cpu_count()} processors")
+    batches = statistics.median(ours / alone for ours, alone, _, _ in rounds)
+    single = statistics.median(append / bare for _, _, append, bare in rounds)
+    ours, alone, append, bare = map(statistics.median, zip(*rounds))
+    yield "log, entries/s in batches of 1,000", f"{ours:,.0f}", "", None
+    yield "RocksDB alone, entries/s", f"{alone:,.0f}", "", None
+    yield "ratio to RocksDB alone", f"{batches:.2f}", ">= 0.5", batches >= 0.5
+    yield "log, synced append p50", f"{append:.0f} us", "", None
+    yield "write and fdatasync p50", f"{bare:.0f} us", "", None
+    yield "ratio to write and fdatasync", f"{single:.2f}", "<= 1.2", single <= 1.2
+
+
 def failover(build, _folder):
     """Writes while the leader is killed."""
     result = run_json(f"{build}/bin/bench_failover", "10")
@@ -316,7 +339,7 @@ def backup(build, folder, mib=1024):
 
 
 MEASURES = {"throughput": throughput, "latency": latency, "reads": reads, "failover": failover,
-            "encryption": encryption, "backup": backup, "soak": soak}
+            "encryption": encryption, "backup": backup, "log": log, "soak": soak}
 
 
 def chosen(arguments):

@@ -19,6 +19,7 @@
 #include <raftkv/backup.h>
 #include <raftkv/client.h>
 #include <raftkv/kv.h>
+#include <raftkv/log.h>
 #include <raftkv/node.h>
 #include <raftkv/status.h>
 
@@ -113,6 +114,28 @@ void UseABackup(const std::string& file, const std::string& data_dir) {
   Require(raftkv::Restore(options).status(), "restore");
 }
 
+// The second example of README.md.
+void UseALog(const std::string& dir, const Signals& before) {
+  for (std::uint64_t opened = 0; opened < 2; ++opened) {
+    auto log = Require(raftkv::Log::Open({.dir = dir}), "open a log");
+    Signals::Now().RequireUnchangedSince(before, 0, "while a log is open");
+    Require(log->AppendBatch({"one", "two", "three"}).status(), "append to a log");
+    const auto range =
+        Require(log->Begin().TrimSuffix(log->Seq()).Append("four").Commit(), "a transaction");
+    std::string found;
+    for (const auto it = log->Iterate(log->Head());;) {
+      const auto entry = it->Next();
+      if (entry.code() == raftkv::Code::kNotFound) break;
+      found += Require(entry, "iterate").data + " ";
+    }
+    Require(found == "one two four ", "another log: " + found);
+    Require(log->TrimPrefix(range.last), "cut a log");
+    Require(log->Head() == 3 * opened + 4, "another head");
+    Require(log->Close(), "close a log");
+  }
+  std::cout << "a log alone" << std::endl;
+}
+
 void UseThreeNodes(const std::string& data_dir) {
   std::vector<raftkv::MemberAddress> cluster;
   for (const char* name : {"n1", "n2", "n3"}) cluster.push_back({name, FreeAddress()});
@@ -150,6 +173,7 @@ int main(int argc, char** argv) {
   const Signals before = Signals::Now();
   UseOneNode(data_dir + "/one", before);
   UseABackup(data_dir + "/one.tar.zst", data_dir + "/restored");
+  UseALog(data_dir + "/log", before);
   UseThreeNodes(data_dir + "/three");
   Signals::Now().RequireUnchangedSince(before, 0, "after the last node");
   return 0;

@@ -142,9 +142,9 @@ TEST(Backup, HoldsTheStateOfOneMomentThoughWritesGoOn) {
   ASSERT_NE(feed, nullptr);
   ApplyAll(world, {RequestEntry(Index(53), 52, {kv::PutOp{"later", "x"}}),
                    RequestEntry(Index(54), 53, {kv::DeleteOp{kv::Range::Single("key7")}})});
-  const auto written = storage::WriteBackup(*world.env, kBackupFile, *feed, {});
+  const auto written = storage::WriteBackup(*world.env, kBackupFile, *feed, "", {});
   ASSERT_TRUE(written.ok()) << written.status().ToString();
-  const auto read = storage::ReadBackupFile(*world.env, kBackupFile, nullptr, {});
+  const auto read = storage::ReadBackupFile(*world.env, kBackupFile, "", nullptr, {});
   ASSERT_TRUE(read.ok()) << read.status().ToString();
   for (const BackupInfo& info : {*written, *read}) {
     EXPECT_EQ(info.index, 52U);
@@ -201,11 +201,11 @@ TEST(Backup, APowerCutLeavesTheOldFileOrTheNewOne) {
     ASSERT_TRUE(storage::MakeFolder(*env, "/backups").ok());
     disk->SetContent("/backups/b", old);
     disk->CrashAt(operation);
-    const auto written = storage::WriteBackup(*env, "/backups/b", *feed, {});
+    const auto written = storage::WriteBackup(*env, "/backups/b", *feed, "", {});
     const bool crashed = disk->crashed();
     disk->Reboot(operation);
     const std::string content = disk->Content("/backups/b");
-    const auto read = storage::ReadBackupFile(*env, "/backups/b", nullptr, {});
+    const auto read = storage::ReadBackupFile(*env, "/backups/b", "", nullptr, {});
     EXPECT_TRUE(content == old || read.ok()) << operation << ": " << read.status().ToString();
     if (written.ok()) {
       EXPECT_TRUE(read.ok()) << operation;
@@ -221,8 +221,9 @@ TEST(Backup, StoppedByItsCallerItLeavesNothing) {
   const auto feed = BeginBackup(world);
   ASSERT_NE(feed, nullptr);
   const auto before = world.fs->List("/data");
-  const auto written = storage::WriteBackup(
-      *world.env, kBackupFile, *feed, [](const BackupProgress& p) { return p.done_bytes == 0; });
+  const auto written =
+      storage::WriteBackup(*world.env, kBackupFile, *feed, "",
+                           [](const BackupProgress& p) { return p.done_bytes == 0; });
   EXPECT_EQ(written.code(), Code::kCancelled);
   EXPECT_EQ(world.fs->List("/data"), before);
 }
@@ -239,7 +240,7 @@ class HostileBackup : public testing::Test {
   }
   Status Read(const Files& files) {
     world_.fs->SetContent("/data/hostile", Archive(files));
-    return storage::ReadBackupFile(*world_.env, "/data/hostile", nullptr, {}).status();
+    return storage::ReadBackupFile(*world_.env, "/data/hostile", "", nullptr, {}).status();
   }
   Status ReadWith(const std::string& from, const std::string& to) {
     Files files = files_;
@@ -291,10 +292,11 @@ TEST_F(HostileBackup, FilesThatAreNotItsOwnAreRefused) {
   // What ordinary tools write has no trailer.
   const std::string whole = Archive(files_);
   world_.fs->SetContent("/data/hostile", whole.substr(0, whole.size() - storage::kTrailerBytes));
-  EXPECT_EQ(storage::ReadBackupFile(*world_.env, "/data/hostile", nullptr, {}).code(),
+  EXPECT_EQ(storage::ReadBackupFile(*world_.env, "/data/hostile", "", nullptr, {}).code(),
             Code::kCorruption);
-  EXPECT_EQ(storage::ReadBackupFile(*world_.env, "/data/none", nullptr, {}).code(), Code::kIOError);
-  EXPECT_EQ(storage::ReadBackupFile(*world_.env, "/data", nullptr, {}).code(), Code::kIOError);
+  EXPECT_EQ(storage::ReadBackupFile(*world_.env, "/data/none", "", nullptr, {}).code(),
+            Code::kIOError);
+  EXPECT_EQ(storage::ReadBackupFile(*world_.env, "/data", "", nullptr, {}).code(), Code::kIOError);
 }
 
 }  // namespace

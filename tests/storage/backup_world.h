@@ -126,7 +126,7 @@ inline BackupInfo MakeSmallBackup(StoreWorld& world, std::uint64_t keys = 20) {
   FillForBackup(world, keys);
   auto feed = BeginBackup(world);
   if (feed == nullptr) return {};
-  const auto info = storage::WriteBackup(*world.env, kBackupFile, *feed, {});
+  const auto info = storage::WriteBackup(*world.env, kBackupFile, *feed, "", {});
   EXPECT_TRUE(info.ok()) << info.status().ToString();
   feed.reset();
   world.Drop();

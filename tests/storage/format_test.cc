@@ -122,11 +122,19 @@ TEST(Format, TheExamplesOfTheState) {
   EXPECT_EQ(*DecodeHardState(Example("hard_state")),
             (raft::HardState{Term(3), NodeId(0x1122334455667788), Index(4)}));
   EXPECT_EQ(*DecodeBatchMark(Example("batch")), (BatchMark{7, Index(5)}));
+  EXPECT_EQ(EncodeBatchMark({7, Index(5)}), Example("batch"));
+  const BatchMark unsynced{9, Index(18), 2};
+  EXPECT_EQ(*DecodeBatchMark(Example("batch after unsynced ones")), unsynced);
+  EXPECT_EQ(EncodeBatchMark(unsynced), Example("batch after unsynced ones"));
+  EXPECT_EQ(DecodeBatchMark(EncodeBatchMark({9, Index(18), 9})).code(), Code::kCorruption);
+  EXPECT_EQ(DecodeHead(EncodeHead(Index(0))).code(), Code::kCorruption);
   EXPECT_EQ(*DecodeIdentity(Example("identity")),
             (Identity{NodeId(0x1122334455667788), ClusterId(0xaabbccddeeff0011), "n1"}));
   EXPECT_EQ(*DecodeBoot(Example("boot")), (node::Boot{2, 0x99}));
   EXPECT_EQ(*DecodeBase(Example("base")),
             (StoredBase{{Index(4), Term(3)}, Index(1), Bytes("conf")}));
+  EXPECT_EQ(*DecodeHead(Example("head")), Index(0x11));
+  EXPECT_EQ(EncodeHead(Index(0x11)), Example("head"));
 }
 
 TEST(Format, TheExampleOfAManifest) {

@@ -8,6 +8,7 @@
 #include "storage/record.h"
 #include "storage/wal_scan.h"
 #include "tests/storage/store_world.h"
+#include "tests/support/process.h"
 
 namespace raftkv::test {
 namespace {
@@ -31,6 +32,12 @@ std::shared_ptr<CrashFs> MakeDisk(bool clean_close, std::size_t payload_bytes) {
   StoreWorld world;
   EXPECT_TRUE(world.Open().ok());
   EXPECT_TRUE(world.Form().ok());
+  // The record of this is written beside what follows, and must not tell of that.
+  EXPECT_TRUE(WaitFor(std::chrono::seconds(30), [&] {
+    const Result<storage::Record> record =
+        storage::DecodeRecord(world.fs->Content("/data/n1/record"));
+    return record.ok() && record->term == Term(1);
+  }));
   for (std::uint64_t first = 2; first <= kLastIndex; first += 3) {
     EXPECT_TRUE(world.WriteEntries(Index(first), Term(1), 3, payload_bytes).ok());
   }

@@ -32,6 +32,10 @@ struct BackupOptions {
   /// itself takes as long as it gets on.
   std::chrono::milliseconds timeout{5000};
   BackupProgressCallback progress;
+  /// Encrypts the backup, and lets every change of it be noticed (AES-256-GCM), with the key in
+  /// this file (NodeOptions::encryption_key_file says how it looks). Empty: Client::Backup does not
+  /// encrypt, Node::Backup takes the key of its own data folder, if that has one.
+  std::string encryption_key_file;
 };
 
 /// What a backup says of itself.
@@ -53,8 +57,10 @@ struct BackupInfo {
 };
 
 /// Reads all of `file` and verifies every checksum. Errors: IOError, Corruption (damaged, cut off,
-/// or no backup), VersionMismatch (a newer format), Cancelled.
-Result<BackupInfo> ReadBackup(const std::string& file, const BackupProgressCallback& progress = {});
+/// or no backup), VersionMismatch (a newer format), PermissionDenied (it is encrypted, and not with
+/// the key in `encryption_key_file`), Cancelled.
+Result<BackupInfo> ReadBackup(const std::string& file, const BackupProgressCallback& progress = {},
+                              const std::string& encryption_key_file = {});
 
 struct RestoreOptions {
   std::string file;
@@ -68,6 +74,9 @@ struct RestoreOptions {
   /// For QuorumOptions::Kind::kZones: the zone of each member, by its name.
   std::map<std::string, std::string> zones;
   BackupProgressCallback progress;
+  /// The key of the backup, if it is encrypted, and of the data folder, which then is as well;
+  /// `raftkv rekey` gives that another one. Empty: neither is encrypted.
+  std::string encryption_key_file;
 };
 
 /// Builds the data folder, which appears whole or not at all. Errors: those of ReadBackup;
