@@ -1,11 +1,13 @@
 // Do real members whose disks were damaged come back right, without an operator, and without one
 // wrong answer? (KNOWN_BUGS 26)
+#include <charconv>
 #include <chrono>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <map>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -109,10 +111,17 @@ ProcessClusterOptions SmallLogs() {
   return options;
 }
 
-// So many times as RAFTKV_DAMAGE_ROUNDS says; a few by default.
-TEST(Damage, AByteThatIsFlippedOnAStoppedMemberIsMendedByTheOthers) {
+/// So many as RAFTKV_DAMAGE_ROUNDS says; a few by default.
+int Rounds() {
   const char* const asked = std::getenv("RAFTKV_DAMAGE_ROUNDS");
-  const int rounds = asked == nullptr ? 20 : std::atoi(asked);
+  const std::string_view text = asked == nullptr ? "20" : asked;
+  int rounds = 0;
+  std::from_chars(text.data(), text.data() + text.size(), rounds);
+  return rounds;
+}
+
+TEST(Damage, AByteThatIsFlippedOnAStoppedMemberIsMendedByTheOthers) {
+  const int rounds = Rounds();
   ProcessCluster cluster(SmallLogs());
   ASSERT_TRUE(cluster.StartAll());
   const auto client = cluster.Connect();
