@@ -3,6 +3,7 @@
 #include <chrono>
 #include <utility>
 
+#include "lib/base/check.h"
 #include "storage/data_folder.h"
 
 namespace raftkv::storage {
@@ -26,7 +27,9 @@ LogStore::LogStore(LogStoreOptions options, std::unique_ptr<LogDb> db, Record re
       completions_(std::move(completions)),
       disk_("raftkv-disk", kMaxQueuedWrites),
       reader_("raftkv-reader", kMaxQueuedReads),
-      keeper_(*options_.env, options_.folder, opened_, reader_, options_.log_sink) {}
+      keeper_(*options_.env, options_.folder, opened_, reader_, options_.log_sink) {
+  RAFTKV_CHECK(options_.disk != nullptr);
+}
 
 Record LogStore::Bounds() const {
   Record record = opened_;

@@ -384,9 +384,16 @@ class Opener {
     Result<Record> begun = BeginBoot(options_, record_, *log_, boot);
     if (!begun.ok()) return begun.status();
     store.birth_ = BirthOf(log_->found(), boot, store.machine_->applied_at_open());
-    LogStoreOptions log_options{
-        options_.env, options_.dir, options_.log_sink, options_.observer,
-        [&store](const Status& what) { static_cast<void>(store.Found(Damaged::kLog, what)); }};
+    LogStoreOptions log_options;
+    log_options.env = options_.env;
+    log_options.folder = options_.dir;
+    log_options.log_sink = options_.log_sink;
+    log_options.observer = options_.observer;
+    log_options.on_damage = [&store](const Status& what) {
+      static_cast<void>(store.Found(Damaged::kLog, what));
+    };
+    log_options.on_refilled = [&store] { store.Mended(); };
+    log_options.disk = store.disk_.get();
     store.log_ = std::make_unique<LogStore>(std::move(log_options), std::move(log_),
                                             std::move(*begun), store.completions_);
     SnapshotsOptions snapshots{
