@@ -54,6 +54,8 @@ LogDb::LogDb(bool sync, std::unique_ptr<LogHandles> handles, LogContents found)
   for (const auto& [index, configuration] : found_.raft.configurations) {
     if (index > Index()) configurations_[index] = raft::EncodeConfiguration(configuration);
   }
+  // One that is being refilled may not know yet by whom.
+  has_peers_ = found_.suspect;
   LookForPeers();
 }
 

@@ -410,7 +410,7 @@ TEST(EncryptedFolder, ADamagedRecordIsNoWrongKey) {
   world.options.encryption_key_file = KeyFile(1);
   FillAndClose(world);
   const std::string record = world.fs->Content("/data/n1/record");
-  for (const std::size_t at : {0, 15, 30, 50, 4100}) {
+  for (const std::size_t at : {0, 15, 30, 50}) {
     std::string damaged = record;
     damaged[at] = static_cast<char>(damaged[at] ^ 0x10);
     world.fs->SetContent("/data/n1/record", damaged);
@@ -420,6 +420,11 @@ TEST(EncryptedFolder, ADamagedRecordIsNoWrongKey) {
               std::string::npos)
         << refused.message();
   }
+  // Behind the prefix are two copies.
+  std::string damaged = record;
+  damaged[4100] = static_cast<char>(damaged[4100] ^ 0x10);
+  world.fs->SetContent("/data/n1/record", damaged);
+  EXPECT_TRUE(world.Open().ok());
 }
 
 }  // namespace
