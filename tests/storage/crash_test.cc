@@ -334,7 +334,7 @@ TEST_P(PowerCuts, NothingAcknowledgedIsLost) {
   RecordProperty("torn", sum.torn);
   RecordProperty("applied_found", sum.applied_found);
   RecordProperty("cut_found", sum.cut_found);
-  EXPECT_GT(sum.acknowledged, 1500);
+  EXPECT_GT(sum.acknowledged, 1000);
   EXPECT_GT(sum.torn, 5);
   EXPECT_GT(sum.applied_found, 12);
   EXPECT_GT(sum.cut_found, 6);
