@@ -31,6 +31,8 @@ struct KvEngineOptions {
   rocksdb::Env* env = nullptr;
   std::size_t cache_bytes = 64 << 20;
   node::LogSink log_sink;
+  /// Keeps `env` alive, where somebody has to: who reads a backup may outlive the store.
+  std::shared_ptr<const void> env_owner = nullptr;
 };
 
 class KvEngine final : public kv::Engine {

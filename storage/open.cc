@@ -58,10 +58,6 @@ KvStateMachineOptions MachineOptionsOf(const StoreOptions& options, const DiskWa
   return out;
 }
 
-KvEngineOptions KvOptionsOf(const StoreOptions& options, const std::string& kv_folder) {
-  return {options.dir + "/" + kv_folder, options.env, options.kv_cache_bytes, options.log_sink};
-}
-
 Result<std::unique_ptr<LogDb>> OpenLog(const StoreOptions& options, const Record& record) {
   const bool rebooted = WasRebooted(record.machine_boot, options.machine_boot);
   const LogDbOptions log_options = LogOptionsOf(options);
@@ -154,7 +150,7 @@ Store::Store(const StoreOptions& options) : completions_(options.executor) {
       completions.Post([on_disk, health] { on_disk(health); });
     };
   }
-  disk_ = std::make_unique<DiskWatch>(std::move(disk));
+  disk_ = std::make_shared<DiskWatch>(std::move(disk));
 }
 
 Store::~Store() { Abandon(); }
@@ -296,7 +292,7 @@ class Opener {
     store_->encrypted_ = *std::move(encrypted);
     if (store_->encrypted_ != nullptr) options_.env = store_->encrypted_.get();
     const auto make = [this] {
-      return MakeMember(LogOptionsOf(options_), KvOptionsOf(options_, kFirstKvFolder), options_.dir,
+      return MakeMember(LogOptionsOf(options_), KvOptions(kFirstKvFolder), options_.dir,
                         options_.name, options_.machine_boot);
     };
     Result<Record> record =
@@ -317,8 +313,7 @@ class Opener {
     Result<std::unique_ptr<LogDb>> log = OpenLog(options_, record_);
     if (!log.ok()) return log.status();
     kv_is_next_ = true;
-    Result<std::shared_ptr<KvEngine>> engine =
-        KvEngine::Open(KvOptionsOf(options_, (*log)->found().live_kv));
+    Result<std::shared_ptr<KvEngine>> engine = KvEngine::Open(KvOptions((*log)->found().live_kv));
     if (!engine.ok()) return engine.status();
     if (Status s = CheckApplied((*engine)->flushed(), (*log)->found()); !s.ok()) return s;
     KvStateMachineOptions machine_options = MachineOptionsOf(options_, *store_->disk_);
@@ -348,12 +343,25 @@ class Opener {
     }
     if (kv_is_next_) record_.damaged = Damaged::kKv;
     std::string keeps;
-    RepairOptions repair{options_.dir, LogOptionsOf(options_), KvOptionsOf(options_, "")};
+    RepairOptions repair{options_.dir, LogOptionsOf(options_), KvOptions("")};
     Result<Record> repaired = Repair(repair, record_, keeps);
     if (!repaired.ok()) return repaired.status();
     record_ = *std::move(repaired);
     Say(DamageLine(damage, keeps.append(", and ").append(kSuspectNow)));
     return OpenDatabases();
+  }
+
+  [[nodiscard]] KvEngineOptions KvOptions(const std::string& kv_folder) const {
+    KvEngineOptions kv;
+    kv.folder = options_.dir + "/" + kv_folder;
+    kv.env = options_.env;
+    kv.cache_bytes = options_.kv_cache_bytes;
+    kv.log_sink = options_.log_sink;
+    // Of a pair the second goes first: it stands on the first.
+    kv.env_owner =
+        std::make_shared<std::pair<std::shared_ptr<DiskWatch>, std::shared_ptr<rocksdb::Env>>>(
+            store_->disk_, store_->encrypted_);
+    return kv;
   }
 
   void Say(const std::string& line) {
@@ -398,7 +406,7 @@ class Opener {
                                             std::move(*begun), store.completions_);
     SnapshotsOptions snapshots{
         options_.dir,
-        KvOptionsOf(options_, ""),
+        KvOptions(""),
         options_.kv,
         options_.log_sink,
         [&store](const Status& what) { static_cast<void>(store.Found(Damaged::kKv, what)); },

@@ -140,9 +140,9 @@ class Store {
   // Owned by the loop.
   node::Birth birth_;
   // In the order in which they need each other.
-  std::unique_ptr<DiskWatch> disk_;
+  std::shared_ptr<DiskWatch> disk_;
   std::atomic<bool> reclaiming_{false};
-  std::unique_ptr<rocksdb::Env> encrypted_;  ///< null: the folder is not encrypted
+  std::shared_ptr<rocksdb::Env> encrypted_;  ///< null: the folder is not encrypted
   std::unique_ptr<FolderLock> lock_;
   std::unique_ptr<LogStore> log_;
   std::unique_ptr<Worker> upkeep_;

@@ -15,8 +15,8 @@ bool IsTable(const std::string& name) { return name.ends_with(".sst"); }
 
 }  // namespace
 
-SnapshotFiles::SnapshotFiles(rocksdb::Env& env, std::string folder)
-    : env_(env), folder_(std::move(folder)) {}
+SnapshotFiles::SnapshotFiles(const KvEngineOptions& engine, std::string folder)
+    : env_(*engine.env), env_owner_(engine.env_owner), folder_(std::move(folder)) {}
 
 SnapshotFiles::~SnapshotFiles() {
   open_.reset();
@@ -37,7 +37,7 @@ Result<std::shared_ptr<SnapshotFiles>> SnapshotFiles::Open(const KvEngineOptions
                                                            const std::string& folder,
                                                            TableChecksums& known, bool verify) {
   // From here on the folder is removed whatever happens.
-  std::shared_ptr<SnapshotFiles> files(new SnapshotFiles(*engine.env, folder));
+  std::shared_ptr<SnapshotFiles> files(new SnapshotFiles(engine, folder));
   KvEngineOptions options = engine;
   options.folder = folder;
   // Writes went on while it was made: only itself knows what is in it.

@@ -51,11 +51,12 @@ class SnapshotFiles {
   Result<Bytes> ReadWhole(std::uint64_t offset, std::size_t bytes);
 
  private:
-  SnapshotFiles(rocksdb::Env& env, std::string folder);
+  SnapshotFiles(const KvEngineOptions& engine, std::string folder);
   Status AddFiles(TableChecksums& known, bool verify);
   Result<std::string> ReadPart(std::uint64_t offset, std::size_t max_bytes);
 
   rocksdb::Env& env_;
+  const std::shared_ptr<const void> env_owner_;
   const std::string folder_;
   kv::Position position_;
   Manifest manifest_;
