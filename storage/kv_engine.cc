@@ -81,8 +81,10 @@ class FlushWatch final : public rocksdb::EventListener {
 
 class KvView final : public kv::View {
  public:
-  KvView(rocksdb::DB& db, kv::ReadTier tier) : db_(db), snapshot_(db.GetSnapshot()) {
+  KvView(rocksdb::DB& db, kv::ReadTier tier, bool reads_once)
+      : db_(db), snapshot_(db.GetSnapshot()) {
     options_.snapshot = snapshot_;
+    options_.fill_cache = !reads_once;
     if (tier == kv::ReadTier::kMemory) options_.read_tier = rocksdb::kBlockCacheTier;
   }
   ~KvView() override { db_.ReleaseSnapshot(snapshot_); }
@@ -160,7 +162,7 @@ KvEngine::~KvEngine() {
 
 std::unique_ptr<kv::View> KvEngine::NewView(kv::ReadTier tier) {
   RAFTKV_CHECK(db_ != nullptr);
-  return std::make_unique<KvView>(*db_, tier);
+  return std::make_unique<KvView>(*db_, tier, reads_once_);
 }
 
 Status KvEngine::Write(const std::vector<kv::Mutation>& mutations) {
@@ -242,8 +244,10 @@ Result<std::shared_ptr<KvEngine>> KvEngine::OpenReadOnly(const KvEngineOptions& 
   const rocksdb::Status opened =
       rocksdb::DB::OpenForReadOnly(DatabaseOptions(options), options.folder, &db);
   if (!opened.ok()) return ToOpenStatus(opened, "open the checkpoint " + options.folder);
-  return std::shared_ptr<KvEngine>(new KvEngine(options, std::unique_ptr<rocksdb::DB>(db),
+  std::shared_ptr<KvEngine> engine(new KvEngine(options, std::unique_ptr<rocksdb::DB>(db),
                                                 std::make_shared<std::atomic<std::uint64_t>>(0)));
+  engine->reads_once_ = true;
+  return engine;
 }
 
 Result<kv::Position> KvEngine::AppliedOf(const KvEngineOptions& options) {

@@ -80,6 +80,8 @@ class KvEngine final : public kv::Engine {
   /// Shared with the listener that RocksDB keeps.
   const std::shared_ptr<std::atomic<std::uint64_t>> flushed_;
   std::atomic<bool> remove_at_end_{false};
+  /// A copy that is read through: what was read is not kept.
+  bool reads_once_ = false;
 };
 
 }  // namespace raftkv::storage

@@ -18,7 +18,6 @@
 namespace raftkv::test {
 namespace {
 
-constexpr char kDir[] = "/data/n1";
 constexpr std::uint64_t kFlushed = 20;
 constexpr std::uint64_t kLast = 40;
 const Term kTerm{3};
