@@ -15,11 +15,12 @@ void WalWatch::ColumnFamilyLogNumberMap(const std::map<std::uint32_t, std::uint6
   }
 }
 
-rocksdb::WalFilter::WalProcessingOption WalWatch::LogRecordFound(unsigned long long /*log_number*/,
+rocksdb::WalFilter::WalProcessingOption WalWatch::LogRecordFound(unsigned long long log_number,
                                                                  const std::string& /*file_name*/,
                                                                  const rocksdb::WriteBatch& batch,
                                                                  rocksdb::WriteBatch* /*new_batch*/,
                                                                  bool* /*batch_changed*/) {
+  if (!first_read_.has_value()) first_read_ = log_number;
   const std::optional<BatchMark> mark = BatchMarkOf(batch.Data());
   if (mark.has_value()) last_batch_ = mark->number;
   return ignore_ ? WalProcessingOption::kStopReplay : WalProcessingOption::kContinueProcessing;

@@ -22,14 +22,19 @@ class WalWatch final : public rocksdb::WalFilter {
                                      const rocksdb::WriteBatch& batch,
                                      rocksdb::WriteBatch* new_batch, bool* batch_changed) override;
 
-  /// The oldest write-ahead log that is still needed; nullopt: there are none.
-  [[nodiscard]] std::optional<std::uint64_t> oldest_log() const { return oldest_log_; }
+  /// The oldest write-ahead log that is still needed; nullopt: there are none. Older ones may be
+  /// there, and may lack what was in tables before it was synced.
+  [[nodiscard]] std::optional<std::uint64_t> oldest_log() const {
+    // The families know a lower bound only: one that is never written to keeps its first number.
+    return first_read_.has_value() ? first_read_ : oldest_log_;
+  }
   /// The number of the last batch that was found; 0: none.
   [[nodiscard]] std::uint64_t last_batch() const { return last_batch_; }
 
  private:
   const bool ignore_;
   std::optional<std::uint64_t> oldest_log_;
+  std::optional<std::uint64_t> first_read_;  ///< by RocksDB itself
   std::uint64_t last_batch_ = 0;
 };
 
