@@ -41,9 +41,9 @@ class TarWriter final : public ArchiveWriter {
  public:
   TarWriter(ByteSink& sink, std::int64_t modified_s)
       : sink_(sink), modified_s_(modified_s), archive_(archive_write_new()) {}
-  // It ends like a failed one unless it was finished: what is buffered goes nowhere.
+  // Unless it was finished, what is buffered goes nowhere.
   ~TarWriter() override {
-    if (archive_ != nullptr && !finished_) archive_write_fail(archive_.get());
+    if (!finished_ && failure_.ok()) failure_ = Status(Code::kCancelled, "it was not finished");
   }
 
   Status Begin() {
@@ -82,6 +82,7 @@ class TarWriter final : public ArchiveWriter {
       const la_ssize_t written = archive_write_data(archive_.get(), bytes.data(), bytes.size());
       if (written <= 0) return Outcome(false);
       bytes.remove_prefix(static_cast<std::size_t>(written));
+      if (!failure_.ok()) return failure_;
     }
     return Status::Ok();
   }
@@ -98,10 +99,13 @@ class TarWriter final : public ArchiveWriter {
   [[nodiscard]] std::uint64_t bytes() const override { return sink_.bytes(); }
 
  private:
+  /// libarchive is not told of a failure: it would not free what it has buffered then.
   static la_ssize_t OnBytes(::archive*, void* self, const void* bytes, std::size_t size) {
     auto* const writer = static_cast<TarWriter*>(self);
-    writer->failure_ = writer->sink_.Write({static_cast<const char*>(bytes), size});
-    return writer->failure_.ok() ? static_cast<la_ssize_t>(size) : ARCHIVE_FATAL;
+    if (writer->failure_.ok()) {
+      writer->failure_ = writer->sink_.Write({static_cast<const char*>(bytes), size});
+    }
+    return static_cast<la_ssize_t>(size);
   }
 
   /// The sink knows better why it failed.
