@@ -189,8 +189,10 @@ bool Store::Found(Damaged which, const Status& what) {
     const std::lock_guard lock(mutex_);
     constexpr std::size_t kMaxLines = 8;
     const bool said = std::find(damage_.begin(), damage_.end(), what.message()) != damage_.end();
-    if (said || damage_.size() == kMaxLines || told_) return mends;
-    damage_.push_back(what.message());
+    const bool full = damage_.size() == kMaxLines;
+    // What a member found while it was alone is mended once it is not.
+    if (told_ || (!mends && (said || full))) return mends;
+    if (!said && !full) damage_.push_back(what.message());
     told_ = mends;
   }
   if (log_sink_) {

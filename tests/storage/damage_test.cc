@@ -436,6 +436,26 @@ TEST(Damage, AReadOfALoneMemberSaysThatItIsDamaged) {
   EXPECT_TRUE(world.Open().ok());
 }
 
+TEST(Damage, WhatAMemberFoundAloneIsMendedOnceItHasPeers) {
+  StoreWorld world(MakeDisk(/*clean_close=*/true, /*alone=*/true));
+  Watched watched(world);
+  FlipInTable(*world.fs, TableOf(*world.fs, "/data/n1/kv-1"));
+  ASSERT_TRUE(world.Open().ok());
+  ASSERT_EQ(ReadAll(world), Code::kCorruption);
+  raft::Entry grown;
+  grown.index = Index(kLast + 1);
+  grown.term = kTerm;
+  grown.kind = raft::EntryKind::kConfiguration;
+  grown.payload = TestConfiguration(ClusterId(77), world.store->birth().member, {NodeId(8)});
+  node::LogWrite write;
+  write.hard_state = raft::HardState{kTerm, kVotedFor, Index(kFlushed)};
+  write.entries = {grown};
+  write.sync = true;
+  ASSERT_TRUE(world.Write(write).ok());
+  EXPECT_EQ(ReadAll(world), Code::kUnavailable);
+  EXPECT_TRUE(world.loop.RunUntil([&] { return !watched.told.empty(); }));
+}
+
 TEST(Damage, NoSnapshotIsMadeOfADamagedTable) {
   StoreWorld world(MakeDisk(/*clean_close=*/true));
   Watched watched(world);
