@@ -12,8 +12,7 @@
 namespace raftkv::test {
 namespace {
 
-/// Of each kind. After each RocksDB waits a second for a disk that does not come back.
-constexpr int kCuts = 70;
+constexpr int kCuts = 100;
 constexpr int kCutsACluster = 20;
 
 struct Tally {
