@@ -177,11 +177,12 @@ void OpenNode::FillStatus(EndpointStatus& status) {
   status.node = member_->status();
   const std::vector<std::string> damage = store_->damage();
   status.node.errors.insert(status.node.errors.begin(), damage.begin(), damage.end());
-  if (const raft::Raft* core = member_->core()) {
-    status.snapshot_index = core->log().base().index.value;
-  }
-  for (const raft::Member& member : member_->members()) {
-    status.members.push_back({member.id.value, member.name, member.address, !member.learner});
+  const raft::Raft* core = member_->core();
+  if (core != nullptr) status.snapshot_index = core->log().base().index.value;
+  const raft::Configuration now = core ? core->committed_configuration() : raft::Configuration{};
+  for (const raft::Member& member : now.members) {
+    status.members.push_back(
+        {member.id.value, member.name, member.address, now.CountsAsVoter(member)});
     const bool other = member.id.value != status.node.member_id;
     if (other && !peers_->Connected(member.id)) {
       status.node.errors.push_back("not connected to '" + member.name + "'");
@@ -196,13 +197,15 @@ Result<std::vector<ClusterMember>> OpenNode::Members() {
   if (member_->core() == nullptr) {
     return raftkv::Status(Code::kUnavailable, "the cluster is not formed yet");
   }
+  // Not the latest: who is told that there are three voters may stop one of them.
+  const raft::Configuration& now = member_->core()->committed_configuration();
   std::vector<ClusterMember> members;
-  for (const raft::Member& member : member_->members()) {
-    const auto role = member.learner ? MemberRole::kLearner : MemberRole::kVoter;
+  for (const raft::Member& member : now.members) {
+    const auto role = now.CountsAsVoter(member) ? MemberRole::kVoter : MemberRole::kLearner;
     members.push_back({member.id.value, member.name, member.address, member.zone, role,
                        member.id == member_->leader()});
   }
-  for (const raft::Invitation& invited : member_->invited()) {
+  for (const raft::Invitation& invited : now.invited) {
     members.push_back({0, invited.name, invited.address, {}, MemberRole::kInvited, false});
   }
   std::sort(members.begin(), members.end(),

@@ -211,6 +211,12 @@ void Raft::OnOtherConfiguration() {
   }
 }
 
+const Configuration& Raft::committed_configuration() const {
+  auto latest = configurations_.rbegin();
+  while (latest->first > commit_index_ && std::next(latest) != configurations_.rend()) ++latest;
+  return latest->second;
+}
+
 void Raft::ForgetConfigurationsBefore(Index index) {
   while (configurations_.size() > 1 && configurations_[1].first <= index) {
     configurations_.erase(configurations_.begin());

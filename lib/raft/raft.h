@@ -175,6 +175,8 @@ class Raft {
   /// In force: the latest in the log, committed or not (§6).
   [[nodiscard]] const Configuration& configuration() const { return configurations_.back().second; }
   [[nodiscard]] Index configuration_index() const { return configurations_.back().first; }
+  /// The latest that stays whatever becomes of a change under way.
+  [[nodiscard]] const Configuration& committed_configuration() const;
   /// The latest that is applied.
   [[nodiscard]] const Configuration& applied_configuration() const {
     return configurations_.front().second;

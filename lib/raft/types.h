@@ -127,6 +127,11 @@ struct Configuration {
     const Member* member = Find(id);
     return member != nullptr && (!member->learner || member->old_voter);
   }
+  /// For lists of members: until a joint configuration is left nothing is decided without the old
+  /// voters, so a new one does not make the cluster stronger yet.
+  [[nodiscard]] bool CountsAsVoter(const Member& member) const {
+    return joint ? member.old_voter : !member.learner;
+  }
 
   friend bool operator==(const Configuration&, const Configuration&) = default;
 };

@@ -71,6 +71,37 @@ TEST(ChangeMembership, OnlyALeaderThatHasCommittedInItsTermMay) {
   EXPECT_EQ(Remove(me, 3).code(), Code::kUnavailable) << "KNOWN_BUGS 30";
 }
 
+// Who reads that a member votes may stop another one: not before the cluster can do without it.
+TEST(ChangeMembership, AVoteIsShownOnceTheJointPhaseIsOver) {
+  Solo me(3);
+  me.BecomeLeader();
+  me.Step(2, Ack(2, 2));
+  me.Step(3, Ack(2, 2));
+  MembershipChange change;
+  change.add = {{NodeId(4), "n4", "127.0.0.1:4", ""}};
+  change.remove = {NodeId(3)};
+  ASSERT_TRUE(Change(me, change).ok());
+  const auto shown = [&] {
+    const raft::Configuration& now = me.core().committed_configuration();
+    std::vector<std::uint64_t> voters;
+    for (const raft::Member& member : now.members) {
+      if (now.CountsAsVoter(member)) voters.push_back(member.id.value);
+    }
+    return voters;
+  };
+  const std::vector<std::uint64_t> before = {1, 2, 3};
+  EXPECT_EQ(shown(), before) << "the joint configuration is not committed";
+  me.Step(2, Ack(2, 3));
+  ASSERT_TRUE(me.core().committed_configuration().joint);
+  EXPECT_EQ(shown(), before) << "it is, and is not left";
+  me.Step(4, Ack(2, 3));
+  ASSERT_FALSE(me.core().configuration().joint);
+  EXPECT_EQ(shown(), before) << "what follows is not committed";
+  me.Step(4, Ack(2, 4));
+  me.Step(2, Ack(2, 4));
+  EXPECT_EQ(shown(), (std::vector<std::uint64_t>{1, 2, 4}));
+}
+
 TEST(ChangeMembership, CountsAgainstTheBoundAndIsSentInOrder) {
   Solo me(1);
   me.Campaign();
