@@ -14,8 +14,6 @@ namespace raftkv::storage {
 
 namespace {
 
-/// What goes to the sink at once.
-constexpr int kBlockBytes = 256 << 10;
 /// Fast, and all that is left to gain: tables are compressed already.
 constexpr char kLevel[] = "1";
 /// Compression takes longer than anything else.
@@ -53,8 +51,8 @@ class TarWriter final : public ArchiveWriter {
         archive_write_add_filter_zstd(out) == ARCHIVE_OK &&
         archive_write_set_filter_option(out, "zstd", "compression-level", kLevel) == ARCHIVE_OK &&
         archive_write_set_filter_option(out, "zstd", "threads", kThreads) == ARCHIVE_OK &&
-        archive_write_set_bytes_per_block(out, kBlockBytes) == ARCHIVE_OK &&
-        archive_write_set_bytes_in_last_block(out, 1) == ARCHIVE_OK &&
+        // What zstd gives goes to the sink as it is, without another copy.
+        archive_write_set_bytes_per_block(out, 0) == ARCHIVE_OK &&
         archive_write_open2(out, this, nullptr, &TarWriter::OnBytes, nullptr, nullptr) ==
             ARCHIVE_OK;
     return ready ? Status::Ok() : Unusable("libarchive writes no tar with zstd", out);

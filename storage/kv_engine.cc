@@ -23,6 +23,9 @@ namespace raftkv::storage {
 
 namespace {
 
+/// Where all of a database is read, of each table at once.
+constexpr std::size_t kReadAheadBytes = 256 << 10;
+
 rocksdb::Slice Slice(std::string_view bytes) { return {bytes.data(), bytes.size()}; }
 
 rocksdb::Options DatabaseOptions(const KvEngineOptions& options) {
@@ -45,6 +48,7 @@ rocksdb::Options DatabaseOptions(const KvEngineOptions& options) {
   table.filter_policy.reset(rocksdb::NewBloomFilterPolicy(10));
   table.block_size = 8 * 1024;
   out.table_factory.reset(rocksdb::NewBlockBasedTableFactory(table));
+  out.file_checksum_gen_factory = KeepTableChecksums();
   return out;
 }
 
@@ -85,6 +89,7 @@ class KvView final : public kv::View {
       : db_(db), snapshot_(db.GetSnapshot()) {
     options_.snapshot = snapshot_;
     options_.fill_cache = !reads_once;
+    if (reads_once) options_.readahead_size = kReadAheadBytes;
     if (tier == kv::ReadTier::kMemory) options_.read_tier = rocksdb::kBlockCacheTier;
   }
   ~KvView() override { db_.ReleaseSnapshot(snapshot_); }
@@ -250,10 +255,18 @@ Result<std::shared_ptr<KvEngine>> KvEngine::OpenReadOnly(const KvEngineOptions& 
   return engine;
 }
 
-Result<kv::Position> KvEngine::AppliedOf(const KvEngineOptions& options) {
+Result<KvEngine::Head> KvEngine::HeadOf(const KvEngineOptions& options) {
   const Result<std::shared_ptr<KvEngine>> copy = OpenReadOnly(options);
   if (!copy.ok()) return copy.status();
-  return AppliedIn(*(*copy)->db_, rocksdb::kReadAllTier);
+  const Result<kv::Position> applied = AppliedIn(*(*copy)->db_, rocksdb::kReadAllTier);
+  if (!applied.ok()) return applied.status();
+  return Head{*applied, KeptChecksums(*(*copy)->db_)};
+}
+
+Result<kv::Position> KvEngine::AppliedOf(const KvEngineOptions& options) {
+  Result<Head> head = HeadOf(options);
+  if (!head.ok()) return head.status();
+  return head->applied;
 }
 
 Status KvEngine::Close() {

@@ -7,6 +7,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -55,7 +56,13 @@ class KvEngine final : public kv::Engine {
   [[nodiscard]] Index flushed() const { return Index(flushed_->load()); }
   /// To look at one that nobody has open; changes nothing on disk.
   static Result<std::shared_ptr<KvEngine>> OpenReadOnly(const KvEngineOptions& options);
-  /// Up to where a closed database, which is only looked at, is applied.
+  struct Head {
+    kv::Position applied;
+    /// What the tables' bytes were when they were written (XXH3-64), by file name.
+    std::map<std::string, std::uint64_t> checksums;
+  };
+  /// Of a closed database, which is only looked at.
+  static Result<Head> HeadOf(const KvEngineOptions& options);
   static Result<kv::Position> AppliedOf(const KvEngineOptions& options);
   /// The paths of the tables that it consists of now. Safe from any thread.
   [[nodiscard]] std::vector<std::string> Tables() const;

@@ -41,12 +41,34 @@ Result<std::shared_ptr<SnapshotFiles>> SnapshotFiles::Open(const KvEngineOptions
   KvEngineOptions options = engine;
   options.folder = folder;
   // Writes went on while it was made: only itself knows what is in it.
-  const Result<kv::Position> position = KvEngine::AppliedOf(options);
-  if (!position.ok()) return position.status();
-  files->position_ = *position;
-  files->manifest_.applied = position->index;
+  Result<KvEngine::Head> head = KvEngine::HeadOf(options);
+  if (!head.ok()) return head.status();
+  files->position_ = head->applied;
+  files->manifest_.applied = head->applied.index;
+  files->written_ = std::move(head->checksums);
   if (Status added = files->AddFiles(known, verify); !added.ok()) return added;
   return files;
+}
+
+/// What is damaged must not get a checksum that says it is right.
+Result<ManifestFile> SnapshotFiles::Describe(const std::string& name, bool verify) const {
+  const std::string path = folder_ + "/" + name;
+  const auto written = written_.find(name);
+  if (written != written_.end() && !verify) {
+    ManifestFile file{name, 0, written->second};
+    const rocksdb::Status sized = env_.GetFileSize(path, &file.size);
+    if (!sized.ok()) return ToStatus(sized, "look at " + path);
+    return file;
+  }
+  if (verify && written == written_.end() && IsTable(name)) {
+    const Status whole = VerifyTable(env_, path, [](std::size_t) { return true; });
+    if (!whole.ok()) return whole;
+  }
+  Result<ManifestFile> read = ChecksumFile(env_, folder_, name);
+  if (read.ok() && written != written_.end() && read->checksum != written->second) {
+    return Status(Code::kCorruption, path + " is not as it was written");
+  }
+  return read;
 }
 
 Status SnapshotFiles::AddFiles(TableChecksums& known, bool verify) {
@@ -58,15 +80,9 @@ Status SnapshotFiles::AddFiles(TableChecksums& known, bool verify) {
     if (const auto found = known.find(name); found != known.end()) {
       file = found->second;
     } else {
-      // What is damaged must not get a checksum that says it is right.
-      if (verify && IsTable(name)) {
-        const Status whole =
-            VerifyTable(env_, folder_ + "/" + name, [](std::size_t) { return true; });
-        if (!whole.ok()) return whole;
-      }
-      Result<ManifestFile> read = ChecksumFile(env_, folder_, name);
-      if (!read.ok()) return read.status();
-      file = *std::move(read);
+      Result<ManifestFile> described = Describe(name, verify);
+      if (!described.ok()) return described.status();
+      file = *std::move(described);
     }
     if (IsTable(name)) tables.emplace(name, file);
     manifest_.files.push_back(std::move(file));

@@ -53,12 +53,15 @@ class SnapshotFiles {
  private:
   SnapshotFiles(const KvEngineOptions& engine, std::string folder);
   Status AddFiles(TableChecksums& known, bool verify);
+  [[nodiscard]] Result<ManifestFile> Describe(const std::string& name, bool verify) const;
   Result<std::string> ReadPart(std::uint64_t offset, std::size_t max_bytes);
 
   rocksdb::Env& env_;
   const std::shared_ptr<const void> env_owner_;
   const std::string folder_;
   kv::Position position_;
+  /// See KvEngine::Head.
+  std::map<std::string, std::uint64_t> written_;
   Manifest manifest_;
   std::string encoded_;
   /// Where the files begin, and the end of the last.

@@ -9,7 +9,9 @@
 #include <rocksdb/options.h>
 #include <rocksdb/sst_file_reader.h>
 
+#include "lib/base/bytes.h"
 #include "storage/files.h"
+#include "storage/snapshot_manifest.h"
 
 namespace raftkv::storage {
 
@@ -56,7 +58,54 @@ class PacedFiles final : public rocksdb::FileSystemWrapper {
   const Pace& pace_;
 };
 
+/// In RocksDB's manifest: a change of it is another checksum.
+constexpr char kChecksumName[] = "raftkv.xxh3-64";
+
+class TableChecksum final : public rocksdb::FileChecksumGenerator {
+ public:
+  void Update(const char* data, std::size_t size) override { running_.Add({data, size}); }
+  void Finalize() override { AppendBigEndian64(value_, running_.Value()); }
+  std::string GetChecksum() const override { return value_; }
+  const char* Name() const override { return kChecksumName; }
+
+ private:
+  RunningChecksum running_;
+  std::string value_;
+};
+
+class TableChecksumsFactory final : public rocksdb::FileChecksumGenFactory {
+ public:
+  std::unique_ptr<rocksdb::FileChecksumGenerator> CreateFileChecksumGenerator(
+      const rocksdb::FileChecksumGenContext& asked) override {
+    // Whoever asks for another kind checks files that are not ours.
+    if (!asked.requested_checksum_func_name.empty() &&
+        asked.requested_checksum_func_name != kChecksumName) {
+      return nullptr;
+    }
+    return std::make_unique<TableChecksum>();
+  }
+  const char* Name() const override { return kChecksumName; }
+};
+
 }  // namespace
+
+std::shared_ptr<rocksdb::FileChecksumGenFactory> KeepTableChecksums() {
+  return std::make_shared<TableChecksumsFactory>();
+}
+
+std::map<std::string, std::uint64_t> KeptChecksums(rocksdb::DB& db) {
+  std::vector<rocksdb::LiveFileMetaData> files;
+  db.GetLiveFilesMetaData(&files);
+  std::map<std::string, std::uint64_t> kept;
+  for (const rocksdb::LiveFileMetaData& file : files) {
+    std::string_view value = file.file_checksum;
+    if (file.file_checksum_func_name != kChecksumName) continue;
+    if (const auto checksum = TakeBigEndian64(value); checksum && value.empty()) {
+      kept.emplace(file.relative_filename, *checksum);
+    }
+  }
+  return kept;
+}
 
 Status VerifyTable(rocksdb::Env& env, const std::string& path, const Pace& pace) {
   const std::unique_ptr<rocksdb::Env> paced =
