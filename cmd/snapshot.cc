@@ -1,5 +1,7 @@
 // The verbs that keep a cluster's content in a file, and begin a new cluster with it: snapshot
 // save, status, restore.
+#include <malloc.h>
+
 #include <map>
 #include <memory>
 #include <string>
@@ -99,7 +101,17 @@ Exit FailSave(const Status& status) {
   }
 }
 
+/// The parts of a backup are larger than what malloc would give back to the system at once: getting
+/// that memory again and again costs a page fault every 4 KiB, a fifth of all work here.
+void KeepFreedMemory() {
+  constexpr int kPartBytes = 4 << 20;
+  constexpr int kKeptBytes = 64 << 20;
+  mallopt(M_MMAP_THRESHOLD, kPartBytes);
+  mallopt(M_TRIM_THRESHOLD, kKeptBytes);
+}
+
 Exit RunSave(const ClientFlags& flags, const SnapshotFlags& snapshot) {
+  KeepFreedMemory();
   auto client = Connect(flags);
   if (!client.ok()) return Fail(Exit::kBadArguments, client.status().message());
   const StopFlag stop;

@@ -12,7 +12,7 @@ namespace raftkv::rpc {
 namespace {
 
 /// Small, so that a slow connection shows that it lives.
-constexpr std::uint64_t kPartBytes = 256 << 10;
+constexpr std::uint64_t kPartBytes = 512 << 10;
 /// Under way, or not yet taken.
 constexpr std::uint64_t kWindowBytes = 4 << 20;
 constexpr auto kLook = std::chrono::milliseconds(200);
