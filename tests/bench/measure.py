@@ -292,50 +292,52 @@ def even(folder, mib):
 
 
 def backup(build, folder, mib=1024):
-    """Backup and restore against `cp -r` and `sync` of the data folder; both with a warm page cache."""
-    rates = {"cp": [], "save": [], "restore": []}
+    """Backup and restore against `cp -r` and `sync` of the data folder, each as it is with the defaults
+    of `serve`; page cache warm. How fast: the time that each takes for that folder."""
+    ratios = {"save": [], "restore": []}
     peaks = {"member": [], "save": [], "restore": []}
-    with Cluster(build, folder, "--log-keep-bytes", "16MiB", members=("n1",)) as cluster:
+    with Cluster(build, folder, members=("n1",)) as cluster:
         member = cluster.processes["n1"].pid
         subprocess.run((f"{build}/bin/bench_backup_fill", cluster.endpoints, str(mib)), check=True)
         file, copy, restored = f"{folder}/b.tar.zst", f"{folder}/copy", f"{folder}/restored"
         for _ in range(ROUNDS):
             size = folder_mib(f"{folder}/n1")
             even(folder, size)
-            seconds, cpu, _ = timed("sh", "-c", f"cp -r {folder}/n1 {copy} && sync")
-            rates["cp"].append(size / seconds)
-            note(f"cp -r and sync: {size:.0f} MiB in {seconds:.2f} s, CPU {cpu:.2f} s")
+            cp_seconds, cpu, _ = timed("sh", "-c", f"cp -r {folder}/n1 {copy} && sync")
+            note(f"cp -r and sync: {size:.0f} MiB in {cp_seconds:.2f} s, CPU {cpu:.2f} s")
             shutil.rmtree(copy)
             even(folder, size)
             with open(f"/proc/{member}/clear_refs", "w", encoding="utf-8") as file_refs:
                 file_refs.write("5")  # forgets the peak
+            before = peak_memory(member)
             member_cpu = cpu_seconds(member)
             seconds, cpu, peak = timed(cluster.program, "snapshot", "save", file, "--endpoints",
                                        cluster.endpoints)
             member_cpu = cpu_seconds(member) - member_cpu
             info = run_json(cluster.program, "snapshot", "status", file, "-w", "json")
             data = info["data_bytes"] / 2**20
-            rates["save"].append(data / seconds)
+            ratios["save"].append(cp_seconds / seconds)
             peaks["save"].append(peak)
-            peaks["member"].append(peak_memory(member))
+            peaks["member"].append(peak_memory(member) - before)
             note(f"save: {data:.0f} MiB in {seconds:.2f} s to {info['file_bytes'] / 2**20:.0f} MiB, "
                  f"CPU {cpu:.2f} s and of the member {member_cpu:.2f} s; "
-                 f"peak {peak:.0f} MiB, member {peaks['member'][-1]:.0f} MiB")
+                 f"peak {peak:.0f} MiB, member {peaks['member'][-1]:.0f} MiB more than before")
             even(folder, size)
             seconds, cpu, peak = timed(cluster.program, "snapshot", "restore", file, "--data-dir",
                                        restored, "--name", "n1", "--cluster", "n1=127.0.0.1:1")
-            rates["restore"].append(data / seconds)
+            ratios["restore"].append(cp_seconds / seconds)
             peaks["restore"].append(peak)
             note(f"restore: {seconds:.2f} s, CPU {cpu:.2f} s; peak {peak:.0f} MiB; "
                  f"load average {os.getloadavg()[0]:.1f} of {os.cpu_count()} processors")
             shutil.rmtree(restored)
-    speed = {name: statistics.median(of_rounds) for name, of_rounds in rates.items()}
-    yield "cp -r and sync", f"{speed['cp']:,.0f} MiB/s", "", None
-    for name in ("save", "restore"):
-        ratio = speed[name] / speed["cp"]
-        yield f"snapshot {name}, ratio to cp", f"{ratio:.2f}", ">= 0.6", ratio >= 0.6
+    for name, of_rounds in ratios.items():
+        ratio = statistics.median(of_rounds)
+        yield f"snapshot {name}, speed to that of cp", f"{ratio:.2f}", ">= 0.6", ratio >= 0.6
+    # What the member itself needs depends on its caches.
+    names = {"member": "memory that the member needs more", "save": "peak memory, save",
+             "restore": "peak memory, restore"}
     for name, of_rounds in peaks.items():
-        yield f"peak memory, {name}", f"{max(of_rounds):.0f} MiB", "< 256 MiB", max(of_rounds) < 256
+        yield names[name], f"{max(of_rounds):.0f} MiB", "< 256 MiB", max(of_rounds) < 256
 
 
 MEASURES = {"throughput": throughput, "latency": latency, "reads": reads, "failover": failover,
