@@ -229,8 +229,10 @@ TEST_F(FramePeersTest, ALostHelloIsSaidAgainWithTheSameBytes) {
   ASSERT_TRUE(WaitFor([&] { return wire.SentBy<node::Hello>("n1").size() >= 3; }));
   const auto hellos = wire.SentBy<node::Hello>("n1");
   EXPECT_EQ(hellos.at(0).frame, hellos.at(2).frame);
-  // The answer to any of them will do, and they are judged once.
-  for (const auto& hello : hellos) wire.Deliver(hello);
+  // The answer to any of them will do, and they are judged once, also while that goes on.
+  n2.On([&](FakeMember&, FramePeers&) {
+    for (const auto& hello : hellos) wire.Deliver(hello);
+  });
   EXPECT_TRUE(n1.WaitConnected(2));
   for (const auto& hello : hellos) wire.Deliver(hello);
   n2.Settle();
@@ -331,6 +333,37 @@ TEST_F(FramePeersTest, WhoIsRefusedSaysWhyAndTriesAgain) {
   ASSERT_TRUE(n1.WaitConnected(2));
   n1.Send(2, Submit(2));
   EXPECT_TRUE(WaitReceived(n2, 1, {2}));
+}
+
+TEST_F(FramePeersTest, ARefusedHelloOfAnotherBootLeavesTheLinkOpen) {
+  Connect();
+  n2.On([](FakeMember& member, FramePeers&) { member.refuse_peers = "rolled back"; });
+  node::Hello late;
+  late.cluster = ClusterId(5);
+  late.member = NodeId(1);
+  late.name = "n1";
+  late.boot = {0, 99};
+  wire.Deliver({"n1", "n2", EncodeFrame({{late.boot.nonce, 7}, late})});
+  ASSERT_TRUE(WaitFor(
+      [&] { return n2.Get<int>([](FakeMember& m, FramePeers&) { return m.hellos; }) == 2; }));
+  n2.Settle();
+  n1.Send(2, Submit(1));
+  EXPECT_TRUE(WaitReceived(n2, 1, {1}));
+}
+
+TEST_F(FramePeersTest, ALinkOpensOnceBothSaidThatTheyAreFormed) {
+  n1.On([](FakeMember& member, FramePeers&) { member.cluster = ClusterId(); });
+  n2.On([](FakeMember& member, FramePeers&) { member.peer_boot = kFirstBoot; });
+  wire.Hold("n2", true);
+  n1.Knows(2, "n2", kOtherBoot);
+  ASSERT_TRUE(WaitFor([&] { return !wire.SentBy<node::HelloAnswer>("n2").empty(); }));
+  // Formed between its hello and the answer: n2 does not know, and has not opened the link.
+  n1.On([](FakeMember& member, FramePeers&) { member.cluster = ClusterId(5); });
+  wire.Deliver(wire.SentBy<node::HelloAnswer>("n2").front());
+  wire.Hold("n2", false);
+  ASSERT_TRUE(n1.WaitConnected(2));
+  n1.Send(2, Submit(1));
+  EXPECT_TRUE(WaitReceived(n2, 1, {1}));
 }
 
 TEST_F(FramePeersTest, AnotherMemberAtTheAddressIsRefused) {
