@@ -110,6 +110,10 @@ bool ReadLines(NodeProcess& process, int signals) {
 }
 
 Exit RunMaelstrom(const MaelstromFlags& flags) {
+  if (flags.election_timeout.value < 2 * flags.heartbeat.value) {
+    return Fail(Exit::kBadArguments,
+                "--election-timeout is below twice --heartbeat: raise it, or lower that");
+  }
   const int signals = StopSignals();
   auto folder = DataFolder::Make(flags.data_dir);
   if (!folder.ok()) return Fail(Exit::kFileError, folder.status().message());

@@ -155,8 +155,17 @@ std::vector<char*> Pointers(std::vector<std::string>& strings) {
 Process::Process(ProcessOptions options) : options_(std::move(options)) {
   stdout_begin_ = SizeOf(options_.stdout_path);
   stderr_begin_ = SizeOf(options_.stderr_path);
-  const std::array<int, 3> files = {OpenWithContent(options_.stdin_content),
-                                    OpenForAppend(options_.stdout_path),
+  int child_stdin = -1;
+  if (options_.open_stdin) {
+    // A socket, since writing to a pipe that nobody reads raises a signal.
+    std::array<int, 2> ends{};
+    RAFTKV_CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) == 0, errno);
+    stdin_ = ends[0];
+    child_stdin = ends[1];
+  } else {
+    child_stdin = OpenWithContent(options_.stdin_content);
+  }
+  const std::array<int, 3> files = {child_stdin, OpenForAppend(options_.stdout_path),
                                     OpenForAppend(options_.stderr_path)};
   std::vector<std::string> environment = EnvironmentWith(options_.environment);
   const auto argument_pointers = Pointers(options_.command);
@@ -168,7 +177,25 @@ Process::Process(ProcessOptions options) : options_(std::move(options)) {
   for (const int file : files) close(file);
 }
 
-Process::~Process() { Kill(); }
+Process::~Process() {
+  CloseStdin();
+  Kill();
+}
+
+bool Process::WriteStdin(std::string_view bytes) {
+  RAFTKV_CHECK(stdin_ >= 0);
+  while (!bytes.empty()) {
+    const ssize_t sent = send(stdin_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+    if (sent < 0) return false;
+    bytes.remove_prefix(static_cast<std::size_t>(sent));
+  }
+  return true;
+}
+
+void Process::CloseStdin() {
+  if (stdin_ >= 0) close(stdin_);
+  stdin_ = -1;
+}
 
 void Process::Signal(int signal) {
   if (exit_code_) return;  // the number may belong to somebody else by now
