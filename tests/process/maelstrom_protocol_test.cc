@@ -332,6 +332,20 @@ TEST(MaelstromProtocol, SigtermEndsItAndTakesTheTemporaryFolderAlong) {
   EXPECT_TRUE(IsEmpty(folder / "tmp"));
 }
 
+TEST(MaelstromProtocol, ASignalWhileItEndsChangesNothing) {
+  const TempFolder folder;
+  MaelstromNode node(folder);
+  node.Init({"n1", "n2", "n3"});
+  // Open for as long as may be.
+  node.Send({{"type", "write"}, {"key", 1}, {"value", 1}});
+  node.process().CloseStdin();
+  for (int i = 0; i < 1500 && !node.process().WaitForExit(20ms); ++i) {
+    node.process().Signal(SIGTERM);
+  }
+  EXPECT_EQ(node.process().WaitForExit(0ms), 0);
+  EXPECT_TRUE(IsEmpty(folder / "tmp"));
+}
+
 TEST(MaelstromProtocol, ItEndsWhenNobodyReadsWhatItSays) {
   const TempFolder folder;
   std::filesystem::create_directories(folder / "tmp");
