@@ -73,7 +73,8 @@ class DataFolder {
   const bool temporary_;
 };
 
-/// SIGTERM and SIGINT as something to wait for; from before the first thread is made.
+/// SIGTERM and SIGINT as something to wait for; from before the first thread is made. They stay
+/// blocked to the end: one that comes while the node closes must not leave the folder behind.
 int StopSignals() {
   sigset_t stop;
   sigemptyset(&stop);

@@ -269,6 +269,38 @@ TEST(MaelstromProtocol, StdinMayCloseWhileRequestsAreOpen) {
   EXPECT_TRUE(IsEmpty(folder / "tmp"));
 }
 
+TEST(MaelstromProtocol, WithoutAMajorityRequestsAreRefusedForSureWithinTheirTimeout) {
+  const TempFolder folder;
+  MaelstromNode node(folder, {"--request-timeout=300ms"});
+  node.Init({"n1", "n2", "n3"});
+  ExpectError(node.Ask({{"type", "write"}, {"key", 1}, {"value", 1}}), 11);
+  ExpectError(node.Ask({{"type", "cas"}, {"key", 1}, {"from", 1}, {"to", 2}}), 11);
+  ExpectError(node.Ask({{"type", "read"}, {"key", 1}}), 11);
+  ExpectError(node.Ask({{"type", "add"}, {"delta", 1}}), 11);
+  // These ask nobody.
+  EXPECT_EQ(node.Ask({{"type", "echo"}, {"echo", 1}})["type"], "echo_ok");
+  EXPECT_EQ(node.Ask({{"type", "generate"}})["type"], "generate_ok");
+}
+
+TEST(MaelstromProtocol, OpenRequestsAreBounded) {
+  const TempFolder folder;
+  MaelstromNode node(folder, {"--request-timeout=1h"});
+  node.Init({"n1", "n2", "n3"});
+  constexpr int kBound = 4096;
+  std::string lines;
+  for (int i = 0; i <= kBound; ++i) {
+    lines += R"({"src":"c1","dest":"n1","body":{"type":"add","delta":1,"msg_id":)" +
+             std::to_string(1000 + i) + "}}\n";
+  }
+  ASSERT_TRUE(node.process().WriteStdin(lines));
+  ExpectError(node.Answer(1000 + kBound), 11);
+  int answers = 0;
+  for (const Json& message : node.Messages()) {
+    answers += message["body"].value("in_reply_to", -1) >= 1000 ? 1 : 0;
+  }
+  EXPECT_EQ(answers, 1) << "the others wait";
+}
+
 TEST(MaelstromProtocol, AFewLinesThroughAPipeAreAllAnswered) {
   std::string lines =
       R"({"src":"c0","dest":"n1","body":{"type":"init","msg_id":1,"node_id":"n1","node_ids":["n1"]}})"
@@ -297,6 +329,20 @@ TEST(MaelstromProtocol, SigtermEndsItAndTakesTheTemporaryFolderAlong) {
   EXPECT_FALSE(IsEmpty(folder / "tmp"));
   node.process().Signal(SIGTERM);
   EXPECT_EQ(node.process().WaitForExit(kPatience), 0);
+  EXPECT_TRUE(IsEmpty(folder / "tmp"));
+}
+
+TEST(MaelstromProtocol, ASignalWhileItEndsChangesNothing) {
+  const TempFolder folder;
+  MaelstromNode node(folder);
+  node.Init({"n1", "n2", "n3"});
+  // Open for as long as may be.
+  node.Send({{"type", "write"}, {"key", 1}, {"value", 1}});
+  node.process().CloseStdin();
+  for (int i = 0; i < 1500 && !node.process().WaitForExit(20ms); ++i) {
+    node.process().Signal(SIGTERM);
+  }
+  EXPECT_EQ(node.process().WaitForExit(0ms), 0);
   EXPECT_TRUE(IsEmpty(folder / "tmp"));
 }
 
