@@ -116,6 +116,16 @@ int OpenWithContent(std::string_view content) {
   return file;
 }
 
+int FileFor(int number, const ProcessOptions& options) {
+  if (const int given = options.files.at(number); given >= 0) {
+    const int copy = fcntl(given, F_DUPFD_CLOEXEC, 0);
+    RAFTKV_CHECK(copy >= 0, given, errno);
+    return copy;
+  }
+  if (number == STDIN_FILENO) return OpenWithContent(options.stdin_content);
+  return OpenForAppend(number == STDOUT_FILENO ? options.stdout_path : options.stderr_path);
+}
+
 std::vector<std::string> EnvironmentWith(const std::map<std::string, std::string>& added) {
   std::vector<std::string> environment;
   for (char** variable = environ; *variable != nullptr; ++variable) {
@@ -155,9 +165,8 @@ std::vector<char*> Pointers(std::vector<std::string>& strings) {
 Process::Process(ProcessOptions options) : options_(std::move(options)) {
   stdout_begin_ = SizeOf(options_.stdout_path);
   stderr_begin_ = SizeOf(options_.stderr_path);
-  const std::array<int, 3> files = {OpenWithContent(options_.stdin_content),
-                                    OpenForAppend(options_.stdout_path),
-                                    OpenForAppend(options_.stderr_path)};
+  std::array<int, 3> files = {};
+  for (int number = 0; number < 3; ++number) files.at(number) = FileFor(number, options_);
   std::vector<std::string> environment = EnvironmentWith(options_.environment);
   const auto argument_pointers = Pointers(options_.command);
   const auto environment_pointers = Pointers(environment);
