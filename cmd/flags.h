@@ -94,5 +94,6 @@ void AddMemberVerbs(Program& program);
 void AddSnapshotVerbs(Program& program);
 void AddBenchVerbs(Program& program);
 void AddRekeyVerb(Program& program);
+void AddMaelstromVerb(Program& program);
 
 }  // namespace raftkv::cmd

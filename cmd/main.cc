@@ -41,6 +41,7 @@ Exit Main(int argc, char** argv) {
   AddSnapshotVerbs(program);
   AddBenchVerbs(program);
   AddRekeyVerb(program);
+  AddMaelstromVerb(program);
   AddVersionVerb(program);
   try {
     program.app.parse(argc, argv);

@@ -5,26 +5,10 @@
 
 #include <fmt/format.h>
 
+#include "cmd/base64.h"
+
 namespace raftkv::cmd {
 namespace {
-
-std::string Base64(std::string_view bytes) {
-  static constexpr std::string_view kAlphabet =
-      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  std::string out;
-  out.reserve((bytes.size() + 2) / 3 * 4);
-  for (std::size_t i = 0; i < bytes.size(); i += 3) {
-    const std::size_t count = std::min<std::size_t>(3, bytes.size() - i);
-    std::uint32_t group = 0;
-    for (std::size_t k = 0; k < 3; ++k) {
-      group = group << 8 | (k < count ? static_cast<unsigned char>(bytes[i + k]) : 0);
-    }
-    for (std::size_t k = 0; k < 4; ++k) {
-      out.push_back(k <= count ? kAlphabet[group >> (18 - 6 * k) & 63] : '=');
-    }
-  }
-  return out;
-}
 
 void PrintRow(const std::vector<std::string>& cells, const std::vector<std::size_t>& widths) {
   std::string line = "|";
@@ -54,7 +38,7 @@ std::string ShowCell(std::string_view bytes, const ClientFlags& flags) {
 }
 
 std::string JsonBytes(std::string_view bytes, const ClientFlags& flags) {
-  return flags.json_strings ? std::string(bytes) : Base64(bytes);
+  return flags.json_strings ? std::string(bytes) : EncodeBase64(bytes);
 }
 
 std::string Dump(const Json& json) {

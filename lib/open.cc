@@ -90,6 +90,39 @@ Status CheckQuorum(const NodeOptions& options) {
   return raft::CheckQuorums(configuration);
 }
 
+/// Of a member with a transport: only that knows what an address is, but it stands in log lines.
+Status CheckOpaqueAddress(const std::string& what, const std::string& address) {
+  constexpr std::size_t kMaxBytes = 1024;
+  const auto is_control = [](unsigned char c) { return c < ' '; };
+  if (address.size() <= kMaxBytes && std::none_of(address.begin(), address.end(), is_control)) {
+    return Status::Ok();
+  }
+  return Invalid(what + " is longer than " + std::to_string(kMaxBytes) +
+                 " bytes or has control characters");
+}
+
+Status CheckAddresses(const NodeOptions& options) {
+  const bool opaque = options.transport != nullptr;
+  if (opaque && !options.listen.empty()) {
+    return Invalid("a member with a transport serves its host only: leave out what to listen on");
+  }
+  const auto check = opaque ? CheckOpaqueAddress : CheckAddress;
+  for (const MemberAddress& member : options.cluster) {
+    const Status status = check("the address of '" + member.name + "'", member.address);
+    if (!status.ok()) return status;
+  }
+  if (!options.advertise.empty()) {
+    const Status status = check("the advertised address", options.advertise);
+    if (!status.ok()) return status;
+  }
+  for (const auto& [what, address] : {std::pair{"the address to listen on", options.listen},
+                                      std::pair{"the HTTP address", options.http}}) {
+    if (address.empty()) continue;
+    if (const Status status = CheckAddress(what, address); !status.ok()) return status;
+  }
+  return Status::Ok();
+}
+
 Status CheckOptions(const NodeOptions& options) {
   if (options.name.empty() || options.name.size() > 256 ||
       options.name.find_first_of("=,\n\r") != std::string::npos) {
@@ -97,16 +130,7 @@ Status CheckOptions(const NodeOptions& options) {
   }
   if (options.data_dir.empty()) return Invalid("a data folder is needed");
   if (options.zone.size() > 256) return Invalid("the zone's name is too long");
-  for (const auto& [what, address] : {std::pair{"the address to listen on", options.listen},
-                                      std::pair{"the advertised address", options.advertise},
-                                      std::pair{"the HTTP address", options.http}}) {
-    if (address.empty()) continue;
-    if (const Status status = CheckAddress(what, address); !status.ok()) return status;
-  }
-  for (const MemberAddress& member : options.cluster) {
-    const Status status = CheckAddress("the address of '" + member.name + "'", member.address);
-    if (!status.ok()) return status;
-  }
+  if (const Status status = CheckAddresses(options); !status.ok()) return status;
   if (!options.cluster.empty()) {
     const Status status = node::CheckCluster(options.cluster, options.name, options.join);
     if (!status.ok()) return status;
@@ -114,8 +138,8 @@ Status CheckOptions(const NodeOptions& options) {
     return Invalid("to join a cluster, name its members and this one in the cluster list");
   }
   if (const Status status = CheckQuorum(options); !status.ok()) return status;
-  if (options.cluster.size() > 1 && options.listen.empty()) {
-    return Invalid("a member of a cluster needs an address to listen on");
+  if (options.cluster.size() > 1 && options.listen.empty() && !options.transport) {
+    return Invalid("a member of a cluster needs an address to listen on, or a transport");
   }
   if (options.max_connections < 8) return Invalid("max_connections must be 8 at least");
   if (options.reserved_signal < 0 || options.reserved_signal >= SIGRTMAX) {

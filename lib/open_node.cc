@@ -9,6 +9,8 @@
 #include "lib/base/build_version.h"
 #include "lib/base/check.h"
 #include "lib/kv/store.h"
+#include "rpc/frame_peers.h"
+#include "rpc/peers.h"
 
 namespace raftkv {
 
@@ -128,13 +130,26 @@ raftkv::Status OpenNode::OpenStore() {
   return raftkv::Status::Ok();
 }
 
+std::unique_ptr<rpc::PeerNetwork> OpenNode::MakePeers() {
+  if (options_.transport) {
+    rpc::FramePeersOptions frames;
+    frames.seed = Entropy();
+    frames.log_sink = Sink();
+    rpc::Service& service = *this;
+    rpc::PeerOwner& owner = *this;
+    return std::make_unique<rpc::FramePeers>(*loop_, *options_.transport, service, owner, frames);
+  }
+  rpc::PeersOptions options;
+  options.seed = Entropy();
+  options.log_sink = Sink();
+  auto peers = std::make_unique<rpc::Peers>(*loop_, options);
+  peers->SetOwner(*this);
+  if (server_) peers->SetServer(*server_);
+  return peers;
+}
+
 void OpenNode::Assemble() {
-  rpc::PeersOptions peers;
-  peers.seed = Entropy();
-  peers.log_sink = Sink();
-  peers_ = std::make_unique<rpc::Peers>(*loop_, peers);
-  peers_->SetOwner(*this);
-  if (server_) peers_->SetServer(*server_);
+  peers_ = MakePeers();
 
   node::MemberOptions member;
   member.name = options_.name;

@@ -18,7 +18,7 @@
 #include "rpc/event_loop.h"
 #include "rpc/http/http_server.h"
 #include "rpc/http/metrics.h"
-#include "rpc/peers.h"
+#include "rpc/peer_network.h"
 #include "rpc/server.h"
 #include "rpc/service.h"
 #include "storage/open.h"
@@ -68,6 +68,7 @@ class OpenNode final : public Node,
  private:
   raftkv::Status Listen();
   raftkv::Status OpenStore();
+  [[nodiscard]] std::unique_ptr<rpc::PeerNetwork> MakePeers();
   void Assemble();
   void SchedulePump();
   void PumpNow();
@@ -123,7 +124,7 @@ class OpenNode final : public Node,
   // --- Owned by the loop, but for the opening and the flushing of the store.
   std::unique_ptr<rpc::Metrics> metrics_;
   std::unique_ptr<storage::Store> store_;
-  std::unique_ptr<rpc::Peers> peers_;
+  std::unique_ptr<rpc::PeerNetwork> peers_;
   std::unique_ptr<node::Member> member_;
   std::unique_ptr<rpc::Server> server_;
   std::unique_ptr<rpc::HttpServer> http_;

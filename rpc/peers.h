@@ -11,6 +11,7 @@
 #include "lib/base/random.h"
 #include "lib/node/ports.h"
 #include "rpc/event_loop.h"
+#include "rpc/peer_network.h"
 #include "rpc/server.h"
 #include "rpc/service.h"
 
@@ -37,8 +38,8 @@ struct PeersOptions {
 
 class PeerLink;
 
-/// Lives on the loop. Destroy it before the Server and the member.
-class Peers final : public node::Transport {
+/// Lives on the loop.
+class Peers final : public PeerNetwork {
  public:
   Peers(EventLoop& loop, PeersOptions options);
   ~Peers() override;
@@ -52,12 +53,10 @@ class Peers final : public node::Transport {
 
   void Send(NodeId to, node::PeerMessage message) override;
   void SetPeers(std::vector<Peer> peers) override;
-  /// The peer of that name has just connected to us: it is there, so try now.
-  void RetryNow(const std::string& name);
+  void RetryNow(const std::string& name) override;
 
-  /// Connected, and its hello was accepted.
-  [[nodiscard]] bool Connected(NodeId peer) const;
-  [[nodiscard]] std::uint64_t dropped_messages() const { return dropped_messages_; }
+  [[nodiscard]] bool Connected(NodeId peer) const override;
+  [[nodiscard]] std::uint64_t dropped_messages() const override { return dropped_messages_; }
 
  private:
   friend class PeerLink;

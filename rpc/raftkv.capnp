@@ -374,3 +374,36 @@ struct SnapshotChunkReply {
   installed @4 :Bool;         # it is in place, or no longer needed
   snapshotId @5 :UInt64;
 }
+
+# What a frame of the host's own transport (<raftkv/transport.h>) holds: a flat message of its own,
+# from one member to another. Frames may be lost, doubled, delayed and overtaken, and there is no
+# connection that would break; a *link* stands in for one. A member opens a link to each of the
+# others by a hello, and sends to that member on it alone. It is known by its opener, the nonce of
+# the boot that opened it, and by a number that grows with each link that this boot opens.
+struct PeerFrame {
+  opener @0 :UInt64;
+  number @1 :UInt64;
+  union {
+    unknown @2 :Void;
+
+    hello @3 :PeerHello;
+    # Opens the link; `bootNonce` is the opener. Loss: the same bytes are sent again, from 100 ms to
+    # 500 ms apart, until an answer comes. Doubled or late: who has a hello of this boot with a higher
+    # number ignores it; one with the same number is answered as before.
+
+    answer @4 :PeerAnswer;
+    # As that of Bootstrap.peer. The link is open if there is no refusal and both are formed;
+    # otherwise the opener tries again with another number.
+
+    deliver :group {
+      accepter @5 :UInt64;    # nonce of the boot that answered: another one has no such link
+      sequence @6 :UInt64;    # from 1; a number that was had, or is 4,096 below the highest, is a copy
+      messages @7 :List(PeerMessage);
+    }
+    # Ordering: none. Loss and retry: as in Peer.deliver. Doubled: ignored.
+
+    closed @8 :Void;
+    # In answer to `deliver`: there is no such link here (any more). The opener opens another one.
+    # Loss: the next `deliver` is answered so as well. Late: a link of another number is not meant.
+  }
+}

@@ -42,7 +42,7 @@ Status ExecuteCompareAndSwap(const ParsedOperation& operation, std::uint64_t rev
     return Status::Ok();
   }
   result.code = Code::kCompareFailed;
-  result.message = value->has_value() ? "the key has another value" : "no such key";
+  result.message = value->has_value() ? "the key has another value" : std::string(kNoSuchKey);
   return Status::Ok();
 }
 

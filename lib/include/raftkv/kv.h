@@ -114,6 +114,9 @@ struct IncrementResult {
 template <class T>
 using Callback = std::function<void(Result<T>)>;
 
+/// See KV::CompareAndSwapAsync.
+inline constexpr std::string_view kNoSuchKey = "no such key";
+
 class KV {
  public:
   virtual ~KV() = default;
@@ -126,7 +129,7 @@ class KV {
   virtual void DeleteRangeAsync(KeyRange range, WriteOptions options,
                                 Callback<DeleteResult> done) = 0;
   /// Puts `desired` if the key's value is `expected`, or, without `expected`, if there is no such
-  /// key. CompareFailed if not.
+  /// key. CompareFailed if not, with the message kNoSuchKey if there is no such key at all.
   virtual void CompareAndSwapAsync(std::string key, std::optional<std::string> expected,
                                    std::string desired, WriteOptions options,
                                    Callback<WriteResult> done) = 0;

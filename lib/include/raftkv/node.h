@@ -20,6 +20,7 @@ namespace raftkv {
 
 struct BackupInfo;
 struct BackupOptions;
+class Transport;
 
 enum class LogLevel : unsigned char { kTrace, kDebug, kInfo, kWarn, kError, kOff };
 
@@ -35,7 +36,9 @@ struct Limits {
 /// One member of a new cluster, as `--cluster` names it.
 struct MemberAddress {
   std::string name;
-  std::string address;  ///< "host:port", resolved anew at each connection
+  /// "host:port", resolved anew at each connection; with NodeOptions::transport whatever that
+  /// understands.
+  std::string address;
 };
 
 /// How many voters must agree. Proposals need a commit quorum, leaders an election quorum; every
@@ -55,9 +58,12 @@ struct NodeOptions {
   std::string name = "default";
   /// Made if it does not exist. One process at a time.
   std::string data_dir;
-  /// "host:port" for peers and clients; port 0: any free one. Empty only for a cluster of one that
-  /// serves nobody but its host.
+  /// "host:port" for peers and clients; port 0: any free one. Empty for a member that serves nobody
+  /// but its host: in a cluster of one, or with a transport, where it has to be empty.
   std::string listen;
+  /// How the members of `cluster` reach each other: see <raftkv/transport.h>. Unset: by raftkv's
+  /// own RPC. Such a cluster has the members that it began with. Destroyed after the node.
+  std::shared_ptr<Transport> transport;
   /// What others are told to connect to; empty: `listen`.
   std::string advertise;
   /// All members of the new cluster, this one among them; empty: a cluster of one.

@@ -1,0 +1,76 @@
+#include "cmd/maelstrom/line_writer.h"
+
+#include <poll.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+
+namespace raftkv::cmd::maelstrom {
+
+namespace {
+
+constexpr std::chrono::seconds kLastWords(1);
+constexpr int kLookEveryMs = 100;
+/// poll() promises that a pipe takes so much without waiting (PIPE_BUF).
+constexpr std::size_t kPortion = 4096;
+
+}  // namespace
+
+LineWriter::LineWriter(int fd) : fd_(fd), thread_([this] { Run(); }) {}
+
+LineWriter::~LineWriter() {
+  {
+    const std::lock_guard lock(mutex_);
+    stopping_ = true;
+    give_up_at_ = std::chrono::steady_clock::now() + kLastWords;
+  }
+  changed_.notify_all();
+  thread_.join();
+}
+
+void LineWriter::Write(std::string line, std::size_t max_bytes) {
+  const std::lock_guard lock(mutex_);
+  if (broken_ || stopping_ || waiting_.size() + line.size() >= max_bytes) return;
+  const bool was_empty = waiting_.empty();
+  waiting_ += line;
+  waiting_ += '\n';
+  if (was_empty) changed_.notify_one();
+}
+
+void LineWriter::Run() {
+  std::unique_lock lock(mutex_);
+  while (!broken_) {
+    changed_.wait(lock, [this] { return stopping_ || !waiting_.empty(); });
+    if (waiting_.empty()) return;
+    const std::string bytes = std::exchange(waiting_, {});
+    lock.unlock();
+    const bool written = WriteAll(bytes);
+    lock.lock();
+    broken_ = broken_ || !written;
+  }
+}
+
+bool LineWriter::GivesUp() {
+  const std::lock_guard lock(mutex_);
+  return stopping_ && std::chrono::steady_clock::now() >= give_up_at_;
+}
+
+bool LineWriter::WriteAll(const std::string& bytes) {
+  for (std::size_t offset = 0; offset < bytes.size();) {
+    pollfd writable{fd_, POLLOUT, 0};
+    const int ready = poll(&writable, 1, kLookEveryMs);
+    if (ready < 0 && errno != EINTR) return false;
+    if (ready <= 0) {
+      if (GivesUp()) return false;
+      continue;
+    }
+    const std::size_t size = std::min(bytes.size() - offset, kPortion);
+    const ssize_t written = write(fd_, bytes.data() + offset, size);
+    if (written < 0 && errno != EINTR && errno != EAGAIN) return false;
+    if (written > 0) offset += static_cast<std::size_t>(written);
+  }
+  return true;
+}
+
+}  // namespace raftkv::cmd::maelstrom

@@ -1,0 +1,49 @@
+// Who writes to stdout? This thread alone, each line as soon as the reader takes it.
+#pragma once
+
+#include <chrono>
+#include <condition_variable>
+#include <cstddef>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <utility>
+
+namespace raftkv::cmd::maelstrom {
+
+class LineWriter {
+ public:
+  explicit LineWriter(int fd);
+  /// Gives what waits a moment to be taken; the rest is lost.
+  ~LineWriter();
+  LineWriter(const LineWriter&) = delete;
+  LineWriter& operator=(const LineWriter&) = delete;
+
+  /// Of lines that wait. A network may lose messages of peers, so they go first.
+  static constexpr std::size_t kMaxBytes = 64 << 20;
+  static constexpr std::size_t kMaxPeerBytes = 32 << 20;
+
+  /// From any thread, never waits; `line` without its end. Where too much waits it is dropped.
+  void WritePeer(std::string line) { Write(std::move(line), kMaxPeerBytes); }
+  void WriteAnswer(std::string line) { Write(std::move(line), kMaxBytes); }
+
+ private:
+  void Write(std::string line, std::size_t max_bytes);
+  void Run();
+  /// False: nobody reads any more, or the time for the end is over.
+  bool WriteAll(const std::string& bytes);
+  [[nodiscard]] bool GivesUp();
+
+  const int fd_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  // Guarded by mutex_.
+  std::string waiting_;
+  bool stopping_ = false;
+  bool broken_ = false;
+  std::chrono::steady_clock::time_point give_up_at_;
+
+  std::thread thread_;  // the last member: it uses the others
+};
+
+}  // namespace raftkv::cmd::maelstrom

@@ -1,0 +1,41 @@
+// How do frames of raftkv travel as messages between Maelstrom's nodes?
+//
+// As bodies of a type of our own: {"type":"raftkv_frame","frame":"BASE64"}.
+#pragma once
+
+#include <mutex>
+#include <string>
+
+#include <raftkv/transport.h>
+
+#include "cmd/maelstrom/json.h"
+#include "cmd/maelstrom/line_writer.h"
+
+namespace raftkv::cmd::maelstrom {
+
+class LineTransport final : public Transport {
+ public:
+  static constexpr const char* kType = "raftkv_frame";
+
+  /// `writer` outlives it; an address is a node's id.
+  LineTransport(LineWriter& writer, std::string node_id)
+      : writer_(writer), node_id_(std::move(node_id)) {}
+
+  void Start(Receiver receiver) override;
+  void Send(const std::string& to, std::string frame) override;
+  void Stop() override { Start(nullptr); }
+
+  /// A message of kType from the node `from`; false: there is no frame in it.
+  bool Deliver(const std::string& from, const Value& body);
+
+ private:
+  LineWriter& writer_;
+  const std::string node_id_;
+  std::mutex mutex_;
+  Receiver receiver_;  // guarded by mutex_
+};
+
+/// One message as it stands on a line.
+std::string MessageLine(const std::string& from, const std::string& to, const std::string& body);
+
+}  // namespace raftkv::cmd::maelstrom

@@ -1,0 +1,201 @@
+// The network of <raftkv/in_process_network.h>: one thread that hands out frames when their time
+// has come.
+#include <algorithm>
+#include <condition_variable>
+#include <map>
+#include <mutex>
+#include <set>
+#include <thread>
+#include <tuple>
+#include <utility>
+#include <vector>
+
+#include <raftkv/in_process_network.h>
+
+#include "lib/base/random.h"
+
+namespace raftkv {
+
+namespace {
+
+using SteadyClock = std::chrono::steady_clock;
+
+/// Where a member takes its frames.
+class Mailbox {
+ public:
+  void Open(Transport::Receiver receiver) {
+    const std::lock_guard lock(mutex_);
+    receiver_ = std::move(receiver);
+  }
+  /// Waits for a call that runs.
+  void Close() {
+    const std::lock_guard lock(mutex_);
+    receiver_ = nullptr;
+  }
+  void Deliver(const std::string& from, std::string frame) {
+    const std::lock_guard lock(mutex_);
+    if (receiver_) receiver_(from, std::move(frame));
+  }
+
+ private:
+  std::mutex mutex_;
+  Transport::Receiver receiver_;
+};
+
+}  // namespace
+
+class InProcessNetwork::Body {
+ public:
+  explicit Body(const InProcessNetworkOptions& options)
+      : options_(options), random_(options.seed), thread_([this] { Run(); }) {}
+
+  void Stop() {
+    {
+      const std::lock_guard lock(mutex_);
+      stopped_ = true;
+    }
+    changed_.notify_all();
+    thread_.join();
+  }
+
+  void Attach(const std::string& address, std::shared_ptr<Mailbox> mailbox) {
+    const std::lock_guard lock(mutex_);
+    mailboxes_[address] = std::move(mailbox);
+  }
+  void Detach(const std::string& address, const std::shared_ptr<Mailbox>& mailbox) {
+    const std::lock_guard lock(mutex_);
+    const auto found = mailboxes_.find(address);
+    if (found != mailboxes_.end() && found->second == mailbox) mailboxes_.erase(found);
+  }
+
+  void Send(const std::string& from, const std::string& to, std::string frame) {
+    const std::lock_guard lock(mutex_);
+    if (stopped_ || cut_.contains({from, to}) || Happens(options_.loss_percent)) return;
+    if (Happens(options_.double_percent)) Queue(from, to, frame);
+    Queue(from, to, std::move(frame));
+    changed_.notify_one();
+  }
+
+  void Cut(const std::string& from, const std::string& to) {
+    const std::lock_guard lock(mutex_);
+    cut_.insert({from, to});
+  }
+  void Heal(const std::string& from, const std::string& to) {
+    const std::lock_guard lock(mutex_);
+    cut_.erase({from, to});
+  }
+  void HealAll() {
+    const std::lock_guard lock(mutex_);
+    cut_.clear();
+  }
+
+ private:
+  struct Flight {
+    SteadyClock::time_point at;
+    std::uint64_t order;
+    std::string from;
+    std::string to;
+    std::string frame;
+  };
+  /// For a heap with the earliest at its front.
+  static bool Later(const Flight& a, const Flight& b) {
+    return std::tie(b.at, b.order) < std::tie(a.at, a.order);
+  }
+
+  // Under mutex_.
+  bool Happens(unsigned percent) { return random_.Below(100) < percent; }
+  void Queue(const std::string& from, const std::string& to, std::string frame) {
+    if (bytes_ + frame.size() > options_.max_bytes) return;
+    bytes_ += frame.size();
+    const auto span = options_.max_delay - std::min(options_.min_delay, options_.max_delay);
+    const auto drawn = random_.Below(static_cast<std::uint64_t>(span.count()) + 1);
+    const auto delay = options_.min_delay + std::chrono::microseconds(drawn);
+    flights_.push_back({SteadyClock::now() + delay, order_++, from, to, std::move(frame)});
+    std::push_heap(flights_.begin(), flights_.end(), Later);
+  }
+
+  void Run() {
+    std::unique_lock lock(mutex_);
+    while (!stopped_) {
+      if (flights_.empty()) {
+        changed_.wait(lock);
+        continue;
+      }
+      const auto next = flights_.front().at;
+      if (next > SteadyClock::now()) {
+        changed_.wait_until(lock, next);
+        continue;
+      }
+      std::pop_heap(flights_.begin(), flights_.end(), Later);
+      Flight flight = std::move(flights_.back());
+      flights_.pop_back();
+      bytes_ -= flight.frame.size();
+      const auto found = mailboxes_.find(flight.to);
+      if (found == mailboxes_.end() || cut_.contains({flight.from, flight.to})) continue;
+      const std::shared_ptr<Mailbox> mailbox = found->second;
+      lock.unlock();  // the receiver may send
+      mailbox->Deliver(flight.from, std::move(flight.frame));
+      lock.lock();
+    }
+  }
+
+  const InProcessNetworkOptions options_;
+
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  // Guarded by mutex_.
+  Random random_;
+  bool stopped_ = false;
+  std::map<std::string, std::shared_ptr<Mailbox>> mailboxes_;
+  std::set<std::pair<std::string, std::string>> cut_;
+  std::vector<Flight> flights_;
+  std::size_t bytes_ = 0;
+  std::uint64_t order_ = 0;
+
+  // The last member: it uses the others.
+  std::thread thread_;
+
+  friend class InProcessNetwork;
+  class Port;
+};
+
+class InProcessNetwork::Body::Port final : public Transport {
+ public:
+  Port(std::shared_ptr<Body> body, std::string address)
+      : body_(std::move(body)), address_(std::move(address)) {}
+  ~Port() override { Stop(); }
+
+  void Start(Receiver receiver) override {
+    mailbox_->Open(std::move(receiver));
+    body_->Attach(address_, mailbox_);
+  }
+  void Send(const std::string& to, std::string frame) override {
+    body_->Send(address_, to, std::move(frame));
+  }
+  void Stop() override {
+    body_->Detach(address_, mailbox_);
+    mailbox_->Close();
+  }
+
+ private:
+  const std::shared_ptr<Body> body_;
+  const std::string address_;
+  const std::shared_ptr<Mailbox> mailbox_ = std::make_shared<Mailbox>();
+};
+
+InProcessNetwork::InProcessNetwork(const InProcessNetworkOptions& options)
+    : body_(std::make_shared<Body>(options)) {}
+
+InProcessNetwork::~InProcessNetwork() { body_->Stop(); }
+
+std::shared_ptr<Transport> InProcessNetwork::NewTransport(std::string address) {
+  return std::make_shared<Body::Port>(body_, std::move(address));
+}
+
+void InProcessNetwork::Cut(const std::string& from, const std::string& to) { body_->Cut(from, to); }
+void InProcessNetwork::Heal(const std::string& from, const std::string& to) {
+  body_->Heal(from, to);
+}
+void InProcessNetwork::HealAll() { body_->HealAll(); }
+
+}  // namespace raftkv
