@@ -43,7 +43,7 @@ void Clients::Tick(std::size_t node) {
   const auto pause = std::chrono::duration<double>(share / options_.rate);
   network_.scheduler().After(std::chrono::duration_cast<Clock::duration>(pause),
                              [this, node] { Tick(node); });
-  if (!network_.IsUp(node)) return;
+  if (paused_ || !network_.IsUp(node)) return;
   std::vector<std::size_t> idle;
   for (std::size_t i = 0; i < places_.size(); ++i) {
     if (places_[i].node == node && !places_[i].busy) idle.push_back(i);
@@ -52,10 +52,11 @@ void Clients::Tick(std::size_t node) {
 }
 
 void Clients::AskAgain(std::size_t place) {
-  if (!asking_ || (options_.most_requests != 0 && counts_.requests >= options_.most_requests)) {
+  if (!asking_ || place >= places_.size() ||
+      (options_.most_requests != 0 && counts_.requests >= options_.most_requests)) {
     return;
   }
-  if (network_.IsUp(places_[place].node)) return Ask(place, workload_.Draw(random_));
+  if (!paused_ && network_.IsUp(places_[place].node)) return Ask(place, workload_.Draw(random_));
   constexpr Milliseconds kPause{20};
   network_.scheduler().After(kPause, [this, place] { AskAgain(place); });
 }
@@ -79,20 +80,22 @@ void Clients::Ask(std::size_t place, Json body) {
 void Clients::Receive(std::size_t node, const std::string& client, const Json& body) {
   const auto name = names_.find(client);
   const bool is_answer =
-      name != names_.end() && places_[name->second.place].node == node &&
-      body.contains("in_reply_to") && body["in_reply_to"].is_number_integer() &&
+      name != names_.end() && name->second.node == node && body.contains("in_reply_to") &&
+      body["in_reply_to"].is_number_integer() &&
       name->second.unanswered.erase(body["in_reply_to"].get<std::int64_t>()) == 1;
   if (!is_answer) {
     return network_.Report(Network::name(node) + " answered " + client +
                            " what was not asked, or again: " + body.dump());
   }
   const std::size_t place = name->second.place;
-  if (places_[place].client != client) return;  // too late: what it asked is of unknown fate
+  if (place >= places_.size() || places_[place].client != client)
+    return;  // too late: what it asked is of unknown fate
   RAFTKV_CHECK(places_[place].busy, client);
   End(place, workload_.Answer(places_[place].request, NowMs(), body));
 }
 
 void Clients::TimeOut(std::size_t place, std::uint64_t request) {
+  if (place >= places_.size()) return;
   if (!places_[place].busy || places_[place].request != request) return;
   workload_.GiveUp(request, NowMs());
   End(place, Outcome::kUnknown);
@@ -113,17 +116,18 @@ void Clients::End(std::size_t place, Outcome outcome) {
   }
   if (outcome == Outcome::kUnknown) Rename(place);
   if (ended_) ended_(ended.node, ended.sent, outcome);
-  if (const auto last = last_answered_.find(place); last != last_answered_.end()) {
-    if (outcome == Outcome::kOk || outcome == Outcome::kRefused) ++last->second;
-  } else if (options_.rate == 0) {
-    // From the scheduler: a node that answers at once must not make the stack grow.
+  if (outcome == Outcome::kOk || outcome == Outcome::kRefused) unanswered_.erase(place);
+  // From the scheduler: a node that answers at once must not make the stack grow.
+  if (options_.rate == 0) {
     network_.scheduler().After(Milliseconds(0), [this, place] { AskAgain(place); });
   }
 }
 
 void Clients::Rename(std::size_t place) {
   places_[place].client = "c" + std::to_string(names_.size() + 1);
-  names_[places_[place].client].place = place;
+  Name& name = names_[places_[place].client];
+  name.place = place;
+  name.node = places_[place].node;
 }
 
 bool Clients::Idle() const {
@@ -134,34 +138,32 @@ bool Clients::Done() const {
   return options_.most_requests != 0 && counts_.requests >= options_.most_requests && Idle();
 }
 
-bool Clients::AskAll(const std::vector<Json>& bodies, Milliseconds timeout) {
+void Clients::AskAll(const std::vector<Json>& bodies, Milliseconds timeout) {
   RAFTKV_CHECK(!asking_ && Idle());
-  last_answered_.clear();
-  for (std::size_t node = 0; node < network_.size(); ++node) {
-    places_.emplace_back().node = node;
-    Rename(places_.size() - 1);
-    last_answered_[places_.size() - 1] = 0;
+  const std::size_t first = places_.size();
+  for (std::size_t i = 0; i < network_.size() * bodies.size(); ++i) {
+    unanswered_.insert(places_.size());
+    places_.emplace_back().node = i % network_.size();
+    Rename(first + i);
   }
-  constexpr Milliseconds kPause{20};  // before what failed is asked again
-  std::map<std::size_t, Time> next;
-  const bool all = network_.RunUntil(Clock::now() + timeout, [&] {
-    bool over = true;
-    for (const auto& [place, answered] : last_answered_) {
-      if (answered == bodies.size()) continue;
-      over = false;
-      if (places_[place].busy || Clock::now() < next[place]) continue;
-      next[place] = Clock::now() + kPause;
-      network_.scheduler().After(kPause, [] {});  // look again
-      if (network_.IsUp(places_[place].node)) Ask(place, bodies[answered]);
-    }
-    return over;
-  });
-  for (const auto& [place, answered] : last_answered_) {
-    if (answered == bodies.size()) continue;
-    network_.Report(Network::name(places_[place].node) +
-                    " did not answer in the end: " + bodies[answered].dump());
+  AskUnanswered(bodies, first);
+  network_.RunUntil(Clock::now() + timeout, [this] { return unanswered_.empty(); });
+  for (const std::size_t place : std::exchange(unanswered_, {})) {
+    network_.Report(Network::name(places_[place].node) + " did not answer in the end: " +
+                    bodies[(place - first) / network_.size()].dump());
   }
-  return all;
+  network_.RunUntil(Clock::now() + timeout, [this] { return Idle(); });
+  places_.resize(first);
+}
+
+void Clients::AskUnanswered(const std::vector<Json>& bodies, std::size_t first) {
+  if (unanswered_.empty()) return;
+  for (const std::size_t place : unanswered_) {
+    if (places_[place].busy || !network_.IsUp(places_[place].node)) continue;
+    Ask(place, bodies[(place - first) / network_.size()]);
+  }
+  constexpr Milliseconds kPause{50};  // before what failed is asked again
+  network_.scheduler().After(kPause, [this, bodies, first] { AskUnanswered(bodies, first); });
 }
 
 std::vector<double> Clients::LatenciesMs() const {

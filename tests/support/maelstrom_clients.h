@@ -49,12 +49,14 @@ class Clients {
   void Start();
   /// Nobody asks anything new.
   void Stop() { asking_ = false; }
+  /// For a while.
+  void SetPaused(bool paused) { paused_ = paused; }
   [[nodiscard]] bool Idle() const;
   /// As many as there may be have ended.
   [[nodiscard]] bool Done() const;
-  /// Asks each node these, one after the other, until each is answered; false if one still is not
-  /// when the time is over. Problems tell which.
-  bool AskAll(const std::vector<Json>& bodies, Milliseconds timeout);
+  /// Asks each node all of these, each by a client of its own, until each is answered. What is not
+  /// when the time is over is a problem.
+  void AskAll(const std::vector<Json>& bodies, Milliseconds timeout);
 
   [[nodiscard]] const Counts& counts() const { return counts_; }
   /// How long those took that ended ok, in order.
@@ -72,12 +74,14 @@ class Clients {
   /// One name that was ever used.
   struct Name {
     std::size_t place = 0;
+    std::size_t node = 0;
     std::set<std::int64_t> unanswered;
     std::int64_t next = 1;
   };
 
   void Tick(std::size_t node);
   void AskAgain(std::size_t place);
+  void AskUnanswered(const std::vector<Json>& bodies, std::size_t first);
   void Ask(std::size_t place, Json body);
   void Receive(std::size_t node, const std::string& client, const Json& body);
   void TimeOut(std::size_t place, std::uint64_t request);
@@ -94,11 +98,10 @@ class Clients {
   std::vector<Place> places_;
   std::map<std::string, Name> names_;
   bool asking_ = false;
+  bool paused_ = false;
   Counts counts_;
   std::vector<double> latencies_ms_;
-  // Of AskAll.
-  std::vector<Json> last_bodies_;
-  std::map<std::size_t, std::size_t> last_answered_;  ///< by place
+  std::set<std::size_t> unanswered_;  ///< places of AskAll()
 };
 
 }  // namespace raftkv::test::maelstrom

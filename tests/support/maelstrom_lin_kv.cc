@@ -1,8 +1,9 @@
 // lin-kv: is there an order of all reads, writes and swaps that explains every answer?
 //
-// Some keys are in use at a time, each for a number of requests: what has no answer must be tried
-// at every later place, so a key may not have many of these. Nearly every value is written once, so
-// that a read tells which write it has seen.
+// Some keys are in use at a time, each for a number of requests, and of these only some of unknown
+// fate: such a one must be tried at every later place. Half of the requests are for few keys, where
+// they meet; the others for many, where what is lost is not soon written over. Nearly every value
+// is written once, so that a read tells which write it has seen.
 #include <algorithm>
 #include <deque>
 #include <utility>
@@ -14,8 +15,10 @@
 namespace raftkv::test::maelstrom {
 namespace {
 
-constexpr std::size_t kKeysInUse = 4;
+constexpr std::size_t kKeysInUse = 64;
+constexpr std::size_t kHotKeys = 4;
 constexpr int kRequestsAKey = 80;
+constexpr int kDoubtfulAKey = 6;
 
 class LinKv : public Workload {
  public:
@@ -24,8 +27,8 @@ class LinKv : public Workload {
   }
 
   Json Draw(Random& random) override {
-    const std::size_t place = random.Below(kKeysInUse);
-    if (--in_use_[place].left == 0) UseNewKey(place);
+    const std::size_t place = random.Below(random.Below(2) == 0 ? kHotKeys : kKeysInUse);
+    if (--in_use_[place].left == 0 || in_use_[place].doubtful >= kDoubtfulAKey) UseNewKey(place);
     const Register& used = in_use_[place];
     const std::uint64_t drawn = random.Below(100);
     if (drawn < 45) return {{"type", "read"}, {"key", used.key}};
@@ -51,10 +54,11 @@ class LinKv : public Workload {
     Json last;  ///< that anybody was told of; null before the first
     Json earlier;
     int left = kRequestsAKey;
+    int doubtful = 0;
   };
 
   void UseNewKey(std::size_t place) {
-    constexpr std::size_t kMostDone = 4;
+    constexpr std::size_t kMostDone = 8;
     in_use_.resize(kKeysInUse);
     if (!in_use_[place].key.is_null()) done_.push_back(in_use_[place].key);
     if (done_.size() > kMostDone) done_.pop_front();
@@ -117,10 +121,10 @@ class LinKv : public Workload {
 
   void OnGiveUp(std::uint64_t request) override {
     history_.set_time_ms(now_ms());
-    if (Is(request, "read")) {
-      history_.Fail(Id(request));  // it changes nothing
-    } else {
-      history_.Unknown(Id(request));
+    if (Is(request, "read")) return history_.Fail(Id(request));  // it changes nothing
+    history_.Unknown(Id(request));
+    for (Register& each : in_use_) {
+      if (each.key == body(request).at("key")) ++each.doubtful;
     }
   }
 

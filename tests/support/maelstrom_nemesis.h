@@ -37,8 +37,9 @@ struct NemesisOptions {
   std::vector<PartitionKind> kinds;
   /// A node, now and then all of them, is killed so often (0: never), and started soon afterwards.
   Milliseconds restart_every{0};
-  /// Voters are killed right after an election: see VoterRestarts.
-  bool restart_voters = false;
+  /// After all the above, so often: a voter is killed right after an election, and then all nodes
+  /// are asked for everything: see VoterRestarts.
+  int voter_restarts = 0;
   std::uint64_t seed = 1;
 };
 
@@ -74,28 +75,37 @@ class Nemesis {
 ///
 /// Two nodes, a and b, do not hear each other, so that whoever leads has the vote of the third, c.
 /// When one of them does, c is killed before it can hear from the new leader, and is heard by the
-/// other one only from then on: which c must not help to lead in the same term.
+/// other one only from then on: which c must not help to lead in the same term. If it did, the
+/// first one's log has entries that look like those of the other one; clients see that best if they
+/// stop and look at everything as soon as the two hear each other.
 class VoterRestarts {
  public:
-  VoterRestarts(Network& network, std::uint64_t seed) : network_(network), random_(seed) {}
+  /// `pause` keeps clients from asking anything new, or no longer.
+  VoterRestarts(Network& network, std::function<void(bool)> pause, std::uint64_t seed)
+      : network_(network), pause_(std::move(pause)), random_(seed) {}
 
   void Start();
   void Stop();
+  /// Both have led since Start().
+  [[nodiscard]] bool Done() const { return done_; }
 
  private:
   enum class Step : std::uint8_t { kIdle, kVoterDown, kElection, kOtherElection };
 
   void BeginRound();
+  void CutAndKill();
   void StartVoter();
   void OnLog(std::size_t node, const std::string& line);
   void EndRound();
   void Later(Milliseconds delay, std::function<void()> action);
 
   Network& network_;
+  const std::function<void(bool)> pause_;
   Random random_;
   Step step_ = Step::kIdle;
   bool active_ = false;
-  std::uint64_t round_ = 0;
+  std::uint64_t round_ = 0;  ///< what is due later is of a round, or out of date
+  bool done_ = false;
   std::size_t voter_ = 0;
 };
 

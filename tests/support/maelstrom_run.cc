@@ -54,19 +54,27 @@ class OneRun {
         workload_(workload),
         clients_(options.clients, network_, workload),
         nemesis_(options.nemesis, network_),
-        voters_(network_, options.nemesis.seed) {}
+        voters_(
+            network_, [this](bool pause) { clients_.SetPaused(pause); }, options.nemesis.seed) {}
 
   RunReport Run() {
+    nemesis_.set_observe([this](const Partition* each) { silences_.OnPartition(each); });
+    clients_.set_ended([this](std::size_t node, Time sent, Outcome outcome) {
+      silences_.OnEnded(node, sent, outcome);
+    });
     for (std::size_t node = 0; node < network_.size(); ++node) network_.Start(node);
     if (WaitUntilUp()) {
-      AskWithFaults();
-      AskInTheEnd();
+      AskUntil([this] { return clients_.Done(); }, options_.duration, nemesis_);
+      for (int i = 0; i < options_.nemesis.voter_restarts && !HasProblem(); ++i) {
+        AskUntil([this] { return voters_.Done(); }, options_.patience, voters_);
+      }
     }
+    if (report_.counts.ok == 0) network_.Report("no request at all ended ok");
     network_.EndAll(options_.patience);
     report_.messages = network_.messages();
     report_.silences = silences_.ended();
     report_.problems = network_.problems();
-    for (std::string& problem : workload_.Judge()) report_.problems.push_back(std::move(problem));
+    for (std::string& problem : judged_) report_.problems.push_back(std::move(problem));
     return std::move(report_);
   }
 
@@ -78,34 +86,26 @@ class OneRun {
     return up && !HasProblem();
   }
 
-  void AskWithFaults() {
-    nemesis_.set_observe([this](const Partition* each) { silences_.OnPartition(each); });
-    clients_.set_ended([this](std::size_t node, Time sent, Outcome outcome) {
-      silences_.OnEnded(node, sent, outcome);
-    });
+  /// With faults, until it is done or the time is over; then without, until all nodes have said
+  /// what they have.
+  template <class Faults>
+  void AskUntil(const std::function<bool()>& done, Milliseconds most, Faults& faults) {
     const Time began = Clock::now();
     clients_.Start();
-    nemesis_.Start();
-    if (options_.nemesis.restart_voters) voters_.Start();
-    network_.RunUntil(began + options_.duration,
-                      [this] { return clients_.Done() || HasProblem(); });
-    report_.seconds = std::chrono::duration<double>(Clock::now() - began).count();
+    faults.Start();
+    network_.RunUntil(began + most, [&] { return HasProblem() || done(); });
+    report_.seconds += std::chrono::duration<double>(Clock::now() - began).count();
     clients_.Stop();
-    if (options_.nemesis.restart_voters) voters_.Stop();
-    nemesis_.Stop();
+    faults.Stop();
     network_.RunUntil(Clock::now() + options_.patience, [this] { return clients_.Idle(); });
     RAFTKV_CHECK(clients_.Idle());  // each request has its timeout
     report_.counts = clients_.counts();
     report_.latencies_ms = clients_.LatenciesMs();
-    if (report_.counts.ok == 0) network_.Report("no request at all ended ok");
+    if (!HasProblem()) clients_.AskAll(workload_.FinalRequests(), options_.patience);
+    judged_ = workload_.Judge();
   }
 
-  void AskInTheEnd() {
-    if (HasProblem()) return;
-    clients_.AskAll(workload_.FinalRequests(), options_.patience);
-  }
-
-  [[nodiscard]] bool HasProblem() const { return !network_.problems().empty(); }
+  [[nodiscard]] bool HasProblem() const { return !network_.problems().empty() || !judged_.empty(); }
 
   const RunOptions& options_;
   Network network_;
@@ -115,6 +115,7 @@ class OneRun {
   VoterRestarts voters_;
   Silences silences_;
   RunReport report_;
+  std::vector<std::string> judged_;  ///< what was wrong with the answers, as of the last look
 };
 
 }  // namespace
@@ -150,7 +151,7 @@ RunReport RunMaelstrom(RunOptions options) {
     options.clients.timeout = std::max(Milliseconds(1000), 10 * options.network.latency);
   }
   const NemesisOptions& faults = options.nemesis;
-  options.network.data_dirs = faults.restart_every.count() > 0 || faults.restart_voters;
+  options.network.data_dirs = faults.restart_every.count() > 0 || faults.voter_restarts > 0;
   return OneRun(options, *workload).Run();
 }
 

@@ -7,12 +7,14 @@
 namespace raftkv::test::maelstrom {
 namespace {
 
-// Longer than a leader without followers goes on, and than an election takes.
+// Until what was asked has been answered, and is on every node.
+constexpr Milliseconds kQuiet{1000};
+// Longer than a leader without followers goes on.
 constexpr Milliseconds kVoterDown{1200};
 constexpr Milliseconds kMostForElection{6000};
-// The other one may lead now, and so may the first one still; then they hear each other again.
-constexpr Milliseconds kApart{2500};
-constexpr Milliseconds kBetween{2000};
+// The other one leads now, and acknowledges something.
+constexpr Milliseconds kApart{300};
+constexpr Milliseconds kBetween{1000};
 // What a node logs that has won an election.
 constexpr const char* kLeads = "role leader,";
 
@@ -21,8 +23,9 @@ constexpr const char* kLeads = "role leader,";
 void VoterRestarts::Start() {
   RAFTKV_CHECK(network_.size() == 3, network_.size());
   active_ = true;
+  done_ = false;
   network_.set_log_line([this](std::size_t node, const std::string& line) { OnLog(node, line); });
-  BeginRound();
+  EndRound();
 }
 
 void VoterRestarts::Later(Milliseconds delay, std::function<void()> action) {
@@ -31,8 +34,15 @@ void VoterRestarts::Later(Milliseconds delay, std::function<void()> action) {
   });
 }
 
+/// All logs are to be equal when the links are cut, and nobody is to add to them before an
+/// election.
 void VoterRestarts::BeginRound() {
   ++round_;
+  pause_(true);
+  Later(kQuiet, [this] { CutAndKill(); });
+}
+
+void VoterRestarts::CutAndKill() {
   voter_ = random_.Below(network_.size());
   const std::size_t a = (voter_ + 1) % 3;
   const std::size_t b = (voter_ + 2) % 3;
@@ -44,20 +54,27 @@ void VoterRestarts::BeginRound() {
 }
 
 void VoterRestarts::StartVoter() {
+  pause_(false);
   network_.Start(voter_);
   step_ = Step::kElection;
 }
 
 void VoterRestarts::OnLog(std::size_t node, const std::string& line) {
-  if (!active_ || step_ != Step::kElection || line.find(kLeads) == std::string::npos) return;
+  if (!active_ || line.find(kLeads) == std::string::npos) return;
+  if (step_ == Step::kOtherElection) {
+    Later(kApart, [this] {
+      done_ = true;
+      EndRound();
+    });
+    return;
+  }
+  if (step_ != Step::kElection) return;
   if (node == voter_) return EndRound();  // it voted for itself
   const std::size_t other = 3 - voter_ - node;
-  ++round_;  // it is not too late any more
   network_.Cut({{node, other}, {other, node}, {node, voter_}, {voter_, node}});
   network_.Kill(voter_);
   network_.Start(voter_);
   step_ = Step::kOtherElection;
-  Later(kApart, [this] { EndRound(); });
 }
 
 void VoterRestarts::EndRound() {
@@ -68,7 +85,9 @@ void VoterRestarts::EndRound() {
 }
 
 void VoterRestarts::Stop() {
+  if (!active_) return;
   active_ = false;
+  pause_(false);
   network_.Cut({});
   if (!network_.IsRunning(voter_)) network_.Start(voter_);
 }
