@@ -1,6 +1,8 @@
 """Who may include whom? docs/architecture.md draws the table that this file enforces:
 
     base -> raft -> kv -> node -> { storage | rpc } -> lib/open*.cc -> cmd
+
+cmd/maelstrom proves that a host can bring its own transport: of the library it sees public headers only.
 """
 
 import re
@@ -80,6 +82,8 @@ def check(source):
         return
     for line, kind, name in source.includes:
         problem = _project(layer, kind, name) if kind == '"' else _system(layer, name)
+        if kind == '"' and source.path.startswith("cmd/maelstrom/") and layer_of(name) != "cmd":
+            problem = f'"{name}": cmd/maelstrom uses what a stranger could: public headers and cmd/'
         if problem and not source.allowed(line, "include"):
             yield source.complaint(line, problem)
 

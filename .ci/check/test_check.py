@@ -34,6 +34,9 @@ class Layering(unittest.TestCase):
             ("lib/open.cc", '"storage/log_store.h"'),
             ("lib/open_node.cc", "<thread>"),
             ("cmd/main.cc", "<CLI/CLI.hpp>"),
+            ("cmd/main.cc", '"lib/base/ids.h"'),
+            ("cmd/maelstrom/a.cc", "<raftkv/transport.h>"),
+            ("cmd/maelstrom/a.cc", '"cmd/base64.h"'),
             ("tests/storage/a.cc", "<rocksdb/db.h>"),
         ]:
             self.assertEqual(layering_of(path, "#include " + include), [], (path, include))
@@ -57,6 +60,8 @@ class Layering(unittest.TestCase):
             ("rpc/a.cc", "<rocksdb/db.h>"),
             ("rpc/a.cc", '"lib/open.h"'),
             ("cmd/a.cc", "<rocksdb/db.h>"),
+            ("cmd/maelstrom/a.cc", '"lib/base/ids.h"'),
+            ("cmd/maelstrom/a.cc", '"rpc/frame.h"'),
             ("lib/include/raftkv/kv.h", '"lib/base/ids.h"'),
             ("lib/include/raftkv/kv.h", "<kj/common.h>"),
             ("rpc/a.cc", '"peer.h"'),

@@ -73,7 +73,8 @@ class DataFolder {
   const bool temporary_;
 };
 
-/// SIGTERM and SIGINT as something to wait for; from before the first thread is made.
+/// SIGTERM and SIGINT as something to wait for; from before the first thread is made. They stay
+/// blocked to the end: one that comes while the node closes must not leave the folder behind.
 int StopSignals() {
   sigset_t stop;
   sigemptyset(&stop);
@@ -110,6 +111,10 @@ bool ReadLines(NodeProcess& process, int signals) {
 }
 
 Exit RunMaelstrom(const MaelstromFlags& flags) {
+  if (flags.election_timeout.value < 2 * flags.heartbeat.value) {
+    return Fail(Exit::kBadArguments,
+                "--election-timeout is below twice --heartbeat: raise it, or lower that");
+  }
   const int signals = StopSignals();
   auto folder = DataFolder::Make(flags.data_dir);
   if (!folder.ok()) return Fail(Exit::kFileError, folder.status().message());

@@ -55,7 +55,7 @@ void NodeProcess::OnMessage(const std::string& from, const std::string& to, cons
   if (type == LineTransport::kType) {
     // Before init a peer that is further says hello: it says it again.
     if (transport_ != nullptr && !transport_->Deliver(from, body)) {
-      Ignore("a frame of " + from + " is no base64");
+      Ignore("what " + from + " has sent is no frame of a node");
     }
     return;
   }
@@ -111,7 +111,7 @@ Status NodeProcess::OpenNode(const std::string& node_id, const std::vector<std::
   NodeOptions options = options_.node;
   options.name = node_id;
   for (const std::string& id : node_ids) options.cluster.push_back({id, id});
-  auto transport = std::make_shared<LineTransport>(writer_, node_id);
+  auto transport = std::make_shared<LineTransport>(writer_, node_id, node_ids);
   options.transport = transport;
   // Frames can come as soon as the node is open; the line behind this one comes later.
   auto opened = Node::Open(std::move(options));

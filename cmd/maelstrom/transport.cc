@@ -1,5 +1,6 @@
 #include "cmd/maelstrom/transport.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "cmd/base64.h"
@@ -23,6 +24,7 @@ void LineTransport::Send(const std::string& to, std::string frame) {
 
 bool LineTransport::Deliver(const std::string& from, const Value& body) {
   const Value* frame = Find(body, "frame");
+  if (std::find(node_ids_.begin(), node_ids_.end(), from) == node_ids_.end()) return false;
   if (frame == nullptr || !frame->is_string()) return false;
   auto bytes = DecodeBase64(frame->get_ref<const std::string&>());
   if (!bytes) return false;

@@ -5,6 +5,8 @@
 
 #include <mutex>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include <raftkv/transport.h>
 
@@ -17,20 +19,21 @@ class LineTransport final : public Transport {
  public:
   static constexpr const char* kType = "raftkv_frame";
 
-  /// `writer` outlives it; an address is a node's id.
-  LineTransport(LineWriter& writer, std::string node_id)
-      : writer_(writer), node_id_(std::move(node_id)) {}
+  /// `writer` outlives it; an address is a node's id, one of `node_ids`.
+  LineTransport(LineWriter& writer, std::string node_id, std::vector<std::string> node_ids)
+      : writer_(writer), node_id_(std::move(node_id)), node_ids_(std::move(node_ids)) {}
 
   void Start(Receiver receiver) override;
   void Send(const std::string& to, std::string frame) override;
   void Stop() override { Start(nullptr); }
 
-  /// A message of kType from the node `from`; false: there is no frame in it.
+  /// A message of kType; false: there is no frame in it, or `from` is no node.
   bool Deliver(const std::string& from, const Value& body);
 
  private:
   LineWriter& writer_;
   const std::string node_id_;
+  const std::vector<std::string> node_ids_;
   std::mutex mutex_;
   Receiver receiver_;  // guarded by mutex_
 };

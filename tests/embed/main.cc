@@ -18,6 +18,7 @@
 
 #include <raftkv/backup.h>
 #include <raftkv/client.h>
+#include <raftkv/in_process_network.h>
 #include <raftkv/kv.h>
 #include <raftkv/log.h>
 #include <raftkv/node.h>
@@ -164,6 +165,26 @@ void UseThreeNodes(const std::string& data_dir) {
   std::cout << "three nodes in one process, led by " << nodes[0]->leader() << std::endl;
 }
 
+void UseATransport(const std::string& data_dir) {
+  raftkv::InProcessNetwork network;
+  std::vector<raftkv::MemberAddress> cluster;
+  for (const char* name : {"n1", "n2", "n3"}) cluster.push_back({name, name});
+  std::vector<std::unique_ptr<raftkv::Node>> nodes;
+  for (const auto& member : cluster) {
+    raftkv::NodeOptions options;
+    options.name = member.name;
+    options.data_dir = data_dir + "/" + member.name;
+    options.transport = network.NewTransport(member.address);
+    options.cluster = cluster;
+    options.log_level = raftkv::LogLevel::kOff;
+    nodes.push_back(Require(raftkv::Node::Open(options), "open " + member.name));
+  }
+  for (const auto& node : nodes) Require(node->WaitForLeader(30s), "a leader over a transport");
+  Require(nodes[0]->kv().Put("over", "frames").status(), "put over a transport");
+  Require(nodes[2]->kv().Get("over").status(), "get over a transport");
+  std::cout << "three nodes over a transport" << std::endl;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -175,6 +196,7 @@ int main(int argc, char** argv) {
   UseABackup(data_dir + "/one.tar.zst", data_dir + "/restored");
   UseALog(data_dir + "/log", before);
   UseThreeNodes(data_dir + "/three");
+  UseATransport(data_dir + "/transport");
   Signals::Now().RequireUnchangedSince(before, 0, "after the last node");
   return 0;
 }

@@ -78,7 +78,7 @@ class FakeMember : public Service, public PeerOwner {
     loop_.RunLater([answer, done] { done(answer); });
   }
   void Receive(NodeId peer, node::Boot boot, std::vector<node::PeerMessage> messages) override {
-    EXPECT_EQ(boot, (node::Boot{1, 2}));
+    EXPECT_EQ(boot, peer_boot);
     ++deliveries;
     if (on_receive) on_receive();
     for (node::PeerMessage& message : messages) received[peer].push_back(std::move(message));
@@ -132,7 +132,7 @@ class FakeMember : public Service, public PeerOwner {
     hello.cluster = cluster;
     hello.member = id;
     hello.name = name;
-    hello.boot = {1, 2};
+    hello.boot = boot;
     hello.expected_member = expected_member;
     hello.expected_name = expected_name;
     return hello;
@@ -149,7 +149,7 @@ class FakeMember : public Service, public PeerOwner {
   void PeerUnreachable(NodeId peer) override { ++unreachable[peer]; }
   void ReceiveAnswers(NodeId peer, node::Boot boot,
                       std::vector<node::PeerMessage> messages) override {
-    EXPECT_EQ(boot, (node::Boot{1, 2}));
+    EXPECT_EQ(boot, peer_boot);
     for (node::PeerMessage& message : messages) answered[peer].push_back(std::move(message));
   }
 
@@ -160,6 +160,8 @@ class FakeMember : public Service, public PeerOwner {
   std::string name;
   NodeId id;
   ClusterId cluster;
+  node::Boot boot{1, 2};
+  node::Boot peer_boot{1, 2};  ///< under which the others have to speak
   std::string leader_address;
   std::string refuse_peers;
   raftkv::Status submit_status;

@@ -166,7 +166,10 @@ Process::Process(ProcessOptions options) : options_(std::move(options)) {
   stdout_begin_ = SizeOf(options_.stdout_path);
   stderr_begin_ = SizeOf(options_.stderr_path);
   std::array<int, 3> files = {};
-  for (int number = 0; number < 3; ++number) files.at(number) = FileFor(number, options_);
+  for (int number = 0; number < 3; ++number) {
+    const bool opens = number == STDIN_FILENO && options_.open_stdin;
+    files.at(number) = opens ? OpenStdin() : FileFor(number, options_);
+  }
   std::vector<std::string> environment = EnvironmentWith(options_.environment);
   const auto argument_pointers = Pointers(options_.command);
   const auto environment_pointers = Pointers(environment);
@@ -177,7 +180,33 @@ Process::Process(ProcessOptions options) : options_(std::move(options)) {
   for (const int file : files) close(file);
 }
 
-Process::~Process() { Kill(); }
+Process::~Process() {
+  CloseStdin();
+  Kill();
+}
+
+int Process::OpenStdin() {
+  // A socket, since writing to a pipe that nobody reads raises a signal.
+  std::array<int, 2> ends{};
+  RAFTKV_CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) == 0, errno);
+  stdin_ = ends[0];
+  return ends[1];
+}
+
+bool Process::WriteStdin(std::string_view bytes) {
+  RAFTKV_CHECK(stdin_ >= 0);
+  while (!bytes.empty()) {
+    const ssize_t sent = send(stdin_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+    if (sent < 0) return false;
+    bytes.remove_prefix(static_cast<std::size_t>(sent));
+  }
+  return true;
+}
+
+void Process::CloseStdin() {
+  if (stdin_ >= 0) close(stdin_);
+  stdin_ = -1;
+}
 
 void Process::Signal(int signal) {
   if (exit_code_) return;  // the number may belong to somebody else by now

@@ -53,6 +53,8 @@ struct ProcessOptions {
   std::map<std::string, std::string> environment;
   /// Fed to stdin; without, stdin is empty.
   std::string stdin_content;
+  /// Instead: stdin is what WriteStdin() gives, until CloseStdin().
+  bool open_stdin = false;
   /// Output is appended to these files.
   std::filesystem::path stdout_path;
   std::filesystem::path stderr_path;
@@ -79,6 +81,10 @@ class Process {
   /// SIGKILL, and waits for its end.
   void Kill();
 
+  /// With open_stdin. False: the child does not read it any more.
+  bool WriteStdin(std::string_view bytes);
+  void CloseStdin();
+
   /// What this child has printed so far (earlier writers of the same file left out).
   [[nodiscard]] std::string Stdout() const;
   [[nodiscard]] std::string Stderr() const;
@@ -89,9 +95,13 @@ class Process {
   bool WaitForStderr(const std::string& text, std::chrono::milliseconds timeout);
 
  private:
+  /// The child's end of a new stdin.
+  int OpenStdin();
+
   ProcessOptions options_;
   std::uintmax_t stdout_begin_ = 0;
   std::uintmax_t stderr_begin_ = 0;
+  int stdin_ = -1;  ///< our end of it; -1: closed
   pid_t pid_ = -1;
   std::optional<int> exit_code_;
 };

@@ -80,6 +80,17 @@ TEST(KvStore, CompareAndSwapPutsOnlyWhereTheValueIsExpected) {
   EXPECT_EQ(log.Get("k"), "2");
 }
 
+TEST(KvStore, AFailedCompareAndSwapSaysWhetherThereIsSuchAKey) {
+  AppliedLog log;
+  const auto message = [&] {
+    return log.Apply({CompareAndSwapOp{"k", "1", "2"}}).results.at(0).message;
+  };
+  EXPECT_EQ(message(), kNoSuchKey);
+  log.Apply({PutOp{"k", "3"}});
+  EXPECT_NE(message(), kNoSuchKey);
+  EXPECT_FALSE(message().empty());
+}
+
 TEST(KvStore, IncrementCountsFromZeroAndRefusesWhatIsNoNumber) {
   AppliedLog log;
   const auto increment = [&](const std::string& key, std::int64_t delta) {
