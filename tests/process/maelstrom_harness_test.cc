@@ -81,6 +81,7 @@ TEST(MaelstromHarness, FindsNodesThatForgetWhenTheyAreKilled) {
 TEST(MaelstromHarness, FindsNodesThatNeverAnswer) {
   RunOptions options = WithFake("echo", "silent");
   options.duration = 200ms;
+  options.patience = 1s;
   options.clients.timeout = 50ms;
   EXPECT_NE(RunMaelstrom(options).Problems().find("no request at all"), std::string::npos);
 }

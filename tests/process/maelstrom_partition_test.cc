@@ -16,16 +16,17 @@ bool Hears(const Partition& partition, std::size_t hearer, std::size_t from) {
 class MaelstromPartition : public testing::TestWithParam<std::size_t> {
  protected:
   static constexpr int kDraws = 50;
+  static constexpr std::size_t kLeader = 1;
 
-  Partition Draw(PartitionKind kind) { return DrawPartition(kind, GetParam(), random_); }
+  Partition Draw(PartitionKind kind) { return DrawPartition(kind, GetParam(), kLeader, random_); }
 
   Random random_{1};
 };
 
 TEST_P(MaelstromPartition, LeavesAMajorityWhole) {
   for (int i = 0; i < kDraws; ++i) {
-    for (const auto kind :
-         {PartitionKind::kHalves, PartitionKind::kOneNode, PartitionKind::kOneWay}) {
+    for (const auto kind : {PartitionKind::kHalves, PartitionKind::kOneNode, PartitionKind::kOneWay,
+                            PartitionKind::kLeader}) {
       const Partition partition = Draw(kind);
       const std::size_t apart = kind == PartitionKind::kHalves ? (GetParam() - 1) / 2 : 1;
       EXPECT_EQ(partition.majority.size(), GetParam() - apart) << Name(kind);
@@ -35,6 +36,12 @@ TEST_P(MaelstromPartition, LeavesAMajorityWhole) {
       const std::size_t both_ways = 2 * apart * (GetParam() - apart);
       EXPECT_EQ(partition.cut.size(), kind == PartitionKind::kOneWay ? both_ways / 2 : both_ways);
     }
+  }
+}
+
+TEST_P(MaelstromPartition, OfTheLeaderLeavesItAlone) {
+  for (int i = 0; i < kDraws; ++i) {
+    for (const std::size_t node : Draw(PartitionKind::kLeader).majority) EXPECT_NE(node, kLeader);
   }
 }
 

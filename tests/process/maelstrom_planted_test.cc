@@ -19,7 +19,8 @@ constexpr std::uint64_t kSeeds = 3;
 RunOptions Planted(const std::string& mutant) {
   RunOptions options;
   options.network.command = {RAFTKV_MAELSTROM_PLANTED, mutant, "maelstrom"};
-  options.duration = 6s;
+  options.duration = 5s;
+  options.patience = 20s;
   return options;
 }
 
@@ -47,7 +48,7 @@ TEST(MaelstromPlanted, LocalReadsAreFound) {
 /// The node gives up sooner than its clients do, and sooner than a forwarded write takes.
 TEST(MaelstromPlanted, ADefiniteErrorForAWriteThatIsCarriedOutLaterIsFound) {
   RunOptions options = Planted("kUnknownIsDefinite");
-  options.network.command.insert(options.network.command.end(), {"--request-timeout", "200ms"});
+  options.network.command.insert(options.network.command.end(), {"--request-timeout", "300ms"});
   options.duration = 4s;
   options.network.latency = 50ms;
   std::string problems;
@@ -58,7 +59,8 @@ TEST(MaelstromPlanted, ADefiniteErrorForAWriteThatIsCarriedOutLaterIsFound) {
 /// A leader that is cut off goes on acknowledging; when it is back, that is lost.
 TEST(MaelstromPlanted, ACommitWithoutAMajorityIsFound) {
   RunOptions options = Planted("kCommitWithoutMajority");
-  options.duration = 9s;
+  options.duration = 8s;
+  options.nemesis.kinds = {PartitionKind::kLeader};
   options.nemesis.partition_every = 2500ms;
   options.nemesis.partition_for = 1500ms;
   std::string problems;

@@ -21,9 +21,9 @@ RunOptions Real(const std::string& workload, std::size_t nodes, Milliseconds lat
   options.network.command = {RAFTKV_BINARY, "maelstrom"};
   options.network.nodes = nodes;
   options.network.latency = latency;
-  options.duration = 6s;
-  options.nemesis.partition_every = 3s;
-  options.nemesis.partition_for = 2s;
+  options.duration = 5s;
+  options.nemesis.partition_every = 2500ms;
+  options.nemesis.partition_for = 1500ms;
   options.SetSeed(nodes + static_cast<std::uint64_t>(latency.count()));
   return options;
 }
@@ -51,7 +51,7 @@ TEST(Maelstrom, LinKvOfFiveNodes) { ExpectNoViolation(Real("lin-kv", 5, 10ms)); 
 
 TEST(Maelstrom, LinKvWithKillsAndDoubledMessages) {
   RunOptions options = Real("lin-kv", 3, 10ms);
-  options.duration = 8s;
+  options.duration = 7s;
   options.nemesis.partition_every = 5s;
   options.nemesis.partition_for = 2s;
   options.nemesis.restart_every = 2s;
@@ -72,7 +72,7 @@ class MaelstromWorkload : public testing::TestWithParam<const char*> {};
 
 TEST_P(MaelstromWorkload, HasNoViolation) {
   RunOptions options = Real(GetParam(), 3, 10ms);
-  options.duration = 4s;
+  options.duration = 3s;
   ExpectNoViolation(options);
 }
 

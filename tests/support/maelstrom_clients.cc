@@ -116,7 +116,13 @@ void Clients::End(std::size_t place, Outcome outcome) {
   }
   if (outcome == Outcome::kUnknown) Rename(place);
   if (ended_) ended_(ended.node, ended.sent, outcome);
-  if (outcome == Outcome::kOk || outcome == Outcome::kRefused) unanswered_.erase(place);
+  if (outcome == Outcome::kOk || outcome == Outcome::kRefused) {
+    unanswered_.erase(place);
+  } else if (!unanswered_.empty()) {
+    constexpr Milliseconds kPause{50};
+    not_before_[ended.node] = Clock::now() + kPause;
+    network_.scheduler().At(not_before_[ended.node], [] {});  // somebody looks again then
+  }
   // From the scheduler: a node that answers at once must not make the stack grow.
   if (options_.rate == 0) {
     network_.scheduler().After(Milliseconds(0), [this, place] { AskAgain(place); });
@@ -146,8 +152,10 @@ void Clients::AskAll(const std::vector<Json>& bodies, Milliseconds timeout) {
     places_.emplace_back().node = i % network_.size();
     Rename(first + i);
   }
-  AskUnanswered(bodies, first);
-  network_.RunUntil(Clock::now() + timeout, [this] { return unanswered_.empty(); });
+  network_.RunUntil(Clock::now() + timeout, [&] {
+    AskUnanswered(bodies, first);
+    return unanswered_.empty();
+  });
   for (const std::size_t place : std::exchange(unanswered_, {})) {
     network_.Report(Network::name(places_[place].node) + " did not answer in the end: " +
                     bodies[(place - first) / network_.size()].dump());
@@ -157,13 +165,16 @@ void Clients::AskAll(const std::vector<Json>& bodies, Milliseconds timeout) {
 }
 
 void Clients::AskUnanswered(const std::vector<Json>& bodies, std::size_t first) {
-  if (unanswered_.empty()) return;
+  constexpr std::size_t kAtATime = 8;
+  std::map<std::size_t, std::size_t> asking;
+  for (const std::size_t place : unanswered_) asking[places_[place].node] += places_[place].busy;
   for (const std::size_t place : unanswered_) {
-    if (places_[place].busy || !network_.IsUp(places_[place].node)) continue;
+    const std::size_t node = places_[place].node;
+    const bool may = network_.IsUp(node) && Clock::now() >= not_before_[node];
+    if (!may || places_[place].busy || asking[node] >= kAtATime) continue;
+    ++asking[node];
     Ask(place, bodies[(place - first) / network_.size()]);
   }
-  constexpr Milliseconds kPause{50};  // before what failed is asked again
-  network_.scheduler().After(kPause, [this, bodies, first] { AskUnanswered(bodies, first); });
 }
 
 std::vector<double> Clients::LatenciesMs() const {

@@ -54,8 +54,8 @@ class Clients {
   [[nodiscard]] bool Idle() const;
   /// As many as there may be have ended.
   [[nodiscard]] bool Done() const;
-  /// Asks each node all of these, each by a client of its own, until each is answered. What is not
-  /// when the time is over is a problem.
+  /// Asks each node all of these, each by a client of its own and some at a time, until each is
+  /// answered. What is not when the time is over is a problem.
   void AskAll(const std::vector<Json>& bodies, Milliseconds timeout);
 
   [[nodiscard]] const Counts& counts() const { return counts_; }
@@ -101,7 +101,10 @@ class Clients {
   bool paused_ = false;
   Counts counts_;
   std::vector<double> latencies_ms_;
-  std::set<std::size_t> unanswered_;  ///< places of AskAll()
+  // Of AskAll.
+  std::set<std::size_t> unanswered_;  ///< places
+  std::map<std::size_t, Time>
+      not_before_;  ///< by node: after an error it is left alone for a while
 };
 
 }  // namespace raftkv::test::maelstrom

@@ -58,19 +58,31 @@ const char* Name(PartitionKind kind) {
     case PartitionKind::kMajorityRing: return "ring";
     case PartitionKind::kOneNode: return "one node";
     case PartitionKind::kOneWay: return "one way";
+    case PartitionKind::kLeader: return "leader";
   }
   return "";
 }
 
-Partition DrawPartition(PartitionKind kind, std::size_t nodes, Random& random) {
-  const std::vector<std::size_t> order = Shuffled(nodes, random);
+Partition DrawPartition(PartitionKind kind, std::size_t nodes, std::size_t leader, Random& random) {
+  std::vector<std::size_t> order = Shuffled(nodes, random);
+  if (kind == PartitionKind::kLeader) {
+    std::iter_swap(order.begin(), std::find(order.begin(), order.end(), leader));
+  }
   switch (kind) {
     case PartitionKind::kHalves: return Apart(kind, (nodes - 1) / 2, order);
     case PartitionKind::kMajorityRing: return Ring(order);
-    case PartitionKind::kOneNode: return Apart(kind, 1, order);
+    case PartitionKind::kOneNode:
+    case PartitionKind::kLeader: return Apart(kind, 1, order);
     case PartitionKind::kOneWay: return OneWay(order, random.Below(2) == 0);
   }
   return {};
+}
+
+Nemesis::Nemesis(NemesisOptions options, Network& network)
+    : options_(std::move(options)), network_(network), random_(options_.seed) {
+  network_.set_log_line([this](std::size_t node, const std::string& line) {
+    if (line.find(kLeads) != std::string::npos) leader_ = node;
+  });
 }
 
 void Nemesis::Start() {
@@ -91,7 +103,7 @@ void Nemesis::BeginPartition() {
   const auto kind = options_.kinds.empty()
                         ? static_cast<PartitionKind>(random_.Below(kPartitionKinds))
                         : options_.kinds[random_.Below(options_.kinds.size())];
-  const Partition partition = DrawPartition(kind, network_.size(), random_);
+  const Partition partition = DrawPartition(kind, network_.size(), leader_, random_);
   network_.Cut(partition.cut);
   if (observe_) observe_(&partition);
   network_.scheduler().After(options_.partition_for, [this] { Heal(); });

@@ -16,8 +16,12 @@ enum class PartitionKind : std::uint8_t {
   kMajorityRing,  ///< each hears a majority, no two the same one
   kOneNode,
   kOneWay,  ///< one node is not heard any more, or hears nobody
+  kLeader,  ///< one node, which logged last that it leads; any, if none did
 };
-inline constexpr std::size_t kPartitionKinds = 4;
+inline constexpr std::size_t kPartitionKinds = 5;
+
+/// What a node logs that has won an election.
+inline constexpr const char* kLeads = "role leader,";
 
 struct Partition {
   PartitionKind kind = PartitionKind::kHalves;
@@ -27,7 +31,7 @@ struct Partition {
 };
 
 const char* Name(PartitionKind kind);
-Partition DrawPartition(PartitionKind kind, std::size_t nodes, Random& random);
+Partition DrawPartition(PartitionKind kind, std::size_t nodes, std::size_t leader, Random& random);
 
 struct NemesisOptions {
   /// A partition begins so often (0: never) and lasts so long.
@@ -49,8 +53,7 @@ class Nemesis {
   /// `partition`: one begins; null: it is over.
   using Observe = std::function<void(const Partition* partition)>;
 
-  Nemesis(NemesisOptions options, Network& network)
-      : options_(std::move(options)), network_(network), random_(options_.seed) {}
+  Nemesis(NemesisOptions options, Network& network);
 
   void set_observe(Observe observe) { observe_ = std::move(observe); }
   void Start();
@@ -67,6 +70,7 @@ class Nemesis {
   Network& network_;
   Random random_;
   Observe observe_;
+  std::size_t leader_ = 0;
   bool active_ = false;
 };
 

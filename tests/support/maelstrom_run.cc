@@ -86,14 +86,16 @@ class OneRun {
     return up && !HasProblem();
   }
 
-  /// With faults, until it is done or the time is over; then without, until all nodes have said
-  /// what they have.
+  /// With faults, once anything has been answered, until it is done or the time is over; then
+  /// without, until all nodes have said what they have.
   template <class Faults>
   void AskUntil(const std::function<bool()>& done, Milliseconds most, Faults& faults) {
     const Time began = Clock::now();
     clients_.Start();
+    network_.RunUntil(began + options_.patience,
+                      [this] { return HasProblem() || clients_.counts().ok > 0; });
     faults.Start();
-    network_.RunUntil(began + most, [&] { return HasProblem() || done(); });
+    network_.RunUntil(Clock::now() + most, [&] { return HasProblem() || done(); });
     report_.seconds += std::chrono::duration<double>(Clock::now() - began).count();
     clients_.Stop();
     faults.Stop();
@@ -101,7 +103,9 @@ class OneRun {
     RAFTKV_CHECK(clients_.Idle());  // each request has its timeout
     report_.counts = clients_.counts();
     report_.latencies_ms = clients_.LatenciesMs();
-    if (!HasProblem()) clients_.AskAll(workload_.FinalRequests(), options_.patience);
+    judged_ = workload_.Judge();
+    if (HasProblem()) return;
+    clients_.AskAll(workload_.FinalRequests(), options_.patience);
     judged_ = workload_.Judge();
   }
 

@@ -15,8 +15,6 @@ constexpr Milliseconds kMostForElection{6000};
 // The other one leads now, and acknowledges something.
 constexpr Milliseconds kApart{300};
 constexpr Milliseconds kBetween{1000};
-// What a node logs that has won an election.
-constexpr const char* kLeads = "role leader,";
 
 }  // namespace
 
