@@ -5,6 +5,8 @@
 
 #include <fmt/format.h>
 
+#include "lib/base/mutants.h"  // check:allow include: only the tests' own build sees more than false
+
 namespace raftkv::cmd::maelstrom {
 namespace {
 
@@ -26,7 +28,9 @@ ErrorCode CodeOf(const Status& status) {
     case Code::kDeadlineExceeded:
     case Code::kNoSpace: return ErrorCode::kTemporarilyUnavailable;
     case Code::kUnknownOutcome:
-    case Code::kSessionExpired: return ErrorCode::kTimeout;
+    case Code::kSessionExpired:
+      return RAFTKV_MUTANT(kUnknownIsDefinite) ? ErrorCode::kTemporarilyUnavailable
+                                               : ErrorCode::kTimeout;
     default: return ErrorCode::kCrash;
   }
 }
@@ -78,6 +82,7 @@ void Workloads::Read(const Value& body, KV& kv, const Done& done) {
   if (key == nullptr) return ReadCounter(kv, done);  // the counters read without one
   ReadOptions options;
   options.timeout = timeout_;
+  if (RAFTKV_MUTANT(kLocalReads)) options.consistency = Consistency::kLocal;
   kv.GetAsync(StoreKey(*key), options, [done](const Result<KeyValue>& found) {
     if (found.ok()) return done({"read_ok", ",\"value\":" + found->value});
     if (found.code() == Code::kNotFound) {

@@ -5,8 +5,9 @@
 //
 //   if (RAFTKV_MUTANT(kCommitOfEarlierTerm)) ...wrong... else ...right...
 //
-// Only the simulator's own build of the library is compiled with RAFTKV_MUTANTS; in every other one
-// the switch is the constant false and the bug is not there at all. docs/testing.md lists them.
+// Only the simulator and the planted node for Maelstrom (tests/maelstrom) are compiled with
+// RAFTKV_MUTANTS; in every other build the switch is the constant false and the bug is not there at
+// all. docs/testing.md lists them.
 #pragma once
 
 #ifdef RAFTKV_MUTANTS
@@ -67,12 +68,19 @@ namespace raftkv {
   X(kApplyBeforeDurable, 45, "entries are applied before they are durable here")         \
   X(kDoubledFirstRequest, 46, "a session opens whenever its id is unknown")              \
   X(kRolledBackDiskVotes, 47, "a rolled-back disk takes part")                           \
-  X(kNoSync, 48, "nothing is synced")
+  X(kNoSync, 48, "nothing is synced")                                                    \
+  X(kVoteForgotten, 1, "a restarted member forgets its term and whom it voted for")      \
+  X(kCommitWithoutMajority, 2, "a leader commits what only it has")
+
+// In code that is not simulated, `raftkv maelstrom`.
+#define RAFTKV_FOR_EACH_MAELSTROM_MUTANT(X)                           \
+  X(kLocalReads, 9, "any node answers reads from what it has itself") \
+  X(kUnknownIsDefinite, 38, "a write of unknown fate is answered by error 11")
 
 enum class Mutant {
   kNone,
 #define RAFTKV_MUTANT_NAME(name, row, what) name,
-  RAFTKV_FOR_EACH_MUTANT(RAFTKV_MUTANT_NAME)
+  RAFTKV_FOR_EACH_MUTANT(RAFTKV_MUTANT_NAME) RAFTKV_FOR_EACH_MAELSTROM_MUTANT(RAFTKV_MUTANT_NAME)
 #undef RAFTKV_MUTANT_NAME
 };
 

@@ -179,6 +179,10 @@ void Node::Write(raft::Ready& ready) {
   write_began_ = ports_.clock.Now();
   after_persist_ = std::move(ready.messages_after_persist);
   LogWrite write{ready.hard_state, std::move(ready.entries), ready.refilled, ready.must_sync};
+  if (RAFTKV_MUTANT(kVoteForgotten) && (write.hard_state || !write.entries.empty())) {
+    const Index commit = write.hard_state ? write.hard_state->commit : core_.commit_index();
+    write.hard_state = {core_.log().last_term(), kNobody, commit};
+  }
   if (ready.snapshot) {
     RAFTKV_CHECK(ports_.snapshots != nullptr);
     ports_.snapshots->Install(*ready.snapshot, std::move(write),

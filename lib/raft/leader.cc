@@ -250,7 +250,7 @@ Index Raft::QuorumMatch() const {
 
 /// §5.3 and §5.4.2: a quorum has it, and it is of our own term.
 void Raft::MaybeCommit() {
-  const Index index = QuorumMatch();
+  const Index index = RAFTKV_MUTANT(kCommitWithoutMajority) ? durable_index_ : QuorumMatch();
   const bool own_term = log_.TermAt(index) == term_ || RAFTKV_MUTANT(kCommitOfEarlierTerm);
   if (index > commit_index_ && own_term) {
     AdvanceCommit(index);

@@ -116,6 +116,16 @@ int OpenWithContent(std::string_view content) {
   return file;
 }
 
+int FileFor(int number, const ProcessOptions& options) {
+  if (const int given = options.files.at(number); given >= 0) {
+    const int copy = fcntl(given, F_DUPFD_CLOEXEC, 0);
+    RAFTKV_CHECK(copy >= 0, given, errno);
+    return copy;
+  }
+  if (number == STDIN_FILENO) return OpenWithContent(options.stdin_content);
+  return OpenForAppend(number == STDOUT_FILENO ? options.stdout_path : options.stderr_path);
+}
+
 std::vector<std::string> EnvironmentWith(const std::map<std::string, std::string>& added) {
   std::vector<std::string> environment;
   for (char** variable = environ; *variable != nullptr; ++variable) {
@@ -155,18 +165,11 @@ std::vector<char*> Pointers(std::vector<std::string>& strings) {
 Process::Process(ProcessOptions options) : options_(std::move(options)) {
   stdout_begin_ = SizeOf(options_.stdout_path);
   stderr_begin_ = SizeOf(options_.stderr_path);
-  int child_stdin = -1;
-  if (options_.open_stdin) {
-    // A socket, since writing to a pipe that nobody reads raises a signal.
-    std::array<int, 2> ends{};
-    RAFTKV_CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) == 0, errno);
-    stdin_ = ends[0];
-    child_stdin = ends[1];
-  } else {
-    child_stdin = OpenWithContent(options_.stdin_content);
+  std::array<int, 3> files = {};
+  for (int number = 0; number < 3; ++number) {
+    const bool opens = number == STDIN_FILENO && options_.open_stdin;
+    files.at(number) = opens ? OpenStdin() : FileFor(number, options_);
   }
-  const std::array<int, 3> files = {child_stdin, OpenForAppend(options_.stdout_path),
-                                    OpenForAppend(options_.stderr_path)};
   std::vector<std::string> environment = EnvironmentWith(options_.environment);
   const auto argument_pointers = Pointers(options_.command);
   const auto environment_pointers = Pointers(environment);
@@ -180,6 +183,14 @@ Process::Process(ProcessOptions options) : options_(std::move(options)) {
 Process::~Process() {
   CloseStdin();
   Kill();
+}
+
+int Process::OpenStdin() {
+  // A socket, since writing to a pipe that nobody reads raises a signal.
+  std::array<int, 2> ends{};
+  RAFTKV_CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) == 0, errno);
+  stdin_ = ends[0];
+  return ends[1];
 }
 
 bool Process::WriteStdin(std::string_view bytes) {

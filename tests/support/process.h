@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <sys/types.h>
 
+#include <array>
 #include <chrono>
 #include <filesystem>
 #include <functional>
@@ -57,6 +58,9 @@ struct ProcessOptions {
   /// Output is appended to these files.
   std::filesystem::path stdout_path;
   std::filesystem::path stderr_path;
+  /// Open files for stdin, stdout and stderr in place of the above, -1: none. They stay the
+  /// caller's.
+  std::array<int, 3> files = {-1, -1, -1};
 };
 
 class Process {
@@ -91,6 +95,9 @@ class Process {
   bool WaitForStderr(const std::string& text, std::chrono::milliseconds timeout);
 
  private:
+  /// The child's end of a new stdin.
+  int OpenStdin();
+
   ProcessOptions options_;
   std::uintmax_t stdout_begin_ = 0;
   std::uintmax_t stderr_begin_ = 0;
