@@ -165,7 +165,7 @@ void Clients::AskAll(const std::vector<Json>& bodies, Milliseconds timeout) {
 }
 
 void Clients::AskUnanswered(const std::vector<Json>& bodies, std::size_t first) {
-  constexpr std::size_t kAtATime = 8;
+  constexpr std::size_t kAtATime = 32;
   std::map<std::size_t, std::size_t> asking;
   for (const std::size_t place : unanswered_) asking[places_[place].node] += places_[place].busy;
   for (const std::size_t place : unanswered_) {

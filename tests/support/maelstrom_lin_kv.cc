@@ -31,7 +31,8 @@ class LinKv : public Workload {
     if (--in_use_[place].left == 0 || in_use_[place].doubtful >= kDoubtfulAKey) UseNewKey(place);
     const Register& used = in_use_[place];
     const std::uint64_t drawn = random.Below(100);
-    if (drawn < 45) return {{"type", "read"}, {"key", used.key}};
+    const std::uint64_t reads = used.last.is_null() ? 10 : 45;
+    if (drawn < reads) return {{"type", "read"}, {"key", used.key}};
     Json value = DistinctValue(next_value_++);
     if (drawn < 80 || used.last.is_null()) {
       return {{"type", "write"}, {"key", used.key}, {"value", std::move(value)}};
