@@ -92,23 +92,12 @@ void FramePeers::Send(const std::string& to, const Frame& frame) {
 
 // --- The links that this member opens.
 
-FrameLink* FramePeers::Find(NodeId id) const {
-  if (id == kNobody) return nullptr;
-  for (const auto& link : links_) {
-    if (link->peer().id == id) return link.get();
-  }
-  return nullptr;
-}
-
 FrameLink* FramePeers::FindLink(LinkId id) const {
-  for (const auto& link : links_) {
-    if (link->id() == id) return link.get();
-  }
-  return nullptr;
+  return links_.FindIf([id](const FrameLink& link) { return link.id() == id; });
 }
 
 void FramePeers::Send(NodeId to, node::PeerMessage message) {
-  if (FrameLink* link = Find(to)) {
+  if (FrameLink* link = links_.Find(to)) {
     link->Send(std::move(message));
   } else {
     ++dropped_messages_;
@@ -116,42 +105,16 @@ void FramePeers::Send(NodeId to, node::PeerMessage message) {
 }
 
 void FramePeers::SetPeers(std::vector<Peer> peers) {
-  std::vector<std::unique_ptr<FrameLink>> links;
-  std::set<NodeId> ids;
-  for (Peer& peer : peers) {
-    const auto same = std::find_if(links_.begin(), links_.end(), [&](const auto& link) {
-      return link != nullptr && link->peer().name == peer.name &&
-             link->peer().address == peer.address &&
-             (link->peer().id == kNobody || peer.id == kNobody || link->peer().id == peer.id);
-    });
-    if (same != links_.end()) {
-      if (peer.id != kNobody) (*same)->set_id(peer.id);
-      links.push_back(std::move(*same));
-    } else {
-      links.push_back(std::make_unique<FrameLink>(*this, std::move(peer)));
-    }
-    ids.insert(links.back()->peer().id);
-  }
-  links_.swap(links);
+  const std::set<NodeId> ids = links_.Replace(loop_, std::move(peers), [this](Peer peer) {
+    return std::make_unique<FrameLink>(*this, std::move(peer));
+  });
   // Who is no peer any more says hello again, and learns why.
   for (auto& [member, known] : known_) known.open = known.open && ids.contains(member);
-  // This may be running inside a call of a link that goes.
-  std::erase(links, nullptr);
-  if (links.empty()) return;
-  auto going = std::make_shared<std::vector<std::unique_ptr<FrameLink>>>(std::move(links));
-  loop_.RunLater([going] { going->clear(); });
 }
 
-void FramePeers::RetryNow(const std::string& name) {
-  for (const auto& link : links_) {
-    if (link->peer().name == name) link->RetryNow();
-  }
-}
+void FramePeers::RetryNow(const std::string& name) { links_.RetryNow(name); }
 
-bool FramePeers::Connected(NodeId peer) const {
-  const FrameLink* link = Find(peer);
-  return link != nullptr && link->ready();
-}
+bool FramePeers::Connected(NodeId peer) const { return links_.Connected(peer); }
 
 // --- What comes in.
 
@@ -181,7 +144,7 @@ FramePeers::Known* FramePeers::Remember(NodeId member) {
     // S: one that had an open link and is a member keeps its place: a late hello of its would open
     // an old link anew, and copies of what came on that would be taken for the first.
     const auto goes = std::find_if(known_.begin(), known_.end(), [&](const auto& item) {
-      return !item.second.open && !item.second.judging && Find(item.first) == nullptr;
+      return !item.second.open && !item.second.judging && links_.Find(item.first) == nullptr;
     });
     if (goes == known_.end()) return nullptr;
     known_.erase(goes);
@@ -229,7 +192,7 @@ void FramePeers::OnJudged(const std::string& from, LinkId link, const node::Hell
   }
   transport_.Send(from, std::move(bytes));
   if (!accepted) return;
-  if (FrameLink* own = Find(hello.member)) own->OnBoot(hello.boot);
+  if (FrameLink* own = links_.Find(hello.member)) own->OnBoot(hello.boot);
 }
 
 void FramePeers::OnDeliver(const std::string& from, LinkId link, DeliverFrame deliver) {

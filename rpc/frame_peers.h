@@ -19,6 +19,7 @@
 #include "lib/base/random.h"
 #include "rpc/event_loop.h"
 #include "rpc/frame.h"
+#include "rpc/link_table.h"
 #include "rpc/peer_network.h"
 #include "rpc/rate_limit.h"
 #include "rpc/sequence_window.h"
@@ -81,11 +82,9 @@ class FramePeers final : public PeerNetwork {
   void OnHello(const std::string& from, LinkId link, node::Hello hello);
   void OnJudged(const std::string& from, LinkId link, const node::Hello& hello,
                 const node::HelloAnswer& answer);
-  void OnAnswer(LinkId link, const node::HelloAnswer& answer);
   void OnDeliver(const std::string& from, LinkId link, DeliverFrame deliver);
   void SayClosed(const std::string& from, LinkId link);
   Known* Remember(NodeId member);
-  FrameLink* Find(NodeId id) const;
   FrameLink* FindLink(LinkId link) const;
   void After(Duration wait, std::function<void()> work);
   void Send(const std::string& to, const Frame& frame);
@@ -102,7 +101,7 @@ class FramePeers final : public PeerNetwork {
   /// Of this boot.
   std::uint64_t next_number_ = 1;
   std::map<NodeId, Known> known_;
-  std::vector<std::unique_ptr<FrameLink>> links_;  // by name; a handful
+  LinkTable<FrameLink> links_;
   MonoTime said_closed_at_ = MonoTime::min();
   /// Callbacks that come after the end find it gone.
   const std::shared_ptr<char> alive_ = std::make_shared<char>();

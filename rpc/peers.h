@@ -11,6 +11,7 @@
 #include "lib/base/random.h"
 #include "lib/node/ports.h"
 #include "rpc/event_loop.h"
+#include "rpc/link_table.h"
 #include "rpc/peer_network.h"
 #include "rpc/server.h"
 #include "rpc/service.h"
@@ -60,7 +61,6 @@ class Peers final : public PeerNetwork {
 
  private:
   friend class PeerLink;
-  PeerLink* Find(NodeId id) const;
 
   EventLoop& loop_;
   const PeersOptions options_;
@@ -68,7 +68,7 @@ class Peers final : public PeerNetwork {
   Server* server_ = nullptr;
   Random random_;
   std::uint64_t dropped_messages_ = 0;
-  std::vector<std::unique_ptr<PeerLink>> links_;  // by name; a handful
+  LinkTable<PeerLink> links_;
 };
 
 }  // namespace raftkv::rpc
