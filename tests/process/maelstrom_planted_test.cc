@@ -39,6 +39,8 @@ bool Found(RunOptions options, std::string* problems) {
 
 TEST(MaelstromPlanted, LocalReadsAreFound) {
   RunOptions options = Planted("kLocalReads");
+  options.clients.a_node = 6;
+  options.clients.rate = 60;
   options.network.latency = 50ms;
   std::string problems;
   ASSERT_TRUE(Found(options, &problems));
