@@ -75,8 +75,9 @@ class FakeNode {
     const bool wrong = ++done_ % kEach == 0;
     const Json answer = Carry(request, wrong);
     if (!file_.empty()) Save();
-    const bool writes = request.at("type") == "write" || request.at("type") == "add";
-    if (fault_ == "definite" && writes && wrong) return Error(11);
+    // Only what adds something, so that what is wrong does not come to nothing in the end.
+    const bool more = request.at("type") == "write" || request.value("delta", 0) > 0;
+    if (fault_ == "definite" && more && ++refusable_ % kEach == 0) return Error(11);
     if (fault_ == "blames" && wrong) return Error(12);
     return answer;
   }
@@ -92,7 +93,8 @@ class FakeNode {
     }
     if (type == "add") {
       const std::int64_t delta = request.at("delta");
-      counter_ += fault_ == "miscounts" && wrong ? 2 * delta + 1 : delta;
+      const bool miscounts = fault_ == "miscounts" && ++added_ % kEach == 0;
+      counter_ += miscounts ? delta + std::abs(delta) + 1 : delta;
       return {{"type", "add_ok"}};
     }
     if (!request.contains("key")) return {{"type", "read_ok"}, {"value", counter_}};
@@ -146,6 +148,8 @@ class FakeNode {
   std::string home_;
   int asked_ = 0;
   int done_ = 0;
+  int refusable_ = 0;
+  int added_ = 0;
   std::int64_t counter_ = 0;
   std::map<std::string, Json> values_;
   std::map<std::string, Json> seen_;
