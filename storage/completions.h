@@ -22,7 +22,7 @@ class Completions {
       if (!stopped->load(std::memory_order_acquire)) callback();
     });
   }
-  /// On the loop, or once it has ended: after it no callback runs.
+  /// After it no callback begins; one may be under way, unless this is the loop or it has ended.
   void Stop() { stopped_->store(true, std::memory_order_release); }
 
  private:

@@ -59,7 +59,7 @@ Result<node::Applied> KvStateMachine::ApplyNow(const std::vector<raft::Entry>& e
   Result<std::vector<kv::Store::AppliedEntry>> outcome = store_->Apply(entries);
   if (!outcome.ok()) {
     failure_ = outcome.status();
-    if (failure_.code() == Code::kCorruption) static_cast<void>(options_.on_damage(failure_));
+    if (failure_.code() == Code::kCorruption) options_.on_damage(failure_);
     return failure_;
   }
   MaybeFlush(entries);
@@ -137,9 +137,7 @@ void KvStateMachine::Read(Bytes request, std::size_t max_bytes, node::Done<Bytes
                                      max_bytes, shared_done]() mutable {
     Result<Bytes> answer = kv::Read(*engine, kv::ReadTier::kAll, request.view(), max_bytes);
     engine.reset();
-    if (answer.code() == Code::kCorruption && options_.on_damage(answer.status())) {
-      answer = Status(Code::kUnavailable, "damage was found while reading; ask again");
-    }
+    if (answer.code() == Code::kCorruption) options_.on_damage(answer.status());
     completions_.Post([shared_done = std::move(shared_done), full = std::move(answer)]() mutable {
       (*shared_done)(std::move(full));
     });

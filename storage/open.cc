@@ -136,7 +136,8 @@ node::Birth BirthOf(const LogContents& found, node::Boot boot, Index applied) {
 
 }  // namespace
 
-Store::Store(const StoreOptions& options) : completions_(options.executor) {
+Store::Store(const StoreOptions& options)
+    : completions_(options.executor), notices_(options.executor) {
   DiskWatchOptions disk;
   disk.env = options.env;
   disk.reserve_bytes = options.reserve_bytes;
@@ -145,9 +146,9 @@ Store::Store(const StoreOptions& options) : completions_(options.executor) {
                                : std::make_shared<FolderSpace>(options.dir, options.reserve_bytes);
   }
   if (options.on_disk) {
-    disk.tell = [completions = completions_,
+    disk.tell = [notices = notices_,
                  on_disk = options.on_disk](const node::DiskHealth& health) mutable {
-      completions.Post([on_disk, health] { on_disk(health); });
+      notices.Post([on_disk, health] { on_disk(health); });
     };
   }
   disk_ = std::make_shared<DiskWatch>(std::move(disk));
@@ -182,7 +183,7 @@ Store::ScrubCounts Store::scrub_counts() const {
   return counts;
 }
 
-bool Store::Found(Damaged which, const Status& what) {
+void Store::Found(Damaged which, const Status& what) {
   ++damaged_;
   const bool mends = on_damage_ != nullptr && log_->has_peers();
   {
@@ -191,20 +192,21 @@ bool Store::Found(Damaged which, const Status& what) {
     const bool said = std::find(damage_.begin(), damage_.end(), what.message()) != damage_.end();
     const bool full = damage_.size() == kMaxLines;
     // What a member found while it was alone is mended once it is not.
-    if (told_ || (!mends && (said || full))) return mends;
+    if (told_ || (!mends && (said || full))) return;
     if (!said && !full) damage_.push_back(what.message());
     told_ = mends;
+    // Before anybody can hand out what failed: another thread may have met the same damage.
+    if (mends) completions_.Stop();
   }
   if (log_sink_) {
     log_sink_(node::LogSeverity::kError,
               DamageLine(what, mends ? "the member starts anew, to be refilled by the others"
                                      : kNobodyMends));
   }
-  if (!mends) return false;
+  if (!mends) return;
   // A mark that cannot be written is found out by the next open, or scrub.
   static_cast<void>(log_->MarkDamaged(which));
-  completions_.Post([tell = on_damage_, what] { tell(what); });
-  return true;
+  notices_.Post([tell = on_damage_, what] { tell(what); });
 }
 
 void Store::Mended() {
@@ -225,11 +227,11 @@ void Store::StartScrubber(const StoreOptions& options) {
           {Damaged::kLog, [this] { return log_->Tables(); }},
           {Damaged::kKv, [this] { return machine_->engine()->Tables(); }},
       },
-      [this](Damaged which, const Status& what) { static_cast<void>(Found(which, what)); });
+      [this](Damaged which, const Status& what) { Found(which, what); });
 }
 
 void Store::Abandon() {
-  completions_.Stop();
+  StopCompletions();
   if (scrubber_) scrubber_->Stop();
   if (disk_) disk_->Stop();
   if (snapshots_) snapshots_->Stop();
@@ -254,7 +256,7 @@ void Store::Reclaim() {
 }
 
 Status Store::Close() {
-  completions_.Stop();
+  StopCompletions();
   if (scrubber_) scrubber_->Stop();
   disk_->Stop();
   snapshots_->Stop();
@@ -320,7 +322,7 @@ class Opener {
     if (Status s = CheckApplied((*engine)->flushed(), (*log)->found()); !s.ok()) return s;
     KvStateMachineOptions machine_options = MachineOptionsOf(options_, *store_->disk_);
     machine_options.on_damage = [store = store_.get()](const Status& what) {
-      return store->Found(Damaged::kKv, what);
+      store->Found(Damaged::kKv, what);
     };
     Result<std::unique_ptr<KvStateMachine>> machine = KvStateMachine::Open(
         *std::move(engine), machine_options, store_->completions_, *store_->upkeep_);
@@ -399,20 +401,17 @@ class Opener {
     log_options.folder = options_.dir;
     log_options.log_sink = options_.log_sink;
     log_options.observer = options_.observer;
-    log_options.on_damage = [&store](const Status& what) {
-      static_cast<void>(store.Found(Damaged::kLog, what));
-    };
+    log_options.on_damage = [&store](const Status& what) { store.Found(Damaged::kLog, what); };
     log_options.on_refilled = [&store] { store.Mended(); };
     log_options.disk = store.disk_.get();
     store.log_ = std::make_unique<LogStore>(std::move(log_options), std::move(log_),
                                             std::move(*begun), store.completions_);
-    SnapshotsOptions snapshots{
-        options_.dir,
-        KvOptions(""),
-        options_.kv,
-        options_.log_sink,
-        [&store](const Status& what) { static_cast<void>(store.Found(Damaged::kKv, what)); },
-        left_snapshot_};
+    SnapshotsOptions snapshots{options_.dir,
+                               KvOptions(""),
+                               options_.kv,
+                               options_.log_sink,
+                               [&store](const Status& what) { store.Found(Damaged::kKv, what); },
+                               left_snapshot_};
     store.snapshots_ = std::make_unique<Snapshots>(std::move(snapshots), *store.log_,
                                                    *store.machine_, store.completions_);
     store.disk_->Start([&store] { store.Reclaim(); });

@@ -100,7 +100,7 @@ class Store {
   [[nodiscard]] std::uint64_t sync_count() const;
 
   /// Whoever read engine() and met Corruption says so. Safe from any thread.
-  void ReportDamage(const Status& what) { static_cast<void>(Found(Damaged::kKv, what)); }
+  void ReportDamage(const Status& what) { Found(Damaged::kKv, what); }
   /// What is damaged here, and what became of it: for people. Empty: nothing. Safe from any thread.
   [[nodiscard]] std::vector<std::string> damage() const;
   struct ScrubCounts {
@@ -112,7 +112,10 @@ class Store {
   [[nodiscard]] ScrubCounts scrub_counts() const;
 
   /// After it no callback runs any more; writes that are under way are still carried out.
-  void StopCompletions() { completions_.Stop(); }
+  void StopCompletions() {
+    completions_.Stop();
+    notices_.Stop();
+  }
   /// StopCompletions, then ends what is queued, flushes, and marks the folder as closed cleanly.
   /// Not ok: the folder is as after a crash. No other call afterwards.
   Status Close();
@@ -122,14 +125,17 @@ class Store {
  private:
   friend class Opener;
   explicit Store(const StoreOptions& options);
-  /// Damage was found; from any thread. True: others can mend it.
-  bool Found(Damaged which, const Status& what);
+  /// Damage was found; from any thread. Where others can mend it, no call completes any more: what
+  /// the damage made fail is no answer, and the owner is told to open anew.
+  void Found(Damaged which, const Status& what);
   void Mended();
   void StartScrubber(const StoreOptions& options);
   /// Gives back what can be given back of the disk.
   void Reclaim();
 
   Completions completions_;
+  /// What the store tells by itself, of its disk and of damage.
+  Completions notices_;
   node::LogSink log_sink_;
   std::function<void(const Status&)> on_damage_;
   std::atomic<std::uint64_t> damaged_{0};
