@@ -1,7 +1,10 @@
 // How do calls become requests? What a stream of reads and one of writes have in common.
 //
-// Calls gather while as many requests as may be are under way. A request is tried again until it is
-// answered or nobody waits for it any more. On the loop only.
+// Calls gather while a request is under way, but not behind one that is slow: the next begins
+// kGatherTime after it. (Over a slow network, or where an attempt was lost, a call would otherwise
+// wait for the whole of a request that has nothing to do with it.) Behind one that failed and is to
+// be tried again they gather until then: another one would fare no better. A request is tried again
+// until it is answered or nobody waits for it any more. On the loop only.
 #pragma once
 
 #include <algorithm>
@@ -17,6 +20,10 @@
 #include "lib/node/session_kv.h"
 
 namespace raftkv::node {
+
+/// Longer than a request takes where disks and network are quick: what gathers costs the cluster
+/// one entry.
+inline constexpr Duration kGatherTime = std::chrono::milliseconds(20);
 
 template <class CallT>
 struct CallRequest {
@@ -40,7 +47,7 @@ class CallStream : public std::enable_shared_from_this<StreamT> {
   void Add(std::shared_ptr<CallT> call) {
     if (stopped_) return;  // the call ends itself
     queue_.Add(std::move(call));
-    if (HasRoom()) Schedule();
+    Continue();
   }
 
  protected:
@@ -51,7 +58,7 @@ class CallStream : public std::enable_shared_from_this<StreamT> {
         channel_(channel),
         limits_(options.limits),
         coalesce_(options.coalesce),
-        max_active_(options.coalesce ? 1 : std::max<std::size_t>(options.max_outstanding, 1)),
+        max_active_(std::max<std::size_t>(options.max_outstanding, 1)),
         random_(options.seed),
         queue_(loop, [this](CallT& call) { stream().Expire(call); }) {}
   ~CallStream() = default;
@@ -76,6 +83,13 @@ class CallStream : public std::enable_shared_from_this<StreamT> {
       active_.push_back(request);
       stream().Begin(request);
     }
+    if (!stopped_ && queue_.Front() != nullptr && !HasRoom()) ScheduleLater();
+  }
+
+  /// An attempt begins now; returns when it is given up.
+  MonoTime BeginAttempt(const RequestT& request) {
+    last_attempt_ = loop_.Now();
+    return std::min(request.deadline, last_attempt_ + kAttemptTimeout);
   }
 
   void Retry(const RequestPtr& request, Status why) {
@@ -86,11 +100,14 @@ class CallStream : public std::enable_shared_from_this<StreamT> {
   /// Runs `work(stream, request)` later, if somebody still waits for the request then.
   template <class Work>
   void AfterBackoff(const RequestPtr& request, Work work) {
+    ++in_backoff_;
     loop_.At(loop_.Now() + request->backoff.Next(random_),
              [weak = this->weak_from_this(), request, work] {
                const auto self = weak.lock();
-               if (self == nullptr || self->stopped_ || request->open_calls == 0) return;
-               work(*self, request);
+               if (self == nullptr || self->stopped_) return;
+               --self->in_backoff_;
+               if (request->open_calls > 0) work(*self, request);
+               self->Continue();
              });
   }
 
@@ -134,7 +151,29 @@ class CallStream : public std::enable_shared_from_this<StreamT> {
 
  private:
   StreamT& stream() { return static_cast<StreamT&>(*this); }
-  [[nodiscard]] bool HasRoom() const { return active_.size() < max_active_; }
+  [[nodiscard]] bool HasRoom() {
+    if (active_.size() >= max_active_) return false;
+    if (!coalesce_ || active_.empty()) return true;
+    return in_backoff_ == 0 && loop_.Now() >= last_attempt_ + kGatherTime;
+  }
+
+  void Continue() {
+    if (stopped_ || queue_.Front() == nullptr) return;
+    HasRoom() ? Schedule() : ScheduleLater();
+  }
+
+  /// When the last attempt counts as slow, if no request has ended by then.
+  void ScheduleLater() {
+    // Otherwise it goes on when a request ends or is tried again.
+    if (timer_set_ || in_backoff_ > 0 || active_.size() >= max_active_) return;
+    timer_set_ = true;
+    loop_.At(last_attempt_ + kGatherTime, [weak = this->weak_from_this()] {
+      if (const auto self = weak.lock()) {
+        self->timer_set_ = false;
+        self->Pump();
+      }
+    });
+  }
 
   RequestPtr Gather() {
     auto request = std::make_shared<RequestT>();
@@ -166,6 +205,10 @@ class CallStream : public std::enable_shared_from_this<StreamT> {
   }
 
   bool pump_posted_ = false;
+  bool timer_set_ = false;
+  MonoTime last_attempt_{};  ///< when it began
+  std::size_t in_backoff_ =
+      0;  ///< requests that wait for their next attempt, or did when they ended
 };
 
 }  // namespace raftkv::node

@@ -35,8 +35,7 @@ void ReadStream::Begin(const RequestPtr& request) {
 }
 
 void ReadStream::Send(const RequestPtr& request) {
-  const MonoTime deadline = std::min(request->deadline, loop_.Now() + kAttemptTimeout);
-  channel_.Read(request->bytes, request->policy, deadline,
+  channel_.Read(request->bytes, request->policy, BeginAttempt(*request),
                 [weak = weak_from_this(), request](const Result<Bytes>& answer) {
                   if (const auto self = weak.lock()) self->OnAnswer(request, answer);
                 });

@@ -1,7 +1,6 @@
 // How do reads of one consistency become requests?
 //
-// Calls gather while a request is under way; a read may be asked again as often as it takes. On the
-// loop only.
+// A read may be asked again as often as it takes. On the loop only.
 #pragma once
 
 #include <memory>

@@ -124,8 +124,7 @@ void WriteStream::Start(const RequestPtr& request) {
 void WriteStream::Send(const RequestPtr& request) {
   RAFTKV_CHECK(!request->under_way);
   request->under_way = true;
-  const MonoTime deadline = std::min(request->deadline, loop_.Now() + kAttemptTimeout);
-  channel_.Submit(request->bytes, deadline,
+  channel_.Submit(request->bytes, BeginAttempt(*request),
                   [weak = weak_from_this(), request](const SubmitOutcome& outcome) {
                     if (const auto self = weak.lock()) self->OnOutcome(request, outcome);
                   });

@@ -61,6 +61,19 @@ TEST_F(SessionKvReadTest, ReadsGatherApartFromWritesAndByConsistency) {
   EXPECT_EQ((*gets_.all[3])->value, "3");
 }
 
+TEST_F(SessionKvReadTest, ReadsDoNotWaitBehindARequestThatIsSlow) {
+  Open();
+  Get("a");
+  Run();
+  Get("b");
+  AdvanceMs(20);
+  Run();
+  ASSERT_EQ(channel_.reads.size(), 2U);
+  channel_.AnswerRead(1);
+  EXPECT_EQ((*gets_.all[1])->value, "2");
+  EXPECT_FALSE(gets_.all[0].has_value());
+}
+
 TEST_F(SessionKvReadTest, WithoutGatheringEachReadIsARequest) {
   SessionKvOptions options;
   options.coalesce = false;

@@ -21,7 +21,7 @@ struct ClientOptions {
   /// "host:port" of some or all members.
   std::vector<std::string> endpoints;
   Limits limits;
-  /// Gather concurrent calls into one request while another is under way.
+  /// Gather concurrent calls into one request while another is under way, for 20 ms at most.
   bool coalesce = true;
   /// Connections, each with a session of its own; concurrent calls are spread over them.
   std::uint32_t connections = 1;
