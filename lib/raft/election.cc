@@ -114,6 +114,14 @@ void Raft::CountElection() {
   }
 }
 
+/// Two who ask at once would split the votes of the term to come, and cost all another timeout. A
+/// pre-vote has promised nothing yet, so the one with the smaller id waits for the other.
+void Raft::StandBack() {
+  role_ = Role::kFollower;
+  votes_.clear();
+  ResetElectionTimer();
+}
+
 void Raft::HandleRequestVote(NodeId from, const RequestVote& request) {
   // What a vote promises is in doubt here: that the log has all that was acknowledged.
   if (suspect_ != 0 || installing_) return;
@@ -126,6 +134,7 @@ void Raft::HandleRequestVote(NodeId from, const RequestVote& request) {
     const bool granted =
         request.term > term_ && log_.IsUpToDate(request.last_log_index, request.last_log_term);
     SendAfterPersist(from, RequestVoteReply{granted ? request.term : term_, granted, true});
+    if (granted && role_ == Role::kPreCandidate && from > options_.id) StandBack();
     return;
   }
   if (request.term > term_) BecomeFollower(request.term, kNobody);

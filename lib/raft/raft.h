@@ -226,6 +226,7 @@ class Raft {
   [[nodiscard]] bool CanCampaign() const;
   [[nodiscard]] bool HeardLeaderRecently() const;
   void StartPreVote();
+  void StandBack();
   void StartElection(bool transfer);
   void AskForVotes(RequestVote request);
   void CountElection();
