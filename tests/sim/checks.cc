@@ -187,7 +187,7 @@ void Checks::OnDeliver(const Host& host, const raft::Message& message) {
   }
   const auto* const vote = std::get_if<raft::RequestVoteReply>(&message.body);
   if (vote != nullptr && vote->granted && !vote->pre_vote) {
-    AddVote(message.from, vote->term, host.disk.member);
+    AddVote(message.from, vote->term, message.to);
   }
   const auto* const ask = std::get_if<raft::RequestVote>(&message.body);
   if (ask != nullptr && !ask->pre_vote) AddVote(message.from, ask->term, message.from);
