@@ -75,7 +75,7 @@ void Raft::StartPreVote() {
 }
 
 void Raft::StartElection(bool transfer) {
-  ++term_;
+  EnterTerm(term_.Next());
   vote_ = options_.id;
   role_ = Role::kCandidate;
   leader_ = kNobody;

@@ -130,18 +130,21 @@ void Raft::Step(const Message& message) {
   }
 }
 
+void Raft::EnterTerm(Term term) {
+  RAFTKV_CHECK(term > term_, term.value, term_.value);
+  term_ = term;
+  vote_ = kNobody;
+  // What was acknowledged to the leader of the old term is of no use to it any more, and may be cut
+  // before it is ever durable.
+  std::erase_if(messages_after_persist_, [](const Message& message) {
+    return std::holds_alternative<AppendEntriesReply>(message.body);
+  });
+}
+
 void Raft::BecomeFollower(Term term, NodeId leader) {
   RAFTKV_CHECK(term >= term_, term.value, term_.value);
   const bool led = role_ == Role::kLeader;
-  if (term > term_) {
-    term_ = term;
-    vote_ = kNobody;
-    // What was acknowledged to the leader of the old term is of no use to it any more, and may be
-    // cut before it is ever durable.
-    std::erase_if(messages_after_persist_, [](const Message& message) {
-      return std::holds_alternative<AppendEntriesReply>(message.body);
-    });
-  }
+  if (term > term_) EnterTerm(term);
   if (leader_ != leader || led) leader_heard_.reset();
   role_ = Role::kFollower;
   leader_ = leader;

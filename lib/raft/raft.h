@@ -203,6 +203,7 @@ class Raft {
   friend class RaftInvariants;  // raft_invariants.cc reads everything and changes nothing
 
   // --- raft.cc
+  void EnterTerm(Term term);
   void BecomeFollower(Term term, NodeId leader);
   void Append(Entry entry);
   void TruncateFrom(Index first);
