@@ -1,11 +1,11 @@
 // How do the bytes of a backup become fewer on their way to the file?
 #pragma once
 
+#include <zstd.h>
+
 #include <memory>
 #include <string>
 #include <string_view>
-
-#include <zstd.h>
 
 #include "storage/byte_stream.h"
 
