@@ -9,15 +9,12 @@
 
 #include "lib/base/check.h"
 #include "storage/archive_trailer.h"
+#include "storage/zstd_sink.h"
 
 namespace raftkv::storage {
 
 namespace {
 
-/// Fast, and all that is left to gain: tables are compressed already.
-constexpr char kLevel[] = "1";
-/// Compression takes longer than anything else.
-constexpr char kThreads[] = "2";
 constexpr unsigned kModeOfFiles = 0600;
 
 Status Unusable(const std::string& what, ::archive* archive) {
@@ -38,7 +35,7 @@ struct EndEntry {
 class TarWriter final : public ArchiveWriter {
  public:
   TarWriter(ByteSink& sink, std::int64_t modified_s)
-      : sink_(sink), modified_s_(modified_s), archive_(archive_write_new()) {}
+      : sink_(sink), compress_(sink_), modified_s_(modified_s), archive_(archive_write_new()) {}
   // Unless it was finished, what is buffered goes nowhere.
   ~TarWriter() override {
     if (!finished_ && failure_.ok()) failure_ = Status(Code::kCancelled, "it was not finished");
@@ -48,14 +45,11 @@ class TarWriter final : public ArchiveWriter {
     ::archive* const out = archive_.get();
     const bool ready =
         out != nullptr && archive_write_set_format_pax_restricted(out) == ARCHIVE_OK &&
-        archive_write_add_filter_zstd(out) == ARCHIVE_OK &&
-        archive_write_set_filter_option(out, "zstd", "compression-level", kLevel) == ARCHIVE_OK &&
-        archive_write_set_filter_option(out, "zstd", "threads", kThreads) == ARCHIVE_OK &&
-        // What zstd gives goes to the sink as it is, without another copy.
+        // What comes goes on as it is, without a copy.
         archive_write_set_bytes_per_block(out, 0) == ARCHIVE_OK &&
         archive_write_open2(out, this, nullptr, &TarWriter::OnBytes, nullptr, nullptr) ==
             ARCHIVE_OK;
-    return ready ? Status::Ok() : Unusable("libarchive writes no tar with zstd", out);
+    return ready ? Status::Ok() : Unusable("libarchive writes no tar", out);
   }
 
   Status BeginFile(const std::string& name, std::uint64_t size) override {
@@ -91,7 +85,7 @@ class TarWriter final : public ArchiveWriter {
     const Status closed = Outcome(archive_write_close(archive_.get()) == ARCHIVE_OK);
     if (!closed.ok()) return closed;
     finished_ = true;
-    return sink_.Finish();
+    return compress_.Finish();
   }
 
   [[nodiscard]] std::uint64_t bytes() const override { return sink_.bytes(); }
@@ -101,7 +95,7 @@ class TarWriter final : public ArchiveWriter {
   static la_ssize_t OnBytes(::archive*, void* self, const void* bytes, std::size_t size) {
     auto* const writer = static_cast<TarWriter*>(self);
     if (writer->failure_.ok()) {
-      writer->failure_ = writer->sink_.Write({static_cast<const char*>(bytes), size});
+      writer->failure_ = writer->compress_.Write({static_cast<const char*>(bytes), size});
     }
     return static_cast<la_ssize_t>(size);
   }
@@ -113,6 +107,7 @@ class TarWriter final : public ArchiveWriter {
   }
 
   TrailerSink sink_;
+  ZstdSink compress_;  // into sink_
   const std::int64_t modified_s_;
   Status failure_;
   std::uint64_t left_ = 0;  ///< of the present file

@@ -30,8 +30,8 @@ struct KvStateMachineOptions {
   /// What is applied and not flushed keeps the log from being cut: with so much of it, flush.
   std::uint64_t flush_after_bytes = 128 << 20;
   std::uint64_t flush_after_entries = 50'000;
-  /// Told of what cannot be read or written any more because it is damaged, before the call that met
-  /// it ends; from any thread.
+  /// Told of what cannot be read or written any more because it is damaged, before the call that
+  /// met it ends; from any thread.
   std::function<void(const Status&)> on_damage = [](const Status&) {};
 };
 

@@ -1,13 +1,12 @@
 #include "storage/snapshot_manifest.h"
 
-#include <xxhash.h>
-
 #include <limits>
 #include <memory>
 #include <set>
 
 #include "lib/base/bytes.h"
 #include "lib/base/check.h"
+#include "lib/base/xxh3.h"
 #include "storage/files.h"
 
 namespace raftkv::storage {

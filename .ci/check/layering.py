@@ -40,7 +40,7 @@ _LIBRARIES = [
     (r"nlohmann/", "nlohmann-json", ("storage", "rpc", "cmd")),
     (r"prometheus/", "prometheus-cpp", ("rpc", "open")),
     (r"CLI/", "CLI11", ("cmd",)),
-    (r"xxhash\.h", "xxHash", ("base", "kv", "storage", "rpc")),
+    (r"(xxhash|xxh_x86dispatch)\.h", "xxHash", ("base", "kv", "storage", "rpc")),
     (r"openssl/", "OpenSSL", _EDGES),
     (r"(archive(_entry)?|zstd)\.h", "libarchive and zstd", ("storage",)),
     (r"(gtest|gmock|rapidcheck|benchmark)[/.]", "a test library", ()),

@@ -1,9 +1,7 @@
 // Do two members hold the same keys and values?
-#define XXH_INLINE_ALL
-#include <xxhash.h>
-
 #include <memory>
 
+#include "lib/base/xxh3.h"
 #include "lib/kv/layout.h"
 #include "lib/kv/record.h"
 #include "lib/kv/store.h"

@@ -334,6 +334,7 @@ def backup(build, folder, mib=1024):
             note(f"restore: {seconds:.2f} s, CPU {cpu:.2f} s; peak {peak:.0f} MiB; "
                  f"load average {os.getloadavg()[0]:.1f} of {os.cpu_count()} processors")
             shutil.rmtree(restored)
+            os.unlink(file)  # the next one is new, as the copy is
     for kind, by_name in (("for the folder", ratios), ("by bytes", byte_ratios)):
         for name, of_rounds in by_name.items():
             ratio = statistics.median(of_rounds)

@@ -1,4 +1,6 @@
 // Is a backup whole or refused, and is it the state of one moment?
+#include <zstd.h>
+
 #include <functional>
 #include <map>
 
@@ -82,6 +84,29 @@ TEST(Archive, WhatIsWrittenIsReadBack) {
   ASSERT_TRUE(read.ok()) << read.status().ToString();
   EXPECT_EQ(*read, files);
   EXPECT_TRUE(ReadArchive(Archive({})).ok());
+}
+
+// Each is taken into memory at once by whoever reads it.
+TEST(Archive, IsFramesOfZstdOfBoundedSizeAndSmallerThanItsFiles) {
+  const std::string text(5'000'001, 'x');
+  const std::string whole = Archive({{"kv/a", "hello"}, {"kv/text", text}});
+  EXPECT_LT(whole.size(), text.size() / 10);
+  std::string tar;
+  std::string_view left = whole;
+  while (left.size() > storage::kTrailerBytes) {
+    const std::size_t frame = ZSTD_findFrameCompressedSize(left.data(), left.size());
+    ASSERT_EQ(ZSTD_isError(frame), 0U) << ZSTD_getErrorName(frame);
+    const auto size = ZSTD_getFrameContentSize(left.data(), left.size());
+    ASSERT_LE(size, 1U << 20);
+    std::string content(size, '\0');
+    ASSERT_EQ(ZSTD_decompress(content.data(), size, left.data(), frame), size);
+    tar += content;
+    left.remove_prefix(frame);
+  }
+  EXPECT_EQ(left.size(), storage::kTrailerBytes);
+  EXPECT_EQ(tar.size() % 512, 0U);
+  EXPECT_NE(tar.find("hello"), std::string::npos);
+  EXPECT_NE(tar.find(text), std::string::npos);
 }
 
 TEST(Archive, CutOffAnywhereItIsRefused) {
