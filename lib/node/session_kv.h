@@ -51,15 +51,15 @@ class Channel {
 
 struct SessionKvOptions {
   Limits limits;
-  /// Gather concurrent calls while a request is under way and quick (kGatherTime); without, each call
-  /// is its own request.
+  /// Gather concurrent calls while a request is under way and quick (kGatherTime); without, each
+  /// call is its own request.
   bool coalesce = true;
   /// Of session ids; must differ between clients (from the system's entropy in production).
   std::uint64_t seed = 1;
   /// Calls that wait to be sent, in bytes; more are refused as Unavailable.
   std::size_t max_queued_bytes = 64 << 20;
-  /// Requests of writes, and of reads of each consistency, under way at a time (the server bounds it
-  /// as well).
+  /// Requests of writes, and of reads of each consistency, under way at a time (the server bounds
+  /// it as well).
   std::size_t max_outstanding = 64;  ///< half of kv::StoreOptions::max_outstanding at most
 };
 
