@@ -53,8 +53,8 @@ void Network::Start(std::size_t node) {
   ++started.starts;
   started.told = false;
   // Peers that were told earlier may send to it before.
-  constexpr std::uint64_t kLatestMs = 50;
-  scheduler_.After(Milliseconds(random_.Below(kLatestMs)),
+  const auto latest_ms = static_cast<std::uint64_t>(options_.latest_init.count());
+  scheduler_.After(Milliseconds(random_.Below(latest_ms)),
                    [this, node, start = started.starts] { Init(node, start); });
 }
 

@@ -39,6 +39,8 @@ struct NetworkOptions {
   std::uint64_t doubled_percent = 0;
   /// Nodes are to be killed and started again: each gets `--data-dir` with a folder of its own.
   bool data_dirs = false;
+  /// A process that has started is sent its `init` within that.
+  Milliseconds latest_init{50};
   std::uint64_t seed = 1;
 };
 
