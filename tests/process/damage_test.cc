@@ -31,14 +31,29 @@ std::string RandomText(Random& chance, std::size_t bytes) {
   return text;
 }
 
-void FlipByte(const fs::path& path, std::uint64_t at) {
-  std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
-  ASSERT_TRUE(file.is_open()) << path;
-  file.seekg(static_cast<std::streamoff>(at));
-  const int byte = file.get();
-  file.seekp(static_cast<std::streamoff>(at));
-  file.put(static_cast<char>(byte ^ 0x10));
-}
+/// A byte of a file; Flip() changes it, and once more back again, whatever name the file has by
+/// then.
+class FlippedByte {
+ public:
+  FlippedByte(const fs::path& path, std::uint64_t at)
+      : file_(path, std::ios::in | std::ios::out | std::ios::binary),
+        at_(static_cast<std::streamoff>(at)) {
+    EXPECT_TRUE(file_.is_open()) << path;
+    Flip();
+  }
+  void Flip() {
+    file_.seekg(at_);
+    const int byte = file_.get();
+    file_.seekp(at_);
+    file_.put(static_cast<char>(byte ^ 0x10)).flush();
+  }
+
+ private:
+  std::fstream file_;
+  const std::streamoff at_;
+};
+
+void FlipByte(const fs::path& path, std::uint64_t at) { FlippedByte(path, at); }
 
 /// Files of a member that hold something.
 std::vector<fs::path> FilesOf(const fs::path& folder) {
@@ -139,7 +154,7 @@ TEST(Damage, AByteThatIsFlippedOnAStoppedMemberIsMendedByTheOthers) {
     const std::vector<fs::path> files = FilesOf(cluster.data_dir(victim));
     const fs::path& path = files[chance.Below(files.size())];
     const std::uint64_t at = chance.Below(fs::file_size(path));
-    FlipByte(path, at);
+    FlippedByte flipped(path, at);
     SCOPED_TRACE("round " + std::to_string(round) + ": " + path.string() + " at " +
                  std::to_string(at));
     ASSERT_TRUE(cluster.Start(victim)) << cluster.process(victim).Stderr();
@@ -148,6 +163,9 @@ TEST(Damage, AByteThatIsFlippedOnAStoppedMemberIsMendedByTheOthers) {
     for (std::size_t i = 0; i < 3; ++i) ExpectContent(cluster, i, content);
     const std::string said = cluster.process(victim).Stderr();
     repaired += said.find("neither votes nor counts") != std::string::npos;
+    // No read comes by every byte of a table. What was not noticed must not be there when the next
+    // member is damaged: two of three are more than can be mended.
+    if (path.extension() == ".sst") flipped.Flip();
   }
   EXPECT_GT(repaired, rounds / 6);
   RecordProperty("repaired", repaired);
