@@ -207,8 +207,8 @@ class CallStream : public std::enable_shared_from_this<StreamT> {
   bool pump_posted_ = false;
   bool timer_set_ = false;
   MonoTime last_attempt_{};  ///< when it began
-  std::size_t in_backoff_ =
-      0;  ///< requests that wait for their next attempt, or did when they ended
+  /// Requests that wait for their next attempt, or did when they ended.
+  std::size_t in_backoff_ = 0;
 };
 
 }  // namespace raftkv::node

@@ -1,8 +1,8 @@
 // How do writes become requests that are carried out exactly once?
 //
-// A request is one (session, sequence) with bytes that
-// never change; it is sent again until it is answered or all its calls have ended. Then its
-// sequence counts as acknowledged, so that a late copy of it is refused. On the loop only.
+// A request is one (session, sequence) with bytes that never change; it is sent again until it is
+// answered or all its calls have ended. Then its sequence counts as acknowledged, so that a late
+// copy of it is refused. On the loop only.
 #pragma once
 
 #include <cstdint>

@@ -21,7 +21,8 @@ struct ClientOptions {
   /// "host:port" of some or all members.
   std::vector<std::string> endpoints;
   Limits limits;
-  /// Gather concurrent calls into one request while another is under way, for 20 ms at most.
+  /// Gather concurrent calls into one request while another is under way: for 20 ms at most, or
+  /// until one that failed is tried again.
   bool coalesce = true;
   /// Connections, each with a session of its own; concurrent calls are spread over them.
   std::uint32_t connections = 1;
