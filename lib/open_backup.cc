@@ -69,8 +69,9 @@ void OpenNode::Backup(node::Done<Source> done) {
   const auto refuse = [&](const std::string& why) {
     loop_->RunLater([done, why] { done(raftkv::Status(Code::kUnavailable, why)); });
   };
-  if (!member_ || member_->core() == nullptr) return refuse("the cluster is not formed yet");
-  if (!member_->failure().ok()) return refuse(member_->failure().message());
+  if (!member_) return refuse("this member is starting");
+  // S: what is left on a damaged disk is no backup of this cluster.
+  if (const auto may = member_->MayAnswerAlone(); !may.ok()) return refuse(may.message());
   if (member_->core()->applied_index() == Index()) return refuse("nothing is applied yet");
   if (*backups_ >= kMaxBackups) {
     return refuse("this member gives " + std::to_string(kMaxBackups) +

@@ -284,6 +284,11 @@ void Member::Read(Bytes request, ReadPolicy policy, MonoTime deadline, Done<Byte
   node_->Read(std::move(request), policy, deadline, std::move(done));
 }
 
+Status Member::MayAnswerAlone() const {
+  const Status not_serving = NotServing();
+  return not_serving.ok() ? node_->MayAnswerAlone() : not_serving;
+}
+
 std::uint64_t Member::replicated_time_ms() const {
   return node_ ? node_->replicated_time_ms() : replicated_time_at_open_ms_;
 }

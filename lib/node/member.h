@@ -179,6 +179,8 @@ class Member {
   [[nodiscard]] bool HasSettledLeader() const;
   /// The core, for metrics; null while forming.
   [[nodiscard]] const raft::Raft* core() const;
+  /// As Node::MayAnswerAlone; Unavailable also while it does not serve.
+  [[nodiscard]] Status MayAnswerAlone() const;
   /// Not ok: the member stopped for good, and why.
   [[nodiscard]] const Status& failure() const { return failure_; }
 

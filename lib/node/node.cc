@@ -38,6 +38,7 @@ Node::Node(const NodeConfig& config, raft::InitialState initial, std::uint64_t r
       core_(config.raft, std::move(initial), Random(config.seed), ports_.clock.Now()),
       reads_(config.context_base, false),
       lease_reads_(config.context_base ^ kLeaseContexts, true),
+      once_applied_(core_.commit_index()),
       next_id_(config.context_base),
       replicated_time_ms_(replicated_time_ms),
       replicated_time_at_(ports_.clock.Now()),
@@ -426,9 +427,11 @@ void Node::Read(Bytes request, ReadPolicy policy, MonoTime deadline, Done<Bytes>
     return;
   }
   const Status valid = kv::ValidateReadRequest(request.view(), config_.limits);
-  if (!valid.ok()) {
-    done(valid);
-  } else if (policy.consistency == Consistency::kLocal ||
+  const bool local = policy.consistency == Consistency::kLocal;
+  const Status may = local ? MayAnswerAlone() : Status::Ok();
+  if (!valid.ok() || !may.ok()) {
+    done(valid.ok() ? may : valid);
+  } else if (local ||
              (policy.consistency == Consistency::kBounded &&
               reads_.IsFresh(ports_.clock.Now(), policy.max_staleness, core_.applied_index()))) {
     ports_.machine.Read(std::move(request), config_.max_answer_bytes, std::move(done));
@@ -448,7 +451,10 @@ void Node::Receive(NodeId peer, PeerMessage message) {
   if (!failure_.ok()) return;
   Tick();
   if (auto* raft_message = std::get_if<raft::Message>(&message)) {
+    const bool suspect = core_.suspect();
     if (raft_message->from == peer) core_.Step(*raft_message);
+    // Refilled: all that it can have lost is in its log now, and known to be committed.
+    if (suspect) once_applied_ = core_.commit_index();
   } else if (auto* forward = std::get_if<ForwardSubmit>(&message)) {
     ReceiveForward(peer, std::move(*forward));
   } else if (auto* reply = std::get_if<ForwardSubmitReply>(&message)) {

@@ -69,6 +69,9 @@ class Node {
 
   void Submit(Bytes request, MonoTime deadline, std::function<void(SubmitOutcome)> done);
   void Read(Bytes request, ReadPolicy policy, MonoTime deadline, Done<Bytes> done);
+  /// Unavailable: what is applied here is less than this member once had. Then it says nothing
+  /// about its content but what the leader confirms.
+  [[nodiscard]] Status MayAnswerAlone() const;
 
   // --- The disk (node_disk.cc).
   void OnDisk(const DiskHealth& health);
@@ -182,6 +185,8 @@ class Node {
   std::deque<Held> held_;
   ReadQueue reads_;
   ReadQueue lease_reads_;
+  /// This member has had all up to here: it was committed at the start, or when it was refilled.
+  Index once_applied_;
   std::deque<Change> changes_;
   std::optional<Transfer> transfer_;
   /// Null without the port.

@@ -1,5 +1,5 @@
-// What does a node do about its disk: a full one, one that does not answer, one that failed? (part
-// of Node)
+// What does a node do about its disk: a full one, one that does not answer, one that failed or
+// lost something? (part of Node)
 #include <algorithm>
 #include <utility>
 
@@ -63,6 +63,20 @@ void Node::WatchWrite(MonoTime now) {
     core_.SetDisk(core_.space(), true);
     ports_.log_sink(LogSeverity::kError, DiskErrors().back());
   }
+}
+
+/// S: where a store was emptied, or stands behind its log, a key that is not there means nothing.
+Status Node::MayAnswerAlone() const {
+  if (core_.suspect()) {
+    return {Code::kUnavailable,
+            "the disk of this member was damaged, and the others have not refilled it yet; ask "
+            "another member"};
+  }
+  if (core_.applied_index() < once_applied_) {
+    return {Code::kUnavailable,
+            "this member still applies what it had before it was started; try again"};
+  }
+  return Status::Ok();
 }
 
 std::vector<std::string> Node::DiskErrors() const {

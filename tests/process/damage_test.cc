@@ -1,13 +1,16 @@
 // Do real members whose disks were damaged come back right, without an operator, and without one
 // wrong answer? (KNOWN_BUGS 26)
+#include <atomic>
 #include <charconv>
 #include <chrono>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <map>
+#include <memory>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -135,11 +138,66 @@ int Rounds() {
   return rounds;
 }
 
+/// Asks each member, over and over, for what it has itself of keys that never change. It may have
+/// no answer; another than the value is wrong.
+class PinnedReader {
+ public:
+  PinnedReader(ProcessCluster& cluster, const Content& pinned) : pinned_(pinned) {
+    for (std::size_t i = 0; i < cluster.size(); ++i) clients_.push_back(cluster.ConnectOnlyTo(i));
+    thread_ = std::thread([this] { Read(); });
+  }
+  ~PinnedReader() {
+    if (thread_.joinable()) static_cast<void>(Stop());
+  }
+  /// The wrong answers.
+  [[nodiscard]] std::vector<std::string> Stop() {
+    stop_ = true;
+    thread_.join();
+    EXPECT_GT(answers_, 0);
+    return wrong_;
+  }
+
+ private:
+  void Read() {
+    ReadOptions local;
+    local.consistency = Consistency::kLocal;
+    local.timeout = 50ms;
+    while (!stop_ && wrong_.size() < 10) {
+      for (const auto& [key, value] : pinned_) {
+        for (std::size_t i = 0; i < clients_.size(); ++i) {
+          const auto got = clients_[i]->kv().Get(key, local);
+          answers_ += got.ok();
+          const bool silent = !got.ok() && got.status().code() != Code::kNotFound;
+          if (silent || (got.ok() && got->value == value)) continue;
+          wrong_.push_back("member " + std::to_string(i) + " of " + key + ": " +
+                           (got.ok() ? got->value : got.status().ToString()));
+        }
+      }
+    }
+  }
+
+  const Content pinned_;
+  std::vector<std::unique_ptr<Client>> clients_;
+  std::atomic<bool> stop_{false};
+  // Of the thread, until it is joined.
+  int answers_ = 0;
+  std::vector<std::string> wrong_;
+  std::thread thread_;
+};
+
 TEST(Damage, AByteThatIsFlippedOnAStoppedMemberIsMendedByTheOthers) {
   const int rounds = Rounds();
   ProcessCluster cluster(SmallLogs());
   ASSERT_TRUE(cluster.StartAll());
   const auto client = cluster.Connect();
+  Content pinned;
+  for (int i = 0; i < 10; ++i) {
+    const std::string name = "pinned" + std::to_string(i);
+    ASSERT_TRUE(client->kv().Put(name, name + " stays", Patient()).ok());
+    pinned[name] = name + " stays";
+  }
+  ASSERT_EQ(cluster.WaitUntilEqual(20s).size(), 3U);
+  PinnedReader reader(cluster, pinned);
   Random chance(static_cast<std::uint64_t>(rounds));
   Content content;
   Put(*client, content, chance, 150, 3000);
@@ -167,6 +225,7 @@ TEST(Damage, AByteThatIsFlippedOnAStoppedMemberIsMendedByTheOthers) {
     // member is damaged: two of three are more than can be mended.
     if (path.extension() == ".sst") flipped.Flip();
   }
+  EXPECT_EQ(reader.Stop(), std::vector<std::string>());
   EXPECT_GT(repaired, rounds / 6);
   RecordProperty("repaired", repaired);
 }
@@ -206,6 +265,54 @@ TEST(Damage, TheScrubberFindsItAndTheMemberIsMendedWithoutARestart) {
   for (std::size_t i = 0; i < 3; ++i) ExpectContent(cluster, i, content);
   EXPECT_TRUE(cluster.process(victim).Running());
   EXPECT_FALSE(fs::exists(cluster.data_dir(victim) / "damaged-log"));
+}
+
+TEST(Damage, AMemberThatIsBeingRefilledDoesNotDenyWhatItHad) {
+  ProcessClusterOptions options = SmallLogs();
+  // Refilling takes some seconds.
+  options.flags.insert(options.flags.end(), {"--snapshot-rate", "128KiB/s"});
+  ProcessCluster cluster(options);
+  ASSERT_TRUE(cluster.StartAll());
+  const auto client = cluster.Connect();
+  Random chance(7);
+  Content content;
+  Put(*client, content, chance, 200, 8000);
+  const std::size_t victim = SpoilAFollower(cluster);
+  ASSERT_TRUE(cluster.Start(victim));
+  // The table is read as a whole, and the damage found.
+  const auto only = cluster.ConnectOnlyTo(victim);
+  ReadOptions local;
+  local.consistency = Consistency::kLocal;
+  local.timeout = 200ms;
+  ScanOptions all;
+  all.consistency = Consistency::kLocal;
+  all.timeout = 200ms;
+  const auto suspect = [&] {
+    const auto status = cluster.Status(victim);
+    return status.ok() && status->node.suspect;
+  };
+  ASSERT_TRUE(WaitFor(20s, [&] {
+    static_cast<void>(only->kv().Scan({}, all));
+    return suspect();
+  }));
+  const RunResult backup = cluster.Cli({"snapshot", "save", cluster.folder() / "backup.tar.zst",
+                                        "--endpoints", cluster.address(victim), "--timeout", "1s"});
+  int refused = 0;
+  while (suspect()) {
+    const auto& [key, value] = *std::next(content.begin(), chance.Below(content.size()));
+    const auto got = only->kv().Get(key, local);
+    if (got.ok()) {
+      ASSERT_EQ(got->value, value) << key;
+    } else {
+      ASSERT_NE(got.status().code(), Code::kNotFound) << key;
+      refused += got.status().message().find("ask another member") != std::string::npos;
+    }
+  }
+  EXPECT_GT(refused, 0) << "it was refilled before anybody could ask";
+  EXPECT_NE(backup.exit_code, 0) << "a backup of what is left";
+  EXPECT_NE(backup.err.find("ask another member"), std::string::npos) << backup.err;
+  ExpectContent(cluster, victim, content);
+  ExpectMended(cluster);
 }
 
 TEST(Damage, AReadThatMeetsItIsAnsweredRightInTheEnd) {

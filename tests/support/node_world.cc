@@ -47,6 +47,7 @@ WorldMember::WorldMember(NodeWorld& world, std::string name, WorldDisk& disk,
   node::Birth birth = disk_.birth;
   birth.raft = FromDisk(disk_);
   birth.raft.applied = store_->applied();
+  if (disk_.suspect) birth.raft.suspect = disk_.birth.boot.nonce;
   node::MemberOptions options;
   options.name = name_;
   options.advertise = name_;
@@ -84,6 +85,7 @@ void WorldMember::Write(node::LogWrite write, node::DoneStatus done) {
       return;
     }
     if (write.hard_state) disk_.hard_state = *write.hard_state;
+    if (write.refilled) disk_.suspect = false;
     if (!write.entries.empty()) {
       const std::size_t keep = write.entries.front().index - Index{1};
       RAFTKV_CHECK(keep <= disk_.log.size());
@@ -317,20 +319,31 @@ bool NodeWorld::Put(const std::string& at, const std::string& key, const std::st
   return acknowledged;
 }
 
-std::optional<std::string> NodeWorld::Get(const std::string& at, const std::string& key,
-                                          Duration limit) {
+Result<std::string> NodeWorld::Read(const std::string& at, const std::string& key,
+                                    Consistency consistency, Duration limit) {
   WorldMember* member = Find(at);
-  if (member == nullptr) return std::nullopt;
+  if (member == nullptr) return Status(Code::kUnavailable, at + " does not run");
   auto answer = std::make_shared<std::optional<Result<Bytes>>>();
   const Bytes request = kv::EncodeReadRequest({kv::ReadOp{kv::Range::Single(key)}});
-  member->member().Read(request, {Consistency::kLinearizable}, now_ + limit,
+  member->member().Read(request, {consistency}, now_ + limit,
                         [answer](Result<Bytes> bytes) { *answer = std::move(bytes); });
   RunUntil([&] { return answer->has_value(); }, limit + std::chrono::seconds(1));
-  if (!answer->has_value() || !(*answer)->ok()) return std::nullopt;
+  if (!answer->has_value()) return Status(Code::kDeadlineExceeded, "no answer");
+  if (!(*answer)->ok()) return (*answer)->status();
   const auto results = kv::DecodeReadResponse((**answer)->view());
-  if (!results.ok() || results->size() != 1) return std::nullopt;
+  if (!results.ok()) return results.status();
   const auto& kvs = results->front().kvs;
   return kvs.empty() ? std::string() : kvs.front().value;
+}
+
+std::optional<std::string> NodeWorld::Get(const std::string& at, const std::string& key,
+                                          Duration limit) {
+  const Result<std::string> value = Read(at, key, Consistency::kLinearizable, limit);
+  return value.ok() ? std::optional(*value) : std::nullopt;
+}
+
+Result<std::string> NodeWorld::GetLocal(const std::string& at, const std::string& key) {
+  return Read(at, key, Consistency::kLocal, std::chrono::seconds(1));
 }
 
 bool NodeWorld::Logged(const std::string& text) const {

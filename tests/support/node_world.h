@@ -27,6 +27,7 @@ struct WorldDisk {
   node::Birth birth;
   std::vector<raft::Entry> log;
   raft::HardState hard_state;
+  bool suspect = false;
   std::shared_ptr<FakeEngine> engine = std::make_shared<FakeEngine>();
 };
 
@@ -124,6 +125,9 @@ class NodeWorld {
   std::optional<std::string> Get(const std::string& at, const std::string& key,
                                  Duration limit = std::chrono::seconds(10));
 
+  /// As Get, but local.
+  Result<std::string> GetLocal(const std::string& at, const std::string& key);
+
   [[nodiscard]] const std::vector<std::string>& lines() const { return lines_; }
   [[nodiscard]] bool Logged(const std::string& text) const;
   MonoTime now() const { return now_; }
@@ -133,6 +137,9 @@ class NodeWorld {
  private:
   friend class WorldMember;
   WorldMember& Start(const std::string& name, const std::vector<std::string>& cluster, bool join);
+  /// A get, asked once: "" for no such key.
+  Result<std::string> Read(const std::string& at, const std::string& key, Consistency consistency,
+                           Duration limit);
   struct Event {
     MonoTime when;
     std::uint64_t order;

@@ -1,4 +1,5 @@
 // What does a member do whose own disk is full, or does not answer?
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "lib/node/node.h"
@@ -285,6 +286,74 @@ TEST_F(FullDisk, AFailureOfTheDiskStopsTheMemberForGood) {
   ASSERT_TRUE(world_.RunUntil(
       [&] { return world_.Leader() != nullptr && world_.Leader() != &leader; }, 5s));
   EXPECT_EQ(leader.log_writes(), writes) << "no vote, no acknowledgement";
+}
+
+// --- What is applied is less than it once was.
+
+class LostState : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    for (const std::string& name : all_) world_.Start(name, all_);
+    ASSERT_TRUE(world_.Put("n1", "k", "v"));
+    for (int i = 0; i < 20; ++i) ASSERT_TRUE(world_.Put("n1", "other", std::to_string(i)));
+    ASSERT_TRUE(world_.RunUntil([&] {
+      return std::all_of(all_.begin(), all_.end(),
+                         [&](const std::string& name) { return Local(name, "other") == "19"; });
+    }));
+  }
+
+  /// The value, or why there is none.
+  std::string Local(const std::string& at, const std::string& key) {
+    const Result<std::string> value = world_.GetLocal(at, key);
+    return value.ok() ? *value : value.status().ToString();
+  }
+
+  void CutOff(const std::string& name) {
+    for (const std::string& other : all_) {
+      if (other != name) world_.Cut(name, other);
+    }
+  }
+
+  NodeWorld world_;
+  const std::vector<std::string> all_ = {"n1", "n2", "n3"};
+};
+
+TEST_F(LostState, AMemberThatWasEmptiedAnswersNoLocalReadUntilItHasAppliedAllAgain) {
+  world_.Crash("n3");
+  WorldDisk& disk = world_.Disk("n3");
+  disk.log.clear();
+  disk.hard_state.commit = Index();
+  disk.engine = std::make_shared<FakeEngine>();
+  disk.suspect = true;
+  CutOff("n3");
+  world_.Start("n3", all_);
+  world_.RunFor(1s);
+  EXPECT_THAT(Local("n3", "k"), testing::HasSubstr("ask another member"));
+
+  world_.Heal();
+  // At each instant until it is answered; applying takes its time.
+  Result<std::string> other = Status(Code::kUnavailable, "");
+  ASSERT_TRUE(world_.RunUntil([&] {
+    other = world_.GetLocal("n3", "other");
+    return other.ok();
+  }));
+  EXPECT_EQ(*other, "19");
+  EXPECT_EQ(Local("n3", "k"), "v");
+  EXPECT_TRUE(world_.RunUntil([&] { return !disk.suspect; }));
+}
+
+TEST_F(LostState, AMemberWhoseStateMachineIsBehindItsLogAppliesBeforeItAnswersLocalReads) {
+  world_.Crash("n3");
+  world_.Disk("n3").engine = std::make_shared<FakeEngine>();  // nothing of it was flushed
+  CutOff("n3");
+  world_.Start("n3", all_);
+  EXPECT_THAT(Local("n3", "k"), testing::HasSubstr("try again"));
+  Result<std::string> k = Status(Code::kUnavailable, "");
+  ASSERT_TRUE(world_.RunUntil([&] {
+    k = world_.GetLocal("n3", "k");
+    return k.ok();
+  }));
+  EXPECT_EQ(*k, "v") << "it needs nobody for what it knows to be committed";
 }
 
 }  // namespace
