@@ -65,7 +65,11 @@ void LeaveBehind(ProcessCluster& cluster, std::size_t leader, std::size_t away) 
   ASSERT_TRUE(before.ok());
   cluster.Kill(away);
   PutMarkers(cluster, 1000, 20);
-  ASSERT_EQ(cluster.Cli({"bench", "put", "--total", "3000", "--value-size", "200"}).exit_code, 0);
+  ASSERT_EQ(cluster
+                .Cli({"bench", "put", "--total", "3000", "--value-size", "200"},
+                     {.environment = {}, .stdin_content = {}, .timeout = 120s})
+                .exit_code,
+            0);
   PutMarkers(cluster, 2000, 20);
   ASSERT_TRUE(WaitFor(60s, [&] {
     const auto status = cluster.Status(leader);

@@ -75,7 +75,7 @@ TEST_F(FullDisk, OfTheLeaderLeadershipGoesAndItComesBackWithoutARestart) {
     const auto put = client->kv().Put("while" + std::to_string(i), "x");
     ASSERT_TRUE(put.ok()) << put.status().ToString();
   }
-  const auto read = cluster_->ConnectOnlyTo(*full)->kv().Get("while49");
+  const auto read = cluster_->ConnectOnlyTo(*full)->kv().Get("while49", {.timeout = 20s});
   ASSERT_TRUE(read.ok()) << read.status().ToString();
   EXPECT_EQ(read->value, "x");
 

@@ -42,7 +42,7 @@ class Http : public testing::Test {
     return answer.body;
   }
 
-  ProcessCluster cluster_{{.members = 3, .flags = {}, .http = true}};
+  ProcessCluster cluster_{{.members = 3, .http = true, .steady = true}};
   std::size_t leader_ = 0;
 };
 

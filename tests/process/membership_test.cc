@@ -26,7 +26,7 @@ void ExpectEqualContent(const std::vector<EndpointStatus>& statuses, std::size_t
 }
 
 TEST(Membership, GrowsFromOneToThree) {
-  ProcessCluster cluster({.members = 3, .founders = 1});
+  ProcessCluster cluster({.members = 3, .founders = 1, .steady = true});
   ASSERT_TRUE(cluster.StartAll());
   const auto client = cluster.Connect();
   for (int i = 0; i < 100; ++i) {
@@ -36,14 +36,14 @@ TEST(Membership, GrowsFromOneToThree) {
   const RunResult add = cluster.Cli({"member", "add", "n2", cluster.address(1)});
   ASSERT_EQ(add.exit_code, 0) << add.err;
   EXPECT_TRUE(cluster.WaitForRole(1, MemberRole::kInvited, 10s));
-  const RunResult early = cluster.Cli({"member", "promote", "n2", "--timeout", "300ms"});
+  const RunResult early = cluster.Cli({"member", "promote", "n2", "--timeout", "2s"});
   EXPECT_EQ(early.exit_code, 4) << early.err;
   EXPECT_TRUE(Contains(early.err, "raftkv serve --join")) << early.err;
   ASSERT_TRUE(cluster.Start(1));
   ASSERT_TRUE(cluster.WaitForRole(1, MemberRole::kLearner, 20s));
   const RunResult promote = cluster.Cli({"member", "promote", "n2", "--timeout", "20s"});
   ASSERT_EQ(promote.exit_code, 0) << promote.err;
-  ASSERT_TRUE(cluster.WaitForRole(1, MemberRole::kVoter, 1s));
+  ASSERT_TRUE(cluster.WaitForRole(1, MemberRole::kVoter, 20s));
 
   const RunResult add_voter = cluster.Cli({"member", "add", "n3", cluster.address(2), "--voter"});
   ASSERT_EQ(add_voter.exit_code, 0) << add_voter.err;
@@ -59,7 +59,7 @@ TEST(Membership, GrowsFromOneToThree) {
 }
 
 TEST(Membership, GrowsFromThreeToFiveUnderWritesAndThenSurvivesTwo) {
-  ProcessCluster cluster({.members = 5, .founders = 3});
+  ProcessCluster cluster({.members = 5, .founders = 3, .steady = true});
   ASSERT_TRUE(cluster.StartAll());
   Workload workload(cluster);
   ASSERT_TRUE(workload.WaitForProgress(10, 20s));
@@ -87,7 +87,7 @@ TEST(Membership, GrowsFromThreeToFiveUnderWritesAndThenSurvivesTwo) {
 }
 
 TEST(Membership, ANewcomerIsTakenInWhileOneThatItDoesNotKnowLeads) {
-  ProcessCluster cluster({.members = 3, .founders = 1});
+  ProcessCluster cluster({.members = 3, .founders = 1, .steady = true});
   ASSERT_TRUE(cluster.StartAll());
   ASSERT_EQ(cluster.Cli({"put", "key", "value"}).exit_code, 0);
   ASSERT_EQ(cluster.Cli({"member", "add", "n2", cluster.address(1), "--voter"}).exit_code, 0);
@@ -104,7 +104,7 @@ TEST(Membership, ANewcomerIsTakenInWhileOneThatItDoesNotKnowLeads) {
 }
 
 TEST(Membership, ARemovedFollowerSaysSoAndExitsAndItsNameIsFree) {
-  ProcessCluster cluster;
+  ProcessCluster cluster({.steady = true});
   ASSERT_TRUE(cluster.StartAll());
   ASSERT_EQ(cluster.Cli({"put", "key", "value"}).exit_code, 0);
   const auto leader = cluster.WaitForLeader(10s);
@@ -133,7 +133,7 @@ TEST(Membership, ARemovedFollowerSaysSoAndExitsAndItsNameIsFree) {
 }
 
 TEST(Membership, RemovingTheLeaderLosesNothing) {
-  ProcessCluster cluster;
+  ProcessCluster cluster({.steady = true});
   ASSERT_TRUE(cluster.StartAll());
   Workload workload(cluster);
   ASSERT_TRUE(workload.WaitForProgress(10, 20s));
@@ -154,7 +154,7 @@ TEST(Membership, RemovingTheLeaderLosesNothing) {
 }
 
 TEST(Membership, ARemovalThatTheLiveOnesWouldNotSurviveIsRefused) {
-  ProcessCluster cluster;
+  ProcessCluster cluster({.steady = true});
   ASSERT_TRUE(cluster.StartAll());
   const auto leader = cluster.WaitForLeader(10s);
   ASSERT_TRUE(leader.has_value());
@@ -166,7 +166,7 @@ TEST(Membership, ARemovalThatTheLiveOnesWouldNotSurviveIsRefused) {
     const auto status = cluster.Status(*leader);
     return status.ok() && !status->node.errors.empty();
   }));
-  const RunResult refused = cluster.Cli({"member", "remove", live, "--timeout", "1s"});
+  const RunResult refused = cluster.Cli({"member", "remove", live, "--timeout", "3s"});
   EXPECT_EQ(refused.exit_code, 4) << refused.err;
   EXPECT_TRUE(Contains(refused.err, "quorum") && Contains(refused.err, dead)) << refused.err;
   EXPECT_EQ(refused.ErrorLines(), 1U) << refused.err;
@@ -176,7 +176,7 @@ TEST(Membership, ARemovalThatTheLiveOnesWouldNotSurviveIsRefused) {
 }
 
 TEST(Membership, ALearnerThatIsNotThereIsNotPromoted) {
-  ProcessCluster cluster({.members = 2, .founders = 1});
+  ProcessCluster cluster({.members = 2, .founders = 1, .steady = true});
   ASSERT_TRUE(cluster.StartAll());
   ASSERT_EQ(cluster.Cli({"member", "add", "n2", cluster.address(1)}).exit_code, 0);
   ASSERT_TRUE(cluster.Start(1));
@@ -197,7 +197,7 @@ TEST(Membership, ALearnerThatIsNotThereIsNotPromoted) {
 }
 
 TEST(Membership, WhoJoinsWithoutAnInvitationWaitsAndSaysHowToGetOne) {
-  ProcessCluster cluster({.members = 2, .founders = 1});
+  ProcessCluster cluster({.members = 2, .founders = 1, .steady = true});
   ASSERT_TRUE(cluster.StartAll());
   ASSERT_TRUE(cluster.Start(1));
   const std::string add = "raftkv member add n2 " + cluster.address(1);
@@ -215,7 +215,7 @@ TEST(Membership, WhoJoinsWithoutAnInvitationWaitsAndSaysHowToGetOne) {
 }
 
 TEST(Membership, AnEmptiedDataFolderIsRefusedWithWhatMendsIt) {
-  ProcessCluster cluster;
+  ProcessCluster cluster({.steady = true});
   ASSERT_TRUE(cluster.StartAll());
   ASSERT_EQ(cluster.Cli({"put", "key", "value"}).exit_code, 0);
   ASSERT_EQ(cluster.Terminate(2, 5s), 0);

@@ -167,6 +167,7 @@ class Joining : public testing::Test {
     options.members = members;
     options.founders = 1;
     options.flags = {"--log-keep-entries", "32", "--snapshot-rate", "8MiB/s"};
+    options.steady = true;
     return options;
   }
   /// 16 MiB, and an empty log behind it.

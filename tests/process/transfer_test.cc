@@ -18,7 +18,7 @@ using namespace std::chrono_literals;
 using std::chrono::steady_clock;
 
 TEST(Transfer, MovesUnderWritesAndLosesAndDoublesNone) {
-  ProcessCluster cluster;
+  ProcessCluster cluster({.steady = true});
   ASSERT_TRUE(cluster.StartAll());
   Workload workload(cluster);
   ASSERT_TRUE(workload.WaitForProgress(10, 20s));
@@ -40,7 +40,7 @@ TEST(Transfer, MovesUnderWritesAndLosesAndDoublesNone) {
 }
 
 TEST(Transfer, OnlyToAVoter) {
-  ProcessCluster cluster({.members = 2, .founders = 1});
+  ProcessCluster cluster({.members = 2, .founders = 1, .steady = true});
   ASSERT_TRUE(cluster.StartAll());
   ASSERT_EQ(cluster.Cli({"member", "add", "n2", cluster.address(1)}).exit_code, 0);
   ASSERT_TRUE(cluster.Start(1));

@@ -175,12 +175,16 @@ TEST(Transport, AMemberComesBackWithItsFolderAndGetsWhatItMissedAsASnapshot) {
 TEST(Transport, AllMembersMayRestartAtATime) {
   TransportCluster cluster(3);
   cluster.OpenAll();
-  ASSERT_TRUE(cluster.node(1).kv().Put("kept", "1").ok());
+  WriteOptions patient;
+  patient.timeout = kPatience;
+  ASSERT_TRUE(cluster.node(1).kv().Put("kept", "1", patient).ok());
   for (int round = 0; round < 2; ++round) {
     for (int i = 0; i < 3; ++i) cluster.Close(i);
     cluster.OpenAll();
   }
-  const auto kept = cluster.node(2).kv().Get("kept");
+  ReadOptions patient_read;
+  patient_read.timeout = kPatience;
+  const auto kept = cluster.node(2).kv().Get("kept", patient_read);
   ASSERT_TRUE(kept.ok()) << kept.status().ToString();
   EXPECT_EQ(kept->value, "1");
 }

@@ -82,6 +82,7 @@ std::vector<std::string> ProcessCluster::Command(std::size_t member) const {
     command.insert(command.end(), own.begin(), own.end());
   }
   if (options_.http) command.insert(command.end(), {"--http", http_address(member)});
+  if (options_.steady) command.insert(command.end(), {"--election-timeout", "1500ms"});
   command.insert(command.end(), options_.flags.begin(), options_.flags.end());
   return command;
 }

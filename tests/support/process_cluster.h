@@ -28,6 +28,9 @@ struct ProcessClusterOptions {
   std::vector<std::map<std::string, std::string>> member_environment = {};
   /// Serve /metrics, each on a free port.
   bool http = false;
+  /// A leader stays one on a machine whose disk takes a second for a sync: for tests that ask it
+  /// for something once, and are not about elections.
+  bool steady = false;
 };
 
 /// Members are called n1, n2, ... and numbered from 0. Start them from one thread that lives on
