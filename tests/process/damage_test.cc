@@ -230,11 +230,8 @@ TEST(Damage, AByteThatIsFlippedOnAStoppedMemberIsMendedByTheOthers) {
   RecordProperty("repaired", repaired);
 }
 
-/// Restarts a follower so that what it has stands in tables, and spoils one of them.
-std::size_t SpoilAFollower(ProcessCluster& cluster) {
-  const auto leader = cluster.WaitForLeader(20s);
-  EXPECT_TRUE(leader.has_value());
-  const std::size_t victim = (leader.value_or(0) + 1) % 3;
+/// Spoils a table of a member's content; it is stopped before, so that all stands in tables.
+void Spoil(ProcessCluster& cluster, std::size_t victim) {
   EXPECT_EQ(cluster.Terminate(victim, 20s), 0);
   fs::path largest;
   for (const fs::path& path : FilesOf(cluster.data_dir(victim))) {
@@ -244,6 +241,13 @@ std::size_t SpoilAFollower(ProcessCluster& cluster) {
   }
   EXPECT_FALSE(largest.empty());
   if (!largest.empty()) FlipByte(largest, fs::file_size(largest) / 2);
+}
+
+std::size_t SpoilAFollower(ProcessCluster& cluster) {
+  const auto leader = cluster.WaitForLeader(20s);
+  EXPECT_TRUE(leader.has_value());
+  const std::size_t victim = (leader.value_or(0) + 1) % 3;
+  Spoil(cluster, victim);
   return victim;
 }
 
@@ -327,6 +331,52 @@ TEST(Damage, AReadThatMeetsItIsAnsweredRightInTheEnd) {
   ExpectMended(cluster);
   for (std::size_t i = 0; i < 3; ++i) ExpectContent(cluster, i, content);
   EXPECT_NE(cluster.process(victim).Stderr().find("neither votes nor counts"), std::string::npos);
+}
+
+// Two of three are more than the third can mend: nobody leads, nobody says what is wrong, and what
+// the third has is the way out.
+TEST(Damage, OfAMajorityLeavesABackupOfWhoIsWhole) {
+  ProcessCluster cluster(SmallLogs());
+  ASSERT_TRUE(cluster.StartAll());
+  const auto client = cluster.Connect();
+  Random chance(8);
+  Content content;
+  Put(*client, content, chance, 200, 3000);
+  ASSERT_EQ(cluster.WaitUntilEqual(20s).size(), 3U);
+  cluster.Kill(2);
+  for (const std::size_t victim : {std::size_t{0}, std::size_t{1}}) Spoil(cluster, victim);
+  for (std::size_t i = 0; i < 3; ++i) ASSERT_TRUE(cluster.Start(i));
+  ScanOptions all;
+  all.consistency = Consistency::kLocal;
+  all.timeout = 200ms;
+  for (const std::size_t victim : {std::size_t{0}, std::size_t{1}}) {
+    const auto only = cluster.ConnectOnlyTo(victim);
+    ASSERT_TRUE(WaitFor(20s, [&] {
+      static_cast<void>(only->kv().Scan({}, all));
+      const auto status = cluster.Status(victim);
+      return status.ok() && status->node.suspect;
+    })) << cluster.name(victim);
+    const auto [key, value] = *content.begin();
+    const auto got = only->kv().Get(key, all);
+    EXPECT_FALSE(got.ok());
+    EXPECT_NE(got.status().code(), Code::kNotFound);
+  }
+  EXPECT_NE(cluster.Cli({"--timeout", "2s", "put", "k", "v"}).exit_code, 0);
+  ExpectContent(cluster, 2, content);
+
+  const std::string backup = cluster.folder() / "backup.tar.zst";
+  const RunResult saved = cluster.Cli({"snapshot", "save", backup});
+  ASSERT_EQ(saved.exit_code, 0) << saved.err;
+  ProcessCluster fresh;
+  for (std::size_t i = 0; i < 3; ++i) {
+    const RunResult restored =
+        RunRaftkv({"snapshot", "restore", backup, "--data-dir", fresh.data_dir(i), "--name",
+                   fresh.name(i), "--cluster", fresh.cluster_flag()});
+    ASSERT_EQ(restored.exit_code, 0) << restored.err;
+  }
+  ASSERT_TRUE(fresh.StartAll());
+  ASSERT_EQ(fresh.WaitUntilEqual(20s).size(), 3U);
+  for (std::size_t i = 0; i < 3; ++i) ExpectContent(fresh, i, content);
 }
 
 // What nobody has any more is not made up, and not forgotten.
