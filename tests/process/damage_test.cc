@@ -251,6 +251,27 @@ std::size_t SpoilAFollower(ProcessCluster& cluster) {
   return victim;
 }
 
+ReadOptions BriefAndLocal() {
+  ReadOptions options;
+  options.consistency = Consistency::kLocal;
+  options.timeout = 200ms;
+  return options;
+}
+
+bool IsSuspect(ProcessCluster& cluster, std::size_t member) {
+  const auto status = cluster.Status(member);
+  return status.ok() && status->node.suspect;
+}
+
+/// Reads all of a member whose table is spoiled, so that it meets that.
+bool ReadUntilSuspect(ProcessCluster& cluster, std::size_t victim) {
+  const auto only = cluster.ConnectOnlyTo(victim);
+  return WaitFor(20s, [&] {
+    static_cast<void>(only->kv().Scan({}, ScanOptions{BriefAndLocal()}));
+    return IsSuspect(cluster, victim);
+  });
+}
+
 TEST(Damage, TheScrubberFindsItAndTheMemberIsMendedWithoutARestart) {
   ProcessClusterOptions options = SmallLogs();
   options.flags[5] = "16MiB/s";
@@ -283,28 +304,15 @@ TEST(Damage, AMemberThatIsBeingRefilledDoesNotDenyWhatItHad) {
   Put(*client, content, chance, 200, 8000);
   const std::size_t victim = SpoilAFollower(cluster);
   ASSERT_TRUE(cluster.Start(victim));
-  // The table is read as a whole, and the damage found.
+  ASSERT_TRUE(ReadUntilSuspect(cluster, victim));
   const auto only = cluster.ConnectOnlyTo(victim);
-  ReadOptions local;
-  local.consistency = Consistency::kLocal;
-  local.timeout = 200ms;
-  ScanOptions all;
-  all.consistency = Consistency::kLocal;
-  all.timeout = 200ms;
-  const auto suspect = [&] {
-    const auto status = cluster.Status(victim);
-    return status.ok() && status->node.suspect;
-  };
-  ASSERT_TRUE(WaitFor(20s, [&] {
-    static_cast<void>(only->kv().Scan({}, all));
-    return suspect();
-  }));
   const RunResult backup = cluster.Cli({"snapshot", "save", cluster.folder() / "backup.tar.zst",
                                         "--endpoints", cluster.address(victim), "--timeout", "1s"});
   int refused = 0;
-  while (suspect()) {
+  const auto deadline = std::chrono::steady_clock::now() + 60s;
+  while (IsSuspect(cluster, victim) && std::chrono::steady_clock::now() < deadline) {
     const auto& [key, value] = *std::next(content.begin(), chance.Below(content.size()));
-    const auto got = only->kv().Get(key, local);
+    const auto got = only->kv().Get(key, BriefAndLocal());
     if (got.ok()) {
       ASSERT_EQ(got->value, value) << key;
     } else {
@@ -346,18 +354,10 @@ TEST(Damage, OfAMajorityLeavesABackupOfWhoIsWhole) {
   cluster.Kill(2);
   for (const std::size_t victim : {std::size_t{0}, std::size_t{1}}) Spoil(cluster, victim);
   for (std::size_t i = 0; i < 3; ++i) ASSERT_TRUE(cluster.Start(i));
-  ScanOptions all;
-  all.consistency = Consistency::kLocal;
-  all.timeout = 200ms;
   for (const std::size_t victim : {std::size_t{0}, std::size_t{1}}) {
-    const auto only = cluster.ConnectOnlyTo(victim);
-    ASSERT_TRUE(WaitFor(20s, [&] {
-      static_cast<void>(only->kv().Scan({}, all));
-      const auto status = cluster.Status(victim);
-      return status.ok() && status->node.suspect;
-    })) << cluster.name(victim);
+    ASSERT_TRUE(ReadUntilSuspect(cluster, victim)) << cluster.name(victim);
     const auto [key, value] = *content.begin();
-    const auto got = only->kv().Get(key, all);
+    const auto got = cluster.ConnectOnlyTo(victim)->kv().Get(key, BriefAndLocal());
     EXPECT_FALSE(got.ok());
     EXPECT_NE(got.status().code(), Code::kNotFound);
   }
