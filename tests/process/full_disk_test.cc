@@ -64,7 +64,7 @@ TEST_F(FullDisk, OfTheLeaderLeadershipGoesAndItComesBackWithoutARestart) {
   ASSERT_NO_FATAL_FAILURE(StartOn(3));
   const auto full = cluster_->WaitForLeader(20s);
   ASSERT_TRUE(full.has_value());
-  disks_[*full]->Fill();
+  ASSERT_TRUE(disks_[*full]->Fill());
   ASSERT_TRUE(WaitFor(20s, [&] {
     const auto leader = cluster_->WaitForLeader(5s);
     return leader && *leader != *full;
@@ -90,7 +90,7 @@ TEST_F(FullDisk, OfTheLeaderLeadershipGoesAndItComesBackWithoutARestart) {
 
 TEST_F(FullDisk, OfAllReadsGoOnAndPutsAreRefusedUntilSpaceIsFreed) {
   ASSERT_NO_FATAL_FAILURE(StartOn(3));
-  for (std::size_t i = 0; i < 3; ++i) disks_[i]->Fill();
+  for (std::size_t i = 0; i < 3; ++i) ASSERT_TRUE(disks_[i]->Fill());
   for (std::size_t i = 0; i < 3; ++i) ASSERT_TRUE(WaitUntilFull(i, true)) << i;
   RunResult put;
   EXPECT_TRUE(WaitFor(20s,
@@ -139,11 +139,11 @@ TEST_F(FullDisk, FilledByPutsIsEmptiedByDeletes) {
 TEST_F(FullDisk, AtTheStartItOpensByItsReserveOrSaysSoAndNothingIsLost) {
   ASSERT_NO_FATAL_FAILURE(StartOn(1));
   ASSERT_EQ(cluster_->Terminate(0, 20s), 0);
-  disks_[0]->Fill();
+  ASSERT_TRUE(disks_[0]->Fill(0));
   ASSERT_TRUE(cluster_->Start(0)) << "its reserve is there";
   EXPECT_EQ(cluster_->Cli({"get", "k", "--print-value-only"}).out, "v\n");
   cluster_->Kill(0);
-  disks_[0]->Fill();
+  ASSERT_TRUE(disks_[0]->Fill(0));
   ASSERT_FALSE(cluster_->Start(0)) << "there is nothing left";
   ASSERT_EQ(cluster_->process(0).WaitForExit(20s), 1);
   const std::string said = cluster_->process(0).Stderr();

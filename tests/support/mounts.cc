@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <sys/mount.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -41,17 +42,17 @@ SmallDisk::~SmallDisk() {
   if (problem_.empty()) static_cast<void>(umount2(path_.c_str(), MNT_DETACH));
 }
 
-void SmallDisk::Fill() {
+bool SmallDisk::Fill(std::uint64_t left) {
   const int file = open((path_ / kFiller).c_str(), O_CREAT | O_WRONLY | O_CLOEXEC, 0644);
-  off_t end = 0;
-  for (off_t step = off_t{64} << 20; file >= 0 && step >= 4096;) {
-    if (posix_fallocate(file, end, step) == 0) {
-      end += step;
-    } else {
-      step /= 2;
-    }
+  struct statvfs found {};
+  bool filled = file >= 0 && statvfs(path_.c_str(), &found) == 0;
+  const std::uint64_t free = static_cast<std::uint64_t>(found.f_bavail) * found.f_frsize;
+  if (filled && free > left) {
+    const off_t end = lseek(file, 0, SEEK_END);
+    filled = posix_fallocate(file, end, static_cast<off_t>(free - left)) == 0;
   }
   close(file);
+  return filled;
 }
 
 void SmallDisk::Free() { std::filesystem::remove(path_ / kFiller); }

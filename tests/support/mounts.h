@@ -22,8 +22,10 @@ class SmallDisk {
 
   /// Empty, or why it could not be mounted.
   [[nodiscard]] const std::string& problem() const { return problem_; }
-  /// Takes all that is free.
-  void Fill();
+  /// Takes what is free now but `left` bytes, which are for who writes meanwhile; false: that was
+  /// too little. In one step: one that is too large would take all for a moment, and a later one
+  /// what a member has given up by then.
+  [[nodiscard]] bool Fill(std::uint64_t left = 64 << 10);
   void Free();
 
  private:
