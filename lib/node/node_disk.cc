@@ -74,7 +74,7 @@ Status Node::MayAnswerAlone() const {
   }
   if (core_.applied_index() < once_applied_) {
     return {Code::kUnavailable,
-            "this member still applies what it had before it was started; try again"};
+            "this member still applies what it has had before; try again, or ask another member"};
   }
   return Status::Ok();
 }

@@ -332,6 +332,8 @@ Result<std::string> NodeWorld::Read(const std::string& at, const std::string& ke
   if (!(*answer)->ok()) return (*answer)->status();
   const auto results = kv::DecodeReadResponse((**answer)->view());
   if (!results.ok()) return results.status();
+  if (results->size() != 1)
+    return Status(Code::kCorruption, "another number of results than reads");
   const auto& kvs = results->front().kvs;
   return kvs.empty() ? std::string() : kvs.front().value;
 }

@@ -1,4 +1,7 @@
-// What does a member do whose own disk is full, or does not answer?
+// What does a member do whose own disk is full, does not answer, or lost
+// something?
+#include <algorithm>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
