@@ -29,7 +29,8 @@ enum class Consistency : unsigned char {
   /// As if there were one copy: sees every write that was acknowledged before the read began.
   kLinearizable,
   /// What the asked member has applied; may be stale, answers without a quorum. Unavailable while a
-  /// member has less than it once had: its disk was damaged, and the others are refilling it.
+  /// member has less than it once had: it was just started and still applies its log, or its disk
+  /// was damaged and the others are refilling it.
   kLocal,
   /// Linearizable as long as no member's clock runs more wrong than the members were told to allow
   /// for: the leader answers without a round to the others. Without leases as kLinearizable.

@@ -159,7 +159,7 @@ class Node {
   virtual Status WaitForFailure(std::chrono::milliseconds timeout) = 0;
   /// Writes the state of this member to `file` while work goes on: see <raftkv/backup.h>. Whole or
   /// not at all; an older file of that name is replaced. IOError, NoSpace: it cannot be written.
-  /// Unavailable: this member's disk was damaged and the others are refilling it.
+  /// Unavailable: this member has less than it once had (see Consistency::kLocal), or nothing yet.
   virtual Result<BackupInfo> Backup(const std::string& file, const BackupOptions& options) = 0;
   /// Hands the leadership over if this member leads others (for an election timeout at most), ends
   /// open calls with Cancelled or UnknownOutcome, flushes, joins the threads; the destructor does
