@@ -1,5 +1,5 @@
 // The verb that changes the key of a stopped member's data folder: rekey.
-#include "storage/rekey.h"
+#include "storage/member/rekey.h"
 
 #include <iostream>
 #include <memory>

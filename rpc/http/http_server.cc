@@ -5,9 +5,9 @@
 #include <kj/compat/http.h>
 
 #include "lib/base/check.h"
-#include "rpc/acceptor.h"
-#include "rpc/outbound.h"
-#include "rpc/sockets.h"
+#include "rpc/loop/acceptor.h"
+#include "rpc/loop/outbound.h"
+#include "rpc/loop/sockets.h"
 
 namespace raftkv::rpc {
 namespace {

@@ -9,7 +9,7 @@
 #include <raftkv/status.h>
 
 #include "lib/node/ports.h"
-#include "rpc/event_loop.h"
+#include "rpc/loop/event_loop.h"
 
 namespace raftkv::rpc {
 

@@ -15,7 +15,7 @@
 #include <thread>
 
 #include "lib/base/random.h"
-#include "tests/support/process_cluster.h"
+#include "tests/support/process/process_cluster.h"
 
 namespace raftkv::test {
 namespace {

@@ -6,7 +6,7 @@
 
 #include <gtest/gtest.h>
 
-#include "tests/support/raft_format.h"
+#include "tests/support/raft/raft_format.h"
 
 namespace raftkv::test {
 

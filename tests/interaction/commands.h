@@ -45,7 +45,7 @@
 #include <string>
 #include <vector>
 
-#include "tests/support/raft_cluster.h"
+#include "tests/support/raft/raft_cluster.h"
 
 namespace raftkv::test {
 

@@ -1,7 +1,7 @@
 // raftkv_maelstrom_fake: a node that speaks the protocol of Maelstrom and replicates nothing. The
 // first node keeps everything, the others ask it: right in every run, as slow links and partitions
 // cost answers only. `--fault NAME` makes it wrong, in one of the ways that
-// tests/support/maelstrom_* must find (tests/process/maelstrom_harness_test.cc).
+// tests/support/maelstrom_* must find (tests/process/maelstrom/maelstrom_harness_test.cc).
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>

@@ -7,7 +7,7 @@
 
 #include <CLI/CLI.hpp>
 
-#include "tests/support/maelstrom_run.h"
+#include "tests/support/maelstrom/maelstrom_run.h"
 
 namespace raftkv::test::maelstrom {
 namespace {

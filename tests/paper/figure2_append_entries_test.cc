@@ -4,7 +4,7 @@
 
 #include <gtest/gtest.h>
 
-#include "tests/support/raft_paper.h"
+#include "tests/support/raft/raft_paper.h"
 
 namespace raftkv::test {
 namespace {

@@ -3,8 +3,8 @@
 
 #include <gtest/gtest.h>
 
-#include "tests/support/raft_cluster.h"
-#include "tests/support/raft_paper.h"
+#include "tests/support/raft/raft_cluster.h"
+#include "tests/support/raft/raft_paper.h"
 
 namespace raftkv::test {
 namespace {

@@ -9,7 +9,7 @@
 #include <memory>
 #include <vector>
 
-#include "lib/node/session_kv.h"
+#include "lib/session/session_kv.h"
 #include "tests/sim/network.h"
 
 namespace raftkv::sim {

@@ -17,7 +17,7 @@
 #include "tests/sim/channel.h"
 #include "tests/sim/raw_client.h"
 #include "tests/sim/stats.h"
-#include "tests/support/history.h"
+#include "tests/support/linearizability/history.h"
 
 namespace raftkv::sim {
 

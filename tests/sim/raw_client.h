@@ -15,7 +15,7 @@
 #include "lib/kv/request.h"
 #include "lib/node/ports.h"
 #include "tests/sim/host.h"
-#include "tests/support/history.h"
+#include "tests/support/linearizability/history.h"
 
 namespace raftkv::sim {
 

@@ -2,7 +2,7 @@
 
 #include <variant>
 
-#include "tests/support/raft_format.h"
+#include "tests/support/raft/raft_format.h"
 
 namespace raftkv::sim {
 

@@ -8,7 +8,7 @@
 #include <utility>
 
 #include "lib/base/check.h"
-#include "tests/support/linearizability.h"
+#include "tests/support/linearizability/linearizability.h"
 
 namespace raftkv::sim {
 

@@ -1,0 +1,64 @@
+// The blocking calls of KV.
+#include <utility>
+
+#include <raftkv/kv.h>
+
+#include "lib/blocking/blocking.h"
+
+namespace raftkv {
+namespace {
+
+template <class T, class Start>
+Result<T> Wait(const Start& start) {
+  return WaitFor<Result<T>>(start);
+}
+
+}  // namespace
+
+Result<WriteResult> KV::Put(std::string key, std::string value, WriteOptions options) {
+  return Wait<WriteResult>([&](Callback<WriteResult> done) {
+    PutAsync(std::move(key), std::move(value), options, std::move(done));
+  });
+}
+
+Result<DeleteResult> KV::Delete(std::string key, WriteOptions options) {
+  return Wait<DeleteResult>(
+      [&](Callback<DeleteResult> done) { DeleteAsync(std::move(key), options, std::move(done)); });
+}
+
+Result<DeleteResult> KV::DeleteRange(KeyRange range, WriteOptions options) {
+  return Wait<DeleteResult>([&](Callback<DeleteResult> done) {
+    DeleteRangeAsync(std::move(range), options, std::move(done));
+  });
+}
+
+Result<WriteResult> KV::CompareAndSwap(std::string key, std::optional<std::string> expected,
+                                       std::string desired, WriteOptions options) {
+  return Wait<WriteResult>([&](Callback<WriteResult> done) {
+    CompareAndSwapAsync(std::move(key), std::move(expected), std::move(desired), options,
+                        std::move(done));
+  });
+}
+
+Result<IncrementResult> KV::Increment(std::string key, std::int64_t delta, WriteOptions options) {
+  return Wait<IncrementResult>([&](Callback<IncrementResult> done) {
+    IncrementAsync(std::move(key), delta, options, std::move(done));
+  });
+}
+
+Result<WriteResult> KV::Write(Batch batch, WriteOptions options) {
+  return Wait<WriteResult>(
+      [&](Callback<WriteResult> done) { WriteAsync(std::move(batch), options, std::move(done)); });
+}
+
+Result<KeyValue> KV::Get(std::string key, ReadOptions options) {
+  return Wait<KeyValue>(
+      [&](Callback<KeyValue> done) { GetAsync(std::move(key), options, std::move(done)); });
+}
+
+Result<ScanResult> KV::Scan(KeyRange range, ScanOptions options) {
+  return Wait<ScanResult>(
+      [&](Callback<ScanResult> done) { ScanAsync(std::move(range), options, std::move(done)); });
+}
+
+}  // namespace raftkv

@@ -1,0 +1,198 @@
+// What must hold of the options before anything is touched? (raftkv::Node::Open)
+#include <algorithm>
+#include <csignal>
+#include <filesystem>
+#include <utility>
+
+#include <raftkv/node.h>
+
+#include "lib/node/formation.h"
+#include "lib/open/open_node.h"
+#include "lib/raft/quorum.h"
+
+namespace raftkv {
+
+namespace {
+
+Status Invalid(const std::string& what) { return {Code::kInvalidArgument, what}; }
+
+Status CheckLimits(const Limits& limits) {
+  constexpr std::uint32_t kMaxBytes = 16 * 1024 * 1024;
+  if (limits.max_key_bytes == 0 || limits.max_key_bytes > 64 * 1024) {
+    return Invalid("max_key_bytes must be from 1 to 65536");
+  }
+  if (limits.max_value_bytes > kMaxBytes || limits.max_request_bytes > kMaxBytes) {
+    return Invalid("max_value_bytes and max_request_bytes are 16 MiB at most");
+  }
+  if (limits.max_operations == 0 || limits.max_operations > 4096) {
+    return Invalid("max_operations must be from 1 to 4096");
+  }
+  return Status::Ok();
+}
+
+Status CheckLogAndSnapshots(const NodeOptions& options) {
+  constexpr std::uint64_t kMost = std::uint64_t{1} << 50;
+  if (options.log_keep_entries == 0 || options.log_keep_entries > kMost) {
+    return Invalid("log_keep_entries must be from 1 to 2^50");
+  }
+  if (options.log_keep_bytes < 1024 * 1024 || options.log_keep_bytes > kMost) {
+    return Invalid("log_keep_bytes must be from 1 MiB to 1 PiB");
+  }
+  const std::uint64_t rate = options.snapshot_bytes_per_second;
+  if (rate != 0 && (rate < 64 * 1024 || rate > kMost)) {
+    return Invalid(
+        "the rate of snapshots must be from 64 KiB to 1 PiB a second, or 0 for no limit");
+  }
+  const std::uint64_t scrub = options.scrub_bytes_per_second;
+  if (scrub != 0 && (scrub < 64 * 1024 || scrub > kMost)) {
+    return Invalid(
+        "the rate of the scrub must be from 64 KiB to 1 PiB a second, or 0 for no scrub");
+  }
+  return Status::Ok();
+}
+
+Status CheckTimes(const NodeOptions& options) {
+  using std::chrono::milliseconds;
+  if (options.heartbeat < milliseconds(1)) return Invalid("the heartbeat must be 1 ms at least");
+  if (options.election_timeout < 2 * options.heartbeat) {
+    return Invalid("the election timeout must be twice the heartbeat at least");
+  }
+  if (options.election_timeout > std::chrono::minutes(10)) {
+    return Invalid("the election timeout is 10 minutes at most");
+  }
+  return Status::Ok();
+}
+
+Status CheckLeases(const NodeOptions& options) {
+  if (options.clock_error_percent >= 50) return Invalid("the clock error must be below 50 %");
+  if (!options.lease_reads) return Status::Ok();
+  const auto lease = options.election_timeout * (100 - options.clock_error_percent) /
+                     (100 + options.clock_error_percent);
+  if (lease > options.heartbeat) return Status::Ok();
+  return Invalid(
+      "a lease would end before the next heartbeat renews it: raise the election "
+      "timeout, or lower the heartbeat or the clock error");
+}
+
+/// Of a new cluster. Other members' zones are not known here, and zones are safe whatever they are.
+Status CheckQuorum(const NodeOptions& options) {
+  const raft::QuorumRule rule = RuleOf(options.quorum);
+  if (rule.kind == raft::QuorumKind::kZones && options.zone.empty()) {
+    return Invalid("quorums by zones need to know the zone of this member: name it");
+  }
+  if (options.join) return Status::Ok();
+  raft::Configuration configuration;
+  configuration.quorum = rule;
+  const std::size_t voters = std::max<std::size_t>(options.cluster.size(), 1);
+  for (std::size_t i = 0; i < voters; ++i) {
+    configuration.members.push_back({NodeId(i + 1), std::to_string(i), {}, options.zone});
+  }
+  return raft::CheckQuorums(configuration);
+}
+
+/// Of a member with a transport: only that knows what an address is, but it stands in log lines.
+Status CheckOpaqueAddress(const std::string& what, const std::string& address) {
+  constexpr std::size_t kMaxBytes = 1024;
+  const auto is_control = [](unsigned char c) { return c < ' '; };
+  if (address.size() <= kMaxBytes && std::none_of(address.begin(), address.end(), is_control)) {
+    return Status::Ok();
+  }
+  return Invalid(what + " is longer than " + std::to_string(kMaxBytes) +
+                 " bytes or has control characters");
+}
+
+Status CheckAddresses(const NodeOptions& options) {
+  const bool opaque = options.transport != nullptr;
+  if (opaque && !options.listen.empty()) {
+    return Invalid("a member with a transport serves its host only: leave out what to listen on");
+  }
+  const auto check = opaque ? CheckOpaqueAddress : CheckAddress;
+  for (const MemberAddress& member : options.cluster) {
+    const Status status = check("the address of '" + member.name + "'", member.address);
+    if (!status.ok()) return status;
+  }
+  if (!options.advertise.empty()) {
+    const Status status = check("the advertised address", options.advertise);
+    if (!status.ok()) return status;
+  }
+  for (const auto& [what, address] : {std::pair{"the address to listen on", options.listen},
+                                      std::pair{"the HTTP address", options.http}}) {
+    if (address.empty()) continue;
+    if (const Status status = CheckAddress(what, address); !status.ok()) return status;
+  }
+  return Status::Ok();
+}
+
+Status CheckOptions(const NodeOptions& options) {
+  if (options.name.empty() || options.name.size() > 256 ||
+      options.name.find_first_of("=,\n\r") != std::string::npos) {
+    return Invalid("the name must have 1 to 256 characters, none of them '=', ',' or a line break");
+  }
+  if (options.data_dir.empty()) return Invalid("a data folder is needed");
+  if (options.zone.size() > 256) return Invalid("the zone's name is too long");
+  if (const Status status = CheckAddresses(options); !status.ok()) return status;
+  if (!options.cluster.empty()) {
+    const Status status = node::CheckCluster(options.cluster, options.name, options.join);
+    if (!status.ok()) return status;
+  } else if (options.join) {
+    return Invalid("to join a cluster, name its members and this one in the cluster list");
+  }
+  if (const Status status = CheckQuorum(options); !status.ok()) return status;
+  if (options.cluster.size() > 1 && options.listen.empty() && !options.transport) {
+    return Invalid("a member of a cluster needs an address to listen on, or a transport");
+  }
+  if (options.max_connections < 8) return Invalid("max_connections must be 8 at least");
+  if (options.reserved_signal < 0 || options.reserved_signal >= SIGRTMAX) {
+    return Invalid("reserved_signal is no signal");
+  }
+  if (const Status status = CheckLimits(options.limits); !status.ok()) return status;
+  if (const Status status = CheckLogAndSnapshots(options); !status.ok()) return status;
+  if (const Status status = CheckTimes(options); !status.ok()) return status;
+  return CheckLeases(options);
+}
+
+}  // namespace
+
+Status CheckAddress(const std::string& what, const std::string& address) {
+  const auto colon = address.rfind(':');
+  const bool has_port = colon != std::string::npos && colon + 1 < address.size() &&
+                        address.find_first_not_of("0123456789", colon + 1) == std::string::npos &&
+                        address.size() - colon <= 6 &&
+                        std::stoi(address.substr(colon + 1)) <= 65535;
+  if (!has_port || colon == 0) return Invalid(what + " '" + address + "' is not HOST:PORT");
+  return Status::Ok();
+}
+
+raft::QuorumRule RuleOf(const QuorumOptions& quorum) {
+  switch (quorum.kind) {
+    case QuorumOptions::Kind::kMajority: break;
+    case QuorumOptions::Kind::kZones: return {raft::QuorumKind::kZones, 0, 0};
+    case QuorumOptions::Kind::kFlexible:
+      return {raft::QuorumKind::kFlexible, quorum.commit, quorum.election};
+  }
+  return {};
+}
+
+Result<std::unique_ptr<Node>> OpenWith(NodeOptions options, const OpenInternals& internals) {
+  if (Status status = CheckOptions(options); !status.ok()) return status;
+  auto node = std::make_unique<OpenNode>(std::move(options), internals);
+  if (Status status = node->Start(); !status.ok()) return status;
+  return std::unique_ptr<Node>(std::move(node));
+}
+
+Result<std::unique_ptr<Node>> Node::Open(NodeOptions options) {
+  return OpenWith(std::move(options), {});
+}
+
+std::string_view RoleName(Role role) {
+  switch (role) {
+    case Role::kForming: return "forming";
+    case Role::kFollower: return "follower";
+    case Role::kPreCandidate: return "pre-candidate";
+    case Role::kCandidate: return "candidate";
+    case Role::kLeader: return "leader";
+  }
+  return "unknown";
+}
+
+}  // namespace raftkv

@@ -1,0 +1,158 @@
+// How do a member and a client make a backup, and how does a new cluster begin with one?
+// (raftkv::Node::Backup, raftkv::Client::Backup, ReadBackup, Restore)
+#include <future>
+#include <set>
+#include <utility>
+
+#include <raftkv/backup.h>
+#include <raftkv/client.h>
+
+#include "lib/base/check.h"
+#include "lib/node/formation.h"
+#include "lib/open/open_node.h"
+#include "rpc/client/backup_feed.h"
+#include "storage/backup/backup_reader.h"
+#include "storage/backup/backup_writer.h"
+#include "storage/backup/restore.h"
+#include "storage/snapshot/backup_source.h"
+
+namespace raftkv {
+
+namespace {
+
+using Source = std::shared_ptr<node::BackupSource>;
+
+/// Each keeps the space of what is deleted meanwhile, and reads everything.
+constexpr int kMaxBackups = 2;
+
+/// `source`, counted in `count` (already) for as long as anybody holds it.
+Source Counted(Source source, std::shared_ptr<std::atomic<int>> count) {
+  node::BackupSource* const raw = source.get();
+  return {raw, [source = std::move(source), count = std::move(count)](auto*) mutable {
+            source.reset();
+            --*count;
+          }};
+}
+
+Status Invalid(const std::string& what) { return {Code::kInvalidArgument, what}; }
+
+Status CheckRestore(const RestoreOptions& options) {
+  if (options.file.empty()) return Invalid("no backup was named");
+  if (options.data_dir.empty()) return Invalid("a data folder is needed");
+  if (options.name.empty()) return Invalid("which member is it for? name it");
+  if (options.cluster.empty()) return Invalid("the members of the new cluster are needed");
+  if (Status listed = node::CheckCluster(options.cluster, options.name); !listed.ok()) {
+    return listed;
+  }
+  std::set<std::string> names;
+  for (const MemberAddress& member : options.cluster) {
+    const Status status = CheckAddress("the address of '" + member.name + "'", member.address);
+    if (!status.ok()) return status;
+    names.insert(member.name);
+    const bool zones = options.quorum.kind == QuorumOptions::Kind::kZones;
+    if (zones && !options.zones.contains(member.name)) {
+      return Invalid("quorums by zones need to know the zone of '" + member.name + "': name it");
+    }
+  }
+  for (const auto& [name, zone] : options.zones) {
+    if (!names.contains(name)) return Invalid("the zone of '" + name + "', who is no member");
+    if (zone.empty() || zone.size() > 256) return Invalid("the zone of '" + name + "' is no name");
+  }
+  return Status::Ok();
+}
+
+}  // namespace
+
+// --- Of a member.
+
+void OpenNode::Backup(node::Done<Source> done) {
+  const auto refuse = [&](const std::string& why) {
+    loop_->RunLater([done, why] { done(raftkv::Status(Code::kUnavailable, why)); });
+  };
+  if (!member_) return refuse("this member is starting; try again, or ask another member");
+  // S: what is left on a damaged disk is no backup of this cluster.
+  if (const auto may = member_->MayAnswerAlone(); !may.ok()) return refuse(may.message());
+  if (member_->core()->applied_index() == Index()) return refuse("nothing is applied yet");
+  if (*backups_ >= kMaxBackups) {
+    return refuse("this member gives " + std::to_string(kMaxBackups) +
+                  " backups already: wait for them, or ask another member");
+  }
+  ++*backups_;
+  const auto made = [this, done](Result<std::shared_ptr<storage::CheckpointBackup>> made) {
+    if (!made.ok()) {
+      --*backups_;
+      return done(made.status());
+    }
+    const Source counted = Counted(*made, backups_);
+    if (!member_) return done(raftkv::Status(Code::kUnavailable, "this member is being stopped"));
+    const NodeStatus status = member_->status();
+    node::BackupHead& head = (*made)->head();
+    head.cluster = ClusterId(status.cluster_id);
+    head.member = NodeId(status.member_id);
+    head.member_name = status.name;
+    if (auto members = Members(); members.ok()) head.members = *std::move(members);
+    done(counted);
+  };
+  store_->MakeBackup(made);
+}
+
+Result<BackupInfo> OpenNode::Backup(const std::string& file, const BackupOptions& options) {
+  if (loop_->OnLoop()) return Invalid("Backup() blocks: not from a callback");
+  auto made = std::make_shared<std::promise<Result<Source>>>();
+  auto future = made->get_future();
+  loop_->Post([this, made = std::move(made)] {
+    Backup([made](Result<Source> source) { made->set_value(std::move(source)); });
+  });
+  Result<Source> source = raftkv::Status(Code::kCancelled, "the member was closed");
+  try {
+    source = future.get();
+  } catch (const std::future_error&) {  // the loop has ended
+  }
+  if (!source.ok()) return source.status();
+  rpc::LoopBackupFeed feed(*loop_, *std::move(source), [this, opened = opens_.load()] {
+    return closing_.load() || opens_.load() != opened;
+  });
+  rocksdb::Env* const env = internals_.env == nullptr ? rocksdb::Env::Default() : internals_.env;
+  const std::string& key_file = options.encryption_key_file.empty() ? options_.encryption_key_file
+                                                                    : options.encryption_key_file;
+  return storage::WriteBackup(*env, file, feed, key_file, options.progress);
+}
+
+// --- Of a client.
+
+Result<BackupInfo> Client::Backup(const std::string& file, const BackupOptions& options) {
+  const auto feed = BeginBackup(options.timeout);
+  if (!feed.ok()) return feed.status();
+  return storage::WriteBackup(*rocksdb::Env::Default(), file, **feed, options.encryption_key_file,
+                              options.progress);
+}
+
+// --- Of nobody.
+
+Result<BackupInfo> ReadBackup(const std::string& file, const BackupProgressCallback& progress,
+                              const std::string& encryption_key_file) {
+  return storage::ReadBackupFile(*rocksdb::Env::Default(), file, encryption_key_file, nullptr,
+                                 progress);
+}
+
+Result<BackupInfo> Restore(const RestoreOptions& options) {
+  if (Status status = CheckRestore(options); !status.ok()) return status;
+  storage::RestorePlan plan;
+  plan.file = options.file;
+  plan.dir = options.data_dir;
+  plan.name = options.name;
+  for (const MemberAddress& member : options.cluster) {
+    const auto zone = options.zones.find(member.name);
+    raft::Member voter;
+    voter.name = member.name;
+    voter.address = member.address;
+    if (zone != options.zones.end()) voter.zone = zone->second;
+    plan.members.push_back(std::move(voter));
+  }
+  plan.quorum = RuleOf(options.quorum);
+  plan.progress = options.progress;
+  plan.key_file = options.encryption_key_file;
+  return storage::RestoreMember(*rocksdb::Env::Default(), std::move(plan));
+}
+
+}  // namespace raftkv

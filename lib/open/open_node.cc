@@ -1,0 +1,360 @@
+#include "lib/open/open_node.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <future>
+#include <random>
+#include <utility>
+
+#include "lib/base/build_version.h"
+#include "lib/base/check.h"
+#include "lib/kv/store.h"
+#include "rpc/peers/frame_peers.h"
+#include "rpc/peers/peers.h"
+
+namespace raftkv {
+
+namespace {
+
+/// Status requests that wait for the inspector; more are refused.
+constexpr std::size_t kMaxInspections = 16;
+
+std::uint64_t Entropy() {
+  std::random_device device;
+  return std::uint64_t{device()} << 32 | device();
+}
+
+void LogToStderr(LogLevel level, std::string_view line) {
+  static constexpr const char* kNames[] = {"trace", "debug", "info", "warn", "error", "off"};
+  std::fprintf(stderr, "raftkv %s: %.*s\n", kNames[static_cast<int>(level)],
+               static_cast<int>(line.size()), line.data());
+}
+
+}  // namespace
+
+OpenNode::OpenNode(NodeOptions options, const OpenInternals& internals)
+    : options_(std::move(options)), internals_(internals) {}
+
+node::LogSink OpenNode::Sink() {
+  // Copies: the sink may be used by any thread until the last of them ended.
+  auto sink = options_.log_sink ? options_.log_sink : LogToStderr;
+  const LogLevel least = options_.log_level;
+  return [sink, least](node::LogSeverity severity, const std::string& line) {
+    static constexpr LogLevel kLevels[] = {LogLevel::kDebug, LogLevel::kInfo, LogLevel::kWarn,
+                                           LogLevel::kError};
+    const LogLevel level = kLevels[static_cast<int>(severity)];
+    if (level >= least) sink(level, line);
+  };
+}
+
+// --- Opening.
+
+raftkv::Status OpenNode::Start() {
+  auto loop = rpc::EventLoop::Start({"raftkv-loop", options_.reserved_signal, Sink()});
+  if (!loop.ok()) return loop.status();
+  loop_ = *std::move(loop);
+  // Ports first: if one is taken, nothing was changed on disk.
+  raftkv::Status status = Listen();
+  if (status.ok()) status = OpenStore();
+  if (status.ok()) {
+    RAFTKV_CHECK(loop_->Call([this] { Assemble(); }));
+  } else {
+    static_cast<void>(Close());
+  }
+  return status;
+}
+
+raftkv::Status OpenNode::Listen() {
+  raftkv::Status status;
+  RAFTKV_CHECK(loop_->Call([&] {
+    metrics_ = std::make_unique<rpc::Metrics>(options_.name, RAFTKV_VERSION);
+    if (!options_.listen.empty()) {
+      rpc::ServerOptions server;
+      server.listen = options_.listen;
+      server.limits = options_.limits;
+      server.max_connections = options_.max_connections;
+      server.version = RAFTKV_VERSION;
+      server.log_sink = Sink();
+      auto listening = rpc::Server::Listen(*loop_, *this, server);
+      if (!listening.ok()) {
+        status = listening.status();
+        return;
+      }
+      server_ = *std::move(listening);
+      listen_address_ = server_->address();
+    }
+    if (options_.http.empty()) return;
+    rpc::HttpOptions http;
+    http.listen = options_.http;
+    http.log_sink = Sink();
+    const rpc::HttpHandlers handlers{[this] { return metrics_->Serialize(SnapshotForMetrics()); },
+                                     [this] { return ReadyToServe(); }};
+    auto listening = rpc::HttpServer::Listen(*loop_, handlers, http);
+    if (!listening.ok()) {
+      status = listening.status();
+      return;
+    }
+    http_ = *std::move(listening);
+    http_address_ = http_->address();
+  }));
+  return status;
+}
+
+raftkv::Status OpenNode::OpenStore() {
+  storage::StoreOptions store;
+  store.dir = options_.data_dir;
+  store.name = options_.name;
+  store.executor = [loop = loop_.get()](std::function<void()> work) {
+    loop->Post(std::move(work));
+  };
+  store.log_sink = Sink();
+  store.observer = metrics_.get();
+  store.log_keep_entries = options_.log_keep_entries;
+  store.log_keep_bytes = options_.log_keep_bytes;
+  store.scrub_bytes_per_second = options_.scrub_bytes_per_second;
+  store.scrub_pause = internals_.scrub_pause;
+  store.on_damage = [this](const raftkv::Status& what) { OnDamage(what); };
+  store.encryption_key_file = options_.encryption_key_file;
+  store.env = internals_.env;
+  store.machine_boot = internals_.machine_boot;
+  store.sync = internals_.sync;
+  if (internals_.env == nullptr) store.reserve_bytes = options_.disk_reserve_bytes;
+  store.on_disk = [this](const node::DiskHealth& health) {
+    disk_ = health;
+    if (member_) member_->OnDisk(health);
+  };
+  auto opened = storage::Open(std::move(store));
+  if (!opened.ok()) return opened.status();
+  store_ = *std::move(opened);
+  inspector_ = std::make_unique<storage::Worker>("raftkv-inspect", kMaxInspections);
+  return raftkv::Status::Ok();
+}
+
+std::unique_ptr<rpc::PeerNetwork> OpenNode::MakePeers() {
+  if (options_.transport) {
+    rpc::FramePeersOptions frames;
+    frames.seed = Entropy();
+    frames.log_sink = Sink();
+    rpc::Service& service = *this;
+    rpc::PeerOwner& owner = *this;
+    return std::make_unique<rpc::FramePeers>(*loop_, *options_.transport, service, owner, frames);
+  }
+  rpc::PeersOptions options;
+  options.seed = Entropy();
+  options.log_sink = Sink();
+  auto peers = std::make_unique<rpc::Peers>(*loop_, options);
+  peers->SetOwner(*this);
+  if (server_) peers->SetServer(*server_);
+  return peers;
+}
+
+void OpenNode::Assemble() {
+  peers_ = MakePeers();
+
+  node::MemberOptions member;
+  member.name = options_.name;
+  member.advertise = options_.advertise;
+  for (const MemberAddress& other : options_.cluster) {
+    if (member.advertise.empty() && other.name == options_.name) member.advertise = other.address;
+  }
+  if (member.advertise.empty()) member.advertise = listen_address_;
+  member.zone = options_.zone;
+  member.cluster = options_.cluster;
+  member.join = options_.join;
+  member.quorum = RuleOf(options_.quorum);
+  member.core.lease_reads = options_.lease_reads;
+  member.core.clock_error_percent = options_.clock_error_percent;
+  member.limits = options_.limits;
+  member.election_timeout = options_.election_timeout;
+  member.heartbeat = options_.heartbeat;
+  member.seed = Entropy();
+  member.log_keep_entries = options_.log_keep_entries;
+  member.log_keep_bytes = options_.log_keep_bytes;
+  member.snapshot_bytes_per_second = options_.snapshot_bytes_per_second;
+  member_ = std::make_unique<node::Member>(
+      member, store_->birth(), store_->replicated_time_at_open_ms(),
+      node::Ports{*this, store_->log(), store_->machine(), *peers_, store_->meta(), *metrics_,
+                  Sink(), &store_->snapshots()});
+  member_->SetWakeup([this] { SchedulePump(); });
+  member_->OnDisk(disk_);
+  member_->Start();
+
+  if (kv_) return;  // it asks whatever member there is
+  node::SessionKvOptions kv;
+  kv.limits = options_.limits;
+  kv.seed = Entropy();
+  kv_ = node::NewSessionKv(*loop_, *this, kv);
+}
+
+// --- The pump.
+
+void OpenNode::SchedulePump() {
+  if (pump_scheduled_) return;
+  pump_scheduled_ = true;
+  // After everything that is ready: what came together is written and sent together.
+  loop_->RunLast([this] {
+    pump_scheduled_ = false;
+    PumpNow();
+  });
+}
+
+void OpenNode::PumpNow() {
+  if (!member_) return;
+  member_->Pump();
+  Publish();
+  ArmTimer();
+}
+
+void OpenNode::ArmTimer() {
+  const MonoTime deadline = member_->NextDeadline();
+  if (deadline == kNever || deadline >= armed_for_) return;  // an earlier timer looks again
+  armed_for_ = deadline;
+  loop_->At(deadline, [this, deadline] {
+    if (armed_for_ == deadline) armed_for_ = kNever;
+    PumpNow();
+  });
+}
+
+/// Tells the threads that wait for a leader or a failure.
+void OpenNode::Publish() {
+  const bool settled = member_->HasSettledLeader();
+  const bool failed = !member_->failure().ok() && member_->failure().code() != Code::kCancelled;
+  const std::lock_guard lock(mutex_);
+  if (settled == settled_ && failed == !failure_.ok()) return;
+  settled_ = settled;
+  if (failed) failure_ = member_->failure();
+  changed_.notify_all();
+}
+
+// --- A damaged disk.
+
+/// The others have what this member lost: it goes on as a suspect one, as if it had been started
+/// anew. Meanwhile it answers as one that is starting.
+void OpenNode::OnDamage(const raftkv::Status& what) {
+  if (closing_ || !member_) return;
+  static_cast<void>(what);  // the store has said it
+  ++opens_;
+  member_->Stop();
+  store_->StopCompletions();
+  // Connections are of the old start, here and at the others.
+  if (server_) server_->CloseAll();
+  peers_.reset();
+  member_.reset();
+  armed_for_ = kNever;
+  {
+    const std::lock_guard lock(mutex_);
+    settled_ = false;
+  }
+  if (opener_.joinable()) opener_.join();  // it has ended long ago
+  opener_ = std::thread([this] { OpenAnew(); });
+}
+
+/// Off the loop, which still takes (and drops) what the disk threads post.
+void OpenNode::OpenAnew() {
+  {
+    // Backups read files of the store; those of clients end with their connections.
+    std::unique_lock lock(mutex_);
+    const auto over = [this] { return *backups_ == 0 || closing_; };
+    while (!changed_.wait_for(lock, std::chrono::milliseconds(10), over)) {
+    }
+  }
+  if (closing_) return;
+  inspector_->Stop();
+  store_->Abandon();
+  loop_->Call([this] {
+    store_.reset();
+    inspector_.reset();
+  });
+  const raftkv::Status status = OpenStore();
+  loop_->Call([&] {
+    if (closing_) return;
+    if (status.ok()) return Assemble();
+    const std::lock_guard lock(mutex_);
+    failure_ = status;
+    changed_.notify_all();
+  });
+}
+
+// --- Closing.
+
+/// So that the others need not wait for an election timeout.
+void OpenNode::HandOver() {
+  if (loop_->OnLoop()) return;  // nobody could wait for it
+  const auto over = std::make_shared<std::promise<void>>();
+  const auto waits = over->get_future();
+  bool asked = false;
+  loop_->Call([&] {
+    const raft::Raft* core = member_ ? member_->core() : nullptr;
+    if (core == nullptr || !member_->failure().ok()) return;
+    if (core->role() != raft::Role::kLeader || core->progress().empty()) return;
+    asked = true;
+    // Whatever comes of it: this member goes.
+    member_->MoveLeader("", Now() + options_.election_timeout,
+                        [over](const raftkv::Status&) { over->set_value(); });
+  });
+  if (asked) waits.wait_for(options_.election_timeout);
+}
+
+raftkv::Status OpenNode::Close() {
+  if (std::exchange(closed_, true) || !loop_) return raftkv::Status::Ok();
+  closing_ = true;
+  if (opener_.joinable()) opener_.join();
+  HandOver();
+  loop_->Call([this] {
+    if (member_) Publish();  // a failure that the pump has not told yet
+    if (member_) member_->Stop();
+    if (store_) store_->StopCompletions();
+    kv_.reset();
+    http_.reset();
+    peers_.reset();
+    server_.reset();
+    member_.reset();
+  });
+  // Off the loop, which still takes (and drops) what the disk threads post.
+  if (inspector_) inspector_->Stop();
+  // What has failed is left as it is: only a restart can tell what is really on the disk.
+  raftkv::Status status = failure_;
+  if (store_ && status.ok()) status = store_->Close();
+  loop_->Call([this] {
+    store_.reset();
+    metrics_.reset();
+  });
+  loop_->Stop();
+  const std::lock_guard lock(mutex_);
+  settled_ = false;
+  changed_.notify_all();
+  return status;
+}
+
+// --- The host's questions.
+
+raftkv::Status OpenNode::WaitForLeader(std::chrono::milliseconds timeout) {
+  std::unique_lock lock(mutex_);
+  changed_.wait_for(lock, timeout, [this] { return settled_ || !failure_.ok(); });
+  if (!failure_.ok()) return failure_;
+  if (settled_) return raftkv::Status::Ok();
+  return {Code::kDeadlineExceeded, "no leader was found in time: a majority of members must be up"};
+}
+
+raftkv::Status OpenNode::WaitForFailure(std::chrono::milliseconds timeout) {
+  std::unique_lock lock(mutex_);
+  changed_.wait_for(lock, timeout, [this] { return !failure_.ok(); });
+  if (!failure_.ok()) return failure_;
+  return {Code::kDeadlineExceeded, "the member still runs"};
+}
+
+NodeStatus OpenNode::status() {
+  NodeStatus status;
+  status.name = options_.name;
+  loop_->Call([&] {
+    if (member_) status = member_->status();
+  });
+  return status;
+}
+
+std::uint64_t OpenNode::WallTimeMs() {
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  return std::chrono::duration_cast<std::chrono::milliseconds>(now).count();
+}
+
+}  // namespace raftkv

@@ -1,0 +1,154 @@
+// How are core, storage and RPC put together into a running member?
+//
+// The one place that knows them all. A member owns an event loop thread; everything but the opening
+// and closing of the data folder happens on it.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+
+#include <raftkv/node.h>
+
+#include "lib/node/member.h"
+#include "lib/session/session_kv.h"
+#include "rpc/http/http_server.h"
+#include "rpc/http/metrics.h"
+#include "rpc/loop/event_loop.h"
+#include "rpc/peers/peer_network.h"
+#include "rpc/server/server.h"
+#include "rpc/server/service.h"
+#include "storage/disk/worker.h"
+#include "storage/member/open.h"
+
+namespace raftkv {
+
+/// What only tests set.
+struct OpenInternals {
+  /// See storage::StoreOptions.
+  rocksdb::Env* env = nullptr;
+  std::string machine_boot;
+  bool sync = true;
+  Duration scrub_pause = std::chrono::minutes(1);
+};
+
+raft::QuorumRule RuleOf(const QuorumOptions& quorum);
+/// Is it HOST:PORT? `what` it is begins the message.
+Status CheckAddress(const std::string& what, const std::string& address);
+
+class OpenNode;
+Result<std::unique_ptr<Node>> OpenWith(NodeOptions options, const OpenInternals& internals);
+
+class OpenNode final : public Node,
+                       private rpc::Service,
+                       private rpc::PeerOwner,
+                       private node::Clock,
+                       private node::Channel {
+ public:
+  OpenNode(NodeOptions options, const OpenInternals& internals);
+  ~OpenNode() override { static_cast<void>(Close()); }
+
+  /// Once, before anything else.
+  raftkv::Status Start();
+
+  raftkv::Status WaitForLeader(std::chrono::milliseconds timeout) override;
+  KV& kv() override { return *kv_; }
+  NodeStatus status() override;
+  [[nodiscard]] std::string listen_address() const override { return listen_address_; }
+  [[nodiscard]] std::string http_address() const override { return http_address_; }
+  raftkv::Status WaitForFailure(std::chrono::milliseconds timeout) override;
+  Result<BackupInfo> Backup(const std::string& file, const BackupOptions& options) override;
+  raftkv::Status Close() override;
+  /// Synced writes of the log since the open.
+  [[nodiscard]] std::uint64_t sync_count() const { return store_ ? store_->sync_count() : 0; }
+
+ private:
+  raftkv::Status Listen();
+  raftkv::Status OpenStore();
+  [[nodiscard]] std::unique_ptr<rpc::PeerNetwork> MakePeers();
+  void Assemble();
+  void SchedulePump();
+  void PumpNow();
+  void ArmTimer();
+  void Publish();
+  void HandOver();
+  void OnDamage(const raftkv::Status& what);
+  void OpenAnew();
+  node::LogSink Sink();
+  void FillStatus(EndpointStatus& status);
+  [[nodiscard]] rpc::MetricsSnapshot SnapshotForMetrics();
+  [[nodiscard]] raftkv::Status ReadyToServe();
+
+  // --- rpc::Service: what comes in.
+  void OnHello(node::Hello hello, std::function<void(node::HelloAnswer)> done) override;
+  void Receive(NodeId peer, node::Boot boot, std::vector<node::PeerMessage> messages) override;
+  void PeerDisconnected(NodeId peer) override;
+  void Submit(Bytes request, MonoTime deadline,
+              std::function<void(node::SubmitOutcome)> done) override;
+  void Read(Bytes request, node::ReadPolicy policy, MonoTime deadline,
+            node::Done<Bytes> done) override;
+  std::uint64_t ReplicatedTimeMs() override;
+  rpc::AnswerHeader Header() override;
+  std::string Name() override { return options_.name; }
+  void Status(bool with_hash, node::Done<EndpointStatus> done) override;
+  Result<std::vector<ClusterMember>> Members() override;
+  void ChangeMembers(const rpc::MemberChange& change, MonoTime deadline,
+                     node::DoneStatus done) override;
+  void ChangeOnLeader(const rpc::MemberChange& change, MonoTime deadline, node::DoneStatus done);
+  void Backup(node::Done<std::shared_ptr<node::BackupSource>> done) override;
+
+  // --- rpc::PeerOwner: what goes out.
+  node::Hello MakeHello(NodeId expected_member, const std::string& expected_name) override;
+  raftkv::Status OnHelloAnswer(const node::HelloAnswer& answer) override;
+  void PeerUnreachable(NodeId peer) override;
+  void ReceiveAnswers(NodeId peer, node::Boot boot,
+                      std::vector<node::PeerMessage> messages) override;
+
+  // --- node::Clock.
+  MonoTime Now() override { return loop_->Now(); }
+  std::uint64_t WallTimeMs() override;
+
+  // --- node::Channel: the host's own calls (Submit and Read serve them as well).
+  void OpenSession(MonoTime deadline, node::Done<std::uint64_t> done) override;
+
+  // --- Constant after Start().
+  NodeOptions options_;
+  const OpenInternals internals_;
+  std::string listen_address_;
+  std::string http_address_;
+  std::unique_ptr<rpc::EventLoop> loop_;
+
+  // --- Owned by the loop, but for the opening and the flushing of the store.
+  std::unique_ptr<rpc::Metrics> metrics_;
+  std::unique_ptr<storage::Store> store_;
+  std::unique_ptr<rpc::PeerNetwork> peers_;
+  std::unique_ptr<node::Member> member_;
+  std::unique_ptr<rpc::Server> server_;
+  std::unique_ptr<rpc::HttpServer> http_;
+  std::unique_ptr<KV> kv_;
+  /// Hashes the content and measures the folder, which may take seconds.
+  std::unique_ptr<storage::Worker> inspector_;
+  node::DiskHealth disk_;
+  bool pump_scheduled_ = false;
+  MonoTime armed_for_ = kNever;
+  bool closed_ = false;  ///< of the thread that closes
+  /// How often the store was opened anew; read by any thread.
+  std::atomic<std::uint64_t> opens_{0};
+  /// Opens a damaged store anew; one at a time.
+  std::thread opener_;
+
+  // --- Shared with whoever holds a backup.
+  const std::shared_ptr<std::atomic<int>> backups_ = std::make_shared<std::atomic<int>>(0);
+  std::atomic<bool> closing_{false};
+
+  // --- Shared with the threads that wait: guarded by mutex_.
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  bool settled_ = false;
+  raftkv::Status failure_;
+};
+
+}  // namespace raftkv

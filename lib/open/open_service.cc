@@ -1,0 +1,277 @@
+// How does what comes in over connections, or from the host, reach the member? (the services of
+// OpenNode)
+#include <algorithm>
+#include <filesystem>
+#include <utility>
+
+#include "lib/base/build_version.h"
+#include "lib/base/check.h"
+#include "lib/kv/store.h"
+#include "lib/open/open_node.h"
+#include "storage/disk/disk_space.h"
+
+namespace raftkv {
+
+namespace {
+
+const char kStarting[] = "the member is starting; try again";
+
+std::uint64_t FolderBytes(const std::string& folder) {
+  std::uint64_t bytes = 0;
+  std::error_code error;
+  // Files come and go while we look: whatever cannot be read now is gone.
+  for (std::filesystem::recursive_directory_iterator it(folder, error), end; !error && it != end;
+       it.increment(error)) {
+    std::error_code gone;
+    if (it->path().filename() == storage::kReserveName) continue;
+    const auto size = it->is_regular_file(gone) ? it->file_size(gone) : 0;
+    if (!gone) bytes += size;
+  }
+  return bytes;
+}
+
+}  // namespace
+
+// --- Peers.
+
+void OpenNode::OnHello(node::Hello hello, std::function<void(node::HelloAnswer)> done) {
+  if (!member_) {
+    node::HelloAnswer answer;
+    answer.self.name = options_.name;
+    answer.refusal = kStarting;
+    loop_->RunLater([done = std::move(done), answer = std::move(answer)] { done(answer); });
+    return;
+  }
+  const std::string name = hello.name;
+  member_->OnHello(std::move(hello),
+                   [this, name, done = std::move(done)](node::HelloAnswer answer) {
+                     if (answer.refusal.empty() && peers_) peers_->RetryNow(name);
+                     loop_->RunLater([done, answer = std::move(answer)] { done(answer); });
+                   });
+}
+
+void OpenNode::Receive(NodeId peer, node::Boot boot, std::vector<node::PeerMessage> messages) {
+  if (!member_) return;
+  for (node::PeerMessage& message : messages) member_->Receive(peer, boot, std::move(message));
+}
+
+void OpenNode::PeerDisconnected(NodeId peer) {
+  if (member_) member_->PeerDisconnected(peer);
+}
+
+node::Hello OpenNode::MakeHello(NodeId expected_member, const std::string& expected_name) {
+  return member_->MakeHello(expected_member, expected_name);
+}
+
+raftkv::Status OpenNode::OnHelloAnswer(const node::HelloAnswer& answer) {
+  return member_->OnHelloAnswer(answer);
+}
+
+void OpenNode::PeerUnreachable(NodeId peer) {
+  if (member_) member_->PeerUnreachable(peer);
+}
+
+void OpenNode::ReceiveAnswers(NodeId peer, node::Boot boot,
+                              std::vector<node::PeerMessage> messages) {
+  Receive(peer, boot, std::move(messages));
+}
+
+// --- Clients and the host.
+
+void OpenNode::Submit(Bytes request, MonoTime deadline,
+                      std::function<void(node::SubmitOutcome)> done) {
+  if (!member_) {
+    loop_->RunLater([done = std::move(done)] { done({{Code::kUnavailable, kStarting}, {}}); });
+    return;
+  }
+  // What the member refuses at once is answered later, like everything else.
+  const auto inside = std::make_shared<bool>(true);
+  member_->Submit(std::move(request), deadline,
+                  [this, inside, done = std::move(done)](node::SubmitOutcome outcome) {
+                    if (!*inside) {
+                      done(std::move(outcome));
+                      return;
+                    }
+                    loop_->RunLater([done, outcome = std::move(outcome)] { done(outcome); });
+                  });
+  *inside = false;
+}
+
+void OpenNode::Read(Bytes request, node::ReadPolicy policy, MonoTime deadline,
+                    node::Done<Bytes> done) {
+  if (!member_) {
+    loop_->RunLater(
+        [done = std::move(done)] { done(raftkv::Status(Code::kUnavailable, kStarting)); });
+    return;
+  }
+  const auto inside = std::make_shared<bool>(true);
+  member_->Read(std::move(request), policy, deadline,
+                [this, inside, done = std::move(done)](Result<Bytes> answer) {
+                  if (!*inside) {
+                    done(std::move(answer));
+                    return;
+                  }
+                  loop_->RunLater([done, answer = std::move(answer)] { done(answer); });
+                });
+  *inside = false;
+}
+
+std::uint64_t OpenNode::ReplicatedTimeMs() { return member_ ? member_->replicated_time_ms() : 0; }
+
+void OpenNode::OpenSession(MonoTime deadline, node::Done<std::uint64_t> done) {
+  static_cast<void>(deadline);
+  loop_->RunLater([time_ms = ReplicatedTimeMs(), done = std::move(done)] { done(time_ms); });
+}
+
+rpc::AnswerHeader OpenNode::Header() {
+  rpc::AnswerHeader header;
+  if (!member_) return header;
+  const NodeStatus status = member_->status();
+  header.cluster = ClusterId(status.cluster_id);
+  header.member = NodeId(status.member_id);
+  header.term = Term(status.term);
+  header.leads = status.role == Role::kLeader;
+  if (!header.leads) header.leader_address = member_->leader_address();
+  return header;
+}
+
+// --- Status, metrics and health.
+
+raftkv::Status OpenNode::ReadyToServe() {
+  if (!member_) return {Code::kUnavailable, kStarting};
+  if (!member_->failure().ok()) return member_->failure();
+  if (!member_->HasSettledLeader()) return {Code::kUnavailable, "no leader is known"};
+  return raftkv::Status::Ok();
+}
+
+rpc::MetricsSnapshot OpenNode::SnapshotForMetrics() {
+  rpc::MetricsSnapshot snapshot;
+  snapshot.node.name = options_.name;
+  if (server_) snapshot.connections = server_->connections();
+  if (!member_) return snapshot;
+  snapshot.node = member_->status();
+  snapshot.failed = !member_->failure().ok();
+  snapshot.dropped_peer_messages = peers_->dropped_messages();
+  const storage::Store::ScrubCounts scrub = store_->scrub_counts();
+  snapshot.scrubbed_bytes = scrub.bytes;
+  snapshot.scrub_passes = scrub.passes;
+  snapshot.damage_found = scrub.damaged;
+  if (const raft::Raft* core = member_->core()) {
+    snapshot.space = core->space();
+    snapshot.disk_hangs = core->disk_hangs();
+    for (const auto& [id, progress] : core->progress()) {
+      const raft::Member* member = core->configuration().Find(id);
+      if (member != nullptr) snapshot.peer_match.emplace_back(member->name, progress.match.value);
+    }
+  }
+  return snapshot;
+}
+
+void OpenNode::FillStatus(EndpointStatus& status) {
+  status.version = RAFTKV_VERSION;
+  if (!member_) {
+    status.node.name = options_.name;
+    status.node.errors.push_back(kStarting);
+    return;
+  }
+  status.node = member_->status();
+  const std::vector<std::string> damage = store_->damage();
+  status.node.errors.insert(status.node.errors.begin(), damage.begin(), damage.end());
+  const raft::Raft* core = member_->core();
+  if (core != nullptr) status.snapshot_index = core->log().base().index.value;
+  const raft::Configuration now = core ? core->committed_configuration() : raft::Configuration{};
+  for (const raft::Member& member : now.members) {
+    status.members.push_back(
+        {member.id.value, member.name, member.address, now.CountsAsVoter(member)});
+    const bool other = member.id.value != status.node.member_id;
+    if (other && !peers_->Connected(member.id)) {
+      status.node.errors.push_back("not connected to '" + member.name + "'");
+    }
+  }
+  if (!member_->failure().ok()) status.node.errors.push_back(member_->failure().message());
+  if (status.node.leader.empty()) status.node.errors.push_back("no leader is known");
+}
+
+Result<std::vector<ClusterMember>> OpenNode::Members() {
+  if (!member_) return raftkv::Status(Code::kUnavailable, kStarting);
+  if (member_->core() == nullptr) {
+    return raftkv::Status(Code::kUnavailable, "the cluster is not formed yet");
+  }
+  // Not the latest: who is told that there are three voters may stop one of them.
+  const raft::Configuration& now = member_->core()->committed_configuration();
+  std::vector<ClusterMember> members;
+  for (const raft::Member& member : now.members) {
+    const auto role = now.CountsAsVoter(member) ? MemberRole::kVoter : MemberRole::kLearner;
+    members.push_back({member.id.value, member.name, member.address, member.zone, role,
+                       member.id == member_->leader()});
+  }
+  for (const raft::Invitation& invited : now.invited) {
+    members.push_back({0, invited.name, invited.address, {}, MemberRole::kInvited, false});
+  }
+  std::sort(members.begin(), members.end(),
+            [](const ClusterMember& a, const ClusterMember& b) { return a.name < b.name; });
+  return members;
+}
+
+void OpenNode::ChangeMembers(const rpc::MemberChange& change, MonoTime deadline,
+                             node::DoneStatus done) {
+  // What is refused at once is answered later, like everything else.
+  const auto inside = std::make_shared<bool>(true);
+  ChangeOnLeader(change, deadline,
+                 [this, inside, done = std::move(done)](const raftkv::Status& outcome) {
+                   if (!*inside) return done(outcome);
+                   loop_->RunLater([done, outcome] { done(outcome); });
+                 });
+  *inside = false;
+}
+
+void OpenNode::ChangeOnLeader(const rpc::MemberChange& change, MonoTime deadline,
+                              node::DoneStatus done) {
+  if (!member_) return done({Code::kUnavailable, kStarting});
+  // A follower may not even know the member yet.
+  const raft::Raft* core = member_->core();
+  if (core != nullptr && core->role() != raft::Role::kLeader) {
+    return done({Code::kNotLeader, "this member does not lead"});
+  }
+  using Kind = rpc::MemberChange::Kind;
+  switch (change.kind) {
+    case Kind::kAddLearner:
+    case Kind::kAddVoter:
+      return member_->AddMember(change.name, change.address, change.kind == Kind::kAddVoter,
+                                deadline, std::move(done));
+    case Kind::kPromote: return member_->PromoteMember(change.name, deadline, std::move(done));
+    case Kind::kRemove: return member_->RemoveMember(change.name, deadline, std::move(done));
+    case Kind::kMoveLeader: return member_->MoveLeader(change.name, deadline, std::move(done));
+  }
+}
+
+void OpenNode::Status(bool with_hash, node::Done<EndpointStatus> done) {
+  EndpointStatus status;
+  FillStatus(status);
+  if (!member_) {
+    loop_->RunLater([done = std::move(done), status] { done(status); });
+    return;
+  }
+  const auto inspect = [this, with_hash, done, status]() mutable {
+    status.db_bytes = FolderBytes(options_.data_dir);
+    Result<EndpointStatus> result = status;
+    if (with_hash) {
+      if (auto hash = kv::HashContent(*store_->engine()); hash.ok()) {
+        result->content_hash = hash->hash;
+        result->hash_index = hash->index.value;
+      } else {
+        if (hash.code() == Code::kCorruption) store_->ReportDamage(hash.status());
+        result = hash.status();
+      }
+    }
+    // The loop alone may destroy what the callback holds: nothing of it stays here.
+    loop_->Post([done = std::move(done), result = std::move(result)] { done(result); });
+  };
+  if (!inspector_->Post(inspect)) {
+    loop_->RunLater([done = std::move(done)] {
+      done(raftkv::Status(Code::kUnavailable, "too many status requests wait; try again"));
+    });
+  }
+}
+
+}  // namespace raftkv

@@ -1,0 +1,214 @@
+// How do calls become requests? What a stream of reads and one of writes have in common.
+//
+// Calls gather while a request is under way, but not behind one that is slow: the next begins
+// kGatherTime after it. (Over a slow network, or where an attempt was lost, a call would otherwise
+// wait for the whole of a request that has nothing to do with it.) Behind one that failed and is to
+// be tried again they gather until then: another one would fare no better. A request is tried again
+// until it is answered or nobody waits for it any more. On the loop only.
+#pragma once
+
+#include <algorithm>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "lib/base/check.h"
+#include "lib/base/random.h"
+#include "lib/session/backoff.h"
+#include "lib/session/call_queue.h"
+#include "lib/session/session_call.h"
+#include "lib/session/session_kv.h"
+
+namespace raftkv::node {
+
+/// Longer than a request takes where disks and network are quick: what gathers costs the cluster
+/// one entry.
+inline constexpr Duration kGatherTime = std::chrono::milliseconds(20);
+
+template <class CallT>
+struct CallRequest {
+  std::vector<std::shared_ptr<CallT>> calls;
+  std::size_t open_calls = 0;  ///< 0: nobody waits for it, or it was answered
+  MonoTime deadline{};         ///< the latest of its calls
+  Bytes bytes;
+  Backoff backoff;
+  Status last_failure;
+};
+
+/// `StreamT` says how, in five functions:
+///   bool MayBegin()        whether a request may begin; if not, it calls Pump() once that changed
+///   void Begin(request)    encodes and sends what gathered
+///   void Send(request)     makes an attempt
+///   void Release(request)  the request left the stream; calls CallStream::Release
+///   void Expire(call)      ends the call; may destroy the KV, which stops the stream
+template <class StreamT, class CallT, class RequestT>
+class CallStream : public std::enable_shared_from_this<StreamT> {
+ public:
+  void Add(std::shared_ptr<CallT> call) {
+    if (stopped_) return;  // the call ends itself
+    queue_.Add(std::move(call));
+    Continue();
+  }
+
+ protected:
+  using RequestPtr = std::shared_ptr<RequestT>;
+
+  CallStream(Loop& loop, Channel& channel, const SessionKvOptions& options)
+      : loop_(loop),
+        channel_(channel),
+        limits_(options.limits),
+        coalesce_(options.coalesce),
+        max_active_(std::max<std::size_t>(options.max_outstanding, 1)),
+        random_(options.seed),
+        queue_(loop, [this](CallT& call) { stream().Expire(call); }) {}
+  ~CallStream() = default;
+
+  /// Behind what is posted already: calls that came together go together.
+  void Schedule() {
+    if (pump_posted_ || stopped_) return;
+    pump_posted_ = true;
+    loop_.Post([weak = this->weak_from_this()] {
+      if (const auto self = weak.lock()) {
+        self->pump_posted_ = false;
+        self->Pump();
+      }
+    });
+  }
+
+  void Pump() {
+    while (!stopped_ && HasRoom() && queue_.Front() != nullptr && stream().MayBegin()) {
+      const RequestPtr request = Gather();
+      if (stopped_) return;  // a call that expired there may have ended everything
+      if (request->calls.empty()) continue;
+      active_.push_back(request);
+      stream().Begin(request);
+    }
+    if (!stopped_ && queue_.Front() != nullptr && !HasRoom()) ScheduleLater();
+  }
+
+  /// An attempt begins now; returns when it is given up.
+  MonoTime BeginAttempt(const RequestT& request) {
+    last_attempt_ = loop_.Now();
+    return std::min(request.deadline, last_attempt_ + kAttemptTimeout);
+  }
+
+  void Retry(const RequestPtr& request, Status why) {
+    request->last_failure = std::move(why);
+    AfterBackoff(request, [](StreamT& self, const RequestPtr& again) { self.Send(again); });
+  }
+
+  /// Runs `work(stream, request)` later, if somebody still waits for the request then.
+  template <class Work>
+  void AfterBackoff(const RequestPtr& request, Work work) {
+    ++in_backoff_;
+    loop_.At(loop_.Now() + request->backoff.Next(random_),
+             [weak = this->weak_from_this(), request, work] {
+               const auto self = weak.lock();
+               if (self == nullptr || self->stopped_) return;
+               --self->in_backoff_;
+               if (request->open_calls > 0) work(*self, request);
+               self->Continue();
+             });
+  }
+
+  /// One of the calls of `request` has ended.
+  void Leave(RequestT& request) {
+    RAFTKV_CHECK(request.open_calls > 0);
+    if (--request.open_calls > 0) return;
+    stream().Release(request);
+    Schedule();
+  }
+
+  void Release(const RequestT& request) {
+    const auto found = std::find_if(active_.begin(), active_.end(), [&](const RequestPtr& active) {
+      return active.get() == &request;
+    });
+    RAFTKV_CHECK(found != active_.end());
+    active_.erase(found);
+  }
+
+  /// Ends every open call by `end(call)`; afterwards nothing happens any more.
+  template <class End>
+  void StopWith(const End& end) {
+    stopped_ = true;
+    while (const auto call = queue_.AnyOpen()) {
+      queue_.Forget(*call);
+      end(*call);
+    }
+    active_.clear();
+  }
+
+  Loop& loop_;
+  Channel& channel_;
+  const Limits limits_;
+  const bool coalesce_;
+  const std::size_t max_active_;
+
+  Random random_;
+  bool stopped_ = false;
+  CallQueue<CallT> queue_;
+  std::vector<RequestPtr> active_;
+
+ private:
+  StreamT& stream() { return static_cast<StreamT&>(*this); }
+  [[nodiscard]] bool HasRoom() {
+    if (active_.size() >= max_active_) return false;
+    if (!coalesce_ || active_.empty()) return true;
+    return in_backoff_ == 0 && loop_.Now() >= last_attempt_ + kGatherTime;
+  }
+
+  void Continue() {
+    if (stopped_ || queue_.Front() == nullptr) return;
+    HasRoom() ? Schedule() : ScheduleLater();
+  }
+
+  /// When the last attempt counts as slow, if no request has ended by then.
+  void ScheduleLater() {
+    // Otherwise it goes on when a request ends or is tried again.
+    if (timer_set_ || in_backoff_ > 0 || active_.size() >= max_active_) return;
+    timer_set_ = true;
+    loop_.At(last_attempt_ + kGatherTime, [weak = this->weak_from_this()] {
+      if (const auto self = weak.lock()) {
+        self->timer_set_ = false;
+        self->Pump();
+      }
+    });
+  }
+
+  RequestPtr Gather() {
+    auto request = std::make_shared<RequestT>();
+    const MonoTime now = loop_.Now();
+    std::size_t bytes = kv::EncodedHeaderSize();
+    std::size_t operations = 0;
+    std::size_t range_deletes = 0;
+    while (CallT* const front = queue_.Front()) {
+      if (front->deadline <= now) {
+        const auto late = queue_.Pop();
+        stream().Expire(*late);
+        if (stopped_) break;
+        continue;
+      }
+      bytes += front->bytes;
+      operations += front->operation_count;
+      range_deletes += front->range_deletes;
+      const bool fits = bytes <= limits_.max_request_bytes &&
+                        operations <= limits_.max_operations &&
+                        range_deletes <= kv::kMaxRangeDeletes;
+      if (!request->calls.empty() && (!coalesce_ || !fits)) break;
+      std::shared_ptr<CallT> call = queue_.Pop();
+      call->request = request.get();
+      request->deadline = std::max(request->deadline, call->deadline);
+      request->calls.push_back(std::move(call));
+    }
+    request->open_calls = request->calls.size();
+    return request;
+  }
+
+  bool pump_posted_ = false;
+  bool timer_set_ = false;
+  MonoTime last_attempt_{};  ///< when it began
+  /// Requests that wait for their next attempt, or did when they ended.
+  std::size_t in_backoff_ = 0;
+};
+
+}  // namespace raftkv::node

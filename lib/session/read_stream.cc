@@ -1,0 +1,108 @@
+#include "lib/session/read_stream.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "lib/base/check.h"
+
+namespace raftkv::node {
+namespace {
+
+/// A failure that another attempt cannot mend.
+bool IsFinal(Code code) {
+  return code == Code::kInvalidArgument || code == Code::kVersionMismatch ||
+         code == Code::kPermissionDenied || code == Code::kCorruption;
+}
+
+/// The answer was full, or the request had worked enough, before this read's turn.
+bool LeftOut(const ScanResult& result) {
+  return result.more && result.kvs.empty() && result.count == 0;
+}
+
+}  // namespace
+
+void ReadStream::Begin(const RequestPtr& request) {
+  std::vector<kv::ReadOp> reads;
+  reads.reserve(request->calls.size());
+  request->policy = {consistency_, request->calls.front()->max_staleness};
+  for (const auto& call : request->calls) {
+    reads.push_back(call->read);
+    // Fresh enough for each of them.
+    request->policy.max_staleness = std::min(request->policy.max_staleness, call->max_staleness);
+  }
+  request->bytes = kv::EncodeReadRequest(reads);
+  Send(request);
+}
+
+void ReadStream::Send(const RequestPtr& request) {
+  channel_.Read(request->bytes, request->policy, BeginAttempt(*request),
+                [weak = weak_from_this(), request](const Result<Bytes>& answer) {
+                  if (const auto self = weak.lock()) self->OnAnswer(request, answer);
+                });
+}
+
+void ReadStream::OnAnswer(const RequestPtr& request, const Result<Bytes>& answer) {
+  if (stopped_ || request->open_calls == 0) return;
+  Status failure = answer.status();
+  if (answer.ok()) {
+    auto results = kv::DecodeReadResponse(answer->view());
+    if (results.ok() && results->size() == request->calls.size()) {
+      return Deliver(request, *std::move(results));
+    }
+    failure = results.ok() ? Status(Code::kCorruption, "the response has a result too few or many")
+                           : results.status();
+  }
+  if (IsFinal(failure.code())) return Fail(request, failure);
+  Retry(request, failure);
+}
+
+void ReadStream::Deliver(const RequestPtr& request, std::vector<ScanResult> results) {
+  if (LeftOut(results.front())) {
+    return Fail(request, {Code::kCorruption, "the response answers none of the reads"});
+  }
+  Release(*request);
+  request->open_calls = 0;
+  // Back to front, so that those which go back keep their order.
+  for (std::size_t i = results.size(); i-- > 0;) {
+    const auto& call = request->calls[i];
+    if (call->ended || !LeftOut(results[i])) continue;
+    call->request = nullptr;
+    queue_.PutBack(call);
+  }
+  for (std::size_t i = 0; i < results.size(); ++i) {
+    ReadCall& call = *request->calls[i];
+    if (call.ended || call.request != request.get()) continue;
+    queue_.Forget(call);
+    call.End(std::move(results[i]));
+  }
+  Schedule();
+}
+
+void ReadStream::Fail(const RequestPtr& request, const Status& status) {
+  Release(*request);
+  request->open_calls = 0;
+  for (const auto& call : request->calls) {
+    if (call->ended) continue;
+    queue_.Forget(*call);
+    call->End(status);
+  }
+  Schedule();
+}
+
+void ReadStream::Expire(ReadCall& call) {
+  queue_.Forget(call);
+  std::string message = "no answer to the read within its timeout";
+  if (ReadRequest* const request = call.request; request != nullptr) {
+    if (!request->last_failure.ok()) {
+      message += "; the last attempt: " + request->last_failure.ToString();
+    }
+    Leave(*request);
+  }
+  call.End(Status(Code::kDeadlineExceeded, std::move(message)));
+}
+
+void ReadStream::Stop() {
+  StopWith([](ReadCall& call) { call.End(ClosedStatus()); });
+}
+
+}  // namespace raftkv::node

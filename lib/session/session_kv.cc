@@ -1,0 +1,210 @@
+#include "lib/session/session_kv.h"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "lib/session/read_stream.h"
+#include "lib/session/session_call.h"
+#include "lib/session/write_stream.h"
+
+namespace raftkv::node {
+namespace {
+
+Status OperationStatus(const Status& request, const kv::OperationResult* result) {
+  if (!request.ok() || result->code == Code::kOk) return request;
+  return {result->code, result->message};
+}
+
+/// Ends a call of which `make(revision, result)` is the value.
+template <class T, class Make>
+WriteCall::Finish FinishWith(Callback<T> done, Make make) {
+  return [done = std::move(done), make](const Status& status, std::uint64_t revision,
+                                        const kv::OperationResult* result) {
+    const Status outcome = OperationStatus(status, result);
+    if (!outcome.ok()) return done(outcome);
+    done(make(revision, *result));
+  };
+}
+
+WriteResult ToWriteResult(std::uint64_t revision, const kv::OperationResult& /*result*/) {
+  return {revision};
+}
+DeleteResult ToDeleteResult(std::uint64_t revision, const kv::OperationResult& result) {
+  return {static_cast<std::uint64_t>(result.number), revision};
+}
+IncrementResult ToIncrementResult(std::uint64_t revision, const kv::OperationResult& result) {
+  return {result.number, revision};
+}
+
+class SessionKv final : public KV {
+ public:
+  SessionKv(Loop& loop, Channel& channel, const SessionKvOptions& options)
+      : loop_(loop),
+        limits_(options.limits),
+        budget_(std::make_shared<CallBudget>(options.max_queued_bytes)),
+        writes_(std::make_shared<WriteStream>(loop, channel, options)) {
+    for (std::size_t i = 0; i < reads_.size(); ++i) {
+      reads_[i] = std::make_shared<ReadStream>(loop, channel, static_cast<Consistency>(i), options);
+    }
+  }
+
+  ~SessionKv() override {
+    writes_->Stop();
+    for (const auto& reads : reads_) reads->Stop();
+  }
+
+  void PutAsync(std::string key, std::string value, WriteOptions options,
+                Callback<WriteResult> done) override {
+    WriteOne(kv::PutOp{std::move(key), std::move(value)}, options,
+             FinishWith<WriteResult>(std::move(done), ToWriteResult));
+  }
+
+  void DeleteAsync(std::string key, WriteOptions options, Callback<DeleteResult> done) override {
+    WriteOne(kv::DeleteOp{kv::Range::Single(std::move(key))}, options,
+             FinishWith<DeleteResult>(std::move(done), ToDeleteResult));
+  }
+
+  void DeleteRangeAsync(KeyRange range, WriteOptions options,
+                        Callback<DeleteResult> done) override {
+    WriteOne(kv::DeleteOp{kv::Range::From(range)}, options,
+             FinishWith<DeleteResult>(std::move(done), ToDeleteResult));
+  }
+
+  void CompareAndSwapAsync(std::string key, std::optional<std::string> expected,
+                           std::string desired, WriteOptions options,
+                           Callback<WriteResult> done) override {
+    WriteOne(kv::CompareAndSwapOp{std::move(key), std::move(expected), std::move(desired)}, options,
+             FinishWith<WriteResult>(std::move(done), ToWriteResult));
+  }
+
+  void IncrementAsync(std::string key, std::int64_t delta, WriteOptions options,
+                      Callback<IncrementResult> done) override {
+    WriteOne(kv::IncrementOp{std::move(key), delta}, options,
+             FinishWith<IncrementResult>(std::move(done), ToIncrementResult));
+  }
+
+  void WriteAsync(Batch batch, WriteOptions options, Callback<WriteResult> done) override {
+    std::vector<kv::Operation> operations;
+    operations.reserve(batch.operations().size());
+    for (const Batch::Operation& operation : batch.operations()) {
+      if (operation.is_delete) {
+        operations.emplace_back(kv::DeleteOp{kv::Range::Single(operation.key)});
+      } else {
+        operations.emplace_back(kv::PutOp{operation.key, operation.value});
+      }
+    }
+    WriteAll(std::move(operations), options,
+             FinishWith<WriteResult>(std::move(done), ToWriteResult));
+  }
+
+  void GetAsync(std::string key, ReadOptions options, Callback<KeyValue> done) override {
+    auto finish = [done = std::move(done)](Result<ScanResult> result) {
+      if (!result.ok()) return done(result.status());
+      if (result->kvs.empty()) return done(Status(Code::kNotFound, "no such key"));
+      done(std::move(result->kvs.front()));
+    };
+    ReadOne({kv::Range::Single(std::move(key)), 0, false, false}, options, std::move(finish));
+  }
+
+  void ScanAsync(KeyRange range, ScanOptions options, Callback<ScanResult> done) override {
+    ReadOne({kv::Range::From(range), options.limit, options.keys_only, options.count_only}, options,
+            std::move(done));
+  }
+
+ private:
+  void WriteOne(kv::Operation operation, const WriteOptions& options, WriteCall::Finish finish) {
+    std::vector<kv::Operation> operations;
+    operations.push_back(std::move(operation));
+    WriteAll(std::move(operations), options, std::move(finish));
+  }
+
+  void WriteAll(std::vector<kv::Operation> operations, const WriteOptions& options,
+                WriteCall::Finish finish) {
+    std::size_t bytes = 0;
+    std::size_t range_deletes = 0;
+    for (const kv::Operation& operation : operations) {
+      if (Status bad = kv::CheckOperation(operation, limits_); !bad.ok()) {
+        return finish(bad, 0, nullptr);
+      }
+      bytes += kv::EncodedSize(operation);
+      range_deletes += kv::IsRangeDelete(operation) ? 1 : 0;
+    }
+    Status bad = CheckRequest(operations.size(), bytes);
+    if (bad.ok()) bad = kv::CheckRangeDeletes(range_deletes);
+    if (bad.ok()) bad = TakeBudget(bytes);
+    if (!bad.ok()) return finish(bad, 0, nullptr);
+    auto call = std::make_shared<WriteCall>(Deadline(options.timeout), budget_, bytes);
+    call->operation_count = operations.size();
+    call->range_deletes = range_deletes;
+    call->operations = std::move(operations);
+    call->finish = std::move(finish);
+    loop_.Post([call = std::move(call), stream = std::weak_ptr(writes_)]() mutable {
+      if (const auto open = stream.lock()) open->Add(std::move(call));
+    });
+  }
+
+  void ReadOne(kv::ReadOp read, const ReadOptions& options, ReadCall::Finish finish) {
+    Status bad = kv::CheckRead(read, limits_);
+    if (bad.ok() && options.max_staleness < std::chrono::milliseconds(0)) {
+      bad = {Code::kInvalidArgument, "max_staleness is below zero"};
+    }
+    const std::size_t bytes = kv::EncodedSize(read);
+    if (bad.ok()) bad = CheckRequest(1, bytes);
+    if (bad.ok()) bad = TakeBudget(bytes);
+    if (!bad.ok()) return finish(bad);
+    auto call = std::make_shared<ReadCall>(Deadline(options.timeout), budget_, bytes);
+    call->read = std::move(read);
+    call->max_staleness = std::min(options.max_staleness, kLongest);
+    call->finish = std::move(finish);
+    const auto& reads = reads_.at(static_cast<std::size_t>(options.consistency));
+    loop_.Post([call = std::move(call), stream = std::weak_ptr(reads)]() mutable {
+      if (const auto open = stream.lock()) open->Add(std::move(call));
+    });
+  }
+
+  Status CheckRequest(std::size_t operations, std::size_t bytes) const {
+    if (operations == 0) return {Code::kInvalidArgument, "the batch is empty"};
+    if (operations > limits_.max_operations) {
+      return {Code::kInvalidArgument, "the batch has " + std::to_string(operations) +
+                                          " operations, the limit is " +
+                                          std::to_string(limits_.max_operations)};
+    }
+    if (bytes + kv::EncodedHeaderSize() > limits_.max_request_bytes) {
+      return {Code::kInvalidArgument, "the request is too large: " + std::to_string(bytes) +
+                                          " bytes, the limit is " +
+                                          std::to_string(limits_.max_request_bytes)};
+    }
+    return Status::Ok();
+  }
+
+  /// The call that is made next gives it back.
+  Status TakeBudget(std::size_t bytes) const {
+    if (budget_->Take(bytes)) return Status::Ok();
+    return {Code::kUnavailable, "more than " + std::to_string(budget_->max_bytes()) +
+                                    " bytes of calls wait to be sent; try again later"};
+  }
+
+  MonoTime Deadline(std::chrono::milliseconds timeout) {
+    return loop_.Now() + std::clamp(timeout, std::chrono::milliseconds(0), kLongest);
+  }
+
+  /// Far below what the clock's numbers can hold.
+  static constexpr std::chrono::milliseconds kLongest = std::chrono::hours(24 * 365);
+
+  // Constant after construction; the streams' insides belong to the loop.
+  Loop& loop_;
+  const Limits limits_;
+  const std::shared_ptr<CallBudget> budget_;
+  const std::shared_ptr<WriteStream> writes_;
+  /// By consistency: each gathers what is to be answered alike.
+  std::array<std::shared_ptr<ReadStream>, 4> reads_;
+};
+
+}  // namespace
+
+std::unique_ptr<KV> NewSessionKv(Loop& loop, Channel& channel, SessionKvOptions options) {
+  return std::make_unique<SessionKv>(loop, channel, options);
+}
+
+}  // namespace raftkv::node

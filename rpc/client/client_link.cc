@@ -1,0 +1,107 @@
+#include "rpc/client/client_link.h"
+
+#include <kj/debug.h>
+
+#include "lib/base/check.h"
+#include "lib/node/member.h"
+#include "rpc/loop/sockets.h"
+
+namespace raftkv::rpc {
+namespace {
+
+// Of answers; a read is answered with one of about the request limit.
+constexpr std::size_t kMaxAnswerBytes = 64 << 20;
+
+// A link may be let go inside one of its own promises, so it is destroyed in a later turn.
+std::shared_ptr<ClientLink> Share(EventLoop& loop, std::unique_ptr<ClientLink> link) {
+  return {link.release(), [&loop](ClientLink* gone) {
+            loop.RunLater([owned = std::shared_ptr<ClientLink>(gone)] {});
+          }};
+}
+
+}  // namespace
+
+ClientLink::ClientLink(EventLoop& loop, std::string address, std::unique_ptr<Outbound> connection)
+    : loop_(loop), address_(std::move(address)), connection_(std::move(connection)) {
+  end_watch_ = connection_->Ended()
+                   .then([this](std::string&& why) {
+                     if (ended_.empty()) ended_ = std::move(why);
+                   })
+                   .eagerlyEvaluate(nullptr);
+}
+
+kj::Promise<std::shared_ptr<ClientLink>> ClientLink::Open(EventLoop& loop, std::string address,
+                                                          Duration timeout) {
+  auto dialed = Dial(loop, address, timeout, kMaxAnswerBytes);
+  auto open = dialed.then([&loop, address](std::unique_ptr<Outbound>&& connection) {
+    auto link = Share(loop, std::make_unique<ClientLink>(loop, address, std::move(connection)));
+    return link->ShakeHands().then([link] { return link; });
+  });
+  return loop.timer().timeoutAfter(ToKj(timeout), kj::mv(open));
+}
+
+kj::Promise<void> ClientLink::ShakeHands() {
+  auto request = connection_->bootstrap().connectRequest();
+  auto hello = request.initHello();
+  hello.setProtocolMin(node::kProtocolMin);
+  hello.setProtocolMax(node::kProtocolMax);
+  return request.send().then([this](capnp::Response<wire::Bootstrap::ConnectResults>&& response) {
+    const auto answer = response.getAnswer();
+    const std::string refusal = ToString(answer.getRefusal());
+    if (!refusal.empty()) {
+      kj::throwFatalException(kj::Exception(kj::Exception::Type::FAILED, __FILE__, __LINE__,
+                                            kj::str("refused by the member: ", refusal.c_str())));
+    }
+    max_request_bytes_ = answer.getMaxRequestBytes();
+    service_ = response.getService();
+    Heard(Decode(answer.getHeader()));
+  });
+}
+
+void ClientLink::Heard(const AnswerHeader& header) {
+  header_ = header;
+  last_heard_ = loop_.Now();
+}
+
+void ClientLink::Abandon(const std::string& why) {
+  if (!ended_.empty() && connection_ == nullptr) return;
+  if (ended_.empty()) ended_ = why;
+  // The calls on it fail once the connection is destroyed.
+  loop_.RunLater([gone = std::shared_ptr<Outbound>(std::move(connection_))] {});
+}
+
+void ClientLink::CallBegan() {
+  if (calls_++ == 0) last_heard_ = std::max(last_heard_, loop_.Now());
+  if (watching_) return;
+  watching_ = true;
+  call_watch_ = Watch().eagerlyEvaluate([this](kj::Exception&& exception) {
+    watching_ = false;
+    Abandon(ShortReason(exception));
+  });
+}
+
+kj::Promise<void> ClientLink::Watch() {
+  return loop_.timer().afterDelay(ToKj(kPingAfter)).then([this]() -> kj::Promise<void> {
+    if (calls_ == 0 || !ended_.empty()) {
+      watching_ = false;
+      return kj::READY_NOW;
+    }
+    if (loop_.Now() - last_heard_ < kPingAfter) return Watch();
+    return Ping().then([this] { return Watch(); });
+  });
+}
+
+kj::Promise<void> ClientLink::Ping() {
+  auto answered = service().pingRequest().send().then(
+      [this](capnp::Response<wire::KvService::PingResults>&& response) {
+        Heard(Decode(response.getHeader()));
+      });
+  auto silent = loop_.timer().afterDelay(ToKj(kPingLimit)).then([this]() -> kj::Promise<void> {
+    // Any answer at all is a sign of life: it may be busy with a large request.
+    if (loop_.Now() - last_heard_ < kPingLimit) return kj::READY_NOW;
+    return KJ_EXCEPTION(DISCONNECTED, "it does not answer");
+  });
+  return answered.exclusiveJoin(kj::mv(silent));
+}
+
+}  // namespace raftkv::rpc

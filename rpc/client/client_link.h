@@ -1,0 +1,65 @@
+// What is one connection of a client to one member?
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include <raftkv/client.h>
+
+#include "rpc/loop/outbound.h"
+#include "rpc/wire/codec.h"
+
+namespace raftkv::rpc {
+
+/// Lives on the loop; shared by the channel and the calls that are under way on it.
+class ClientLink {
+ public:
+  /// Connects and shakes hands, all within `timeout`. A failure's description says why.
+  static kj::Promise<std::shared_ptr<ClientLink>> Open(EventLoop& loop, std::string address,
+                                                       Duration timeout);
+
+  ClientLink(EventLoop& loop, std::string address, std::unique_ptr<Outbound> connection);
+  ClientLink(const ClientLink&) = delete;
+  ClientLink& operator=(const ClientLink&) = delete;
+
+  [[nodiscard]] const std::string& address() const { return address_; }
+  [[nodiscard]] wire::KvService::Client& service() { return service_.value(); }
+  [[nodiscard]] const AnswerHeader& header() const { return header_; }
+  [[nodiscard]] std::uint32_t max_request_bytes() const { return max_request_bytes_; }
+  /// Empty while the connection stands.
+  [[nodiscard]] const std::string& ended() const { return ended_; }
+
+  /// A call begins and ends: the watchdog runs while there are any.
+  void CallBegan();
+  void CallEnded() { --calls_; }
+  [[nodiscard]] std::size_t calls() const { return calls_; }
+  void Heard(const AnswerHeader& header);
+  /// Gives the connection up: its open calls fail.
+  void Abandon(const std::string& why);
+
+  /// A connection whose member answers nothing, not even a ping, is given up.
+  static constexpr Duration kPingAfter = std::chrono::milliseconds(300);
+  static constexpr Duration kPingLimit = std::chrono::milliseconds(700);
+
+ private:
+  kj::Promise<void> ShakeHands();
+  kj::Promise<void> Watch();
+  kj::Promise<void> Ping();
+
+  EventLoop& loop_;
+  const std::string address_;
+  std::string ended_;
+  AnswerHeader header_;
+  std::uint32_t max_request_bytes_ = 0;
+  std::size_t calls_ = 0;
+  bool watching_ = false;
+  MonoTime last_heard_{};
+  std::unique_ptr<Outbound> connection_;
+  std::optional<wire::KvService::Client> service_;  // once hands are shaken
+  kj::Promise<void> end_watch_ = nullptr;
+  kj::Promise<void> call_watch_ = nullptr;
+};
+
+}  // namespace raftkv::rpc

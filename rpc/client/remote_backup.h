@@ -1,0 +1,21 @@
+// How does a client get a backup from a member?
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "lib/node/backup.h"
+#include "rpc/client/client_link.h"
+#include "rpc/loop/event_loop.h"
+
+namespace raftkv::rpc {
+
+/// Asks one endpoint after the other until one gives a backup or `timeout` is over; from then on it
+/// may take as long as the member shows that it lives. Blocks; not on the loop. DeadlineExceeded:
+/// no member was reached; Unavailable: those that were refused.
+Result<std::shared_ptr<node::BackupFeed>> BeginRemoteBackup(
+    EventLoop& loop, const std::vector<std::string>& endpoints, std::chrono::milliseconds timeout);
+
+}  // namespace raftkv::rpc

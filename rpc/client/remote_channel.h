@@ -1,0 +1,96 @@
+// How do a client's requests reach the cluster, whichever member lives or leads?
+//
+// One connection at a time, to the leader if it is known. When it fails, the next call connects
+// anew, starting with the next endpoint. Nothing is retried here: the session does that.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "lib/session/session_kv.h"
+#include "rpc/client/client_link.h"
+
+namespace raftkv::rpc {
+
+struct RemoteChannelOptions {
+  std::vector<std::string> endpoints;
+  bool follow_leader = true;
+  /// Go on to the next endpoint where one says that it cannot serve (and does not say who can).
+  bool move_on_refusal = false;
+  /// For each endpoint, name look-up and handshake included.
+  Duration connect_timeout = std::chrono::milliseconds(750);
+  /// Sees the header of every answer.
+  std::function<void(const AnswerHeader&)> on_header;
+};
+
+/// Lives on the loop. Destroy it after the KV that uses it; open calls are dropped.
+class RemoteChannel final : public node::Channel, private kj::TaskSet::ErrorHandler {
+ public:
+  RemoteChannel(EventLoop& loop, RemoteChannelOptions options);
+  ~RemoteChannel() noexcept override;
+
+  void OpenSession(MonoTime deadline, node::Done<std::uint64_t> done) override;
+  void Submit(Bytes request, MonoTime deadline,
+              std::function<void(node::SubmitOutcome)> done) override;
+  void Read(Bytes request, node::ReadPolicy policy, MonoTime deadline,
+            node::Done<Bytes> done) override;
+
+  // --- Who takes part; one attempt each.
+  void Members(MonoTime deadline, node::Done<std::vector<ClusterMember>> done);
+  /// `by_leader`: it was the leader who answered.
+  using ChangeDone = std::function<void(Status, bool by_leader)>;
+  void ChangeMembers(const MemberChange& change, MonoTime deadline, ChangeDone done);
+
+ private:
+  using LinkPtr = std::shared_ptr<ClientLink>;
+  using WithLink = std::function<void(Result<LinkPtr>)>;
+  struct Waiter {
+    bool done = false;
+    WithLink then;
+  };
+  struct Round;
+
+  void GetLink(MonoTime deadline, WithLink then);
+  void StartRound();
+  kj::Promise<void> TryNext(std::shared_ptr<Round> round);
+  kj::Promise<void> GoToLeader(LinkPtr link);
+  void EndRound(Result<LinkPtr> result);
+  void Heard(const LinkPtr& link, const AnswerHeader& header);
+  void Follow(const std::string& leader);
+  /// New calls go elsewhere; those that are under way on `link` may still end.
+  /// By value: `link` may be `link_`, which ends here.
+  void MoveOn(LinkPtr link);
+  /// What the server is told: a part of the time, so that there is some left for another member.
+  [[nodiscard]] std::uint32_t AttemptMs(MonoTime deadline);
+  /// `lost_code`: what it means if no answer comes within `patience`.
+  template <class Results>
+  void Carry(const LinkPtr& link, Duration patience, Code lost_code,
+             capnp::RemotePromise<Results>&& answer,
+             std::function<void(Status, typename Results::Reader*)> done);
+  void SubmitOn(const LinkPtr& link, const Bytes& request, MonoTime deadline,
+                std::function<void(node::SubmitOutcome)> done);
+  void ReadOn(const LinkPtr& link, const Bytes& request, node::ReadPolicy policy, MonoTime deadline,
+              node::Done<Bytes> done);
+  [[nodiscard]] Duration LeftUntil(MonoTime deadline);
+  /// Of one attempt: what the server is told, and a little more.
+  [[nodiscard]] Duration Patience(MonoTime deadline);
+  void taskFailed(kj::Exception&& exception) override;
+
+  EventLoop& loop_;
+  const RemoteChannelOptions options_;
+  LinkPtr link_;  // null, or where new calls go
+  std::size_t next_endpoint_ = 0;
+  bool in_round_ = false;
+  bool following_ = false;
+  MonoTime follow_not_before_{};
+  MonoTime move_not_before_{};
+  std::vector<std::shared_ptr<Waiter>> waiters_;
+  /// For bounded reads, which need no leader; made with the first.
+  std::unique_ptr<RemoteChannel> nearby_;
+  kj::TaskSet tasks_;  // last: goes first
+};
+
+}  // namespace raftkv::rpc

@@ -1,0 +1,47 @@
+// How does a client change who takes part, and when does it try again?
+//
+// A change that surely did not happen (no leader was found, or the leader said "not now") is tried
+// again until its time is over; one that may have happened never is.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <raftkv/cluster.h>
+
+#include "rpc/client/remote_channel.h"
+
+namespace raftkv::rpc {
+
+/// Its calls are safe from any thread. Make it, and destroy it, on the loop; open calls end with
+/// Cancelled or, where a change may have happened, UnknownOutcome.
+class RemoteCluster final : public Cluster {
+ public:
+  /// `loop` and `channel` outlive it.
+  RemoteCluster(EventLoop& loop, RemoteChannel& channel, std::uint64_t seed);
+  ~RemoteCluster() override;
+
+  void MembersAsync(Timeout timeout, Callback<std::vector<ClusterMember>> done) override;
+  void AddMemberAsync(std::string name, std::string address, bool voter, Timeout timeout,
+                      StatusCallback done) override;
+  void PromoteMemberAsync(std::string name, Timeout timeout, StatusCallback done) override;
+  void RemoveMemberAsync(std::string name, Timeout timeout, StatusCallback done) override;
+  void MoveLeaderAsync(std::string name, Timeout timeout, StatusCallback done) override;
+
+ private:
+  struct State;
+  struct Call;
+  void Change(MemberChange change, Timeout timeout, StatusCallback done);
+  void Begin(std::shared_ptr<Call> call);
+  static void Attempt(const std::shared_ptr<State>& state, const std::shared_ptr<Call>& call);
+  static void OnAnswer(const std::shared_ptr<State>& state, const std::shared_ptr<Call>& call,
+                       const Status& status, bool by_leader);
+
+  EventLoop& loop_;
+  /// Of the loop; calls that are open refer to it weakly.
+  std::shared_ptr<State> state_;
+};
+
+}  // namespace raftkv::rpc

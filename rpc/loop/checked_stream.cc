@@ -1,0 +1,79 @@
+#include "rpc/loop/checked_stream.h"
+
+#include "rpc/loop/sockets.h"
+
+namespace raftkv::rpc {
+
+CheckedStream::CheckedStream(kj::AsyncIoStream& stream, std::size_t max_message_bytes)
+    : ahead_(stream), inner_(ahead_), max_message_bytes_(max_message_bytes) {
+  auto paf = kj::newPromiseAndFulfiller<End>();
+  ended_ = kj::mv(paf.promise);
+  end_ = kj::mv(paf.fulfiller);
+}
+
+CheckedStream::~CheckedStream() noexcept(false) { end_->fulfill(End{"closed here", false}); }
+
+void CheckedStream::Finish(const kj::Exception& exception) {
+  const bool lost = exception.getType() == kj::Exception::Type::DISCONNECTED;
+  end_->fulfill({ShortReason(exception), !lost});
+}
+
+kj::Promise<kj::Maybe<capnp::MessageReaderAndFds>> CheckedStream::tryReadMessage(
+    kj::ArrayPtr<kj::AutoCloseFd> fd_space, capnp::ReaderOptions options,
+    kj::ArrayPtr<capnp::word> scratch) {
+  if (pause_ && pause_()) {
+    auto paf = kj::newPromiseAndFulfiller<void>();
+    paused_ = kj::mv(paf.fulfiller);
+    return paf.promise.then(
+        [this, fd_space, options, scratch] { return tryReadMessage(fd_space, options, scratch); });
+  }
+  // This is also the bound on the size of the message, checked before memory is taken for it.
+  options.traversalLimitInWords = max_message_bytes_ / sizeof(capnp::word);
+  options.nestingLimit = 32;
+  return inner_.tryReadMessage(fd_space, options, scratch)
+      .then(
+          [this](kj::Maybe<capnp::MessageReaderAndFds>&& message) {
+            if (message == nullptr) end_->fulfill(End{});
+            return kj::mv(message);
+          },
+          [this](kj::Exception&& exception) -> kj::Maybe<capnp::MessageReaderAndFds> {
+            Finish(exception);
+            kj::throwFatalException(kj::mv(exception));
+          });
+}
+
+kj::Promise<void> CheckedStream::Watch(kj::Promise<void> write) {
+  return write.then(
+      [this] {
+        ++messages_written_;
+        // The message leaves the queue only after this, and before the loop waits again.
+        if (paused_ != nullptr) {
+          look_again_ = kj::evalLast([this] { MayReadAgain(); }).eagerlyEvaluate(nullptr);
+        }
+      },
+      [this](kj::Exception&& exception) {
+        Finish(exception);
+        kj::throwFatalException(kj::mv(exception));
+      });
+}
+
+void CheckedStream::MayReadAgain() {
+  KJ_IF_MAYBE (paused, paused_) {
+    if (pause_()) return;
+    auto fulfiller = kj::mv(*paused);
+    paused_ = nullptr;
+    fulfiller->fulfill();
+  }
+}
+
+kj::Promise<void> CheckedStream::writeMessage(
+    kj::ArrayPtr<const int> fds, kj::ArrayPtr<const kj::ArrayPtr<const capnp::word>> segments) {
+  return Watch(inner_.writeMessage(fds, segments));
+}
+
+kj::Promise<void> CheckedStream::writeMessages(
+    kj::ArrayPtr<kj::ArrayPtr<const kj::ArrayPtr<const capnp::word>>> messages) {
+  return Watch(inner_.writeMessages(messages));
+}
+
+}  // namespace raftkv::rpc

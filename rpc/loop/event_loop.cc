@@ -1,0 +1,298 @@
+#include "rpc/loop/event_loop.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <future>
+#include <system_error>
+#include <tuple>
+
+#include "lib/base/check.h"
+
+namespace raftkv::rpc {
+namespace {
+
+// KJ's complaints belong to the node's log, not to the host's stderr.
+class LogToSink final : public kj::ExceptionCallback {
+ public:
+  explicit LogToSink(const node::LogSink& sink) : sink_(sink) {}
+
+  void logMessage(kj::LogSeverity severity, const char* file, int line, int,
+                  kj::String&& text) override {
+    if (!sink_) return;
+    std::string message = "kj " + std::string(file) + ':' + std::to_string(line) + ": " +
+                          std::string(text.begin(), text.end());
+    std::replace(message.begin(), message.end(), '\n', ' ');
+    sink_(severity == kj::LogSeverity::DBG || severity == kj::LogSeverity::INFO
+              ? node::LogSeverity::kDebug
+              : node::LogSeverity::kWarn,
+          message);
+  }
+  // Traces cost more than the failures that they describe: a lost connection is an ordinary event.
+  StackTraceMode stackTraceMode() override { return StackTraceMode::NONE; }
+
+ private:
+  const node::LogSink& sink_;
+};
+
+/// A disposition as the kernel keeps it. The C library's own call adds a flag of its own to what it
+/// sets, and that would be a difference that the host could see.
+struct KernelDisposition {
+  void* handler;
+  unsigned long flags;
+  void* restorer;
+  std::uint64_t mask;
+};
+
+// UnixEventPort's constructor calls signal(SIGPIPE, SIG_IGN); several loops may start at a time.
+kj::AsyncIoContext SetupIoLikeAGuest() {
+  static std::mutex one_at_a_time;
+  std::lock_guard<std::mutex> lock(one_at_a_time);
+  KernelDisposition before{};
+  RAFTKV_CHECK(syscall(SYS_rt_sigaction, SIGPIPE, nullptr, &before, sizeof before.mask) == 0,
+               errno);
+  kj::AsyncIoContext io = kj::setupAsyncIo();
+  // This takes back what the event port did.
+  RAFTKV_CHECK(syscall(SYS_rt_sigaction, SIGPIPE, &before, nullptr, sizeof before.mask) == 0,
+               errno);
+  return io;
+}
+
+kj::TimePoint ToKj(MonoTime when) {
+  return kj::origin<kj::TimePoint>() + when.time_since_epoch().count() * kj::NANOSECONDS;
+}
+
+}  // namespace
+
+struct EventLoop::Body final : kj::TaskSet::ErrorHandler {
+  explicit Body(EventLoop& owner)
+      : owner(owner),
+        io(SetupIoLikeAGuest()),
+        wakeups(io.unixEventPort, owner.wake_fd_, kj::UnixEventPort::FdObserver::OBSERVE_READ),
+        timer_wait(nullptr),
+        tasks(*this) {
+    auto paf = kj::newPromiseAndFulfiller<void>();
+    stopped = kj::mv(paf.promise);
+    stop = kj::mv(paf.fulfiller);
+  }
+  void taskFailed(kj::Exception&& exception) override {
+    if (owner.options_.log_sink) {
+      owner.options_.log_sink(node::LogSeverity::kWarn,
+                              std::string("a task failed: ") + exception.getDescription().cStr());
+    }
+  }
+
+  EventLoop& owner;
+  kj::AsyncIoContext io;
+  kj::UnixEventPort::FdObserver wakeups;
+  kj::Promise<void> stopped = nullptr;
+  kj::Own<kj::PromiseFulfiller<void>> stop;
+  kj::Promise<void> timer_wait;
+  kj::TaskSet tasks;
+};
+
+EventLoop::EventLoop(EventLoopOptions options) : options_(std::move(options)) {}
+
+Result<std::unique_ptr<EventLoop>> EventLoop::Start(EventLoopOptions options) {
+  if (options.reserved_signal < 0 || options.reserved_signal > SIGRTMAX) {
+    return Status(Code::kInvalidArgument, "reserved_signal " +
+                                              std::to_string(options.reserved_signal) +
+                                              " is no signal; 0 chooses the default");
+  }
+  std::unique_ptr<EventLoop> loop(new EventLoop(std::move(options)));
+  loop->wake_fd_ = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+  if (loop->wake_fd_ < 0) {
+    return Status(Code::kUnavailable, std::string("cannot make an eventfd: ") + strerror(errno));
+  }
+  std::promise<Status> started;
+  // A new thread inherits the mask of the one that makes it.
+  sigset_t all, before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  Status made;
+  try {
+    loop->thread_ = std::thread([&loop_ref = *loop, &started] {
+      loop_ref.Run([&started](Status status) { started.set_value(std::move(status)); });
+    });
+  } catch (const std::system_error& error) {
+    made = Status(Code::kUnavailable, std::string("cannot start a thread: ") + error.what());
+  }
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  if (!made.ok()) return made;
+  Status status = started.get_future().get();
+  if (!status.ok()) return status;
+  return loop;
+}
+
+EventLoop::~EventLoop() {
+  Stop();
+  if (wake_fd_ >= 0) close(wake_fd_);
+}
+
+void EventLoop::Run(const std::function<void(Status)>& started) {
+  pthread_setname_np(pthread_self(), options_.thread_name.substr(0, 15).c_str());
+  loop_thread_.store(std::this_thread::get_id());
+  LogToSink log_to_sink(options_.log_sink);
+  bool running = false;
+  auto failed = kj::runCatchingExceptions([&] {
+    Body body(*this);
+    body_ = &body;
+    body.tasks.add(WatchWakeups());
+    running = true;
+    started(Status::Ok());
+    body.stopped.wait(body.io.waitScope);
+    std::vector<std::function<void()>> dropped;
+    {
+      std::lock_guard<std::mutex> lock(mutex_);
+      ended_ = true;
+      dropped.swap(posted_);
+    }
+    dropped.clear();
+    timers_.clear();
+    body_ = nullptr;
+  });
+  KJ_IF_MAYBE (exception, failed) {
+    RAFTKV_CHECK(!running, "the event loop broke:", exception->getDescription().cStr());
+    body_ = nullptr;
+    started(Status(Code::kUnavailable, std::string("cannot start an event loop: ") +
+                                           exception->getDescription().cStr()));
+  }
+}
+
+void EventLoop::Stop() {
+  if (!thread_.joinable()) return;
+  RAFTKV_CHECK(!OnLoop());
+  Post([this] { body_->stop->fulfill(); });
+  thread_.join();
+}
+
+bool EventLoop::OnLoop() const { return loop_thread_.load() == std::this_thread::get_id(); }
+
+MonoTime EventLoop::Now() {
+  return MonoTime(
+      std::chrono::duration_cast<Duration>(std::chrono::steady_clock::now().time_since_epoch()));
+}
+
+void EventLoop::Post(std::function<void()> work) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  if (ended_) return;  // `work` is destroyed by the caller's frame, after the lock is released
+  // One wake-up a batch: whoever finds the queue empty rings.
+  const bool ring = posted_.empty();
+  posted_.push_back(std::move(work));
+  if (!ring) return;
+  if (OnLoop() && body_ != nullptr) {
+    RunLater([this] { DrainPosted(); });  // no need of the bell, and of its three system calls
+  } else {
+    WakeUp();
+  }
+}
+
+void EventLoop::WakeUp() {
+  const std::uint64_t one = 1;
+  ssize_t written;
+  do {
+    written = write(wake_fd_, &one, sizeof one);
+  } while (written < 0 && errno == EINTR);
+  // EAGAIN: the counter is at its end, so the loop is woken anyhow.
+  RAFTKV_CHECK(written == sizeof one || errno == EAGAIN, errno);
+}
+
+kj::Promise<void> EventLoop::WatchWakeups() {
+  std::uint64_t count;
+  // One read empties the counter; nothing there (the first time) is fine too.
+  [[maybe_unused]] const ssize_t size = read(wake_fd_, &count, sizeof count);
+  DrainPosted();
+  return body_->wakeups.whenBecomesReadable().then([this] { return WatchWakeups(); });
+}
+
+void EventLoop::DrainPosted() {
+  std::vector<std::function<void()>> batch;
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    batch.swap(posted_);
+    posted_.reserve(batch.size());
+  }
+  for (auto& work : batch) {
+    work();
+    work = nullptr;
+  }
+}
+
+bool EventLoop::Call(const std::function<void()>& work) {
+  if (OnLoop()) {
+    work();
+    return true;
+  }
+  // The promise is broken when the posted function is dropped without having run.
+  auto done = std::make_shared<std::promise<void>>();
+  std::future<void> finished = done->get_future();
+  Post([&work, done = std::move(done)] {
+    work();
+    done->set_value();
+  });
+  try {
+    finished.get();
+    return true;
+  } catch (const std::future_error&) {
+    return false;
+  }
+}
+
+void EventLoop::At(MonoTime when, std::function<void()> work) {
+  if (when == kNever) return;
+  timers_.push_back({when, timer_order_++, std::move(work)});
+  std::push_heap(timers_.begin(), timers_.end(), [](const Timer& a, const Timer& b) {
+    return std::tie(b.when, b.order) < std::tie(a.when, a.order);
+  });
+  if (when < armed_for_) ArmTimer();
+}
+
+void EventLoop::ArmTimer() {
+  armed_for_ = timers_.front().when;
+  body_->timer_wait = timer()
+                          .atTime(ToKj(armed_for_))
+                          .then([this] {
+                            // Not from inside the promise that FireTimers may replace.
+                            armed_for_ = kNever;
+                            RunLater([this] { FireTimers(); });
+                          })
+                          .eagerlyEvaluate(nullptr);
+}
+
+void EventLoop::FireTimers() {
+  const auto later = [](const Timer& a, const Timer& b) {
+    return std::tie(b.when, b.order) < std::tie(a.when, a.order);
+  };
+  const MonoTime now = Now();
+  while (!timers_.empty() && timers_.front().when <= now) {
+    std::pop_heap(timers_.begin(), timers_.end(), later);
+    auto work = std::move(timers_.back().work);
+    timers_.pop_back();
+    work();
+  }
+  if (!timers_.empty() && timers_.front().when < armed_for_) ArmTimer();
+}
+
+void EventLoop::RunLast(std::function<void()> work) {
+  Spawn(kj::evalLast([work = std::move(work)]() mutable { work(); }));
+}
+
+void EventLoop::RunLater(std::function<void()> work) {
+  Spawn(kj::evalLater([work = std::move(work)]() mutable { work(); }));
+}
+
+kj::Timer& EventLoop::timer() { return body_->io.lowLevelProvider->getTimer(); }
+kj::LowLevelAsyncIoProvider& EventLoop::low_level() { return *body_->io.lowLevelProvider; }
+kj::Network& EventLoop::network() { return body_->io.provider->getNetwork(); }
+void EventLoop::Spawn(kj::Promise<void> promise) {
+  // While the loop ends, what lived there lets go of other things: nothing new begins.
+  if (body_ != nullptr) body_->tasks.add(kj::mv(promise));
+}
+
+}  // namespace raftkv::rpc

@@ -1,0 +1,40 @@
+// How does this side make a connection to a member? (for peers and for clients)
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include <capnp/rpc-twoparty.h>
+#include <kj/async-io.h>
+
+#include "rpc/loop/checked_stream.h"
+#include "rpc/loop/event_loop.h"
+#include "rpc/wire/raftkv.capnp.h"
+
+namespace raftkv::rpc {
+
+/// A connection that was made. Lives on the loop.
+class Outbound {
+ public:
+  Outbound(kj::Own<kj::AsyncIoStream> stream, std::size_t max_message_bytes);
+  Outbound(const Outbound&) = delete;
+  Outbound& operator=(const Outbound&) = delete;
+
+  [[nodiscard]] wire::Bootstrap::Client bootstrap();
+  /// Resolves when the other side is gone, with the reason; call it once.
+  kj::Promise<std::string> Ended();
+
+ private:
+  kj::Own<kj::AsyncIoStream> stream_;
+  CheckedStream checked_;
+  capnp::TwoPartyVatNetwork network_;
+  capnp::RpcSystem<capnp::rpc::twoparty::VatId> rpc_;
+};
+
+/// Resolves the name anew and connects; fails after `timeout`.
+kj::Promise<std::unique_ptr<Outbound>> Dial(EventLoop& loop, const std::string& address,
+                                            Duration timeout, std::size_t max_message_bytes);
+
+inline kj::Duration ToKj(Duration duration) { return duration.count() * kj::NANOSECONDS; }
+
+}  // namespace raftkv::rpc

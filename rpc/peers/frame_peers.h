@@ -1,0 +1,110 @@
+// How do members speak to each other over a transport of the host's (<raftkv/transport.h>)?
+//
+// There are no connections: a *link* stands in for one (raftkv.capnp, PeerFrame). Each member opens
+// a link to each of the others by the same hello that it would say on a connection, and sends on
+// it; what comes in counts only on a link that was accepted here, by this boot, from that boot, and
+// only once. So nothing of an earlier start of either side is heard, and a doubled frame does
+// nothing.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <raftkv/transport.h>
+
+#include "lib/base/random.h"
+#include "rpc/loop/event_loop.h"
+#include "rpc/loop/rate_limit.h"
+#include "rpc/peers/link_table.h"
+#include "rpc/peers/peer_network.h"
+#include "rpc/peers/sequence_window.h"
+#include "rpc/server/service.h"
+#include "rpc/wire/frame.h"
+
+namespace raftkv::rpc {
+
+struct FramePeersOptions {
+  /// What gathers in one turn of the loop goes in frames of so many bytes; a larger message alone.
+  std::size_t max_batch_bytes = 1 << 20;
+  /// Larger frames are not taken.
+  std::size_t max_frame_bytes = (16 << 20) + raftkv::Transport::kMaxFrameOverhead;
+  /// Of frames that have come and wait for the loop.
+  std::size_t max_inbox_bytes = 64 << 20;
+  /// Members of whom something is remembered; the others are 63 at most.
+  std::size_t max_known = 128;
+  /// An unanswered hello is sent again after so long, doubled up to max_backoff.
+  Duration resend_hello = std::chrono::milliseconds(100);
+  Duration max_backoff = std::chrono::milliseconds(500);
+  /// Of the jitter of waits.
+  std::uint64_t seed = 1;
+  node::LogSink log_sink;
+};
+
+class FrameLink;
+
+/// Lives on the loop.
+class FramePeers final : public PeerNetwork {
+ public:
+  /// All are borrowed and outlive it. Takes frames from here on; in `service` it uses what is for
+  /// peers.
+  FramePeers(EventLoop& loop, raftkv::Transport& transport, Service& service, PeerOwner& owner,
+             FramePeersOptions options);
+  ~FramePeers() override;
+
+  void Send(NodeId to, node::PeerMessage message) override;
+  void SetPeers(std::vector<Peer> peers) override;
+  void RetryNow(const std::string& name) override;
+  [[nodiscard]] bool Connected(NodeId peer) const override;
+  [[nodiscard]] std::uint64_t dropped_messages() const override { return dropped_messages_; }
+
+ private:
+  friend class FrameLink;
+  class Inbox;
+
+  /// What is known of a member that said hello here.
+  struct Known {
+    node::Boot boot;
+    /// Of its link that was judged last, and whether that is open.
+    std::uint64_t number = 0;
+    bool open = false;
+    SequenceWindow had;
+    /// For a hello that comes again.
+    std::string answer;
+    /// A hello that is being judged.
+    std::optional<LinkId> judging;
+  };
+
+  void OnFrame(const std::string& from, const std::string& bytes);
+  void OnHello(const std::string& from, LinkId link, node::Hello hello);
+  void OnJudged(const std::string& from, LinkId link, const node::Hello& hello,
+                const node::HelloAnswer& answer);
+  void OnDeliver(const std::string& from, LinkId link, DeliverFrame deliver);
+  void SayClosed(const std::string& from, LinkId link);
+  Known* Remember(NodeId member);
+  FrameLink* FindLink(LinkId link) const;
+  void After(Duration wait, std::function<void()> work);
+  void Send(const std::string& to, const Frame& frame);
+
+  EventLoop& loop_;
+  raftkv::Transport& transport_;
+  Service& service_;
+  PeerOwner& owner_;
+  const FramePeersOptions options_;
+  const std::shared_ptr<Inbox> inbox_;
+  Random random_;
+  RateLimitedLog offences_;
+  std::uint64_t dropped_messages_ = 0;
+  /// Of this boot.
+  std::uint64_t next_number_ = 1;
+  std::map<NodeId, Known> known_;
+  LinkTable<FrameLink> links_;
+  MonoTime said_closed_at_ = MonoTime::min();
+  /// Callbacks that come after the end find it gone.
+  const std::shared_ptr<char> alive_ = std::make_shared<char>();
+};
+
+}  // namespace raftkv::rpc

@@ -1,0 +1,77 @@
+// Which links to the other members are there, whatever a link is? (rpc/peers/peers.h,
+// rpc/peers/frame_peers.h)
+#pragma once
+
+#include <algorithm>
+#include <memory>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "lib/node/ports.h"
+#include "rpc/loop/event_loop.h"
+
+namespace raftkv::rpc {
+
+/// Lives on the loop.
+template <class Link>
+class LinkTable {
+ public:
+  using Peer = node::Transport::Peer;
+
+  template <class Which>
+  Link* FindIf(const Which& which) const {
+    for (const auto& link : links_) {
+      if (which(*link)) return link.get();
+    }
+    return nullptr;
+  }
+  Link* Find(NodeId id) const {
+    if (id == kNobody) return nullptr;
+    return FindIf([id](const Link& link) { return link.peer().id == id; });
+  }
+  void RetryNow(const std::string& name) const {
+    for (const auto& link : links_) {
+      if (link->peer().name == name) link->RetryNow();
+    }
+  }
+  [[nodiscard]] bool Connected(NodeId id) const {
+    const Link* link = Find(id);
+    return link != nullptr && link->ready();
+  }
+
+  /// Links to `peers` from now on: those that are there stay, `make` makes the others. Who was
+  /// known by name only may have got an id. Returns the ids of all of them.
+  template <class Make>
+  std::set<NodeId> Replace(EventLoop& loop, std::vector<Peer> peers, const Make& make) {
+    std::vector<std::unique_ptr<Link>> links;
+    std::set<NodeId> ids;
+    for (Peer& peer : peers) {
+      const auto same = std::find_if(links_.begin(), links_.end(), [&](const auto& link) {
+        return link != nullptr && link->peer().name == peer.name &&
+               link->peer().address == peer.address &&
+               (link->peer().id == kNobody || peer.id == kNobody || link->peer().id == peer.id);
+      });
+      if (same != links_.end()) {
+        if (peer.id != kNobody) (*same)->set_id(peer.id);
+        links.push_back(std::move(*same));
+      } else {
+        links.push_back(make(std::move(peer)));
+      }
+      ids.insert(links.back()->peer().id);
+    }
+    links_.swap(links);
+    // This may be running inside a call, or a promise, of a link that goes.
+    std::erase(links, nullptr);
+    if (links.empty()) return ids;
+    auto going = std::make_shared<std::vector<std::unique_ptr<Link>>>(std::move(links));
+    loop.RunLater([going] { going->clear(); });
+    return ids;
+  }
+
+ private:
+  std::vector<std::unique_ptr<Link>> links_;  // by name; a handful
+};
+
+}  // namespace raftkv::rpc

@@ -1,0 +1,98 @@
+// What is one connection that somebody made to this member?
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include <capnp/rpc-twoparty.h>
+#include <kj/async-io.h>
+
+#include "rpc/loop/checked_stream.h"
+#include "rpc/loop/event_loop.h"
+#include "rpc/server/held_replies.h"
+#include "rpc/server/server.h"
+#include "rpc/wire/raftkv.capnp.h"
+
+namespace raftkv::rpc {
+
+class Connection;
+
+/// Answers that wait on one connection. Above it nothing more is read there, and answers that are
+/// still to come are not kept: so it is passed by one answer at most, and by small ones.
+inline constexpr std::size_t kMaxQueuedBytes = 16 << 20;
+/// An answer of this size is always sent; the calls of a connection are bounded in number.
+inline constexpr std::size_t kSmallAnswerBytes = 4 * 1024;
+
+/// The server, as its connections see it.
+class ConnectionOwner {
+ public:
+  virtual ~ConnectionOwner() = default;
+  [[nodiscard]] virtual EventLoop& loop() = 0;
+  [[nodiscard]] virtual Service& service() = 0;
+  [[nodiscard]] virtual const ServerOptions& options() const = 0;
+  /// Calls of peers that wait for what this member answers to them.
+  [[nodiscard]] virtual HeldReplies& replies() = 0;
+  /// `connection` is now the one on which `peer` speaks; an earlier one is closed.
+  virtual void BecamePeer(Connection& connection, NodeId peer) = 0;
+  /// Why no further client can be taken on; empty if one can.
+  [[nodiscard]] virtual std::string NoRoomForClient() const = 0;
+  /// Of answers, over all connections.
+  [[nodiscard]] virtual std::size_t queued_bytes() const = 0;
+  /// One line about something that came from outside; rate limited.
+  virtual void LogOffence(const std::string& line) = 0;
+};
+
+/// Lives on the loop. Calls of its capabilities may run on after it was destroyed: they share
+/// `Shared`.
+class Connection {
+ public:
+  enum class Kind : std::uint8_t { kUnknown, kClient, kPeer };
+  struct Shared {
+    ConnectionOwner& owner;
+    Connection* connection;  // null once it was destroyed; then `owner` must not be used either
+    bool alive;
+  };
+
+  Connection(ConnectionOwner& owner, std::uint64_t number, kj::Own<kj::AsyncIoStream> stream);
+  ~Connection() noexcept;
+  Connection(const Connection&) = delete;
+  Connection& operator=(const Connection&) = delete;
+
+  /// Resolves when the other side is gone or has broken the protocol; call it once.
+  kj::Promise<CheckedStream::End> Ended();
+  /// The handshake is done: larger messages are accepted from now on.
+  void Become(Kind kind);
+
+  /// Whether an answer of `bytes` may be queued: what a client does not read must not gather here.
+  [[nodiscard]] bool HasRoom(std::size_t bytes) const;
+  /// Answers that are not yet in the hands of the kernel.
+  [[nodiscard]] std::size_t queued_bytes() const;
+  /// Call it at even intervals: how many of them in a row the other side has taken nothing of what
+  /// waits for it. Intervals and not time: a process that was stopped finds itself much later.
+  std::uint32_t CountStuck();
+
+  [[nodiscard]] Kind kind() const { return kind_; }
+  [[nodiscard]] std::uint64_t number() const { return number_; }
+  [[nodiscard]] NodeId peer() const { return peer_; }
+  void set_peer(NodeId peer) { peer_ = peer; }
+  [[nodiscard]] const std::string& remote() const { return remote_; }
+
+ private:
+  const std::uint64_t number_;
+  const std::string remote_;
+  const std::size_t max_message_bytes_;
+  Kind kind_ = Kind::kUnknown;
+  NodeId peer_;
+  std::uint32_t stuck_ = 0;
+  std::uint64_t messages_seen_ = 0;
+  std::uint64_t acknowledged_seen_ = 0;
+  std::shared_ptr<Shared> shared_;
+  kj::Own<kj::AsyncIoStream> stream_;
+  CheckedStream checked_;
+  // What tells the size of its queue is not const.
+  mutable capnp::TwoPartyVatNetwork network_;
+  capnp::RpcSystem<capnp::rpc::twoparty::VatId> rpc_;
+};
+
+}  // namespace raftkv::rpc

@@ -1,0 +1,203 @@
+#include "rpc/server/server.h"
+
+#include <algorithm>
+#include <map>
+#include <vector>
+
+#include "lib/base/check.h"
+#include "rpc/loop/acceptor.h"
+#include "rpc/loop/rate_limit.h"
+#include "rpc/loop/sockets.h"
+#include "rpc/server/connection.h"
+
+namespace raftkv::rpc {
+namespace {
+
+/// Looks in this many parts of ServerOptions::write_timeout.
+constexpr std::uint32_t kStuckLooks = 10;
+
+class ServerImpl final : public Server, private ConnectionOwner, private kj::TaskSet::ErrorHandler {
+ public:
+  ServerImpl(EventLoop& loop, Service& service, ServerOptions options, Listener listener)
+      : loop_(loop),
+        service_(service),
+        options_(std::move(options)),
+        tasks_(*this),
+        acceptor_(loop, std::move(listener), options_.log_sink,
+                  [this](kj::Own<kj::AsyncIoStream> stream) { Accept(kj::mv(stream)); }) {
+    tasks_.add(CloseStuck());
+  }
+  // No task may run while connections go.
+  ~ServerImpl() noexcept override { connections_.clear(); }
+
+  const std::string& address() const override { return acceptor_.address(); }
+  std::size_t connections() const override { return connections_.size(); }
+  HeldReplies& replies() override { return replies_; }
+
+  void CloseAll() override {
+    for (const auto& [number, connection] : connections_) CloseLater(number);
+  }
+
+  void KeepPeers(const std::set<NodeId>& peers) override {
+    for (const auto& [peer, number] : peers_) {
+      if (!peers.contains(peer)) CloseLater(number);
+    }
+  }
+
+ private:
+  /// This may be running inside a call of that very connection.
+  void CloseLater(std::uint64_t number) {
+    tasks_.add(kj::evalLater([this, number] { Close(number); }));
+  }
+
+  void Accept(kj::Own<kj::AsyncIoStream> stream) {
+    if (connections_.size() >= options_.max_connections && !CloseOldestStranger()) {
+      acceptor_.LogRefused("closed a new connection from " + PeerAddressOf(*stream) + ": all " +
+                           std::to_string(options_.max_connections) + " connections are in use");
+      return;
+    }
+    ConfigureSocket(*stream);
+    const std::uint64_t number = ++last_number_;
+    auto connection =
+        std::make_unique<Connection>(static_cast<ConnectionOwner&>(*this), number, kj::mv(stream));
+    tasks_.add(connection->Ended().then(
+        [this, number](CheckedStream::End&& end) { Remove(number, end); }));
+    tasks_.add(loop_.timer()
+                   .afterDelay(options_.handshake_timeout.count() * kj::NANOSECONDS)
+                   .then([this, number] { CheckHandshake(number); }));
+    connections_.emplace(number, std::move(connection));
+  }
+
+  /// Of those who have not shaken hands.
+  bool CloseOldestStranger() {
+    const auto oldest = std::find_if(connections_.begin(), connections_.end(), [](const auto& at) {
+      return at.second->kind() == Connection::Kind::kUnknown;
+    });
+    if (oldest == connections_.end()) return false;
+    acceptor_.LogRefused("closed the connection from " + oldest->second->remote() +
+                         ", which had not shaken hands: all " +
+                         std::to_string(options_.max_connections) + " connections are in use");
+    Close(oldest->first);
+    return true;
+  }
+
+  std::string NoRoomForClient() const override {
+    const std::size_t max = options_.max_connections - ReservedForPeers(options_.max_connections);
+    const auto clients = std::count_if(
+        connections_.begin(), connections_.end(),
+        [](const auto& at) { return at.second->kind() == Connection::Kind::kClient; });
+    if (static_cast<std::size_t>(clients) < max) return "";
+    return "all " + std::to_string(max) +
+           " connections for clients are in use; close some, or raise max_connections";
+  }
+
+  std::size_t queued_bytes() const override {
+    std::size_t sum = 0;
+    for (const auto& [number, connection] : connections_) sum += connection->queued_bytes();
+    return sum;
+  }
+
+  kj::Promise<void> CloseStuck() {
+    const auto interval = options_.write_timeout.count() / kStuckLooks * kj::NANOSECONDS;
+    return loop_.timer().afterDelay(interval).then([this] {
+      std::vector<std::uint64_t> stuck;
+      for (const auto& [number, connection] : connections_) {
+        if (connection->CountStuck() >= kStuckLooks) stuck.push_back(number);
+      }
+      for (const std::uint64_t number : stuck) {
+        LogOffence("closed the connection from " + connections_.at(number)->remote() +
+                   ": it does not read what it asked for");
+        Close(number);
+      }
+      return CloseStuck();
+    });
+  }
+
+  void CheckHandshake(std::uint64_t number) {
+    const auto found = connections_.find(number);
+    if (found == connections_.end() || found->second->kind() != Connection::Kind::kUnknown) return;
+    LogOffence("closed the connection from " + found->second->remote() +
+               ": it did not shake hands in time");
+    Close(number);
+  }
+
+  void Remove(std::uint64_t number, const CheckedStream::End& end) {
+    const auto found = connections_.find(number);
+    if (found == connections_.end()) return;
+    if (end.offence) {
+      LogOffence("closed the connection from " + found->second->remote() +
+                 ": it sent what is no raftkv message, or one that is too large (" + end.reason +
+                 ')');
+    }
+    Close(number);
+  }
+
+  void Close(std::uint64_t number) {
+    auto node = connections_.extract(number);
+    if (node.empty()) return;
+    const NodeId peer = node.mapped()->peer();
+    node.mapped().reset();
+    const auto current = peers_.find(peer);
+    if (peer == kNobody || current == peers_.end() || current->second != number) return;
+    peers_.erase(current);
+    service_.PeerDisconnected(peer);
+  }
+
+  EventLoop& loop() override { return loop_; }
+  Service& service() override { return service_; }
+  const ServerOptions& options() const override { return options_; }
+
+  void BecamePeer(Connection& connection, NodeId peer) override {
+    if (connection.peer() == peer) return;
+    RAFTKV_CHECK(peer != kNobody);
+    const std::uint64_t number = connection.number();
+    connection.set_peer(peer);
+    std::uint64_t& current = peers_[peer];
+    const std::uint64_t previous = std::exchange(current, number);
+    // The peer made a new connection, so it has given up the old one, whatever TCP thinks of it.
+    if (previous != 0) {
+      tasks_.add(kj::evalLater([this, previous] { Close(previous); }));
+    }
+  }
+
+  void LogOffence(const std::string& line) override {
+    offences_.Log(options_.log_sink, loop_.Now(), node::LogSeverity::kWarn, line);
+  }
+
+  void taskFailed(kj::Exception&& exception) override {
+    LogOffence("a connection failed: " + ShortReason(exception));
+  }
+
+  // Constant after construction.
+  EventLoop& loop_;
+  Service& service_;
+  const ServerOptions options_;
+
+  HeldReplies replies_;
+  std::map<std::uint64_t, std::unique_ptr<Connection>> connections_;
+  std::map<NodeId, std::uint64_t> peers_;  // the latest connection of each
+  std::uint64_t last_number_ = 0;
+  RateLimitedLog offences_;
+  kj::TaskSet tasks_;
+  Acceptor acceptor_;  // last: no connection comes while the others go
+};
+
+}  // namespace
+
+Result<std::unique_ptr<Server>> Server::Listen(EventLoop& loop, Service& service,
+                                               ServerOptions options) {
+  RAFTKV_CHECK(loop.OnLoop());
+  Result<Listener> listener = rpc::Listen(options.listen, "--listen");
+  if (!listener.ok()) return listener.status();
+  std::unique_ptr<Server> server;
+  auto failed = kj::runCatchingExceptions([&] {
+    server = std::make_unique<ServerImpl>(loop, service, std::move(options),
+                                          std::move(listener).value());
+  });
+  KJ_IF_MAYBE (exception, failed) {
+    return raftkv::Status(Code::kUnavailable, "cannot listen: " + ShortReason(*exception));
+  }
+  return server;
+}
+
+}  // namespace raftkv::rpc

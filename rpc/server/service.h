@@ -1,0 +1,68 @@
+// What does the RPC server need of the member behind it? (MemberService gives it; tests have fakes)
+//
+// All of it happens on the loop; every callback runs once, later, on the loop, or is destroyed
+// without having run when the member stops.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <raftkv/client.h>
+#include <raftkv/kv.h>
+
+#include "lib/node/backup.h"
+#include "lib/node/member.h"
+#include "lib/node/ports.h"
+#include "rpc/wire/codec.h"
+
+namespace raftkv::rpc {
+
+/// Takes what comes in on connections that others made.
+class Service {
+ public:
+  virtual ~Service() = default;
+
+  // --- From peers.
+  virtual void OnHello(node::Hello hello, std::function<void(node::HelloAnswer)> done) = 0;
+  /// `boot`: as `peer` said in its hello on that connection. Counts only if it is the newest that
+  /// is durable here: what an older start of that member has sent is too late.
+  virtual void Receive(NodeId peer, node::Boot boot, std::vector<node::PeerMessage> messages) = 0;
+  virtual void PeerDisconnected(NodeId peer) = 0;
+
+  // --- From clients.
+  virtual void Submit(Bytes request, MonoTime deadline,
+                      std::function<void(node::SubmitOutcome)> done) = 0;
+  virtual void Read(Bytes request, node::ReadPolicy policy, MonoTime deadline,
+                    node::Done<Bytes> done) = 0;
+  /// 0: not known yet.
+  virtual std::uint64_t ReplicatedTimeMs() = 0;
+  virtual AnswerHeader Header() = 0;
+  virtual std::string Name() = 0;
+  virtual void Status(bool with_hash, node::Done<EndpointStatus> done) = 0;
+  /// Unavailable: not known yet.
+  virtual Result<std::vector<ClusterMember>> Members() = 0;
+  /// NotLeader, Unavailable, InvalidArgument, NotFound: nothing happened.
+  virtual void ChangeMembers(const MemberChange& change, MonoTime deadline,
+                             node::DoneStatus done) = 0;
+  /// Unavailable: there is none to be had now.
+  virtual void Backup(node::Done<std::shared_ptr<node::BackupSource>> done) = 0;
+};
+
+/// What the connections that this member makes need of it.
+class PeerOwner {
+ public:
+  virtual ~PeerOwner() = default;
+  virtual node::Hello MakeHello(NodeId expected_member, const std::string& expected_name) = 0;
+  /// As Member::OnHelloAnswer: ok, Unavailable (say hello again soon), or a refusal.
+  virtual raftkv::Status OnHelloAnswer(const node::HelloAnswer& answer) = 0;
+  virtual void PeerUnreachable(NodeId peer) = 0;
+  /// What `peer` answered on a connection that we made; `boot`: as it said in answer to our hello.
+  /// As Service::Receive.
+  virtual void ReceiveAnswers(NodeId peer, node::Boot boot,
+                              std::vector<node::PeerMessage> messages) = 0;
+};
+
+}  // namespace raftkv::rpc

@@ -1,0 +1,115 @@
+// Changes of members, as clients ask for them, and how fresh a read must be.
+#include <algorithm>
+
+#include "rpc/loop/sockets.h"
+#include "rpc/wire/codec_parts.h"
+
+namespace raftkv::rpc {
+namespace {
+
+/// "--cluster NAME=ADDRESS,..." must be able to name it.
+Status CheckName(const std::string& name) {
+  if (!name.empty() && name.find_first_of("=,") == std::string::npos) return Status::Ok();
+  return {Code::kInvalidArgument,
+          "a member's name has 1 to 256 characters, none of them '=' or ','"};
+}
+
+Status CheckAddress(const std::string& address) {
+  const Result<HostPort> parsed = ParseHostPort(address);
+  if (parsed.ok() && !parsed->host.empty() && parsed->port != 0) return Status::Ok();
+  return {Code::kInvalidArgument, "'" + address + "' is no address: name a host and a port"};
+}
+
+}  // namespace
+
+void Encode(const MemberChange& change, wire::KvService::ChangeMembersParams::Builder to) {
+  to.setChange(static_cast<wire::MemberChange>(change.kind));
+  to.setName(AsText(change.name));
+  to.setAddress(AsText(change.address));
+}
+
+Result<MemberChange> Decode(wire::KvService::ChangeMembersParams::Reader change) {
+  MemberChange to;
+  if (change.getChange() > wire::MemberChange::MOVE_LEADER) {
+    return Status(Code::kInvalidArgument,
+                  "the change is none that this member knows; is the client of a newer version?");
+  }
+  to.kind = static_cast<MemberChange::Kind>(change.getChange());
+  Result<std::string> name = TakeText(change.getName(), kMaxNameBytes, "name of the member");
+  if (!name.ok()) return name.status();
+  to.name = std::move(name).value();
+  const bool may_be_empty = to.kind == MemberChange::Kind::kMoveLeader && to.name.empty();
+  if (Status bad = CheckName(to.name); !may_be_empty && !bad.ok()) return bad;
+  if (to.kind != MemberChange::Kind::kAddLearner && to.kind != MemberChange::Kind::kAddVoter) {
+    return to;
+  }
+  Result<std::string> address =
+      TakeText(change.getAddress(), kMaxAddressBytes, "address of the member");
+  if (!address.ok()) return address.status();
+  to.address = std::move(address).value();
+  if (Status bad = CheckAddress(to.address); !bad.ok()) return bad;
+  return to;
+}
+
+void Encode(const ClusterMember& member, wire::ClusterMember::Builder to) {
+  to.setId(member.id);
+  to.setName(AsText(member.name));
+  to.setAddress(AsText(member.address));
+  to.setZone(AsText(member.zone));
+  to.setRole(static_cast<wire::MemberRole>(member.role));
+  to.setLeads(member.leads);
+}
+
+ClusterMember Decode(wire::ClusterMember::Reader member) {
+  ClusterMember to;
+  to.id = member.getId();
+  to.name = ToString(member.getName());
+  to.address = ToString(member.getAddress());
+  to.zone = ToString(member.getZone());
+  to.role = static_cast<MemberRole>(
+      std::min<std::uint16_t>(static_cast<std::uint16_t>(member.getRole()),
+                              static_cast<std::uint16_t>(MemberRole::kInvited)));
+  to.leads = member.getLeads();
+  return to;
+}
+
+wire::Consistency ToWire(Consistency consistency) {
+  switch (consistency) {
+    case Consistency::kLinearizable: return wire::Consistency::LINEARIZABLE;
+    case Consistency::kLocal: return wire::Consistency::LOCAL;
+    case Consistency::kLease: return wire::Consistency::LEASE;
+    case Consistency::kBounded: return wire::Consistency::BOUNDED;
+  }
+  return wire::Consistency::LINEARIZABLE;
+}
+
+Consistency FromWire(wire::Consistency consistency) {
+  switch (consistency) {
+    case wire::Consistency::LINEARIZABLE: return Consistency::kLinearizable;
+    case wire::Consistency::LOCAL: return Consistency::kLocal;
+    case wire::Consistency::LEASE: return Consistency::kLease;
+    case wire::Consistency::BOUNDED: return Consistency::kBounded;
+  }
+  return Consistency::kLinearizable;
+}
+
+void Encode(const node::BackupHead& head, wire::BackupHead::Builder to) {
+  to.setIndex(head.index.value);
+  to.setTerm(head.term.value);
+  to.setName(AsText(head.member_name));
+  to.setStreamBytes(head.stream_bytes);
+  auto members = to.initMembers(static_cast<capnp::uint>(head.members.size()));
+  for (capnp::uint i = 0; i < members.size(); ++i) Encode(head.members[i], members[i]);
+}
+
+node::BackupHead Decode(wire::BackupHead::Reader head) {
+  node::BackupHead decoded;
+  decoded.index = Index(head.getIndex());
+  decoded.term = Term(head.getTerm());
+  decoded.member_name = ToString(head.getName());
+  decoded.stream_bytes = head.getStreamBytes();
+  for (const auto member : head.getMembers()) decoded.members.push_back(Decode(member));
+  return decoded;
+}
+
+}  // namespace raftkv::rpc

@@ -1,0 +1,142 @@
+#include "storage/cipher/secret.h"
+
+#include <fcntl.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <system_error>
+
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
+
+#include "lib/base/check.h"
+
+namespace raftkv::storage {
+
+namespace {
+
+/// HMAC-SHA256.
+void Hmac(const unsigned char* key, std::string_view text, unsigned char* out) {
+  unsigned int size = 0;
+  const unsigned char* made =
+      HMAC(EVP_sha256(), key, static_cast<int>(Secret::kBytes),
+           reinterpret_cast<const unsigned char*>(text.data()), text.size(), out, &size);
+  RAFTKV_CHECK(made != nullptr && size == Secret::kBytes, size);
+}
+
+/// What stands in a key file, wiped when it ends.
+struct KeyText {
+  KeyText() = default;
+  KeyText(const KeyText&) = delete;
+  KeyText& operator=(const KeyText&) = delete;
+  ~KeyText() { OPENSSL_cleanse(bytes.data(), bytes.size()); }
+
+  std::array<unsigned char, 128> bytes{};
+  std::size_t size = 0;
+};
+
+/// -1: no hexadecimal digit.
+int DigitOf(unsigned char c) {
+  if (c >= '0' && c <= '9') return c - '0';
+  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
+  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
+  return -1;
+}
+
+Status BadKeyFile(const std::string& path, const std::string& why) {
+  return Status(Code::kInvalidArgument, "key file " + path + ": " + why);
+}
+
+/// The error, or 0. Reads a little more than any key file has.
+int ReadKeyText(const std::string& path, KeyText& text, mode_t& mode) {
+  const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (file < 0) return errno;
+  struct stat about {};
+  int error = fstat(file, &about) == 0 ? 0 : errno;
+  mode = about.st_mode;
+  while (error == 0 && text.size < text.bytes.size()) {
+    const ssize_t got = read(file, text.bytes.data() + text.size, text.bytes.size() - text.size);
+    if (got == 0) break;
+    if (got > 0) text.size += static_cast<std::size_t>(got);
+    if (got < 0 && errno != EINTR) error = errno;
+  }
+  close(file);
+  return error;
+}
+
+/// False: these are no hexadecimal digits of a key.
+bool DecodeHex(const KeyText& text, unsigned char* key) {
+  std::size_t size = text.size;
+  if (size > 0 && text.bytes[size - 1] == '\n') --size;
+  if (size < text.size && size > 0 && text.bytes[size - 1] == '\r') --size;
+  if (size != 2 * Secret::kBytes) return false;
+  for (std::size_t i = 0; i < Secret::kBytes; ++i) {
+    const int high = DigitOf(text.bytes[2 * i]);
+    const int low = DigitOf(text.bytes[2 * i + 1]);
+    if (high < 0 || low < 0) return false;
+    key[i] = static_cast<unsigned char>(high * 16 + low);
+  }
+  return true;
+}
+
+}  // namespace
+
+Secret::Secret(const unsigned char* bytes) { std::copy_n(bytes, kBytes, bytes_.begin()); }
+
+Secret::Secret(const Secret& parent, std::string_view label, std::string_view salt) {
+  Hmac(parent.data(), std::string(label).append(salt), bytes_.data());
+}
+
+Secret::~Secret() { OPENSSL_cleanse(bytes_.data(), bytes_.size()); }
+
+std::string Secret::Seal(std::string_view text) const {
+  std::array<unsigned char, kBytes> whole{};
+  Hmac(bytes_.data(), text, whole.data());
+  return {reinterpret_cast<const char*>(whole.data()), kSealBytes};
+}
+
+Result<std::shared_ptr<const Secret>> ReadKeyFile(const std::string& path,
+                                                  const node::LogSink& sink) {
+  KeyText text;
+  mode_t mode = 0;
+  if (const int error = ReadKeyText(path, text, mode); error != 0) {
+    return BadKeyFile(
+        path, std::generic_category().message(error) + "; make one with: openssl rand -hex 32");
+  }
+  KeyText key;
+  if (text.size == Secret::kBytes) {
+    std::copy_n(text.bytes.begin(), Secret::kBytes, key.bytes.begin());
+  } else if (!DecodeHex(text, key.bytes.data())) {
+    const std::string size =
+        text.size < text.bytes.size() ? std::to_string(text.size) : "more than 100";
+    return BadKeyFile(path, "it holds " + size +
+                                " bytes that are no key: 32 raw bytes or 64 hexadecimal digits "
+                                "are wanted; make one with: openssl rand -hex 32");
+  }
+  if ((mode & (S_IRGRP | S_IROTH)) != 0 && sink) {
+    sink(node::LogSeverity::kWarn,
+         "key file " + path + " can be read by others than its owner: chmod 600 " + path);
+  }
+  return std::make_shared<const Secret>(key.bytes.data());
+}
+
+Result<std::shared_ptr<const Secret>> ReadKeyFileIfAny(const std::string& path,
+                                                       const node::LogSink& sink) {
+  if (path.empty()) return std::shared_ptr<const Secret>();
+  return ReadKeyFile(path, sink);
+}
+
+std::string DrawBytes(std::size_t count) {
+  std::string bytes(count, '\0');
+  // Up to 256 bytes come whole.
+  RAFTKV_CHECK(count <= 256, count);
+  const ssize_t got = getrandom(bytes.data(), count, 0);
+  RAFTKV_CHECK(got == static_cast<ssize_t>(count), got);
+  return bytes;
+}
+
+}  // namespace raftkv::storage

@@ -1,0 +1,160 @@
+#include "storage/disk/disk_watch.h"
+
+#include <chrono>
+#include <utility>
+
+#include <rocksdb/file_system.h>
+
+#include "lib/base/check.h"
+#include "storage/disk/guarded_fs.h"
+
+namespace raftkv::storage {
+
+namespace {
+
+constexpr auto kLookEvery = std::chrono::milliseconds(200);
+constexpr auto kReclaimEvery = std::chrono::seconds(1);
+/// How soon what did not fit is tried again.
+constexpr auto kRetryEvery = std::chrono::milliseconds(50);
+/// After the last thing that did not fit it may be the next one's turn to be tried.
+constexpr auto kStarvedFor = 3 * kRetryEvery;
+
+thread_local int no_waiting = 0;
+
+}  // namespace
+
+DiskWatch::NoWaiting::NoWaiting() { ++no_waiting; }
+DiskWatch::NoWaiting::~NoWaiting() { --no_waiting; }
+
+DiskWatch::DiskWatch(DiskWatchOptions options)
+    : options_(std::move(options)),
+      rules_(options_.reserve_bytes),
+      env_(rocksdb::NewCompositeEnv(
+          std::make_shared<GuardedFs>(options_.env->GetFileSystem(), *this))) {
+  RAFTKV_CHECK((options_.space == nullptr) == (options_.reserve_bytes == 0));
+  // Perhaps: an earlier open may have left it.
+  held_ = options_.space != nullptr;
+}
+
+void DiskWatch::Start(std::function<void()> reclaim) {
+  reclaim_ = std::move(reclaim);
+  {
+    const std::lock_guard lock(mutex_);
+    if (held_) held_ = options_.space->TakeReserve();
+  }
+  Look();
+  thread_ = std::make_unique<Worker>("raftkv-space", 1);
+  RAFTKV_CHECK(thread_->Post([this] { Run(); }));
+}
+
+void DiskWatch::Run() {
+  auto reclaimed_at = std::chrono::steady_clock::now();
+  while (true) {
+    {
+      std::unique_lock lock(mutex_);
+      changed_.wait_for(lock, kLookEvery, [this] { return stopped_ || look_now_; });
+      if (stopped_) return;
+      look_now_ = false;
+    }
+    Look();
+    const auto now = std::chrono::steady_clock::now();
+    if (space() == raft::Space::kEnough || now < reclaimed_at + kReclaimEvery) continue;
+    reclaimed_at = now;
+    reclaim_();
+  }
+}
+
+void DiskWatch::StopWaiting() {
+  {
+    const std::lock_guard lock(mutex_);
+    stopped_ = true;
+  }
+  changed_.notify_all();
+}
+
+void DiskWatch::Stop() {
+  StopWaiting();
+  if (thread_) thread_->Stop();
+}
+
+Status DiskWatch::failure() const {
+  const std::lock_guard lock(mutex_);
+  return failure_;
+}
+
+/// How it stands now; gives up the reserve, or takes it again.
+void DiskWatch::Look() {
+  node::DiskHealth health;
+  {
+    const std::lock_guard lock(mutex_);
+    const std::optional<std::uint64_t> free =
+        options_.space ? options_.space->Free() : std::optional<std::uint64_t>();
+    const bool starved =
+        waiting_ > 0 || std::chrono::steady_clock::now() < starved_at_ + kStarvedFor;
+    raft::Space now = free ? told_space_.load() : raft::Space::kEnough;
+    if (free) {
+      if (held_ && rules_.ShouldRelease(*free)) {
+        options_.space->ReleaseReserve();
+        held_ = false;
+      } else if (!held_ && !starved && rules_.ShouldTake(*free)) {
+        held_ = options_.space->TakeReserve();
+      }
+      now = rules_.Judge(now, options_.space->Free().value_or(*free), held_);
+    }
+    if (starved) now = raft::Space::kNone;
+    if (now == told_space_.load()) return;
+    told_space_.store(now);
+    health = {now, failure_};
+  }
+  if (options_.tell) options_.tell(health);
+}
+
+bool DiskWatch::WaitForSpace() {
+  {
+    const std::lock_guard lock(mutex_);
+    if (held_) {
+      options_.space->ReleaseReserve();
+      held_ = false;
+      return true;
+    }
+    starved_.store(true);
+    if (stopped_ || no_waiting > 0) return false;
+    ++waiting_;
+    starved_at_ = std::chrono::steady_clock::now();
+  }
+  Look();
+  bool stopped = false;
+  {
+    std::unique_lock lock(mutex_);
+    stopped = changed_.wait_for(lock, kRetryEvery, [this] { return stopped_; });
+    --waiting_;
+    starved_at_ = std::chrono::steady_clock::now();
+  }
+  return !stopped;
+}
+
+void DiskWatch::Wrote(std::uint64_t bytes) {
+  if (options_.space == nullptr) return;
+  if (wrote_.fetch_add(bytes) + bytes < options_.reserve_bytes / 4) return;
+  wrote_.store(0);
+  {
+    const std::lock_guard lock(mutex_);
+    look_now_ = true;
+  }
+  changed_.notify_all();
+}
+
+void DiskWatch::Failed(const std::string& doing, const std::string& path, const std::string& why) {
+  node::DiskHealth health;
+  {
+    const std::lock_guard lock(mutex_);
+    if (!failure_.ok()) return;
+    failure_ = Status(Code::kIOError,
+                      "could not " + doing + " " + path + ": " + why +
+                          "; this member stops for good: check the disk, then start it again");
+    health = {told_space_.load(), failure_};
+  }
+  if (options_.tell) options_.tell(health);
+}
+
+}  // namespace raftkv::storage

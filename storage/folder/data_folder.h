@@ -1,0 +1,103 @@
+// Whose is a data folder, is it in use, and how does a new one come to be?
+//
+//   LOCK      held by the process that has the folder open
+//   record    identity and lower bounds (record.h)
+//   log/      the log database
+//   kv-<n>/   the key-value database; `live_kv` in the log database names the one in use
+//   snapshot-<n>/  a checkpoint of it that was or is being sent to another member
+//   log.new/  what takes the place of a damaged log/, see repair.h
+//   damaged-*/  what a repair set aside, until the others have refilled this member
+//
+// A new folder is made in an order in which a crash at any point is followed by an open that
+// succeeds: a record that says "not complete", the databases, a record that says "complete". Until
+// then nobody was told of the member id, so what an incomplete record stands beside is thrown away.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include <rocksdb/env.h>
+
+#include <raftkv/status.h>
+
+#include "storage/folder/record.h"
+#include "storage/kv/kv_engine.h"
+#include "storage/log/log_db.h"
+
+namespace raftkv::storage {
+
+inline constexpr char kLockName[] = "LOCK";
+inline constexpr char kLogFolder[] = "log";
+inline constexpr char kKvFolderPrefix[] = "kv-";
+inline constexpr char kFirstKvFolder[] = "kv-1";
+/// Checkpoints that are being sent.
+inline constexpr char kSnapshotFolderPrefix[] = "snapshot-";
+inline constexpr char kNewLogFolder[] = "log.new";
+inline constexpr char kSetAsidePrefix[] = "damaged-";
+/// By a repair of what was repaired; goes at once.
+inline constexpr char kSetAsideAgainPrefix[] = "damaged-again-";
+
+std::string KvFolderName(std::uint64_t number);
+/// 0: `name` is none.
+std::uint64_t KvFolderNumber(std::string_view name);
+std::string SnapshotFolderName(std::uint64_t number);
+
+/// The record of a folder that member `name` may use; nullopt: the folder is missing, empty, or was
+/// not made to its end. Changes nothing. PermissionDenied: it is another member's. InvalidArgument:
+/// it holds something else. VersionMismatch, Corruption: see record.h.
+Result<std::optional<Record>> InspectFolder(rocksdb::Env& env, const std::string& folder,
+                                            const std::string& name);
+
+/// Releases the folder when it ends.
+class FolderLock {
+ public:
+  /// Unavailable: in use.
+  static Result<std::unique_ptr<FolderLock>> Take(rocksdb::Env& env, const std::string& folder);
+  ~FolderLock();
+  FolderLock(const FolderLock&) = delete;
+  FolderLock& operator=(const FolderLock&) = delete;
+
+ private:
+  FolderLock(rocksdb::Env& env, rocksdb::FileLock* lock) : env_(env), lock_(lock) {}
+
+  rocksdb::Env& env_;
+  rocksdb::FileLock* const lock_;
+};
+
+/// Locks the folder of `name` and returns its record; what is no folder of anybody yet is made one
+/// by `make`. A folder that is refused stays as it is.
+Result<Record> TakeFolder(rocksdb::Env& env, const std::string& folder, const std::string& name,
+                          const std::function<Result<Record>()>& make,
+                          std::unique_ptr<FolderLock>& lock);
+
+/// Makes a folder of `name` with a new random id, and in it what `make` makes, for which `log/` is
+/// an empty folder; the folder exists and is locked.
+Result<Record> MakeNew(rocksdb::Env& env, const std::string& folder, const std::string& name,
+                       const std::string& machine_boot,
+                       const std::function<Status(const Record&)>& make);
+
+/// Makes the databases of a new member with a new random id; the folder exists and is locked.
+Result<Record> MakeMember(const LogDbOptions& log, const KvEngineOptions& kv,
+                          const std::string& folder, const std::string& name,
+                          const std::string& machine_boot);
+
+/// Removes key-value databases other than `live`, checkpoints other than `snapshot`, and what a
+/// change of the key left that did not get far (rekey.h).
+Status RemoveUnreferenced(rocksdb::Env& env, const std::string& folder, const std::string& live,
+                          const std::string& snapshot);
+
+/// The highest number of a folder `prefix`<number>; 0: there is none.
+Result<std::uint64_t> LastNumber(rocksdb::Env& env, const std::string& folder,
+                                 std::string_view prefix);
+/// Removes what repairs have set aside.
+Status RemoveSetAside(rocksdb::Env& env, const std::string& folder,
+                      std::string_view prefix = kSetAsidePrefix);
+
+/// 64 bits of the system's entropy, never 0.
+std::uint64_t DrawId();
+
+}  // namespace raftkv::storage

@@ -1,0 +1,78 @@
+#include "storage/folder/record_keeper.h"
+
+#include <utility>
+
+namespace raftkv::storage {
+
+RecordKeeper::RecordKeeper(rocksdb::Env& env, std::string folder, Record record, Worker& worker,
+                           node::LogSink sink)
+    : env_(env),
+      folder_(std::move(folder)),
+      worker_(worker),
+      sink_(std::move(sink)),
+      written_(record),
+      latest_(std::move(record)) {}
+
+Status RecordKeeper::Durable(const Record& bounds, std::size_t log_bytes, bool soon) {
+  {
+    const std::lock_guard lock(mutex_);
+    const Damaged damaged = latest_.damaged;
+    latest_ = bounds;
+    latest_.damaged = damaged;
+    bytes_since_ += log_bytes;
+    const bool told = bounds.term != written_.term || bounds.vote != written_.vote ||
+                      bounds.cluster != written_.cluster || bounds.has_peers != written_.has_peers;
+    if (!told) {
+      // A record that is late is only weaker evidence; where the queue is full, the next write
+      // tries again.
+      const bool due = soon || bytes_since_ >= kEveryLogBytes;
+      if (due && failure_.ok() && !queued_) {
+        queued_ = worker_.Post([this] { static_cast<void>(WriteNow()); });
+      }
+      return Status::Ok();
+    }
+  }
+  return WriteNow();
+}
+
+Status RecordKeeper::WriteNow() {
+  const std::lock_guard file_lock(file_mutex_);
+  Record record;
+  {
+    const std::lock_guard lock(mutex_);
+    if (!failure_.ok()) return failure_;
+    record = latest_;
+    bytes_since_ = 0;
+    queued_ = false;
+  }
+  Status written = WriteRecord(env_, folder_, record);
+  const std::lock_guard lock(mutex_);
+  if (written.ok()) {
+    written_ = std::move(record);
+  } else {
+    failure_ = written;
+    if (sink_) sink_(node::LogSeverity::kWarn, written.message());
+  }
+  return written;
+}
+
+Status RecordKeeper::MarkDamaged(Damaged damaged) {
+  {
+    const std::lock_guard lock(mutex_);
+    // Of both, the one whose repair keeps less.
+    if (latest_.damaged != Damaged::kKv) latest_.damaged = damaged;
+  }
+  return WriteNow();
+}
+
+Status RecordKeeper::WriteCleanClose(Record record) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (!failure_.ok()) return failure_;
+    record.damaged = latest_.damaged;
+  }
+  record.clean_close = true;
+  return WriteRecord(env_, folder_, record);
+}
+
+}  // namespace raftkv::storage

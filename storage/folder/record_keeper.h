@@ -1,0 +1,56 @@
+// When is the record beside the databases written?
+//
+// After the sync of what it claims. When term, vote, cluster or peers changed, before anybody is
+// told of that; when the log has another beginning, soon; else every few MiB of log, on another
+// thread than the log, so that no write waits for it, and newer bounds gather meanwhile.
+#pragma once
+
+#include <cstdint>
+#include <mutex>
+#include <string>
+
+#include <rocksdb/env.h>
+
+#include "lib/node/ports.h"
+#include "storage/disk/worker.h"
+#include "storage/folder/record.h"
+
+namespace raftkv::storage {
+
+class RecordKeeper {
+ public:
+  static constexpr std::size_t kEveryLogBytes = 8 << 20;
+
+  /// `record`: as it stands on disk. `worker` is borrowed; it must be stopped before this ends.
+  RecordKeeper(rocksdb::Env& env, std::string folder, Record record, Worker& worker,
+               node::LogSink sink);
+
+  /// What is durable now, and how many bytes of log were written for it; `soon`: it is not to wait
+  /// for more. Not ok: what changed must not be told to anybody. From the disk thread.
+  Status Durable(const Record& bounds, std::size_t log_bytes, bool soon = false);
+  /// From now on the record says so. Safe from any thread.
+  Status MarkDamaged(Damaged damaged);
+  /// After the worker stopped: writes the record with exact bounds and the mark of a clean close.
+  Status WriteCleanClose(Record record);
+
+ private:
+  Status WriteNow();
+
+  // Constant after construction.
+  rocksdb::Env& env_;
+  const std::string folder_;
+  Worker& worker_;
+  const node::LogSink sink_;
+  /// Held while the file is written; taken before mutex_.
+  std::mutex file_mutex_;
+  // Guarded by mutex_.
+  std::mutex mutex_;
+  Record written_;
+  Record latest_;
+  std::size_t bytes_since_ = 0;
+  bool queued_ = false;
+  /// The first one: said once, and never tried again.
+  Status failure_;
+};
+
+}  // namespace raftkv::storage

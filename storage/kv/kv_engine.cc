@@ -1,0 +1,279 @@
+#include "storage/kv/kv_engine.h"
+
+#include <algorithm>
+#include <utility>
+
+#include <rocksdb/cache.h>
+#include <rocksdb/db.h>
+#include <rocksdb/filter_policy.h>
+#include <rocksdb/listener.h>
+#include <rocksdb/options.h>
+#include <rocksdb/table.h>
+#include <rocksdb/utilities/checkpoint.h>
+#include <rocksdb/write_batch.h>
+
+#include "lib/base/check.h"
+#include "lib/kv/layout.h"
+#include "storage/disk/files.h"
+#include "storage/disk/guarded_fs.h"
+#include "storage/disk/rocksdb_logger.h"
+#include "storage/disk/tables.h"
+
+namespace raftkv::storage {
+
+namespace {
+
+/// Where all of a database is read, of each table at once.
+constexpr std::size_t kReadAheadBytes = 256 << 10;
+
+rocksdb::Slice Slice(std::string_view bytes) { return {bytes.data(), bytes.size()}; }
+
+rocksdb::Options DatabaseOptions(const KvEngineOptions& options) {
+  rocksdb::Options out;
+  out.env = options.env;
+  out.info_log = NewRocksdbLogger("kv", options.log_sink);
+  out.create_if_missing = false;
+  out.write_buffer_size = 64 << 20;
+  out.max_write_buffer_number = 3;
+  out.max_background_jobs = 2;
+  // What failed is not tried again: the member stops, and a restart reads what is really there.
+  out.max_bgerror_resume_count = 0;
+  out.stats_dump_period_sec = 0;
+  out.stats_persist_period_sec = 0;
+  out.skip_stats_update_on_db_open = true;
+  // Closing flushes only where Flush() asks for it: the log has everything anyway.
+  out.avoid_flush_during_shutdown = true;
+  rocksdb::BlockBasedTableOptions table;
+  table.block_cache = rocksdb::NewLRUCache(options.cache_bytes);
+  table.filter_policy.reset(rocksdb::NewBloomFilterPolicy(10));
+  table.block_size = 8 * 1024;
+  out.table_factory.reset(rocksdb::NewBlockBasedTableFactory(table));
+  out.file_checksum_gen_factory = KeepTableChecksums();
+  return out;
+}
+
+/// The applied entry as `tier` has it; 0: nothing is applied.
+Result<kv::Position> AppliedIn(rocksdb::DB& db, rocksdb::ReadTier tier) {
+  rocksdb::ReadOptions options;
+  options.read_tier = tier;
+  std::string record;
+  const rocksdb::Status got =
+      db.Get(options, db.DefaultColumnFamily(), rocksdb::Slice(&kv::kAppliedPrefix, 1), &record);
+  if (got.IsNotFound()) return kv::Position{};
+  if (!got.ok()) return ToStatus(got, "read the applied index");
+  return kv::DecodePosition(record);
+}
+
+/// Looks after each flush how far the tables are.
+class FlushWatch final : public rocksdb::EventListener {
+ public:
+  explicit FlushWatch(std::shared_ptr<std::atomic<std::uint64_t>> flushed)
+      : flushed_(std::move(flushed)) {}
+  void OnFlushCompleted(rocksdb::DB* db, const rocksdb::FlushJobInfo& /*flush*/) override {
+    // Memory is left out: with the write-ahead log off, what stands in it is gone after a crash.
+    const Result<kv::Position> applied = AppliedIn(*db, rocksdb::kPersistedTier);
+    if (!applied.ok()) return;  // whoever reads next will say so; the log is only kept longer
+    const std::uint64_t now = applied->index.value;
+    std::uint64_t before = flushed_->load();
+    while (before < now && !flushed_->compare_exchange_weak(before, now)) {
+    }
+  }
+
+ private:
+  const std::shared_ptr<std::atomic<std::uint64_t>> flushed_;
+};
+
+class KvView final : public kv::View {
+ public:
+  KvView(rocksdb::DB& db, kv::ReadTier tier, bool reads_once)
+      : db_(db), snapshot_(db.GetSnapshot()) {
+    options_.snapshot = snapshot_;
+    options_.fill_cache = !reads_once;
+    if (reads_once) options_.readahead_size = kReadAheadBytes;
+    if (tier == kv::ReadTier::kMemory) options_.read_tier = rocksdb::kBlockCacheTier;
+  }
+  ~KvView() override { db_.ReleaseSnapshot(snapshot_); }
+  KvView(const KvView&) = delete;
+  KvView& operator=(const KvView&) = delete;
+
+  Result<std::optional<std::string>> Get(std::string_view key) override {
+    std::string value;
+    const rocksdb::Status got = db_.Get(options_, db_.DefaultColumnFamily(), Slice(key), &value);
+    if (got.IsNotFound()) return std::optional<std::string>();
+    if (!got.ok()) return ToStatus(got, "read a key");
+    return std::optional<std::string>(std::move(value));
+  }
+
+  Status Scan(
+      std::string_view begin, std::string_view end,
+      const std::function<bool(std::string_view key, std::string_view value)>& visit) override {
+    rocksdb::ReadOptions options = options_;
+    const rocksdb::Slice bound = Slice(end);
+    if (!end.empty()) options.iterate_upper_bound = &bound;
+    const std::unique_ptr<rocksdb::Iterator> it(db_.NewIterator(options));
+    for (it->Seek(Slice(begin)); it->Valid(); it->Next()) {
+      const rocksdb::Slice key = it->key();
+      const rocksdb::Slice value = it->value();
+      if (!visit({key.data(), key.size()}, {value.data(), value.size()})) break;
+    }
+    return ToStatus(it->status(), "read a range of keys");
+  }
+
+ private:
+  rocksdb::DB& db_;
+  const rocksdb::Snapshot* const snapshot_;
+  rocksdb::ReadOptions options_;
+};
+
+}  // namespace
+
+Status KvEngine::Create(const KvEngineOptions& options) {
+  rocksdb::Options database = DatabaseOptions(options);
+  database.create_if_missing = true;
+  database.error_if_exists = true;
+  rocksdb::DB* db = nullptr;
+  const rocksdb::Status made = rocksdb::DB::Open(database, options.folder, &db);
+  if (!made.ok()) return ToStatus(made, "make the key-value database " + options.folder);
+  const std::unique_ptr<rocksdb::DB> owned(db);
+  return ToStatus(owned->Close(), "close the key-value database");
+}
+
+Result<std::shared_ptr<KvEngine>> KvEngine::Open(const KvEngineOptions& options) {
+  auto flushed = std::make_shared<std::atomic<std::uint64_t>>(0);
+  rocksdb::Options database = DatabaseOptions(options);
+  database.listeners = {std::make_shared<FlushWatch>(flushed), NewGuardListener()};
+  rocksdb::DB* db = nullptr;
+  const rocksdb::Status opened = rocksdb::DB::Open(database, options.folder, &db);
+  if (!opened.ok()) return ToOpenStatus(opened, "open the key-value database " + options.folder);
+  std::shared_ptr<KvEngine> engine(
+      new KvEngine(options, std::unique_ptr<rocksdb::DB>(db), flushed));
+  // All that is found is in tables: there is no write-ahead log.
+  const Result<kv::Position> applied = AppliedIn(*db, rocksdb::kReadAllTier);
+  if (!applied.ok()) return applied.status();
+  flushed->store(applied->index.value);
+  return engine;
+}
+
+KvEngine::KvEngine(KvEngineOptions options, std::unique_ptr<rocksdb::DB> db,
+                   std::shared_ptr<std::atomic<std::uint64_t>> flushed)
+    : options_(std::move(options)), db_(std::move(db)), flushed_(std::move(flushed)) {}
+
+KvEngine::~KvEngine() {
+  if (db_ != nullptr) db_->Close().PermitUncheckedError();
+  db_.reset();
+  // What cannot be removed now goes at the next open.
+  if (remove_at_end_) static_cast<void>(RemoveTree(env(), folder()));
+}
+
+std::unique_ptr<kv::View> KvEngine::NewView(kv::ReadTier tier) {
+  RAFTKV_CHECK(db_ != nullptr);
+  return std::make_unique<KvView>(*db_, tier, reads_once_);
+}
+
+Status KvEngine::Write(const std::vector<kv::Mutation>& mutations) {
+  RAFTKV_CHECK(db_ != nullptr);
+  rocksdb::WriteBatch batch;
+  for (const kv::Mutation& mutation : mutations) {
+    const rocksdb::Status added = mutation.is_delete
+                                      ? batch.Delete(Slice(mutation.key))
+                                      : batch.Put(Slice(mutation.key), Slice(mutation.value));
+    if (!added.ok()) return ToStatus(added, "write keys");
+  }
+  rocksdb::WriteOptions options;
+  options.disableWAL = true;
+  return ToStatus(db_->Write(options, &batch), "write the key-value database");
+}
+
+bool KvEngine::TakesWritesAtOnce() {
+  std::uint64_t stopped = 1;
+  std::uint64_t delayed = 1;
+  return db_->GetIntProperty(rocksdb::DB::Properties::kIsWriteStopped, &stopped) && stopped == 0 &&
+         db_->GetIntProperty(rocksdb::DB::Properties::kActualDelayedWriteRate, &delayed) &&
+         delayed == 0;
+}
+
+Status KvEngine::Flush() {
+  RAFTKV_CHECK(db_ != nullptr);
+  return ToStatus(db_->Flush(rocksdb::FlushOptions()), "flush the key-value database");
+}
+
+Status KvEngine::Reclaim() {
+  // A table that comes to its end for lack of space would only take the rest of it.
+  std::uint64_t memory = 0;
+  db_->GetIntProperty(rocksdb::DB::Properties::kSizeAllMemTables, &memory);
+  if (!Fits(env(), options_.folder, memory)) return Status::Ok();
+  if (Status flushed = Flush(); !flushed.ok()) return flushed;
+  rocksdb::TablePropertiesCollection tables;
+  const rocksdb::Status looked = db_->GetPropertiesOfAllTables(&tables);
+  if (!looked.ok()) return ToStatus(looked, "look at the tables of " + options_.folder);
+  std::uint64_t bytes = 0;
+  std::uint64_t entries = 0;
+  std::uint64_t deletions = 0;
+  for (const auto& [name, table] : tables) {
+    bytes += table->data_size + table->index_size + table->filter_size;
+    entries += table->num_entries;
+    deletions += table->num_deletions;
+  }
+  if (deletions == 0) return Status::Ok();
+  // Each deletion takes itself away, and one other: what is left is written before the rest goes.
+  const std::uint64_t gone = std::min(entries, 2 * deletions);
+  const std::uint64_t left = bytes / entries * (entries - gone);
+  if (!Fits(env(), options_.folder, left)) return Status::Ok();
+  // A compaction that did not fit has left a mark.
+  if (const rocksdb::Status resumed = db_->Resume(); !resumed.ok()) {
+    return ToStatus(resumed, "resume the key-value database");
+  }
+  rocksdb::CompactRangeOptions compact;
+  compact.exclusive_manual_compaction = false;
+  compact.bottommost_level_compaction = rocksdb::BottommostLevelCompaction::kForceOptimized;
+  return ToStatus(db_->CompactRange(compact, nullptr, nullptr), "compact the key-value database");
+}
+
+Status KvEngine::Checkpoint(const std::string& folder) {
+  RAFTKV_CHECK(db_ != nullptr);
+  rocksdb::Checkpoint* made = nullptr;
+  rocksdb::Status status = rocksdb::Checkpoint::Create(db_.get(), &made);
+  const std::unique_ptr<rocksdb::Checkpoint> checkpoint(made);
+  // With 0 it flushes first: there is no write-ahead log that would have the rest.
+  if (status.ok()) status = checkpoint->CreateCheckpoint(folder, /*log_size_for_flush=*/0);
+  return ToStatus(status, "make a checkpoint of " + options_.folder);
+}
+
+std::vector<std::string> KvEngine::Tables() const {
+  RAFTKV_CHECK(db_ != nullptr);
+  return TablesOf(*db_);
+}
+
+Result<std::shared_ptr<KvEngine>> KvEngine::OpenReadOnly(const KvEngineOptions& options) {
+  rocksdb::DB* db = nullptr;
+  const rocksdb::Status opened =
+      rocksdb::DB::OpenForReadOnly(DatabaseOptions(options), options.folder, &db);
+  if (!opened.ok()) return ToOpenStatus(opened, "open the checkpoint " + options.folder);
+  std::shared_ptr<KvEngine> engine(new KvEngine(options, std::unique_ptr<rocksdb::DB>(db),
+                                                std::make_shared<std::atomic<std::uint64_t>>(0)));
+  engine->reads_once_ = true;
+  return engine;
+}
+
+Result<KvEngine::Head> KvEngine::HeadOf(const KvEngineOptions& options) {
+  const Result<std::shared_ptr<KvEngine>> copy = OpenReadOnly(options);
+  if (!copy.ok()) return copy.status();
+  const Result<kv::Position> applied = AppliedIn(*(*copy)->db_, rocksdb::kReadAllTier);
+  if (!applied.ok()) return applied.status();
+  return Head{*applied, KeptChecksums(*(*copy)->db_)};
+}
+
+Result<kv::Position> KvEngine::AppliedOf(const KvEngineOptions& options) {
+  Result<Head> head = HeadOf(options);
+  if (!head.ok()) return head.status();
+  return head->applied;
+}
+
+Status KvEngine::Close() {
+  const Status flushed = Flush();
+  const rocksdb::Status closed = db_->Close();
+  db_.reset();
+  return flushed.ok() ? ToStatus(closed, "close the key-value database") : flushed;
+}
+
+}  // namespace raftkv::storage

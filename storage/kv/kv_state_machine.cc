@@ -1,0 +1,159 @@
+#include "storage/kv/kv_state_machine.h"
+
+#include <utility>
+
+#include "lib/base/check.h"
+
+namespace raftkv::storage {
+
+namespace {
+
+constexpr std::size_t kMaxQueuedApplies = 16;
+/// About 300 small puts, or a millisecond.
+constexpr std::size_t kQuickApplyBytes = 96 << 10;
+constexpr std::size_t kMaxQueuedReads = 4096;
+constexpr std::size_t kReaders = 2;
+
+}  // namespace
+
+Result<std::unique_ptr<KvStateMachine>> KvStateMachine::Open(std::shared_ptr<KvEngine> engine,
+                                                             const KvStateMachineOptions& options,
+                                                             Completions completions,
+                                                             Worker& upkeep) {
+  Result<std::unique_ptr<kv::Store>> store = kv::Store::Open(*engine, options.kv);
+  if (!store.ok()) return store.status();
+  return std::unique_ptr<KvStateMachine>(new KvStateMachine(
+      options, std::move(engine), std::move(*store), std::move(completions), upkeep));
+}
+
+KvStateMachine::KvStateMachine(const KvStateMachineOptions& options,
+                               std::shared_ptr<KvEngine> engine, std::unique_ptr<kv::Store> store,
+                               Completions completions, Worker& upkeep)
+    : options_(options),
+      applied_at_open_(store->applied()),
+      replicated_time_at_open_ms_(store->replicated_time_ms()),
+      completions_(std::move(completions)),
+      upkeep_(upkeep),
+      engine_(std::move(engine)),
+      store_(std::move(store)),
+      apply_("raftkv-apply", kMaxQueuedApplies),
+      readers_("raftkv-kvread", kMaxQueuedReads, kReaders) {}
+
+std::shared_ptr<KvEngine> KvStateMachine::engine() const {
+  const std::lock_guard lock(engine_mutex_);
+  return engine_;
+}
+
+std::shared_ptr<KvEngine> KvStateMachine::Replace(std::shared_ptr<KvEngine> engine,
+                                                  std::unique_ptr<kv::Store> store) {
+  RAFTKV_CHECK(store->applied() > store_->applied(), store->applied().value,
+               store_->applied().value);
+  store_ = std::move(store);
+  bytes_since_flush_ = 0;
+  const std::lock_guard lock(engine_mutex_);
+  return std::exchange(engine_, std::move(engine));
+}
+
+Result<node::Applied> KvStateMachine::ApplyNow(const std::vector<raft::Entry>& entries) {
+  if (!failure_.ok()) return failure_;
+  Result<std::vector<kv::Store::AppliedEntry>> outcome = store_->Apply(entries);
+  if (!outcome.ok()) {
+    failure_ = outcome.status();
+    if (failure_.code() == Code::kCorruption) options_.on_damage(failure_);
+    return failure_;
+  }
+  MaybeFlush(entries);
+  node::Applied applied;
+  applied.index = store_->applied();
+  applied.durable = engine()->flushed();
+  RAFTKV_CHECK(applied.durable <= applied.index, applied.durable.value, applied.index.value);
+  applied.replicated_time_ms = store_->replicated_time_ms();
+  applied.responses.reserve(outcome->size());
+  for (kv::Store::AppliedEntry& entry : *outcome) {
+    applied.responses.push_back(std::move(entry.response));
+  }
+  return applied;
+}
+
+void KvStateMachine::MaybeFlush(const std::vector<raft::Entry>& entries) {
+  for (const raft::Entry& entry : entries) bytes_since_flush_ += entry.Footprint();
+  std::shared_ptr<KvEngine> engine = this->engine();
+  const std::uint64_t behind = store_->applied() - engine->flushed();
+  if (bytes_since_flush_ < options_.flush_after_bytes && behind < options_.flush_after_entries) {
+    return;
+  }
+  if (flushing_->exchange(true)) return;
+  // A flush that fails stops the member: the disk's watch has seen why.
+  const bool posted = upkeep_.Post([engine = std::move(engine), flushing = flushing_] {
+    static_cast<void>(engine->Flush());
+    flushing->store(false);
+  });
+  if (posted) {
+    bytes_since_flush_ = 0;
+  } else {
+    flushing_->store(false);
+  }
+}
+
+void KvStateMachine::Apply(std::vector<raft::Entry> entries, node::Done<node::Applied> done) {
+  // Short work that waits for nothing is done here: a hop to another thread and back costs more
+  // than a few puts into the memtable. At most one apply is under way, so that thread is idle.
+  // A full disk may keep whoever writes waiting.
+  if (options_.disk->space() == raft::Space::kEnough &&
+      kv::Store::IsQuick(entries, kQuickApplyBytes) && engine()->TakesWritesAtOnce()) {
+    const DiskWatch::NoWaiting no_waiting;
+    completions_.Post(
+        [shared_done = std::make_shared<node::Done<node::Applied>>(std::move(done)),
+         applied = ApplyNow(entries)]() mutable { (*shared_done)(std::move(applied)); });
+    return;
+  }
+  auto shared_entries = std::make_shared<std::vector<raft::Entry>>(std::move(entries));
+  auto shared_done = std::make_shared<node::Done<node::Applied>>(std::move(done));
+  // The task gives its share of the callback away: only the loop may destroy what it holds.
+  const bool posted = apply_.Post([this, shared_entries, shared_done]() mutable {
+    Result<node::Applied> outcome = ApplyNow(*shared_entries);
+    completions_.Post(
+        [shared_done = std::move(shared_done), applied = std::move(outcome)]() mutable {
+          (*shared_done)(std::move(applied));
+        });
+  });
+  if (posted) return;
+  completions_.Post([shared_done] {
+    (*shared_done)(Status(Code::kUnavailable, "the queue of entries to apply is full"));
+  });
+}
+
+void KvStateMachine::Read(Bytes request, std::size_t max_bytes, node::Done<Bytes> done) {
+  auto shared_done = std::make_shared<node::Done<Bytes>>(std::move(done));
+  std::shared_ptr<KvEngine> engine = this->engine();
+  Result<Bytes> quick = kv::Read(*engine, kv::ReadTier::kMemory, request.view(), max_bytes);
+  // Not only what is not in memory: damage is told from there.
+  if (quick.code() != Code::kUnavailable && quick.code() != Code::kCorruption) {
+    completions_.Post(
+        [shared_done, quick = std::move(quick)]() mutable { (*shared_done)(std::move(quick)); });
+    return;
+  }
+  const bool posted = readers_.Post([this, engine = std::move(engine), request = std::move(request),
+                                     max_bytes, shared_done]() mutable {
+    Result<Bytes> answer = kv::Read(*engine, kv::ReadTier::kAll, request.view(), max_bytes);
+    engine.reset();
+    if (answer.code() == Code::kCorruption) options_.on_damage(answer.status());
+    completions_.Post([shared_done = std::move(shared_done), full = std::move(answer)]() mutable {
+      (*shared_done)(std::move(full));
+    });
+  });
+  if (posted) return;
+  completions_.Post([shared_done] {
+    (*shared_done)(Status(Code::kUnavailable, "too many reads wait for the disk; try again"));
+  });
+}
+
+Status KvStateMachine::Close(bool clean) {
+  if (std::exchange(closed_, true)) return Status::Ok();
+  apply_.Stop();
+  readers_.Stop();
+  if (!clean || !failure_.ok()) return failure_;
+  return engine_->Close();
+}
+
+}  // namespace raftkv::storage

@@ -1,0 +1,92 @@
+// How do writes of many threads share one sync, and who carries it out?
+//
+// What comes while a group is being written gathers into the next one. Whoever finds nobody at it
+// leads: its own thread writes the group, so that a lone write costs no switch of threads, and
+// hands on to the first that waits. A write without a thread that waits, an asynchronous one, is
+// led by a worker. What waits is bounded in number and bytes.
+#pragma once
+
+#include <chrono>
+#include <condition_variable>
+#include <cstddef>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include <raftkv/log.h>
+#include <raftkv/status.h>
+
+#include "storage/disk/worker.h"
+
+namespace raftkv::storage {
+
+struct GroupWrite {
+  std::vector<LogTxn::Operation> operations;
+  std::size_t bytes = 0;
+  bool sync = true;
+  std::chrono::steady_clock::time_point deadline;
+  Callback<LogRange> done;  ///< empty: a thread waits
+  Result<LogRange> result = LogRange{};
+
+ private:
+  friend class GroupCommit;
+  // Guarded by GroupCommit::mutex_.
+  enum class State : unsigned char { kWaiting, kTaken, kDone };
+  State state = State::kWaiting;
+  bool abandoned = false;  ///< its thread went away while it waited
+  bool leads = false;      ///< its thread is to write the next group
+  std::condition_variable wake;
+};
+
+class GroupCommit {
+ public:
+  using Group = std::vector<std::shared_ptr<GroupWrite>>;
+  struct Options {
+    std::size_t max_waiting_bytes = 0;
+    std::size_t max_waiting_writes = 0;
+    /// A group is closed when it has so many bytes.
+    std::size_t max_group_bytes = 0;
+    /// Only the worker leads.
+    bool own_thread = false;
+  };
+
+  /// `write` sets the results of a group; one runs at a time. `worker` is borrowed, has one thread
+  /// and room for 16 tasks more than max_waiting_writes; it is stopped after Stop().
+  GroupCommit(Options options, std::function<void(const Group&)> write, Worker& worker);
+
+  /// Waits for the result, at most to the deadline.
+  Result<LogRange> Run(const std::shared_ptr<GroupWrite>& write);
+  /// Its `done` runs on the worker.
+  void Post(const std::shared_ptr<GroupWrite>& write);
+  /// What waits ends with Cancelled; returns when what is under way has ended.
+  void Stop();
+
+ private:
+  using Lock = std::unique_lock<std::mutex>;
+  /// Ok: it is in the queue, and somebody leads.
+  Status Enqueue(const std::shared_ptr<GroupWrite>& write);
+  Group TakeGroup();
+  void LeadOne(Lock& lock);
+  void HandOn();
+  void PostLead();
+  /// Ends a write that was in the queue; calls back later.
+  void Finish(const std::shared_ptr<GroupWrite>& write, Group& callbacks);
+  void PostCallbacks(Group callbacks);
+
+  // Constant after construction.
+  const Options options_;
+  const std::function<void(const Group&)> write_;
+  Worker& worker_;
+  // Guarded by mutex_.
+  std::mutex mutex_;
+  std::deque<std::shared_ptr<GroupWrite>> queue_;
+  std::size_t waiting_ = 0;  ///< all that were taken in and not ended, with their callbacks
+  std::size_t waiting_bytes_ = 0;
+  bool leading_ = false;  ///< somebody leads, or was told to
+  bool stopped_ = false;
+  std::condition_variable idle_;
+};
+
+}  // namespace raftkv::storage

@@ -1,0 +1,290 @@
+#include "storage/local_log/local_log.h"
+
+#include <algorithm>
+#include <limits>
+#include <utility>
+
+#include <rocksdb/write_batch.h>
+
+#include "lib/base/check.h"
+#include "storage/local_log/log_iterator.h"
+
+namespace raftkv::storage {
+
+namespace {
+
+using Kind = LogTxn::Operation::Kind;
+
+constexpr std::size_t kMaxGroupBytes = 4 << 20;
+/// What an entry costs beside its bytes.
+constexpr std::size_t kEntryOverheadBytes = raft::Entry::kOverheadBytes;
+/// Beside the writes that wait: the record, files to delete, a group to lead.
+constexpr std::size_t kMoreTasks = 16;
+
+Status Compacted(Index base) {
+  return Status(Code::kCompacted,
+                "the log begins at entry " + std::to_string(base.Next().value) + " by now");
+}
+
+/// Where the ends are after `operation`, and from which entry on they are of its write.
+Status Step(const LogTxn::Operation& operation, Index& base, Index& last, Index& own) {
+  const Index index(operation.index);
+  switch (operation.kind) {
+    case Kind::kAppend:
+      if (operation.entries.size() > kLastLogIndex - last.value) {
+        return Status(Code::kInvalidArgument,
+                      "the log has no numbers left behind " + std::to_string(last.value));
+      }
+      last = last + operation.entries.size();
+      return Status::Ok();
+    case Kind::kTrimPrefix:
+      if (index > last) {
+        return Status(Code::kInvalidArgument, "the log ends at entry " +
+                                                  std::to_string(last.value) +
+                                                  ": nothing behind it can be cut off");
+      }
+      base = std::max(base, index);
+      return Status::Ok();
+    case Kind::kTrimSuffix:
+      if (index <= base) return Compacted(base);
+      if (index > last) return Status::Ok();
+      last = index.Previous();
+      own = std::min(own, index);
+      return Status::Ok();
+  }
+  return Status::Ok();
+}
+
+}  // namespace
+
+LocalLog::LocalLog(LogOptions options, const LogGround& ground, LocalLogFound found)
+    : options_(std::move(options)),
+      encrypted_(std::move(found.encrypted)),
+      env_(ground.env),
+      opened_(found.record),
+      lock_(std::move(found.lock)),
+      log_(ground.sync, std::move(found.handles), found.mark, found.base),
+      durable_(found.record),
+      ends_{found.base, found.mark.last_index},
+      worker_("raftkv-log", options_.max_waiting_writes + kMoreTasks),
+      keeper_(*env_, options_.dir, opened_, worker_,
+              [this](node::LogSeverity severity, const std::string& line) {
+                if (severity >= node::LogSeverity::kWarn && options_.on_warning) {
+                  options_.on_warning(line);
+                }
+              }),
+      commit_(
+          {options_.max_waiting_bytes, options_.max_waiting_writes, kMaxGroupBytes,
+           options_.own_thread},
+          [this](const GroupCommit::Group& group) { WriteGroup(group); }, worker_) {}
+
+std::uint64_t LocalLog::Head() const {
+  const std::lock_guard lock(mutex_);
+  return ends_.base.Next().value;
+}
+
+std::uint64_t LocalLog::Seq() const {
+  const std::lock_guard lock(mutex_);
+  return ends_.last.value;
+}
+
+// --- Writes.
+
+Result<std::shared_ptr<GroupWrite>> LocalLog::Prepare(std::vector<LogTxn::Operation> operations,
+                                                      const LogWriteOptions& options) const {
+  auto write = std::make_shared<GroupWrite>();
+  write->sync = options.sync.value_or(options_.sync);
+  for (const LogTxn::Operation& operation : operations) {
+    // What the cut took is given back at once, so the cut itself must not be lost.
+    if (operation.kind == Kind::kTrimPrefix) write->sync = true;
+    if (operation.kind == Kind::kTrimSuffix && operation.index == 0) {
+      return Status(Code::kInvalidArgument, "entry 0 stands before every log: cut from 1 on");
+    }
+    for (const std::string& entry : operation.entries) {
+      write->bytes += entry.size() + kEntryOverheadBytes;
+      if (entry.size() > options_.max_write_bytes || write->bytes > options_.max_write_bytes) {
+        return Status(Code::kInvalidArgument, "a write has at most " +
+                                                  std::to_string(options_.max_write_bytes) +
+                                                  " bytes: write in parts");
+      }
+    }
+    write->bytes += kEntryOverheadBytes;
+  }
+  write->operations = std::move(operations);
+  // A timeout beyond a year would leave the range of the clock.
+  constexpr std::chrono::milliseconds kYear = std::chrono::hours(24 * 365);
+  write->deadline = std::chrono::steady_clock::now() + std::min(options.timeout, kYear);
+  return write;
+}
+
+Result<LogRange> LocalLog::Write(std::vector<LogTxn::Operation> operations,
+                                 LogWriteOptions options) {
+  Result<std::shared_ptr<GroupWrite>> write = Prepare(std::move(operations), options);
+  if (!write.ok()) return write.status();
+  return commit_.Run(*write);
+}
+
+void LocalLog::WriteAsync(std::vector<LogTxn::Operation> operations, LogWriteOptions options,
+                          Callback<LogRange> done) {
+  Result<std::shared_ptr<GroupWrite>> write = Prepare(std::move(operations), options);
+  if (!write.ok()) {
+    done(write.status());
+    return;
+  }
+  (*write)->done = std::move(done);
+  commit_.Post(*write);
+}
+
+void LocalLog::WriteGroup(const GroupCommit::Group& group) {
+  Ends ends{log_.base(), log_.mark().last_index};
+  GroupCommit::Group sound;
+  for (const std::shared_ptr<GroupWrite>& write : group) {
+    Ends after = ends;
+    Index own = ends.last.Next();
+    Status possible = log_.failure();
+    for (const LogTxn::Operation& operation : write->operations) {
+      if (possible.ok()) possible = Step(operation, after.base, after.last, own);
+    }
+    if (!possible.ok()) {
+      write->result = std::move(possible);
+      continue;
+    }
+    ends = after;
+    write->result = LogRange{std::max(own, after.base.Next()).value, after.last.value};
+    sound.push_back(write);
+  }
+  if (sound.empty()) return;
+  const Status written = WriteBatch(sound, ends);
+  if (written.ok()) return;
+  for (const std::shared_ptr<GroupWrite>& write : sound) write->result = written;
+}
+
+Status LocalLog::WriteBatch(const GroupCommit::Group& group, Ends after) {
+  const Index old_base = log_.base();
+  bool sync = false;
+  std::size_t bytes = 0;
+  rocksdb::WriteBatch batch = log_.Begin(after.last);
+  Ends ends{old_base, log_.mark().last_index};
+  for (const std::shared_ptr<GroupWrite>& write : group) {
+    sync = sync || write->sync;
+    bytes += write->bytes;
+    Encode(batch, write->operations, ends);
+  }
+  RAFTKV_CHECK(ends.last == after.last && ends.base == after.base, ends.last.value,
+               after.last.value);
+  if (after.base != old_base) {
+    log_.PutState(batch, kHeadKey, EncodeHead(after.base.Next()));
+    log_.Begins(after.base);
+  }
+  if (Status s = log_.Commit(batch, after.last, sync); !s.ok()) return s;
+  Written(after, sync, bytes);
+  if (after.base != old_base) DropCutFiles();
+  return Status::Ok();
+}
+
+void LocalLog::Encode(rocksdb::WriteBatch& batch, std::vector<LogTxn::Operation>& operations,
+                      Ends& ends) {
+  for (LogTxn::Operation& operation : operations) {
+    switch (operation.kind) {
+      case Kind::kAppend:
+        for (std::string& data : operation.entries) {
+          raft::Entry entry;
+          entry.index = ++ends.last;
+          entry.term = Term(1);
+          entry.payload = Bytes(std::move(data));
+          log_.PutEntry(batch, entry);
+        }
+        break;
+      case Kind::kTrimPrefix: ends.base = std::max(ends.base, Index(operation.index)); break;
+      case Kind::kTrimSuffix:
+        log_.DeleteTail(batch, Index(operation.index), ends.last);
+        ends.last = std::min(ends.last, Index(operation.index).Previous());
+        break;
+    }
+  }
+}
+
+void LocalLog::Written(Ends after, bool synced, std::size_t bytes) {
+  {
+    const std::lock_guard lock(mutex_);
+    ends_ = after;
+  }
+  changed_.notify_all();
+  if (synced) durable_.batch_number = log_.mark().number;
+  // What it says of others never changes, so it is evidence, and may be late.
+  static_cast<void>(keeper_.Durable(durable_, bytes));
+}
+
+void LocalLog::DropCutFiles() {
+  if (drop_queued_.exchange(true)) return;
+  // Where the queue is full the next cut deletes what this one leaves.
+  const bool posted = worker_.Post([this] {
+    drop_queued_ = false;
+    Warn(log_.DropCutFiles());
+  });
+  if (!posted) drop_queued_ = false;
+}
+
+void LocalLog::Warn(const Status& status) const {
+  if (!status.ok() && options_.on_warning) options_.on_warning(status.message());
+}
+
+// --- Reads.
+
+Result<std::vector<raft::Entry>> LocalLog::ReadFrom(Index first, std::size_t max_bytes) const {
+  const std::shared_lock reading(reading_);
+  if (read_closed_) return Status(Code::kCancelled, "the log is closed");
+  // Each round but the last one was overtaken by a cut.
+  while (true) {
+    const Index last = log_.last();
+    if (first <= log_.base()) return Compacted(log_.base());
+    if (first > last) {
+      return Status(Code::kNotFound, "the log ends at entry " + std::to_string(last.value));
+    }
+    Result<std::vector<raft::Entry>> read = log_.Read(first, last, max_bytes);
+    if (read.code() == Code::kUnavailable) continue;
+    return read;
+  }
+}
+
+Status LocalLog::WaitFor(Index first, std::chrono::milliseconds timeout) {
+  std::unique_lock lock(mutex_);
+  const bool there = changed_.wait_for(
+      lock, timeout, [&] { return closed_ || first <= log_.last() || first <= log_.base(); });
+  if (closed_) return Status(Code::kCancelled, "the log is closed");
+  if (there) return Status::Ok();
+  return Status(Code::kDeadlineExceeded,
+                "no entry " + std::to_string(first.value) + " came within the timeout");
+}
+
+Result<std::string> LocalLog::Read(std::uint64_t index) {
+  Result<std::vector<raft::Entry>> read = ReadFrom(Index(index), 1);
+  if (!read.ok()) return read.status();
+  return std::string(read->front().payload.view());
+}
+
+std::unique_ptr<LogIterator> LocalLog::Iterate(std::uint64_t from) {
+  return std::make_unique<LocalLogIterator>(*this, Index(from));
+}
+
+Status LocalLog::Close() {
+  if (std::exchange(closing_, true)) return Status::Ok();
+  {
+    const std::lock_guard lock(mutex_);
+    closed_ = true;
+  }
+  changed_.notify_all();
+  commit_.Stop();
+  worker_.Stop();
+  const std::unique_lock nobody_reads(reading_);
+  read_closed_ = true;
+  const Status failure = log_.failure();
+  const Status closed = log_.Close();
+  if (!failure.ok()) return failure;
+  if (!closed.ok()) return closed;
+  Record record = durable_;
+  record.batch_number = log_.mark().number;
+  return keeper_.WriteCleanClose(record);
+}
+
+}  // namespace raftkv::storage

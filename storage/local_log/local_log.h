@@ -1,0 +1,127 @@
+// How is a raftkv::Log kept on disk?
+//
+//   LOCK      held by the process that has the log open
+//   record    of the member named kLocalLogName: lower bounds, as of every member (record.h)
+//   log/      the log database: entries as a member's (entry_log.h), and where they begin
+//
+// All entries have term 1 and are commands. It is opened by the rules of log_recovery.h.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <shared_mutex>
+#include <string>
+#include <vector>
+
+#include <raftkv/log.h>
+#include <raftkv/status.h>
+
+#include "storage/disk/worker.h"
+#include "storage/folder/data_folder.h"
+#include "storage/folder/record.h"
+#include "storage/folder/record_keeper.h"
+#include "storage/local_log/group_commit.h"
+#include "storage/log/entry_log.h"
+
+namespace raftkv::storage {
+
+/// No member can have this name.
+inline constexpr char kLocalLogName[] = "(a log of its own)";
+
+/// The last number that an entry can have: there is one behind it.
+inline constexpr std::uint64_t kLastLogIndex = UINT64_MAX - 1;
+
+/// What a log stands on; other than this in tests only.
+struct LogGround {
+  /// null: the real file system.
+  rocksdb::Env* env = nullptr;
+  /// Empty: the kernel's id of this boot.
+  std::string machine_boot;
+  /// False drops every sync, and with it every promise: see StoreOptions::sync.
+  bool sync = true;
+};
+
+/// See Log::Open.
+Result<std::unique_ptr<Log>> OpenLocalLog(LogOptions options, LogGround ground);
+
+/// An open database, and what is known of it.
+struct LocalLogFound {
+  std::unique_ptr<rocksdb::Env> encrypted;  ///< null: it is not encrypted
+  std::unique_ptr<FolderLock> lock;
+  std::unique_ptr<LogHandles> handles;
+  BatchMark mark;
+  Index base;
+  Record record;
+};
+
+class LocalLog final : public Log {
+ public:
+  LocalLog(LogOptions options, const LogGround& ground, LocalLogFound found);
+  ~LocalLog() override { static_cast<void>(Close()); }
+
+  [[nodiscard]] std::uint64_t Head() const override;
+  [[nodiscard]] std::uint64_t Seq() const override;
+  Result<std::string> Read(std::uint64_t index) override;
+  std::unique_ptr<LogIterator> Iterate(std::uint64_t from) override;
+  Result<LogRange> Write(std::vector<LogTxn::Operation> operations,
+                         LogWriteOptions options) override;
+  void WriteAsync(std::vector<LogTxn::Operation> operations, LogWriteOptions options,
+                  Callback<LogRange> done) override;
+  Status Close() override;
+
+  /// Entries from `first` on, at least one and about `max_bytes`. NotFound, Compacted, Corruption;
+  /// Cancelled after Close().
+  Result<std::vector<raft::Entry>> ReadFrom(Index first, std::size_t max_bytes) const;
+  /// Ok: ReadFrom(first) has something to tell, if only that it was cut off.
+  Status WaitFor(Index first, std::chrono::milliseconds timeout);
+  /// Synced batches since the open.
+  [[nodiscard]] std::uint64_t sync_count() const { return log_.sync_count(); }
+
+ private:
+  /// The two ends: the last entry before the log, and the last in it.
+  struct Ends {
+    Index base;
+    Index last;
+  };
+  Result<std::shared_ptr<GroupWrite>> Prepare(std::vector<LogTxn::Operation> operations,
+                                              const LogWriteOptions& options) const;
+  void WriteGroup(const GroupCommit::Group& group);
+  Status WriteBatch(const GroupCommit::Group& group, Ends after);
+  void Encode(rocksdb::WriteBatch& batch, std::vector<LogTxn::Operation>& operations, Ends& ends);
+  void Written(Ends after, bool synced, std::size_t bytes);
+  void DropCutFiles();
+  void Warn(const Status& status) const;
+
+  // Constant after construction.
+  const LogOptions options_;
+  const std::unique_ptr<rocksdb::Env> encrypted_;
+  rocksdb::Env* const env_;
+  const Record opened_;  ///< its bounds grow stale
+  const std::unique_ptr<FolderLock> lock_;
+
+  // Of whoever leads the group.
+  EntryLog log_;
+  Record durable_;  ///< what is synced
+
+  // Guarded by mutex_.
+  mutable std::mutex mutex_;
+  Ends ends_;  ///< as of the last write that ended
+  bool closed_ = false;
+  std::condition_variable changed_;
+
+  /// Shared by who reads; exclusive once the database is closed.
+  mutable std::shared_mutex reading_;
+  bool read_closed_ = false;  ///< guarded by reading_
+
+  std::atomic<bool> drop_queued_{false};
+  bool closing_ = false;  ///< of whoever closes
+
+  Worker worker_;
+  RecordKeeper keeper_;
+  GroupCommit commit_;
+};
+
+}  // namespace raftkv::storage

@@ -1,0 +1,121 @@
+// How is the log written, so that a batch is there whole or not at all?
+//
+// Entries as in entry_log.h, and beside them the state of a member (log_format.h). Each call that
+// writes is one WriteBatch and one synced append to the write-ahead log, and has a number of its
+// own; at most one batch is ever unsynced. Owned by the disk thread, except where it says
+// otherwise.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <raftkv/status.h>
+
+#include "storage/log/entry_log.h"
+#include "storage/log/log_contents.h"
+#include "storage/log/log_handles.h"
+#include "storage/log/log_recovery.h"
+
+namespace rocksdb {
+class WriteBatch;
+}
+
+namespace raftkv::storage {
+
+/// What the log of a restored member begins behind.
+struct LogStart {
+  StoredBase base;  ///< committed
+  Bytes formation;
+};
+
+class LogDb {
+ public:
+  /// Makes the database of a new member, with boot (0, 0) and an empty log; durable.
+  static Status Create(const LogDbOptions& options, const Identity& identity,
+                       const std::string& live_kv, const std::optional<LogStart>& start = {});
+  /// Opens one that ExamineLog (log_recovery.h) found to be sound, and reads all of it.
+  static Result<std::unique_ptr<LogDb>> Open(const LogDbOptions& options,
+                                             const LogRecovery& recovery);
+
+  /// As it was found at the open; grows stale with the first write.
+  [[nodiscard]] const LogContents& found() const { return found_; }
+
+  // Each of these is one batch. A failure is final: every later call returns it again.
+
+  /// A commit index that comes alone is only remembered: it rides with the next batch, or Close().
+  Status Write(const node::LogWrite& write);
+  Status SaveFormation(ClusterId cluster, const Bytes& payload);
+  Status SavePeerBoot(NodeId peer, const node::Boot& boot);
+  Status SaveBoot(const node::Boot& boot);
+
+  /// The log begins behind `through`, which is committed, from now on. What can be given back of
+  /// the disk is given back by DropCutFiles().
+  Status Compact(Index through);
+  /// A snapshot, whose state machine is in folder `live_kv`, takes the place of the whole log.
+  Status Install(const raft::SnapshotMeta& snapshot, const node::LogWrite& write,
+                 const std::string& live_kv);
+
+  /// Deletes files that hold nothing but what was cut off. Safe from any thread.
+  Status DropCutFiles() const { return log_.DropCutFiles(); }
+  /// DropCutFiles, also for what was not in a file of its own yet. Safe from any thread.
+  Status Reclaim() const { return log_.Reclaim(); }
+  /// The last entry that would have to go so that the log has at most `bytes`; 0: none. Safe from
+  /// any thread.
+  [[nodiscard]] Index Beyond(std::uint64_t bytes) const;
+  /// The last entry before the log. Safe from any thread.
+  [[nodiscard]] Index base() const { return log_.base(); }
+  /// The paths of the tables that it consists of now. Safe from any thread.
+  [[nodiscard]] std::vector<std::string> Tables() const { return log_.Tables(); }
+  /// Entries first..last of at most `max_bytes` but at least one. Safe from any thread.
+  /// Unavailable: the log was cut meanwhile.
+  Result<std::vector<raft::Entry>> Read(Index first, Index last, std::size_t max_bytes) const;
+
+  [[nodiscard]] const Identity& identity() const { return identity_; }
+  [[nodiscard]] const BatchMark& mark() const { return log_.mark(); }
+  /// As the last batch has it.
+  [[nodiscard]] const raft::HardState& hard_state() const { return hard_state_; }
+  /// The configuration has other members than this one. Safe from any thread.
+  [[nodiscard]] bool has_peers() const { return has_peers_; }
+  /// Synced writes since the open. Safe from any thread.
+  [[nodiscard]] std::uint64_t sync_count() const { return log_.sync_count(); }
+
+  /// Writes what only rode along, and closes. Nothing else may be called afterwards.
+  Status Close();
+
+ private:
+  LogDb(bool sync, std::unique_ptr<LogHandles> handles, LogContents found);
+  /// Begins a batch that leaves the log ending at `last_index`.
+  [[nodiscard]] rocksdb::WriteBatch BeginBatch(Index last_index) const;
+  Status Commit(rocksdb::WriteBatch& batch, Index last_index);
+  void CheckWrite(const node::LogWrite& write) const;
+  void DeleteTail(rocksdb::WriteBatch& batch, Index first);
+  /// What was written is now so: memory follows.
+  void Appended(const std::vector<raft::Entry>& entries);
+  void Began(const StoredBase& base);
+  Result<StoredBase> BaseAt(Index index) const;
+  void NoteRefilled(rocksdb::WriteBatch& batch, const node::LogWrite& write) const;
+  void LookForPeers();
+
+  LogContents found_;
+  EntryLog log_;  ///< written by the disk thread, read by any
+
+  // Owned by the disk thread.
+  Identity identity_;
+  raft::HardState hard_state_;
+  raft::LogBase base_;
+  /// Payloads of the configurations in the log, and the one in force at its base.
+  std::map<Index, Bytes> configurations_;
+  /// A hard state that differs from hard_state_ in `commit` only and waits for a batch.
+  std::optional<raft::HardState> riding_;
+
+  std::atomic<bool> has_peers_{false};  ///< read by any thread
+  mutable std::mutex sizes_mutex_;
+  LogSizes sizes_;  ///< guarded by sizes_mutex_
+};
+
+}  // namespace raftkv::storage

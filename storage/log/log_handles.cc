@@ -1,0 +1,114 @@
+#include "storage/log/log_handles.h"
+
+#include <utility>
+
+#include <rocksdb/cache.h>
+#include <rocksdb/table.h>
+
+#include "lib/base/check.h"
+#include "storage/disk/files.h"
+#include "storage/disk/guarded_fs.h"
+#include "storage/disk/rocksdb_logger.h"
+#include "storage/log/log_format.h"
+
+namespace raftkv::storage {
+
+namespace {
+
+constexpr std::size_t kStateWriteBufferBytes = 4 << 20;
+
+rocksdb::Options DatabaseOptions(const LogDbOptions& options, const OpenMode& mode) {
+  rocksdb::Options out;
+  out.env = options.env;
+  out.info_log = NewRocksdbLogger("log", options.log_sink);
+  out.listeners = {NewGuardListener()};
+  out.create_if_missing = false;
+  out.wal_recovery_mode = mode.recovery;
+  out.wal_filter = mode.watch;
+  // Above it the family that pins the oldest write-ahead log is flushed: that is `state`, which is
+  // too small to fill its buffer at the pace of `log`.
+  out.max_total_wal_size = 2 * options.write_buffer_bytes;
+  // A recycled file holds old records behind the end: a torn tail would look like damage.
+  out.recycle_log_file_num = 0;
+  out.max_background_jobs = 2;
+  // What failed is not tried again: the member stops, and a restart reads what is really there.
+  out.max_bgerror_resume_count = 0;
+  out.stats_dump_period_sec = 0;
+  out.stats_persist_period_sec = 0;
+  out.skip_stats_update_on_db_open = true;
+  return out;
+}
+
+std::vector<rocksdb::ColumnFamilyDescriptor> Families(const LogDbOptions& options,
+                                                      const rocksdb::Options& database) {
+  rocksdb::BlockBasedTableOptions table;
+  table.block_cache = rocksdb::NewLRUCache(8 << 20);
+  table.block_size = 32 * 1024;
+
+  // Keys only grow, so files never overlap: compaction moves them as they are, and does so at once,
+  // since files of the lowest level are not deleted when the log is cut.
+  rocksdb::ColumnFamilyOptions log(database);
+  log.write_buffer_size = options.write_buffer_bytes;
+  log.max_write_buffer_number = 3;
+  log.level0_file_num_compaction_trigger = 1;
+  log.compression = rocksdb::kNoCompression;
+  log.table_factory.reset(rocksdb::NewBlockBasedTableFactory(table));
+
+  rocksdb::ColumnFamilyOptions state(database);
+  state.write_buffer_size = kStateWriteBufferBytes;
+  state.compression = rocksdb::kNoCompression;
+  state.table_factory.reset(rocksdb::NewBlockBasedTableFactory(table));
+
+  return {{rocksdb::kDefaultColumnFamilyName, state},
+          {std::string(kLogFamily), log},
+          {std::string(kStateFamily), state}};
+}
+
+}  // namespace
+
+LogHandles::LogHandles(std::unique_ptr<rocksdb::DB> db,
+                       const std::vector<rocksdb::ColumnFamilyHandle*>& families)
+    : db_(std::move(db)), families_(families) {
+  RAFTKV_CHECK(families_.size() == 3, families_.size());
+}
+
+LogHandles::~LogHandles() { static_cast<void>(Close()); }
+
+Status LogHandles::Close() {
+  if (db_ == nullptr) return Status::Ok();
+  for (rocksdb::ColumnFamilyHandle* family : families_) {
+    db_->DestroyColumnFamilyHandle(family).PermitUncheckedError();
+  }
+  families_.clear();
+  const rocksdb::Status closed = db_->Close();
+  db_.reset();
+  return ToStatus(closed, "close the log database");
+}
+
+Result<std::unique_ptr<LogHandles>> CreateLogHandles(const LogDbOptions& options) {
+  rocksdb::Options database = DatabaseOptions(options, OpenMode{});
+  database.create_if_missing = true;
+  database.create_missing_column_families = true;
+  database.error_if_exists = true;
+  rocksdb::DB* db = nullptr;
+  std::vector<rocksdb::ColumnFamilyHandle*> families;
+  const rocksdb::Status made =
+      rocksdb::DB::Open(database, options.folder, Families(options, database), &families, &db);
+  if (!made.ok()) return ToStatus(made, "make the log database " + options.folder);
+  return std::make_unique<LogHandles>(std::unique_ptr<rocksdb::DB>(db), families);
+}
+
+Result<std::unique_ptr<LogHandles>> OpenLogHandles(const LogDbOptions& options, OpenMode mode) {
+  const rocksdb::Options database = DatabaseOptions(options, mode);
+  rocksdb::DB* db = nullptr;
+  std::vector<rocksdb::ColumnFamilyHandle*> families;
+  const rocksdb::Status opened =
+      mode.read_only ? rocksdb::DB::OpenForReadOnly(database, options.folder,
+                                                    Families(options, database), &families, &db)
+                     : rocksdb::DB::Open(database, options.folder, Families(options, database),
+                                         &families, &db);
+  if (!opened.ok()) return ToOpenStatus(opened, "open the log database " + options.folder);
+  return std::make_unique<LogHandles>(std::unique_ptr<rocksdb::DB>(db), families);
+}
+
+}  // namespace raftkv::storage

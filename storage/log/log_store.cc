@@ -1,0 +1,165 @@
+#include "storage/log/log_store.h"
+
+#include <chrono>
+#include <utility>
+
+#include "lib/base/check.h"
+#include "storage/folder/data_folder.h"
+
+namespace raftkv::storage {
+
+namespace {
+
+// A node has one write under way, and one meta write a peer: these bounds are never met by a sane
+// one.
+constexpr std::size_t kMaxQueuedWrites = 256;
+constexpr std::size_t kMaxQueuedReads = 256;
+
+Status QueueFull() { return Status(Code::kUnavailable, "the queue to the disk is full"); }
+
+}  // namespace
+
+LogStore::LogStore(LogStoreOptions options, std::unique_ptr<LogDb> db, Record record,
+                   Completions completions)
+    : options_(std::move(options)),
+      db_(std::move(db)),
+      opened_(std::move(record)),
+      completions_(std::move(completions)),
+      disk_("raftkv-disk", kMaxQueuedWrites),
+      reader_("raftkv-reader", kMaxQueuedReads),
+      keeper_(*options_.env, options_.folder, opened_, reader_, options_.log_sink) {
+  RAFTKV_CHECK(options_.disk != nullptr);
+}
+
+Record LogStore::Bounds() const {
+  Record record = opened_;
+  record.cluster = db_->identity().cluster;
+  record.batch_number = db_->mark().number;
+  record.durable_index = db_->hard_state().commit;
+  record.term = db_->hard_state().term;
+  record.vote = db_->hard_state().vote;
+  record.has_peers = db_->has_peers();
+  return record;
+}
+
+void LogStore::OnDisk(std::function<Status(LogDb&)> batch, std::size_t entries, std::size_t bytes,
+                      node::DoneStatus done) {
+  auto shared_done = std::make_shared<node::DoneStatus>(std::move(done));
+  // Once it is posted back, the callback belongs to the loop alone: it may hold what only the loop
+  // may destroy, so each task gives its share away.
+  const bool posted =
+      disk_.Post([this, batch = std::move(batch), entries, bytes, shared_done]() mutable {
+        const std::uint64_t syncs_before = db_->sync_count();
+        const auto begin = std::chrono::steady_clock::now();
+        // KNOWN_BUGS 24: nothing is promised any more once anything could not be written or synced.
+        Status outcome = options_.disk->failure();
+        if (outcome.ok()) outcome = batch(*db_);
+        if (Status failed = options_.disk->failure(); !failed.ok()) outcome = std::move(failed);
+        const Duration took = std::chrono::steady_clock::now() - begin;
+        const bool synced = db_->sync_count() != syncs_before;
+        if (synced && outcome.ok()) outcome = keeper_.Durable(Bounds(), bytes);
+        if (outcome.code() == Code::kCorruption) options_.on_damage(outcome);
+        completions_.Post([observer = options_.observer, synced, took, entries, bytes,
+                           shared_done = std::move(shared_done), outcome = std::move(outcome)] {
+          if (observer != nullptr && synced) {
+            observer->Observe(node::Stage::kLogSync, took);
+            observer->CountLogSync(entries, bytes);
+          }
+          (*shared_done)(outcome);
+        });
+      });
+  if (!posted) completions_.Post([shared_done] { (*shared_done)(QueueFull()); });
+}
+
+void LogStore::Write(node::LogWrite write, node::DoneStatus done) {
+  const std::size_t entries = write.entries.size();
+  std::size_t bytes = 0;
+  for (const raft::Entry& entry : write.entries) bytes += entry.Footprint();
+  // std::function wants what it holds to be copyable.
+  auto shared = std::make_shared<node::LogWrite>(std::move(write));
+  OnDisk(
+      [this, shared](LogDb& db) {
+        Status written = db.Write(*shared);
+        if (written.ok() && shared->refilled) Refilled();
+        return written;
+      },
+      entries, bytes, std::move(done));
+}
+
+/// What this member had before it was repaired is of no use to anybody any more.
+void LogStore::Refilled() {
+  options_.on_refilled();
+  static_cast<void>(reader_.Post([this] { Warn(RemoveSetAside(*options_.env, options_.folder)); }));
+}
+
+void LogStore::SaveFormation(ClusterId cluster, Bytes payload, node::DoneStatus done) {
+  const std::size_t bytes = payload.size();
+  OnDisk([cluster,
+          payload = std::move(payload)](LogDb& db) { return db.SaveFormation(cluster, payload); },
+         1, bytes, std::move(done));
+}
+
+void LogStore::SavePeerBoot(NodeId peer, node::Boot boot, node::DoneStatus done) {
+  OnDisk([peer, boot](LogDb& db) { return db.SavePeerBoot(peer, boot); }, 0, 0, std::move(done));
+}
+
+void LogStore::Read(Index first, Index last, std::size_t max_bytes,
+                    node::Done<std::vector<raft::Entry>> done) {
+  auto shared_done = std::make_shared<node::Done<std::vector<raft::Entry>>>(std::move(done));
+  const bool posted = reader_.Post([this, first, last, max_bytes, shared_done]() mutable {
+    auto read = db_->Read(first, last, max_bytes);
+    if (read.code() == Code::kCorruption) options_.on_damage(read.status());
+    completions_.Post([shared_done = std::move(shared_done), entries = std::move(read)]() mutable {
+      (*shared_done)(std::move(entries));
+    });
+  });
+  if (!posted) {
+    completions_.Post(
+        [shared_done] { (*shared_done)(Result<std::vector<raft::Entry>>(QueueFull())); });
+  }
+}
+
+void LogStore::Begun() {
+  static_cast<void>(keeper_.Durable(Bounds(), 0, /*soon=*/true));
+  // Where the queue is full the next cut deletes what this one leaves.
+  static_cast<void>(reader_.Post([this] { Warn(db_->DropCutFiles()); }));
+}
+
+void LogStore::Warn(const Status& status) {
+  if (!status.ok() && options_.log_sink) {
+    options_.log_sink(node::LogSeverity::kWarn, status.message());
+  }
+}
+
+void LogStore::Compact(Index through) {
+  const bool posted = disk_.Post([this, through] {
+    const Status cut = db_->Compact(through);
+    Warn(cut);
+    if (cut.ok()) Begun();
+  });
+  if (!posted) Warn(QueueFull());
+}
+
+void LogStore::Install(const raft::SnapshotMeta& snapshot, node::LogWrite write,
+                       std::string live_kv, node::DoneStatus done) {
+  auto shared = std::make_shared<node::LogWrite>(std::move(write));
+  OnDisk(
+      [this, snapshot, shared, live_kv = std::move(live_kv)](LogDb& db) {
+        Status installed = db.Install(snapshot, *shared, live_kv);
+        if (installed.ok()) Begun();
+        if (installed.ok() && shared->refilled) Refilled();
+        return installed;
+      },
+      0, 0, std::move(done));
+}
+
+Status LogStore::Close(bool clean) {
+  if (std::exchange(closed_, true)) return Status::Ok();
+  disk_.Stop();
+  reader_.Stop();
+  const Status status = db_->Close();
+  if (!status.ok() || !clean) return status;
+  return keeper_.WriteCleanClose(Bounds());
+}
+
+}  // namespace raftkv::storage

@@ -1,0 +1,98 @@
+// How do log writes get off the loop, and their completions back to it?
+//
+// node::LogStore and node::MetaStore over LogDb: one disk thread writes, in order; another thread
+// reads old entries and writes the record, so that reads do not wait behind syncs.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <raftkv/status.h>
+
+#include "lib/node/ports.h"
+#include "storage/disk/completions.h"
+#include "storage/disk/disk_watch.h"
+#include "storage/disk/worker.h"
+#include "storage/folder/record_keeper.h"
+#include "storage/log/log_db.h"
+
+namespace raftkv::storage {
+
+struct LogStoreOptions {
+  rocksdb::Env* env = nullptr;
+  /// The data folder, where the record is.
+  std::string folder;
+  node::LogSink log_sink;
+  /// May be null. Called on the loop; outlives the store or its Stop().
+  node::Observer* observer = nullptr;
+  /// Told of what cannot be read any more; from any thread.
+  std::function<void(const Status&)> on_damage = [](const Status&) {};
+  /// Told when this store is not suspect any more; from the disk thread.
+  std::function<void()> on_refilled = [] {};
+  /// Outlives the store.
+  const DiskWatch* disk = nullptr;
+};
+
+class LogStore final : public node::LogStore, public node::MetaStore {
+ public:
+  /// `record`: as it stands on disk, of this open.
+  LogStore(LogStoreOptions options, std::unique_ptr<LogDb> db, Record record,
+           Completions completions);
+  ~LogStore() override { static_cast<void>(Close(/*clean=*/false)); }
+
+  void Write(node::LogWrite write, node::DoneStatus done) override;
+  void Read(Index first, Index last, std::size_t max_bytes,
+            node::Done<std::vector<raft::Entry>> done) override;
+  void SaveFormation(ClusterId cluster, Bytes payload, node::DoneStatus done) override;
+  void SavePeerBoot(NodeId peer, node::Boot boot, node::DoneStatus done) override;
+
+  /// The log's entries up to `through` go, and the space that they take; at leisure.
+  void Compact(Index through);
+  /// Gives back what of the cut log still takes space. Safe from any thread.
+  void Reclaim() { Warn(db_->Reclaim()); }
+  /// See LogDb::Install.
+  void Install(const raft::SnapshotMeta& snapshot, node::LogWrite write, std::string live_kv,
+               node::DoneStatus done);
+  /// The last entry before the log, as it is on disk.
+  [[nodiscard]] Index base() const { return db_->base(); }
+  /// See LogDb::Beyond.
+  [[nodiscard]] Index Beyond(std::uint64_t bytes) const { return db_->Beyond(bytes); }
+
+  /// See LogDb. Both safe from any thread.
+  [[nodiscard]] bool has_peers() const { return db_->has_peers(); }
+  [[nodiscard]] std::vector<std::string> Tables() const { return db_->Tables(); }
+  /// See RecordKeeper. Safe from any thread.
+  Status MarkDamaged(Damaged damaged) { return keeper_.MarkDamaged(damaged); }
+  /// Synced writes of the log database since the open.
+  [[nodiscard]] std::uint64_t sync_count() const { return db_->sync_count(); }
+
+  /// Ends what is queued, joins the threads, closes the database. `clean`: marks the folder as
+  /// closed cleanly if nothing failed. No other call afterwards.
+  Status Close(bool clean);
+
+ private:
+  /// Runs one batch on the disk thread and posts its outcome.
+  void OnDisk(std::function<Status(LogDb&)> batch, std::size_t entries, std::size_t bytes,
+              node::DoneStatus done);
+  [[nodiscard]] Record Bounds() const;
+  /// The log has another beginning. On the disk thread.
+  void Begun();
+  void Refilled();
+  void Warn(const Status& status);
+
+  // Constant after construction.
+  const LogStoreOptions options_;
+  const std::unique_ptr<LogDb> db_;  ///< written by the disk thread only
+  const Record opened_;              ///< identity and boot; the bounds in it grow stale
+  Completions completions_;
+  // Ends before what it runs on.
+  Worker disk_;
+  Worker reader_;
+  RecordKeeper keeper_;
+  bool closed_ = false;
+};
+
+}  // namespace raftkv::storage

@@ -1,0 +1,82 @@
+#include "storage/snapshot/backup_source.h"
+
+#include <utility>
+
+#include "lib/base/check.h"
+#include "lib/kv/store.h"
+
+namespace raftkv::storage {
+
+namespace {
+
+/// All is read just once.
+constexpr std::size_t kCacheBytes = 4 << 20;
+
+Result<node::BackupContent> Count(KvEngineOptions options, const std::atomic<bool>& cancelled) {
+  options.cache_bytes = kCacheBytes;
+  const Result<std::shared_ptr<KvEngine>> engine = KvEngine::OpenReadOnly(options);
+  if (!engine.ok()) return engine.status();
+  const Result<kv::ContentHash> hash = kv::HashContent(**engine, &cancelled);
+  if (!hash.ok()) return hash.status();
+  return node::BackupContent{hash->hash, hash->keys};
+}
+
+}  // namespace
+
+CheckpointBackup::CheckpointBackup(std::shared_ptr<SnapshotFiles> files,
+                                   const KvEngineOptions& engine, std::shared_ptr<Worker> worker,
+                                   Completions completions)
+    : files_(std::move(files)),
+      worker_(std::move(worker)),
+      completions_(std::move(completions)),
+      counter_("raftkv-backup", 1) {
+  head_.index = files_->position().index;
+  head_.term = files_->position().term;
+  head_.stream_bytes = files_->total_bytes();
+  KvEngineOptions options = engine;
+  options.folder = files_->folder();
+  const bool posted =
+      counter_.Post([this, options, counted = counted_, completions = completions_]() mutable {
+        Result<node::BackupContent> content = Count(options, cancelled_);
+        completions.Post([counted, content = std::move(content)] {
+          counted->content = content;
+          if (counted->waits) std::exchange(counted->waits, nullptr)(content);
+        });
+      });
+  RAFTKV_CHECK(posted);
+}
+
+CheckpointBackup::~CheckpointBackup() {
+  cancelled_.store(true);
+  counted_->waits = nullptr;
+  counter_.Stop();
+  // Removing it takes time; where there is no worker any more this thread is not the loop.
+  static_cast<void>(worker_->Post([files = std::move(files_)] {}));
+}
+
+void CheckpointBackup::Read(std::uint64_t offset, std::size_t bytes, node::Done<Bytes> done) {
+  auto shared_done = std::make_shared<node::Done<Bytes>>(std::move(done));
+  const bool posted = worker_->Post(
+      [files = files_, completions = completions_, offset, bytes, shared_done]() mutable {
+        Result<Bytes> read = files->ReadWhole(offset, bytes);
+        files.reset();
+        completions.Post([shared_done = std::move(shared_done), read = std::move(read)]() mutable {
+          (*shared_done)(std::move(read));
+        });
+      });
+  if (posted) return;
+  completions_.Post([shared_done] {
+    (*shared_done)(Status(Code::kUnavailable, "too much waits for the disk; try again"));
+  });
+}
+
+void CheckpointBackup::Content(node::Done<node::BackupContent> done) {
+  RAFTKV_CHECK(!counted_->waits);
+  if (!counted_->content.has_value()) {
+    counted_->waits = std::move(done);
+    return;
+  }
+  completions_.Post([done = std::move(done), content = *counted_->content] { done(content); });
+}
+
+}  // namespace raftkv::storage

@@ -1,0 +1,59 @@
+// Do nodes that speak the protocol of Maelstrom keep their promises through one run with faults?
+//
+// The project's own stand-in for Maelstrom (docs/testing.md): real processes, and a simulated
+// network between them. The faults follow from a seed, but the processes run in real time, so the
+// same seed is the same plan, not the same run.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "tests/support/maelstrom/maelstrom_clients.h"
+#include "tests/support/maelstrom/maelstrom_nemesis.h"
+#include "tests/support/maelstrom/maelstrom_network.h"
+
+namespace raftkv::test::maelstrom {
+
+struct RunOptions {
+  std::string workload = "lin-kv";
+  Milliseconds duration{10'000};
+  /// How long anything may take at the start and the end; only what is stuck takes that long.
+  Milliseconds patience{60'000};
+  NetworkOptions network;
+  /// A timeout of 0: a second, or ten latencies, as the real one has it.
+  ClientOptions clients = {.timeout = Milliseconds(0)};
+  NemesisOptions nemesis;
+
+  /// All that is drawn follows from this.
+  void SetSeed(std::uint64_t seed);
+};
+
+/// How long the majority's side of a partition was without answers.
+struct Silence {
+  PartitionKind kind = PartitionKind::kHalves;
+  Milliseconds partition{0};  ///< how long it lasted
+  /// From its start to the first request since then that was answered ok, at the last of the nodes.
+  std::optional<Milliseconds> silence;
+};
+
+struct RunReport {
+  Counts counts;
+  double seconds = 0;  ///< of asking
+  std::uint64_t messages = 0;
+  std::vector<double> latencies_ms;  ///< of what ended ok, in order
+  std::vector<Silence>
+      silences;  ///< of each partition with a majority, if it has not been cut short
+  std::vector<std::string> problems;
+
+  [[nodiscard]] double ok_percent() const;
+  /// Below `share` of the latencies; 0 without any.
+  [[nodiscard]] double LatencyMs(double share) const;
+  /// All problems, for a reader.
+  [[nodiscard]] std::string Problems() const;
+};
+
+RunReport RunMaelstrom(RunOptions options);
+
+}  // namespace raftkv::test::maelstrom

@@ -1,0 +1,93 @@
+// How does a test write log entries with requests in them, and apply them?
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "lib/kv/request.h"
+#include "lib/kv/store.h"
+#include "tests/support/node/fake_engine.h"
+
+namespace raftkv::test {
+
+inline raft::Entry CommandEntry(std::uint64_t index, std::uint64_t time_ms, Bytes request) {
+  return {Index(index), Term(1), raft::EntryKind::kCommand, time_ms, std::move(request)};
+}
+
+inline raft::Entry NoopEntry(std::uint64_t index, std::uint64_t time_ms) {
+  return {Index(index), Term(1), raft::EntryKind::kNoop, time_ms, {}};
+}
+
+inline std::unique_ptr<kv::Store> OpenStore(kv::Engine& engine, kv::StoreOptions options = {}) {
+  auto store = kv::Store::Open(engine, options);
+  EXPECT_TRUE(store.ok()) << store.status().ToString();
+  return *std::move(store);
+}
+
+/// A store and the next entry of its log.
+class AppliedLog {
+ public:
+  explicit AppliedLog(kv::StoreOptions options = {})
+      : options_(options), store_(OpenStore(engine_, options)) {}
+
+  /// Applies one entry with `operations`; the sequence is new unless `header` says otherwise.
+  kv::Response Apply(const std::vector<kv::Operation>& operations) {
+    header_.sequence = next_sequence_++;
+    return Apply(header_, operations);
+  }
+  kv::Response Apply(const kv::RequestHeader& header,
+                     const std::vector<kv::Operation>& operations) {
+    return Apply(kv::EncodeRequest(header, operations), operations.size());
+  }
+  kv::Response Apply(const Bytes& request, std::size_t operations) {
+    entries_.push_back(CommandEntry(store_->applied().value + 1, now_ms_, request));
+    const auto applied = store_->Apply({entries_.back()});
+    EXPECT_TRUE(applied.ok()) << applied.status().ToString();
+    if (!applied.ok()) return {};
+    last_answer_ = applied->front().response;
+    const auto response = kv::DecodeResponse(last_answer_.view(), operations);
+    EXPECT_TRUE(response.ok()) << response.status().ToString();
+    return response.ok() ? *response : kv::Response();
+  }
+
+  /// The value of `key`, or "(none)".
+  std::string Get(const std::string& key) {
+    const Bytes request = kv::EncodeReadRequest({{kv::Range::Single(key), 0, false, false}});
+    const auto answer = kv::Read(engine_, kv::ReadTier::kAll, request.view(), 1 << 20);
+    EXPECT_TRUE(answer.ok()) << answer.status().ToString();
+    const auto results = kv::DecodeReadResponse(answer->view());
+    EXPECT_TRUE(results.ok()) << results.status().ToString();
+    return results->front().kvs.empty() ? "(none)" : results->front().kvs.front().value;
+  }
+
+  /// As after a restart.
+  void Reopen() { store_ = OpenStore(engine_, options_); }
+
+  void AdvanceMs(std::uint64_t ms) { now_ms_ += ms; }
+  [[nodiscard]] std::uint64_t now_ms() const { return now_ms_; }
+
+  FakeEngine& engine() { return engine_; }
+  kv::Store& store() { return *store_; }
+  [[nodiscard]] const std::vector<raft::Entry>& entries() const { return entries_; }
+  [[nodiscard]] const Bytes& last_answer() const { return last_answer_; }
+
+  static constexpr std::uint64_t kStartMs = 1'000'000;
+
+ private:
+  const kv::StoreOptions options_;
+  FakeEngine engine_;
+  std::unique_ptr<kv::Store> store_;
+  std::vector<raft::Entry> entries_;
+  Bytes last_answer_;
+  std::uint64_t now_ms_ = kStartMs;
+  kv::RequestHeader header_{
+      .session = 7, .opened_at_ms = kStartMs, .sequence = 0, .acknowledged_below = 0};
+  std::uint64_t next_sequence_ = 1;
+};
+
+}  // namespace raftkv::test

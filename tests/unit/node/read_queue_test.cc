@@ -1,0 +1,79 @@
+// When is a question for a read index asked, and whom does its answer serve? On virtual time.
+#include "lib/node/read_queue.h"
+
+#include <gtest/gtest.h>
+
+#include "tests/support/raft/raft_paper.h"
+
+namespace raftkv::test {
+namespace {
+
+using std::chrono::milliseconds;
+
+constexpr std::uint64_t kFirstContext = 100;
+constexpr Duration kAskAgain = milliseconds(300);
+
+class ReadQueueTest : public testing::Test {
+ protected:
+  ReadQueueTest() { solo_.BecomeLeader(); }
+
+  void AddRead() {
+    queue_.Add({Bytes(), now_, now_ + std::chrono::seconds(5), [](const Result<Bytes>&) {}});
+  }
+  void Ask() { queue_.Ask(solo_.core(), now_, kAskAgain); }
+  void Refuse(std::uint64_t context) { queue_.OnReadState({context, false, {}}, now_); }
+  void Confirm(std::uint64_t context, std::uint64_t index) {
+    queue_.OnReadState({context, true, Index(index)}, now_);
+  }
+
+  Solo solo_{3};
+  node::ReadQueue queue_{kFirstContext, false};
+  MonoTime now_{std::chrono::hours(1)};
+};
+
+TEST_F(ReadQueueTest, ReadsThatComeTogetherShareAQuestion) {
+  AddRead();
+  AddRead();
+  Ask();
+  EXPECT_FALSE(queue_.WantsToAsk());
+  AddRead();
+  Ask();
+  EXPECT_TRUE(queue_.WantsToAsk()) << "one question at a time";
+  Confirm(kFirstContext, 7);
+  EXPECT_TRUE(queue_.TakeServable(Index(6)).empty());
+  EXPECT_EQ(queue_.TakeServable(Index(7)).size(), 2U);
+  Ask();
+  EXPECT_FALSE(queue_.WantsToAsk());
+}
+
+TEST_F(ReadQueueTest, ARefusedQuestionIsAskedAgainOnlyAfterAPause) {
+  AddRead();
+  Ask();
+  Refuse(kFirstContext);
+  EXPECT_TRUE(queue_.WantsToAsk()) << "the read is not lost";
+  for (int ms = 0; ms < 10; ++ms) {
+    Ask();
+    ASSERT_TRUE(queue_.WantsToAsk()) << "asked again " << ms << " ms after the refusal";
+    now_ += milliseconds(1);
+  }
+  Ask();
+  EXPECT_FALSE(queue_.WantsToAsk());
+  Confirm(kFirstContext, 7);
+  EXPECT_TRUE(queue_.TakeServable(Index(7)).empty()) << "the answer to the refused question";
+  Confirm(kFirstContext + 1, 7);
+  EXPECT_EQ(queue_.TakeServable(Index(7)).size(), 1U);
+}
+
+TEST_F(ReadQueueTest, ALateRefusalOfAnOldQuestionStopsNothing) {
+  AddRead();
+  Ask();
+  now_ += kAskAgain;
+  Ask();
+  Refuse(kFirstContext);
+  EXPECT_FALSE(queue_.WantsToAsk()) << "the new question is under way";
+  Confirm(kFirstContext + 1, 7);
+  EXPECT_EQ(queue_.TakeServable(Index(7)).size(), 1U);
+}
+
+}  // namespace
+}  // namespace raftkv::test
