@@ -1,13 +1,17 @@
 """Who may include whom? docs/architecture.md draws the table that this file enforces:
 
-    base -> raft -> kv -> node -> { storage | rpc } -> lib/open*.cc -> cmd
+    base -> raft -> kv -> node -> { session | storage } -> rpc (of the two: session only) -> open -> cmd
+
+and inside storage and rpc, which rooms may include which: a room includes only rooms that stand above it
+in `_ROOMS`, so no circle can form.
 
 cmd/maelstrom proves that a host can bring its own transport: of the library it sees public headers only.
 """
 
 import re
 
-_PURE = ("base", "raft", "kv", "node")
+_CORE = ("base", "raft", "kv", "node")
+_PURE = _CORE + ("session",)
 
 # Layer -> the layers whose headers it may include, besides its own and the public ones.
 _MAY_INCLUDE = {
@@ -16,7 +20,8 @@ _MAY_INCLUDE = {
     "raft": ("base",),
     "kv": ("base", "raft"),
     "node": ("base", "raft", "kv"),
-    "storage": _PURE,
+    "session": ("base", "kv", "node"),
+    "storage": _CORE,
     "rpc": _PURE,
     "blocking": (),  # waits on another thread; knows the public KV only
     "open": _PURE + ("storage", "rpc"),
@@ -24,7 +29,26 @@ _MAY_INCLUDE = {
     "tests": _PURE + ("storage", "rpc", "open", "cmd"),
 }
 
-_SERIALIZATION = ("raft", "kv", "node", "storage", "rpc", "open")
+# Room -> the rooms of its layer whose headers it may include, besides its own. Each names only rooms above it.
+_ROOMS = {
+    "storage/disk": (),
+    "storage/cipher": ("disk",),
+    "storage/folder": ("disk", "cipher"),
+    "storage/log": ("disk", "folder"),
+    "storage/kv": ("disk",),
+    "storage/snapshot": ("disk", "folder", "log", "kv"),
+    "storage/backup": ("disk", "cipher", "folder", "log", "kv", "snapshot"),
+    "storage/local_log": ("disk", "folder", "log"),
+    "storage/member": ("disk", "cipher", "folder", "log", "kv", "snapshot"),
+    "rpc/wire": (),
+    "rpc/loop": ("wire",),
+    "rpc/client": ("wire", "loop"),
+    "rpc/http": ("loop",),
+    "rpc/server": ("wire", "loop"),
+    "rpc/peers": ("wire", "loop", "server"),
+}
+
+_SERIALIZATION = ("raft", "kv", "node", "session", "storage", "rpc", "open")
 _EDGES = ("storage", "rpc", "open")
 
 # (headers, library, layers that may include it); the first match counts. Tests may include all.
@@ -48,7 +72,7 @@ _LIBRARIES = [
 
 # Headers of C++ that give a pure layer a thread, a clock, a file or chance of its own.
 _IMPURE = {
-    "thread": "be pumped by the caller; threads live in lib/open*.cc",
+    "thread": "be pumped by the caller; threads live in lib/open",
     "mutex": "be used from one thread; locks live in storage/ and rpc/",
     "shared_mutex": "be used from one thread; locks live in storage/ and rpc/",
     "condition_variable": "be pumped by the caller",
@@ -67,11 +91,13 @@ def layer_of(path):
     """The layer that a file belongs to, or None for one that has no place in the table."""
     if path.startswith("lib/include/raftkv/"):
         return "public"
-    if re.match(r"lib/open[^/]*$", path):
-        return "open"
-    if path in ("lib/blocking.h", "lib/cluster_blocking.cc", "lib/kv_blocking.cc"):
-        return "blocking"
-    match = re.match(r"lib/(base|raft|kv|node)/", path) or re.match(r"(storage|rpc|cmd|tests)/", path)
+    match = re.match(r"lib/(base|raft|kv|node|session|blocking|open)/", path) or re.match(r"(storage|rpc|cmd|tests)/", path)
+    return match.group(1) if match else None
+
+
+def room_of(path):
+    """The room of a file in a layer that has rooms, or None."""
+    match = re.match(r"((?:storage|rpc)/\w+)/", path)
     return match.group(1) if match else None
 
 
@@ -80,15 +106,19 @@ def check(source):
     if layer is None:
         yield source.complaint(1, "belongs to no layer; move it to a folder of .ci/check/layering.py")
         return
+    if layer in ("storage", "rpc") and room_of(source.path) not in _ROOMS:
+        rooms = ", ".join(room for room in _ROOMS if room.startswith(layer))
+        yield source.complaint(1, f"belongs to no room; move it to one of {rooms} (.ci/check/layering.py)")
+        return
     for line, kind, name in source.includes:
-        problem = _project(layer, kind, name) if kind == '"' else _system(layer, name)
+        problem = _project(source.path, layer, name) if kind == '"' else _system(layer, name)
         if kind == '"' and source.path.startswith("cmd/maelstrom/") and layer_of(name) != "cmd":
             problem = f'"{name}": cmd/maelstrom uses what a stranger could: public headers and cmd/'
         if problem and not source.allowed(line, "include"):
             yield source.complaint(line, problem)
 
 
-def _project(layer, kind, name):
+def _project(path, layer, name):
     if name.startswith(("raftkv/", "lib/include/")):
         return f'"{name}": public headers are included as <raftkv/...>'
     target = layer_of(name)
@@ -99,6 +129,12 @@ def _project(layer, kind, name):
     if target != layer and target not in _MAY_INCLUDE[layer]:
         allowed = ", ".join(_MAY_INCLUDE[layer]) or "nothing"
         return f'"{name}": {layer} may include {allowed}, not {target}; use a port, or move the code down'
+    room, target_room = room_of(path), room_of(name)
+    if room and target == layer and target_room != room:
+        allowed_rooms = _ROOMS[room]
+        if target_room is None or target_room.split("/")[1] not in allowed_rooms:
+            allowed = ", ".join(allowed_rooms) or "none"
+            return f'"{name}": room {room} may include rooms {allowed}; move what both need to a room above'
     return None
 
 

@@ -28,11 +28,13 @@ class Layering(unittest.TestCase):
             ("lib/node/a.cc", "<raftkv/status.h>"),
             ("lib/base/a.cc", "<cstdio>"),
             ("lib/include/raftkv/kv.h", "<chrono>"),
-            ("storage/a.cc", "<rocksdb/db.h>"),
-            ("storage/a.cc", "<unistd.h>"),
+            ("storage/log/a.cc", "<rocksdb/db.h>"),
+            ("storage/disk/a.cc", "<unistd.h>"),
             ("rpc/http/a.cc", "<kj/compat/http.h>"),
-            ("lib/open.cc", '"storage/log_store.h"'),
-            ("lib/open_node.cc", "<thread>"),
+            ("storage/log/a.cc", '"storage/disk/files.h"'),
+            ("rpc/client/a.cc", '"lib/session/session_kv.h"'),
+            ("lib/open/check_options.cc", '"storage/log/log_store.h"'),
+            ("lib/open/open_node.cc", "<thread>"),
             ("cmd/main.cc", "<CLI/CLI.hpp>"),
             ("cmd/main.cc", '"lib/base/ids.h"'),
             ("cmd/maelstrom/a.cc", "<raftkv/transport.h>"),
@@ -53,26 +55,32 @@ class Layering(unittest.TestCase):
             ("lib/raft/a.cc", "<kj/async.h>"),
             ("lib/kv/a.cc", "<rocksdb/db.h>"),
             ("lib/node/a.cc", "<spdlog/spdlog.h>"),
-            ("lib/node/a.cc", '"storage/log_store.h"'),
-            ("storage/a.cc", '"rpc/peer.h"'),
-            ("storage/a.cc", "<kj/async-io.h>"),
-            ("rpc/a.cc", '"storage/log_store.h"'),
-            ("rpc/a.cc", "<rocksdb/db.h>"),
-            ("rpc/a.cc", '"lib/open.h"'),
+            ("lib/node/a.cc", '"storage/log/log_store.h"'),
+            ("storage/log/a.cc", '"rpc/peer.h"'),
+            ("storage/log/a.cc", "<kj/async-io.h>"),
+            ("rpc/loop/a.cc", '"storage/log/log_store.h"'),
+            ("rpc/loop/a.cc", "<rocksdb/db.h>"),
+            ("rpc/loop/a.cc", '"lib/open/check_options.h"'),
             ("cmd/a.cc", "<rocksdb/db.h>"),
             ("cmd/maelstrom/a.cc", '"lib/base/ids.h"'),
-            ("cmd/maelstrom/a.cc", '"rpc/frame.h"'),
+            ("cmd/maelstrom/a.cc", '"rpc/wire/frame.h"'),
             ("lib/include/raftkv/kv.h", '"lib/base/ids.h"'),
             ("lib/include/raftkv/kv.h", "<kj/common.h>"),
-            ("rpc/a.cc", '"peer.h"'),
-            ("rpc/a.cc", "<rpc/peer.h>"),
-            ("rpc/a.cc", "<boost/asio.hpp>"),
-            ("rpc/a.cc", '"raftkv/kv.h"'),
+            ("storage/disk/a.cc", '"storage/log/log_db.h"'),
+            ("storage/log/a.cc", '"storage/kv/kv_engine.h"'),
+            ("rpc/server/a.cc", '"rpc/client/client.h"'),
+            ("storage/log/a.cc", '"lib/session/session_kv.h"'),
+            ("rpc/loop/a.cc", '"peer.h"'),
+            ("rpc/loop/a.cc", "<rpc/peer.h>"),
+            ("rpc/loop/a.cc", "<boost/asio.hpp>"),
+            ("rpc/loop/a.cc", '"raftkv/kv.h"'),
         ]:
             self.assertEqual(len(layering_of(path, "#include " + include)), 1, (path, include))
 
     def test_a_file_outside_every_layer(self):
         self.assertEqual(len(layering_of("lib/stray.cc", "")), 1)
+        self.assertEqual(len(layering_of("storage/stray.cc", "")), 1)
+        self.assertEqual(len(layering_of("rpc/cellar/stray.cc", "")), 1)
 
     def test_excused(self):
         line = "#include <thread>  // check:allow include: only its id type"
@@ -91,7 +99,7 @@ class Style(unittest.TestCase):
             ("tests/unit/a.cc", "std::this_thread::sleep_for(1s);"),
             ("cmd/a.cc", "using namespace std;"),
             ("storage/a.cc", "throw 1;"),
-            ("lib/open.cc", "signal(SIGPIPE, SIG_IGN);"),
+            ("lib/open/check_options.cc", "signal(SIGPIPE, SIG_IGN);"),
             ("storage/a.cc", "std::abort();"),
             ("rpc/a.cc", "int n = atoi(text);"),
         ]:
