@@ -159,7 +159,7 @@ Result<std::unique_ptr<Client>> Client::Connect(ClientOptions options) {
     return raftkv::Status(Code::kInvalidArgument, "no endpoint was given; name one as host:port");
   }
   for (const std::string& endpoint : options.endpoints) {
-    const Result<rpc::HostPort> parsed = rpc::ParseHostPort(endpoint);
+    const Result<HostPort> parsed = ParseHostPort(endpoint);
     if (!parsed.ok()) return parsed.status();
     if (parsed->host.empty() || parsed->port == 0) {
       return raftkv::Status(Code::kInvalidArgument,

@@ -1,4 +1,4 @@
-// How are addresses read, listened on, and TCP sockets set up?
+// How are addresses listened on, and TCP sockets set up?
 #pragma once
 
 #include <cstdint>
@@ -10,14 +10,9 @@
 
 #include <raftkv/status.h>
 
-namespace raftkv::rpc {
+#include "lib/base/address.h"
 
-struct HostPort {
-  std::string host;
-  std::uint16_t port = 0;
-};
-/// "host:port", "[v6]:port" or ":port" (every address of the machine). InvalidArgument otherwise.
-Result<HostPort> ParseHostPort(std::string_view address);
+namespace raftkv::rpc {
 
 struct Listener {
   kj::AutoCloseFd fd;

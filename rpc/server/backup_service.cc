@@ -2,8 +2,8 @@
 
 #include <kj/debug.h>
 
-#include "rpc/client/pending.h"
 #include "rpc/loop/outbound.h"
+#include "rpc/loop/pending.h"
 
 namespace raftkv::rpc {
 namespace {

@@ -5,7 +5,7 @@
 #include <kj/debug.h>
 
 #include "lib/base/check.h"
-#include "rpc/client/pending.h"
+#include "rpc/loop/pending.h"
 #include "rpc/loop/sockets.h"
 #include "rpc/loop/tcp_progress.h"
 #include "rpc/server/kv_service.h"

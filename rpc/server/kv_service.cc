@@ -4,7 +4,7 @@
 
 #include <kj/debug.h>
 
-#include "rpc/client/pending.h"
+#include "rpc/loop/pending.h"
 #include "rpc/server/backup_service.h"
 
 namespace raftkv::rpc {

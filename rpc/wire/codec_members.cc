@@ -1,7 +1,7 @@
 // Changes of members, as clients ask for them, and how fresh a read must be.
 #include <algorithm>
 
-#include "rpc/loop/sockets.h"
+#include "lib/base/address.h"
 #include "rpc/wire/codec_parts.h"
 
 namespace raftkv::rpc {

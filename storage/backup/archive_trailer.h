@@ -9,6 +9,7 @@
 #include <string_view>
 
 #include "storage/backup/byte_stream.h"
+#include "storage/disk/checksums.h"
 #include "storage/snapshot/snapshot_manifest.h"
 
 namespace raftkv::storage {

@@ -7,6 +7,7 @@
 
 #include "storage/backup/archive.h"
 #include "storage/backup/sealed_stream.h"
+#include "storage/disk/checksums.h"
 
 namespace raftkv::storage {
 

@@ -9,6 +9,7 @@
 #include "storage/backup/archive.h"
 #include "storage/backup/backup_manifest.h"
 #include "storage/backup/sealed_stream.h"
+#include "storage/disk/checksums.h"
 #include "storage/disk/files.h"
 #include "storage/folder/data_folder.h"
 

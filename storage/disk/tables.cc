@@ -10,8 +10,8 @@
 #include <rocksdb/sst_file_reader.h>
 
 #include "lib/base/bytes.h"
+#include "storage/disk/checksums.h"
 #include "storage/disk/files.h"
-#include "storage/snapshot/snapshot_manifest.h"
 
 namespace raftkv::storage {
 

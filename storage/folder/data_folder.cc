@@ -10,7 +10,7 @@
 
 #include "lib/base/check.h"
 #include "storage/disk/files.h"
-#include "storage/member/rekey.h"
+#include "storage/folder/rekey_marks.h"
 
 namespace raftkv::storage {
 
@@ -118,17 +118,6 @@ Result<Record> MakeNew(rocksdb::Env& env, const std::string& folder, const std::
   record.clean_close = true;
   if (Status s = WriteRecord(env, folder, record); !s.ok()) return s;
   return record;
-}
-
-Result<Record> MakeMember(const LogDbOptions& log, const KvEngineOptions& kv,
-                          const std::string& folder, const std::string& name,
-                          const std::string& machine_boot) {
-  return MakeNew(*log.env, folder, name, machine_boot, [&](const Record& record) {
-    if (Status s = MakeFolder(*log.env, kv.folder); !s.ok()) return s;
-    const Identity identity{record.member, ClusterId(), name};
-    if (Status s = LogDb::Create(log, identity, kFirstKvFolder); !s.ok()) return s;
-    return KvEngine::Create(kv);
-  });
 }
 
 Status RemoveUnreferenced(rocksdb::Env& env, const std::string& folder, const std::string& live,

@@ -25,8 +25,6 @@
 #include <raftkv/status.h>
 
 #include "storage/folder/record.h"
-#include "storage/kv/kv_engine.h"
-#include "storage/log/log_db.h"
 
 namespace raftkv::storage {
 
@@ -79,11 +77,6 @@ Result<Record> TakeFolder(rocksdb::Env& env, const std::string& folder, const st
 Result<Record> MakeNew(rocksdb::Env& env, const std::string& folder, const std::string& name,
                        const std::string& machine_boot,
                        const std::function<Status(const Record&)>& make);
-
-/// Makes the databases of a new member with a new random id; the folder exists and is locked.
-Result<Record> MakeMember(const LogDbOptions& log, const KvEngineOptions& kv,
-                          const std::string& folder, const std::string& name,
-                          const std::string& machine_boot);
 
 /// Removes key-value databases other than `live`, checkpoints other than `snapshot`, and what a
 /// change of the key left that did not get far (rekey.h).

@@ -6,7 +6,7 @@
 #include "storage/cipher/file_cipher.h"
 #include "storage/disk/files.h"
 #include "storage/folder/record.h"
-#include "storage/member/rekey.h"
+#include "storage/folder/rekey_marks.h"
 
 namespace raftkv::storage {
 

@@ -14,6 +14,7 @@
 #include "storage/kv/kv_state_machine.h"
 #include "storage/log/log_recovery.h"
 #include "storage/log/log_store.h"
+#include "storage/member/new_member.h"
 #include "storage/member/repair.h"
 #include "storage/member/scrubber.h"
 #include "storage/snapshot/snapshots.h"

@@ -14,6 +14,7 @@
 #include "storage/folder/data_folder.h"
 #include "storage/folder/folder_key.h"
 #include "storage/folder/record.h"
+#include "storage/folder/rekey_marks.h"
 
 namespace raftkv::storage {
 
@@ -21,15 +22,7 @@ namespace {
 
 using Names = std::vector<std::string>;
 
-constexpr char kMarkerName[] = "rekey";
 constexpr std::string_view kMarkerContent = "raftkv rekey 1\n";
-constexpr std::string_view kCopySuffix = ".rekey";
-
-/// What of a folder is data; LOCK files stay, checkpoints are not worth it.
-bool IsData(std::string_view name) {
-  return name == kRecordName || name == kLogFolder || name == kNewLogFolder ||
-         KvFolderNumber(name) > 0 || name.starts_with(kSetAsidePrefix);
-}
 
 Result<Names> NamesIn(rocksdb::Env& env, const std::string& folder) {
   Result<std::optional<Names>> names = ListFolder(env, folder);
@@ -98,7 +91,7 @@ Status Finish(rocksdb::Env& env, const std::string& dir) {
   if (!names.ok()) return names.status();
   for (const std::string& name : *names) {
     if (!IsRekeyCopy(name)) continue;
-    const std::string path = dir + "/" + name.substr(0, name.size() - kCopySuffix.size());
+    const std::string path = dir + "/" + name.substr(0, name.size() - kRekeyCopySuffix.size());
     if (Status s = RemoveCopy(env, path); !s.ok()) return s;
     const rocksdb::Status renamed = env.RenameFile(dir + "/" + name, path);
     if (!renamed.ok()) return ToStatus(renamed, "rename " + dir + "/" + name + " to " + path);
@@ -109,7 +102,7 @@ Status Finish(rocksdb::Env& env, const std::string& dir) {
     if (Status s = RemoveCopy(env, dir + "/" + name); !s.ok()) return s;
   }
   if (Status s = SyncFolder(env, dir); !s.ok()) return s;
-  if (Status s = RemoveCopy(env, dir + "/" + kMarkerName); !s.ok()) return s;
+  if (Status s = RemoveCopy(env, dir + "/" + kRekeyMarkName); !s.ok()) return s;
   return SyncFolder(env, dir);
 }
 
@@ -121,9 +114,9 @@ Status CopyAll(rocksdb::Env& base, const std::string& dir, Copier& copier) {
     if (Status s = RemoveCopy(base, dir + "/" + name); !s.ok()) return s;
   }
   for (const std::string& name : *names) {
-    if (!IsData(name)) continue;
+    if (!IsRekeyed(name)) continue;
     const std::string path = dir + "/" + name;
-    if (Status s = copier.Copy(path, path + std::string(kCopySuffix)); !s.ok()) return s;
+    if (Status s = copier.Copy(path, path + std::string(kRekeyCopySuffix)); !s.ok()) return s;
   }
   return SyncFolder(base, dir);
 }
@@ -173,28 +166,6 @@ Result<Task> TaskIn(rocksdb::Env& env, const std::string& dir, const Ciphers& ci
 
 }  // namespace
 
-bool IsRekeyCopy(std::string_view name) {
-  if (!name.ends_with(kCopySuffix)) return false;
-  name.remove_suffix(kCopySuffix.size());
-  return IsData(name);
-}
-
-Status RemoveCopy(rocksdb::Env& env, const std::string& path) {
-  const rocksdb::Status exists = env.FileExists(path);
-  if (exists.IsNotFound()) return Status::Ok();
-  bool is_folder = false;
-  const rocksdb::Status looked = exists.ok() ? env.IsDirectory(path, &is_folder) : exists;
-  if (!looked.ok()) return ToStatus(looked, "look at " + path);
-  return is_folder ? RemoveTree(env, path) : ToStatus(env.DeleteFile(path), "remove " + path);
-}
-
-Result<bool> RekeyWasCutShort(rocksdb::Env& env, const std::string& folder) {
-  const rocksdb::Status exists = env.FileExists(folder + "/" + kMarkerName);
-  if (exists.ok()) return true;
-  if (exists.IsNotFound()) return false;
-  return ToStatus(exists, "look at " + folder);
-}
-
 Result<Rekeyed> Rekey(RekeyOptions options) {
   if (options.env == nullptr) options.env = rocksdb::Env::Default();
   rocksdb::Env& base = *options.env;
@@ -222,7 +193,7 @@ Result<Rekeyed> Rekey(RekeyOptions options) {
   const std::unique_ptr<rocksdb::Env> new_env = env_of(ciphers->new_one);
   Copier copier(old_env ? *old_env : base, new_env ? *new_env : base);
   if (Status s = CopyAll(base, dir, copier); !s.ok()) return s;
-  if (Status s = ReplaceFile(base, dir, kMarkerName, std::string(kMarkerContent)); !s.ok()) {
+  if (Status s = ReplaceFile(base, dir, kRekeyMarkName, std::string(kMarkerContent)); !s.ok()) {
     return s;
   }
   if (Status s = Finish(base, dir); !s.ok()) return s;

@@ -10,7 +10,6 @@
 
 #include <cstdint>
 #include <string>
-#include <string_view>
 
 #include <raftkv/status.h>
 
@@ -42,12 +41,5 @@ struct Rekeyed {
 /// Errors: InvalidArgument (no folder of a member, or no key), PermissionDenied (another key),
 /// Unavailable (in use), Corruption, IOError, NoSpace. Wrong use changes nothing.
 Result<Rekeyed> Rekey(RekeyOptions options);
-
-/// Whether Rekey has to be run again before the folder can be opened.
-Result<bool> RekeyWasCutShort(rocksdb::Env& env, const std::string& folder);
-/// Whether `name` is what a Rekey that was cut short left beside the data.
-bool IsRekeyCopy(std::string_view name);
-/// Removes a file, or a folder with all that is in it.
-Status RemoveCopy(rocksdb::Env& env, const std::string& path);
 
 }  // namespace raftkv::storage

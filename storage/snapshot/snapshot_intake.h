@@ -18,6 +18,7 @@
 #include <raftkv/status.h>
 
 #include "lib/node/ports.h"
+#include "storage/disk/checksums.h"
 #include "storage/snapshot/snapshot_manifest.h"
 
 namespace raftkv::storage {

@@ -7,6 +7,7 @@
 #include "lib/base/bytes.h"
 #include "lib/base/check.h"
 #include "lib/base/xxh3.h"
+#include "storage/disk/checksums.h"
 #include "storage/disk/files.h"
 
 namespace raftkv::storage {
@@ -17,8 +18,6 @@ constexpr std::string_view kMagic = "raftkvsm";
 constexpr std::size_t kChecksumBytes = 8;
 // magic, version, length, applied, number of files
 constexpr std::size_t kHeaderBytes = 8 + 4 + 4 + 8 + 4;
-
-XXH3_state_t* StateOf(void* state) { return static_cast<XXH3_state_t*>(state); }
 
 Status Damaged() { return Status(Code::kCorruption, "the manifest of a snapshot is damaged"); }
 
@@ -38,16 +37,6 @@ bool IsPlainName(std::string_view name) {
   return !name.empty() && name.size() <= 255 && name.front() != '.' &&
          name.find('/') == std::string_view::npos && name.find('\0') == std::string_view::npos;
 }
-
-RunningChecksum::RunningChecksum() : state_(XXH3_createState()) {
-  RAFTKV_CHECK(state_ != nullptr);
-  XXH3_64bits_reset(StateOf(state_));
-}
-RunningChecksum::~RunningChecksum() { XXH3_freeState(StateOf(state_)); }
-void RunningChecksum::Add(std::string_view bytes) {
-  XXH3_64bits_update(StateOf(state_), bytes.data(), bytes.size());
-}
-std::uint64_t RunningChecksum::Value() const { return XXH3_64bits_digest(StateOf(state_)); }
 
 Result<ManifestFile> ChecksumFile(rocksdb::Env& env, const std::string& folder,
                                   const std::string& name) {

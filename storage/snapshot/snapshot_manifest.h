@@ -34,20 +34,6 @@ struct Manifest {
   friend bool operator==(const Manifest&, const Manifest&) = default;
 };
 
-/// A checksum that grows with the bytes.
-class RunningChecksum {
- public:
-  RunningChecksum();
-  ~RunningChecksum();
-  RunningChecksum(const RunningChecksum&) = delete;
-  RunningChecksum& operator=(const RunningChecksum&) = delete;
-  void Add(std::string_view bytes);
-  [[nodiscard]] std::uint64_t Value() const;
-
- private:
-  void* const state_;
-};
-
 /// A file of the folder itself, and nothing that could lead out of it.
 bool IsPlainName(std::string_view name);
 
