@@ -52,7 +52,7 @@ Status CheckRemoved(const Configuration& configuration) {
 
 /// A reader must know which kind of quorum is meant, so a number without a name is damage.
 Result<QuorumRule> ReadRule(wire::QuorumRule::Reader reader) {
-  QuorumRule rule{QuorumKind::kMajority, reader.getCommit(), reader.getElection()};
+  QuorumRule rule{.commit = reader.getCommit(), .election = reader.getElection()};
   switch (reader.getKind()) {
     case wire::QuorumKind::MAJORITY: rule.kind = QuorumKind::kMajority; return rule;
     case wire::QuorumKind::ZONES: rule.kind = QuorumKind::kZones; return rule;

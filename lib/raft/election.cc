@@ -52,7 +52,7 @@ void Raft::Campaign() {
 }
 
 void Raft::PeerDisconnected(NodeId peer) {
-  if (const auto it = progress_.find(peer); it != progress_.end()) it->second.heard = false;
+  if (Progress* const progress = FindProgress(peer)) progress->heard = false;
   if (role_ != Role::kFollower || peer != leader_ || !CanCampaign()) return;
   // The leader's process is gone, or the link to it. Ask the others soon, but at different times: a
   // pre-vote does no harm if they still hear the leader.
@@ -70,7 +70,10 @@ void Raft::StartPreVote() {
   votes_.clear();
   votes_[options_.id] = true;  // promises nothing, so it need not be durable
   ResetElectionTimer();
-  AskForVotes({term_.Next(), log_.last_index(), log_.last_term(), true, false});
+  AskForVotes({.term = term_.Next(),
+               .last_log_index = log_.last_index(),
+               .last_log_term = log_.last_term(),
+               .pre_vote = true});
   CountElection();
 }
 
@@ -81,7 +84,10 @@ void Raft::StartElection(bool transfer) {
   leader_ = kNobody;
   votes_.clear();  // our own is counted once it is durable: Persisted()
   ResetElectionTimer();
-  AskForVotes({term_, log_.last_index(), log_.last_term(), false, transfer});
+  AskForVotes({.term = term_,
+               .last_log_index = log_.last_index(),
+               .last_log_term = log_.last_term(),
+               .transfer = transfer});
 }
 
 void Raft::AskForVotes(RequestVote request) {
@@ -133,7 +139,9 @@ void Raft::HandleRequestVote(NodeId from, const RequestVote& request) {
   if (request.pre_vote) {
     const bool granted =
         request.term > term_ && log_.IsUpToDate(request.last_log_index, request.last_log_term);
-    SendAfterPersist(from, RequestVoteReply{granted ? request.term : term_, granted, true});
+    SendAfterPersist(
+        from, RequestVoteReply{
+                  .term = granted ? request.term : term_, .granted = granted, .pre_vote = true});
     if (granted && role_ == Role::kPreCandidate && from > options_.id) StandBack();
     return;
   }
@@ -151,10 +159,10 @@ void Raft::HandleRequestVote(NodeId from, const RequestVote& request) {
     ResetElectionTimer();
   }
   if (RAFTKV_MUTANT(kVoteBeforePersist)) {
-    Send(from, RequestVoteReply{term_, granted, false});
+    Send(from, RequestVoteReply{.term = term_, .granted = granted});
     return;
   }
-  SendAfterPersist(from, RequestVoteReply{term_, granted, false});
+  SendAfterPersist(from, RequestVoteReply{.term = term_, .granted = granted});
 }
 
 void Raft::HandleRequestVoteReply(NodeId from, const RequestVoteReply& reply) {

@@ -64,8 +64,9 @@ void Raft::HandleAppendEntries(NodeId from, const AppendEntries& request) {
     ResetElectionTimer();
   }
 
-  AppendEntriesReply ack{term_,    true,      last_new, {}, {}, request.read_round,
-                         suspect_, Promise(), space_};
+  AppendEntriesReply ack = Answer(true, last_new);
+  ack.read_round = request.read_round;
+  ack.promise = Promise();
   if (RAFTKV_MUTANT(kAckBeforePersist)) {
     Send(from, ack);
     return;
@@ -106,7 +107,7 @@ bool Raft::AppendFromLeader(const AppendEntries& request) {
 }
 
 void Raft::Refuse(NodeId from, const AppendEntries& request) {
-  AppendEntriesReply reply{term_, false, request.prev_log_index, {}, {}, 0, suspect_, {}, space_};
+  AppendEntriesReply reply = Answer(false, request.prev_log_index);
   if (request.term == term_) {
     reply.hint_index = log_.LastIndexWithTermAtMost(
         std::min(request.prev_log_index, log_.last_index()), request.prev_log_term);

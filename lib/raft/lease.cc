@@ -38,9 +38,10 @@ Duration Raft::LeaseDuration() const {
 }
 
 bool Raft::HoldsLease() const {
+  if (!options_.lease_reads || !committed_in_term()) return false;
   const bool given_up =
-      (transferring() || timeout_now_sent_) && !RAFTKV_MUTANT(kLeaseDuringTransfer);
-  return options_.lease_reads && !given_up && committed_in_term() && now_ < lease_until_;
+      (transferring() || leadership().timeout_now_sent) && !RAFTKV_MUTANT(kLeaseDuringTransfer);
+  return !given_up && now_ < leadership().lease_until;
 }
 
 Duration Raft::Promise() const {
@@ -50,17 +51,19 @@ Duration Raft::Promise() const {
 void Raft::StartLeaseRound() {
   if (!options_.lease_reads) return;
   ++read_round_;
-  lease_rounds_.emplace_back(read_round_, now_);
-  if (lease_rounds_.size() > kMaxLeaseRounds) lease_rounds_.pop_front();
+  leadership().lease_rounds.emplace_back(read_round_, now_);
+  if (leadership().lease_rounds.size() > kMaxLeaseRounds) leadership().lease_rounds.pop_front();
   FinishReadRounds();  // a cluster of one needs nobody
 }
 
 void Raft::ExtendLease() {
-  if (lease_rounds_.empty()) return;
+  Leadership& leading = leadership();
+  if (leading.lease_rounds.empty()) return;
   const std::uint64_t confirmed_round = ConfirmedRound(&Progress::promised_round);
-  while (!lease_rounds_.empty() && lease_rounds_.front().first <= confirmed_round) {
-    lease_until_ = std::max(lease_until_, lease_rounds_.front().second + LeaseDuration());
-    lease_rounds_.pop_front();
+  while (!leading.lease_rounds.empty() && leading.lease_rounds.front().first <= confirmed_round) {
+    leading.lease_until =
+        std::max(leading.lease_until, leading.lease_rounds.front().second + LeaseDuration());
+    leading.lease_rounds.pop_front();
   }
 }
 

@@ -23,4 +23,28 @@ void Inflights::Clear() {
   bytes_ = 0;
 }
 
+void Progress::BecomeProbe(Index from) {
+  RAFTKV_CHECK(from > match, from.value, match.value);
+  state = ProgressState::kProbe;
+  next = from;
+  inflights.Clear();
+  probe_sent = false;
+  waits_for_entries = false;
+}
+
+void Progress::BecomeReplicate() {
+  RAFTKV_CHECK(state == ProgressState::kProbe);
+  RAFTKV_CHECK(next > match, next.value, match.value);
+  RAFTKV_CHECK(inflights.messages() == 0);
+  state = ProgressState::kReplicate;
+  probe_sent = false;
+}
+
+void Progress::BecomeSnapshot() {
+  RAFTKV_CHECK(state != ProgressState::kSnapshot);
+  state = ProgressState::kSnapshot;
+  inflights.Clear();
+  probe_sent = false;
+}
+
 }  // namespace raftkv::raft

@@ -57,17 +57,17 @@ void Raft::Tick(MonoTime now) {
   now_ = now;
   if (role_ == Role::kLeader) {
     // A leader that was paused learns here, before anything else, that its time is over.
-    if (now_ >= check_quorum_deadline_) CheckQuorum();
-    if (role_ == Role::kLeader && now_ >= transfer_deadline_) {
-      transfer_target_ = kNobody;  // it did not come to it: go on leading
-      transfer_deadline_ = kNever;
+    if (now_ >= leadership().check_quorum_deadline) CheckQuorum();
+    if (role_ == Role::kLeader && now_ >= leadership().transfer_deadline) {
+      leadership().transfer_target = kNobody;  // it did not come to it: go on leading
+      leadership().transfer_deadline = kNever;
     }
     if (role_ == Role::kLeader) MaybeHandOverForSpace();
-    if (role_ == Role::kLeader && now_ >= heartbeat_deadline_) BroadcastHeartbeat();
-    if (role_ == Role::kLeader && now_ >= commit_notice_deadline_) SendCommitNotices();
-    if (role_ == Role::kLeader && now_ >= gather_deadline_) {
-      gather_deadline_ = kNever;
-      replicate_pending_ = true;
+    if (role_ == Role::kLeader && now_ >= leadership().heartbeat_deadline) BroadcastHeartbeat();
+    if (role_ == Role::kLeader && now_ >= leadership().commit_notice_deadline) SendCommitNotices();
+    if (role_ == Role::kLeader && now_ >= leadership().gather_deadline) {
+      leadership().gather_deadline = kNever;
+      leadership().replicate_pending = true;
     }
   } else if (now_ >= election_deadline_) {
     Campaign();
@@ -77,8 +77,10 @@ void Raft::Tick(MonoTime now) {
 
 MonoTime Raft::NextDeadline() const {
   if (role_ != Role::kLeader) return election_deadline_;
-  return std::min({heartbeat_deadline_, check_quorum_deadline_, commit_notice_deadline_,
-                   gather_deadline_, transfer_deadline_, hand_over_at_});
+  const Leadership& leading = leadership();
+  return std::min({leading.heartbeat_deadline, leading.check_quorum_deadline,
+                   leading.commit_notice_deadline, leading.gather_deadline,
+                   leading.transfer_deadline, leading.hand_over_at});
 }
 
 // --- Messages.
@@ -168,7 +170,17 @@ void Raft::SendAfterPersist(NodeId to, Body body) {
       }
     }
   }
-  messages_after_persist_.push_back({options_.id, to, std::move(body)});
+  messages_after_persist_.push_back({.from = options_.id, .to = to, .body = std::move(body)});
+}
+
+void Raft::Send(NodeId to, Body body) {
+  messages_.push_back({.from = options_.id, .to = to, .body = std::move(body)});
+}
+
+/// What every answer to a leader says of this member, whatever it answers to; read rounds, hints
+/// and the promise are for the caller to add.
+AppendEntriesReply Raft::Answer(bool success, Index index) const {
+  return {.term = term_, .success = success, .index = index, .suspect = suspect_, .space = space_};
 }
 
 // --- The log.
@@ -208,7 +220,7 @@ void Raft::OnOtherConfiguration() {
   ++configuration_version_;
   if (role_ == Role::kLeader) {
     TrackMembers();
-    change_under_way_ = true;
+    leadership().change_under_way = true;
   } else if (CanCampaign() != (election_deadline_ != kNever)) {
     ResetElectionTimer();  // it has got a vote, or lost it
   }
@@ -232,11 +244,12 @@ void Raft::AdvanceCommit(Index index) {
   if (role_ == Role::kLeader) {
     for (Index i = commit_index_.Next(); i <= index; ++i) {
       if (!log_.InBuffer(i) || log_.TermAt(i) != term_) continue;
-      uncommitted_bytes_ -= std::min(uncommitted_bytes_, log_.At(i).Footprint());
+      std::size_t& uncommitted = leadership().uncommitted_bytes;
+      uncommitted -= std::min(uncommitted, log_.At(i).Footprint());
     }
-    commit_notice_deadline_ =
-        std::min(commit_notice_deadline_, now_ + options_.commit_notice_delay);
-    replicate_pending_ = true;
+    leadership().commit_notice_deadline =
+        std::min(leadership().commit_notice_deadline, now_ + options_.commit_notice_delay);
+    leadership().replicate_pending = true;
   }
   for (Index i = commit_index_.Next(); RAFTKV_MUTANT(kConfigurationOnCommit) && i <= index; ++i) {
     if (!log_.InBuffer(i) || log_.At(i).kind != EntryKind::kConfiguration) continue;
@@ -253,15 +266,20 @@ Result<LogPosition> Raft::Propose(EntryKind kind, Bytes payload, std::uint64_t t
   if (transferring()) {
     return Status(Code::kUnavailable, "the leadership is being handed over; try again");
   }
-  Entry entry{log_.last_index().Next(), term_, kind, time_ms, std::move(payload)};
+  Entry entry{.index = log_.last_index().Next(),
+              .term = term_,
+              .kind = kind,
+              .time_ms = time_ms,
+              .payload = std::move(payload)};
   const std::size_t footprint = entry.Footprint();
-  if (uncommitted_bytes_ > 0 && uncommitted_bytes_ + footprint > options_.max_uncommitted_bytes) {
+  std::size_t& uncommitted = leadership().uncommitted_bytes;
+  if (uncommitted > 0 && uncommitted + footprint > options_.max_uncommitted_bytes) {
     return Status(Code::kUnavailable, "too many writes wait to be committed; try again");
   }
-  uncommitted_bytes_ += footprint;
-  const LogPosition position{entry.index, entry.term};
+  uncommitted += footprint;
+  const LogPosition position{.index = entry.index, .term = entry.term};
   Append(std::move(entry));
-  replicate_pending_ = true;
+  leadership().replicate_pending = true;
   return position;
 }
 

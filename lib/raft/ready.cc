@@ -26,12 +26,12 @@ bool Raft::NeedsWrite() const {
 }
 
 bool Raft::HasReady(Disk disk) const {
-  if (soft_state_taken_ != SoftState{role_, leader_}) return true;
+  if (soft_state_taken_ != SoftState{.role = role_, .leader = leader_}) return true;
   if (!messages_.empty() || !read_states_.empty() || !wanted_entries_.empty() ||
       !wanted_snapshots_.empty()) {
     return true;
   }
-  if (replicate_pending_ || HasCommittedToApply()) return true;
+  if ((leading_ && leading_->replicate_pending) || HasCommittedToApply()) return true;
   return disk == Disk::kIdle && (NeedsWrite() || !messages_after_persist_.empty());
 }
 
@@ -42,7 +42,7 @@ Ready Raft::TakeReady(Disk disk) {
     Replicate();
   }
   Ready ready;
-  if (const SoftState now{role_, leader_}; now != soft_state_taken_) {
+  if (const SoftState now{.role = role_, .leader = leader_}; now != soft_state_taken_) {
     ready.soft_state = soft_state_taken_ = now;
   }
   if (disk == Disk::kIdle) {
@@ -59,7 +59,7 @@ Ready Raft::TakeReady(Disk disk) {
 
 void Raft::TakeWrite(Ready& ready) {
   if (!NeedsWrite()) return;
-  const HardState hard_state{term_, vote_, commit_index_};
+  const HardState hard_state{.term = term_, .vote = vote_, .commit = commit_index_};
   if (hard_state != hard_state_on_disk_) ready.hard_state = hard_state;
   hard_state_on_disk_ = hard_state;
   const bool install = MayInstall();
@@ -71,7 +71,10 @@ void Raft::TakeWrite(Ready& ready) {
   }
   ready.refilled = refilled_;
   ready.must_sync = true;
-  write_ = Write{hard_state, handed_to_disk_, install, refilled_};
+  write_ = Write{.hard_state = hard_state,
+                 .last = handed_to_disk_,
+                 .snapshot = install,
+                 .refilled = refilled_};
 }
 
 void Raft::Persisted() {
@@ -112,7 +115,8 @@ void Raft::TakeCommitted(Ready& ready) {
   } else {
     apply_wants_entries_ = true;
     const Index end = std::min(last, log_.buffer_first().Previous());
-    wanted_entries_.push_back({kNobody, first, end, options_.max_apply_bytes});
+    wanted_entries_.push_back(
+        {.peer = kNobody, .first = first, .last = end, .max_bytes = options_.max_apply_bytes});
     return;
   }
   RAFTKV_CHECK(ready.committed_entries.front().index == first);
@@ -143,11 +147,11 @@ void Raft::ProvideEntries(const WantedEntries& wanted, std::vector<Entry> entrie
     }
     return;
   }
-  const auto it = progress_.find(wanted.peer);
-  if (it == progress_.end() || !it->second.waits_for_entries) return;
-  Progress& progress = it->second;
+  Progress* const found = FindProgress(wanted.peer);
+  if (found == nullptr || !found->waits_for_entries) return;
+  Progress& progress = *found;
   progress.waits_for_entries = false;
-  replicate_pending_ = true;
+  leadership().replicate_pending = true;
   if (entries.empty() || progress.next != wanted.first) return;
   if (progress.state == ProgressState::kProbe && progress.probe_sent) return;
   SendAppend(wanted.peer, progress, std::move(entries));

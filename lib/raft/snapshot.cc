@@ -17,23 +17,18 @@ namespace raftkv::raft {
 void Raft::WantSnapshot(NodeId to, Progress& progress) {
   // Who is not there would only cost.
   if (now_ - progress.last_heard > options_.election_timeout) return;
-  progress.state = ProgressState::kSnapshot;
-  progress.inflights.Clear();
-  progress.probe_sent = false;
+  progress.BecomeSnapshot();
   wanted_snapshots_.push_back(to);
 }
 
 void Raft::SnapshotSent(NodeId peer, Index index, bool installed) {
-  const auto it = progress_.find(peer);
-  if (it == progress_.end() || it->second.state != ProgressState::kSnapshot) return;
-  Progress& progress = it->second;
-  progress.state = ProgressState::kProbe;
+  Progress* const progress = FindProgress(peer);
+  if (progress == nullptr || progress->state != ProgressState::kSnapshot) return;
   // Its own acknowledgement says what it has; until then, and after a failure, a probe finds out.
-  if (installed && index <= log_.last_index()) {
-    progress.next = std::max(progress.next, index.Next());
-  }
-  progress.probe_sent = !installed;  // a failed one is tried again with the next heartbeat
-  replicate_pending_ = true;
+  const bool reaches = installed && index <= log_.last_index();
+  progress->BecomeProbe(reaches ? std::max(progress->next, index.Next()) : progress->next);
+  progress->probe_sent = !installed;  // a failed one is tried again with the next heartbeat
+  leadership().replicate_pending = true;
 }
 
 std::optional<SnapshotMeta> Raft::DescribeSnapshot(Index index) const {
@@ -41,7 +36,9 @@ std::optional<SnapshotMeta> Raft::DescribeSnapshot(Index index) const {
   // The configurations before the applied one are forgotten.
   const auto& [configured_at, configuration] = configurations_.front();
   if (index < log_.base().index || index < configured_at) return std::nullopt;
-  return SnapshotMeta{{index, log_.TermAt(index)}, configuration, configured_at};
+  return SnapshotMeta{.last = {.index = index, .term = log_.TermAt(index)},
+                      .configuration = configuration,
+                      .configuration_index = configured_at};
 }
 
 void Raft::Compact(Index through) {
@@ -79,10 +76,10 @@ bool Raft::OfferSnapshot(NodeId from, Term term, SnapshotMeta snapshot) {
                       (last.index <= log_.last_index() && log_.TermAt(last.index) == last.term);
   if (has_it) {
     AdvanceCommit(std::max(commit_index_, last.index));  // §7, step 6: what follows is kept
-    SendAfterPersist(from, AppendEntriesReply{term_, true, last.index, {}, {}, 0, suspect_, {}});
+    SendAfterPersist(from, Answer(true, last.index));
     return false;
   }
-  installing_ = Install{from, term, std::move(snapshot)};
+  installing_ = Install{.from = from, .term = term, .snapshot = std::move(snapshot)};
   // They speak of a log that is about to go.
   std::erase_if(messages_after_persist_, [](const Message& message) {
     return std::holds_alternative<AppendEntriesReply>(message.body);
@@ -119,7 +116,7 @@ void Raft::FinishInstall() {
   }
   ResetElectionTimer();
   if (leader_ == install.from && term_ == install.term) {
-    Send(install.from, AppendEntriesReply{term_, true, last.index, {}, {}, 0, suspect_, {}});
+    Send(install.from, Answer(true, last.index));
   }
 }
 
