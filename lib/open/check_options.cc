@@ -166,9 +166,11 @@ Status CheckAddress(const std::string& what, const std::string& address) {
 raft::QuorumRule RuleOf(const QuorumOptions& quorum) {
   switch (quorum.kind) {
     case QuorumOptions::Kind::kMajority: break;
-    case QuorumOptions::Kind::kZones: return {raft::QuorumKind::kZones, 0, 0};
+    case QuorumOptions::Kind::kZones: return {.kind = raft::QuorumKind::kZones};
     case QuorumOptions::Kind::kFlexible:
-      return {raft::QuorumKind::kFlexible, quorum.commit, quorum.election};
+      return {.kind = raft::QuorumKind::kFlexible,
+              .commit = quorum.commit,
+              .election = quorum.election};
   }
   return {};
 }

@@ -154,7 +154,7 @@ Status LogDb::SaveFormation(ClusterId cluster, const Bytes& payload) {
   first.payload = payload;
   Identity identity = identity_;
   identity.cluster = cluster;
-  riding_ = raft::HardState{Term(1), kNobody, Index(1)};
+  riding_ = raft::HardState{.term = Term(1), .vote = kNobody, .commit = Index(1)};
   rocksdb::WriteBatch batch = BeginBatch(first.index);
   log_.PutState(batch, kIdentityKey, EncodeIdentity(identity));
   log_.PutState(batch, kFormationKey, EncodeBytes(payload.view()));

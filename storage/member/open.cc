@@ -111,7 +111,7 @@ Result<Record> BeginBoot(const StoreOptions& options, Record record, LogDb& log,
   // Before the first write, which may be torn, the record must not speak of a clean close any more.
   record.clean_close = false;
   if (Status s = WriteRecord(*options.env, options.dir, record); !s.ok()) return s;
-  boot = node::Boot{found.boot.counter + 1, DrawId()};
+  boot = node::Boot{.counter = found.boot.counter + 1, .nonce = DrawId()};
   if (Status s = log.SaveBoot(boot); !s.ok()) return s;
   record.boot = boot;
   record.batch_number = log.mark().number;

@@ -47,7 +47,7 @@ Result<ManifestFile> ChecksumFile(rocksdb::Env& env, const std::string& folder,
   if (!opened.ok()) return ToStatus(opened, "open " + path);
   const std::unique_ptr<char[]> piece(new char[kPieceBytes]);
   RunningChecksum checksum;
-  ManifestFile found{name, 0, 0};
+  ManifestFile found{.name = name};
   while (true) {
     rocksdb::Slice read;
     const rocksdb::Status status = file->Read(kPieceBytes, &read, piece.get());
