@@ -50,6 +50,7 @@ def check(source):
     yield from _check_length(source)
     yield from _check_banned(source)
     yield from check_initializers(source)
+    yield from check_assertions(source)
     if source.path.endswith(".h"):
         yield from _check_header(source)
     limit = _TEST_FUNCTION_LIMIT if source.path.startswith("tests/") else _FUNCTION_LIMIT
@@ -100,6 +101,21 @@ def check_initializers(source, structs=None):
         number = code[:match.start()].count("\n") + 1
         if not source.allowed(number, "initializer"):
             yield source.complaint(number, text)
+
+
+def check_assertions(source):
+    """`RAFTKV_CHECK(a && b)` does not say which of the two broke."""
+    code = "\n".join(source.code)
+    for match in re.finditer(r"\bRAFTKV_CHECK\(", code):
+        depth, condition = 1, ""
+        for char in code[match.end():]:
+            depth += {"(": 1, "[": 1, "{": 1, ")": -1, "]": -1, "}": -1}.get(char, 0)
+            if depth == 0 or (depth == 1 and char == ","):
+                break
+            condition += char if depth == 1 else " "
+        number = code[:match.start()].count("\n") + 1
+        if "&&" in condition and not source.allowed(number, "assertion"):
+            yield source.complaint(number, "two conditions in one RAFTKV_CHECK; write one for each")
 
 
 def _check_banned(source):

@@ -135,6 +135,16 @@ class Style(unittest.TestCase):
         self.assertEqual(
             complaints("rpc/wire/a.cc", "f(0, 0);  // check:allow initializer: as KJ wants it"), 0)
 
+    def test_assertions(self):
+        def complaints(line):
+            return len(list(style.check_assertions(Source("lib/raft/a.cc", line + "\n"))))
+
+        for line in ["RAFTKV_CHECK(a && b);", "RAFTKV_CHECK(a &&\n  b, a);"]:
+            self.assertEqual(complaints(line), 1, line)
+        for line in ["RAFTKV_CHECK(a || b);", "RAFTKV_CHECK(x == (a && b));", "RAFTKV_CHECK(a, b && c);",
+                     "if (a && b) RAFTKV_CHECK(c);"]:
+            self.assertEqual(complaints(line), 0, line)
+
     def test_header(self):
         self.assertEqual(style_of("storage/a.h", _HEADER), [])
         self.assertEqual(len(style_of("storage/a.h", "#pragma once\n")), 1)

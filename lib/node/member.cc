@@ -25,7 +25,8 @@ Member::Member(MemberOptions options, Birth birth, std::uint64_t replicated_time
       birth_(std::move(birth)),
       replicated_time_at_open_ms_(replicated_time_ms),
       wakeup_([] {}) {
-  RAFTKV_CHECK(birth_.member != kNobody && birth_.boot.counter > 0);
+  RAFTKV_CHECK(birth_.member != kNobody);
+  RAFTKV_CHECK(birth_.boot.counter > 0);
   // A repaired store may have lost how its cluster was formed: others tell newcomers then.
   RAFTKV_CHECK(birth_.cluster != ClusterId{} || birth_.formation.empty());
 }
@@ -36,7 +37,8 @@ void Member::SetWakeup(std::function<void()> wakeup) { wakeup_ = std::move(wakeu
 void Member::Wake() { wakeup_(); }
 
 void Member::Start() {
-  RAFTKV_CHECK(!node_ && !formation_);
+  RAFTKV_CHECK(!node_);
+  RAFTKV_CHECK(!formation_);
   if (birth_.cluster != ClusterId{}) {
     BecomeFormed(birth_.cluster, birth_.formation, std::move(birth_.raft));
     return;
@@ -126,7 +128,8 @@ void Member::SaveFormation(const raft::Configuration& configuration, Bytes paylo
 }
 
 void Member::BecomeFormed(ClusterId cluster, Bytes formation, raft::InitialState initial) {
-  RAFTKV_CHECK(!node_ && cluster != ClusterId{});
+  RAFTKV_CHECK(!node_);
+  RAFTKV_CHECK(cluster != ClusterId{});
   formation_.reset();
   birth_.cluster = cluster;
   birth_.formation = std::move(formation);

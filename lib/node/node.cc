@@ -175,7 +175,8 @@ void Node::OnSoftState(const raft::SoftState& state) {
 // --- The disk.
 
 void Node::Write(raft::Ready& ready) {
-  RAFTKV_CHECK(!write_under_way_ && after_persist_.empty());
+  RAFTKV_CHECK(!write_under_way_);
+  RAFTKV_CHECK(after_persist_.empty());
   write_under_way_ = true;
   write_began_ = ports_.clock.Now();
   after_persist_ = std::move(ready.messages_after_persist);

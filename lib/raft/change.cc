@@ -75,6 +75,8 @@ Status Raft::MayChange(const Configuration& next) const {
 }
 
 void Raft::AppendConfiguration(const Configuration& next, std::uint64_t time_ms) {
+  RAFTKV_CHECK(role_ == Role::kLeader);
+  RAFTKV_CHECK(next.cluster == configuration().cluster);
   Entry entry{.index = log_.last_index().Next(),
               .term = term_,
               .kind = EntryKind::kConfiguration,
@@ -95,6 +97,7 @@ void Raft::ContinueChange() {
     AppendConfiguration(LeaveJoint(configuration()), wall_time_ms_);
     return;
   }
+  RAFTKV_CHECK(configuration_index() <= commit_index_);
   leadership().change_under_way = false;
   if (!configuration().IsVoter(options_.id)) HandOverAndStepDown();
 }

@@ -203,9 +203,15 @@ Bytes EncodeConfiguration(const Configuration& configuration) {
   WriteMembers(configuration, root);
   WriteOthers(configuration, root);
   const auto words = capnp::messageToFlatArray(message);
+  RAFTKV_CHECK(words.size() > 0);
   const auto bytes = words.asBytes();
   return Bytes(std::string(reinterpret_cast<const char*>(bytes.begin()), bytes.size()));
 }
+
+// What a configuration may hold at most fits into one entry many times over.
+static_assert(kMaxMembers > 0);
+static_assert(kMaxInvited > 0);
+static_assert(kMaxRemoved > kMaxMembers);
 
 Result<Configuration> DecodeConfiguration(std::string_view bytes) {
   if (bytes.size() % sizeof(capnp::word) != 0 || bytes.empty()) return Corrupt("its length");

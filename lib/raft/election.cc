@@ -10,6 +10,7 @@
 namespace raftkv::raft {
 
 void Raft::ResetElectionTimer() {
+  RAFTKV_CHECK(role_ != Role::kLeader);
   if (!CanCampaign()) {
     election_deadline_ = kNever;
     return;
@@ -18,6 +19,7 @@ void Raft::ResetElectionTimer() {
   election_deadline_ = now_ + timeout + Duration(random_.Below(timeout.count()));
   // Who has space comes first.
   if (space_ != Space::kEnough) election_deadline_ += timeout;
+  RAFTKV_CHECK(election_deadline_ >= now_ + timeout);
 }
 
 /// Thesis §4.2.2: who has a vote, and who loses it by a configuration that is not known to be
@@ -64,6 +66,9 @@ void Raft::PeerDisconnected(NodeId peer) {
 }
 
 void Raft::StartPreVote() {
+  RAFTKV_CHECK(role_ != Role::kLeader);
+  RAFTKV_CHECK(suspect_ == 0, suspect_);
+  RAFTKV_CHECK(!installing_.has_value());
   role_ = Role::kPreCandidate;
   leader_ = kNobody;
   leader_heard_.reset();
@@ -78,6 +83,9 @@ void Raft::StartPreVote() {
 }
 
 void Raft::StartElection(bool transfer) {
+  RAFTKV_CHECK(role_ != Role::kLeader);
+  RAFTKV_CHECK(suspect_ == 0, suspect_);
+  RAFTKV_CHECK(!installing_.has_value());
   EnterTerm(term_.Next());
   vote_ = options_.id;
   role_ = Role::kCandidate;
@@ -91,6 +99,8 @@ void Raft::StartElection(bool transfer) {
 }
 
 void Raft::AskForVotes(RequestVote request) {
+  // A real one is for the own term, a pre-vote for the one to come.
+  RAFTKV_CHECK(request.term == (request.pre_vote ? term_.Next() : term_), request.term.value);
   for (const Member& member : configuration().members) {
     if (member.id == options_.id || !configuration().IsVoter(member.id)) continue;
     if (RAFTKV_MUTANT(kVoteBeforePersist)) {
@@ -102,6 +112,7 @@ void Raft::AskForVotes(RequestVote request) {
 }
 
 void Raft::CountElection() {
+  RAFTKV_CHECK(role_ == Role::kPreCandidate || role_ == Role::kCandidate);
   const VoteResult result = CountVotes(configuration(), Purpose::kElection, [this](NodeId id) {
     const auto it = votes_.find(id);
     return it == votes_.end() ? 0 : it->second ? 1 : -1;
@@ -123,6 +134,7 @@ void Raft::CountElection() {
 /// Two who ask at once would split the votes of the term to come, and cost all another timeout. A
 /// pre-vote has promised nothing yet, so the one with the smaller id waits for the other.
 void Raft::StandBack() {
+  RAFTKV_CHECK(role_ == Role::kPreCandidate);
   role_ = Role::kFollower;
   votes_.clear();
   ResetElectionTimer();
@@ -155,6 +167,7 @@ void Raft::HandleRequestVote(NodeId from, const RequestVote& request) {
     RAFTKV_CHECK(role_ == Role::kFollower || role_ == Role::kPreCandidate);
     role_ = Role::kFollower;
     votes_.clear();
+    RAFTKV_CHECK(vote_ == kNobody || vote_ == from, vote_.value, from.value);
     vote_ = from;
     ResetElectionTimer();
   }

@@ -85,6 +85,8 @@ void Raft::TrackMembers() {
     it->second.next = log_.last_index().Next();
     it->second.last_heard = now_;
   }
+  RAFTKV_CHECK(FindProgress(options_.id) == nullptr);
+  RAFTKV_CHECK(leadership().progress.size() <= configuration().members.size());
 }
 
 // --- Sending.
@@ -98,6 +100,7 @@ void Raft::Replicate() {
 }
 
 void Raft::SendEntries(NodeId to, Progress& progress) {
+  RAFTKV_CHECK(progress.match < progress.next, progress.match.value, progress.next.value);
   while (progress.next <= log_.last_index() && !progress.waits_for_entries) {
     if (progress.state == ProgressState::kSnapshot) return;
     if (progress.state == ProgressState::kProbe && progress.probe_sent) return;
@@ -135,13 +138,16 @@ bool Raft::Gathers(const Progress& progress) const {
 }
 
 void Raft::SendAppend(NodeId to, Progress& progress, std::vector<Entry> entries) {
-  RAFTKV_CHECK(role_ == Role::kLeader && progress.next > Index{});
+  RAFTKV_CHECK(role_ == Role::kLeader);
+  RAFTKV_CHECK(progress.next > Index{});
   AppendEntries append;
   append.term = term_;
   // Who needs what was cut off is asked about the base: heartbeats go on.
   append.prev_log_index = std::max(progress.next.Previous(), log_.base().index);
   append.prev_log_term = log_.TermAt(append.prev_log_index);
   append.leader_commit = commit_index_;
+  RAFTKV_CHECK(append.prev_log_index <= log_.last_index(), append.prev_log_index.value);
+  RAFTKV_CHECK(append.prev_log_term <= term_, append.prev_log_term.value, term_.value);
   append.read_round = read_round_;
   if (progress.refill_at != Index{} && progress.match >= progress.refill_at) {
     append.refilled = progress.suspect;
@@ -150,6 +156,7 @@ void Raft::SendAppend(NodeId to, Progress& progress, std::vector<Entry> entries)
   if (RAFTKV_MUTANT(kGapInMessage) && entries.size() > 2) entries.erase(entries.begin() + 1);
   if (!entries.empty()) {
     RAFTKV_CHECK(entries.front().index == progress.next);
+    RAFTKV_CHECK(progress.state != ProgressState::kSnapshot);
     std::size_t bytes = 0;
     for (const Entry& entry : entries) bytes += entry.Footprint();
     const Index last = entries.back().index;
@@ -161,6 +168,7 @@ void Raft::SendAppend(NodeId to, Progress& progress, std::vector<Entry> entries)
       progress.probe_sent = true;
     }
   }
+  RAFTKV_CHECK(progress.next <= log_.last_index().Next(), progress.next.value);
   append.entries = std::move(entries);
   Send(to, std::move(append));
 }
@@ -217,6 +225,8 @@ void Raft::HandleAppendEntriesReply(NodeId from, const AppendEntriesReply& reply
       progress.BecomeReplicate();  // the logs meet
     }
   }
+  RAFTKV_CHECK(progress.match <= log_.last_index(), progress.match.value);
+  RAFTKV_CHECK(progress.match < progress.next, progress.match.value, progress.next.value);
   leadership().replicate_pending = true;
   FinishReadRounds();
   if (from == leadership().transfer_target) MaybeSendTimeoutNow();  // again: it may have been lost
@@ -262,7 +272,9 @@ Index Raft::QuorumMatch() const {
 
 /// §5.3 and §5.4.2: a quorum has it, and it is of our own term.
 void Raft::MaybeCommit() {
+  RAFTKV_CHECK(role_ == Role::kLeader);
   const Index index = RAFTKV_MUTANT(kCommitWithoutMajority) ? durable_index_ : QuorumMatch();
+  RAFTKV_CHECK(index <= log_.last_index(), index.value, log_.last_index().value);
   const bool own_term = log_.TermAt(index) == term_ || RAFTKV_MUTANT(kCommitOfEarlierTerm);
   if (index > commit_index_ && own_term) {
     AdvanceCommit(index);
@@ -274,6 +286,7 @@ void Raft::MaybeCommit() {
 /// again (docs/raft-notes.md, suspect stores).
 void Raft::NoteSuspicion(Progress& progress, std::uint64_t suspect) {
   if (suspect == progress.suspect || RAFTKV_MUTANT(kSuspectCounts)) return;
+  RAFTKV_CHECK(role_ == Role::kLeader);
   progress.suspect = suspect;
   progress.refill_at = Index{};
   if (suspect == 0) return;
@@ -298,6 +311,7 @@ bool Raft::IsLive(NodeId id) const {
 }
 
 void Raft::CheckQuorum() {
+  RAFTKV_CHECK(role_ == Role::kLeader);
   leadership().check_quorum_deadline = now_ + options_.election_timeout;
   const VoteResult heard = CountVotes(configuration(), Purpose::kCommit,
                                       [this](NodeId id) { return IsLive(id) ? 1 : -1; });

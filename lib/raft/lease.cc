@@ -10,6 +10,7 @@
 // has sent one there is no lease in its term any more.
 #include <algorithm>
 
+#include "lib/base/check.h"
 #include "lib/base/mutants.h"
 #include "lib/raft/raft.h"
 
@@ -34,6 +35,7 @@ Duration Raft::LeaseDuration() const {
   const auto timeout = options_.election_timeout;
   if (RAFTKV_MUTANT(kLeaseTooLong)) return timeout;
   const int error = static_cast<int>(options_.clock_error_percent);
+  RAFTKV_CHECK(error < 50, error);
   return timeout * (100 - error) / (100 + error);
 }
 
@@ -51,6 +53,8 @@ Duration Raft::Promise() const {
 void Raft::StartLeaseRound() {
   if (!options_.lease_reads) return;
   ++read_round_;
+  RAFTKV_CHECK(leadership().lease_rounds.empty() ||
+               leadership().lease_rounds.back().first < read_round_);
   leadership().lease_rounds.emplace_back(read_round_, now_);
   if (leadership().lease_rounds.size() > kMaxLeaseRounds) leadership().lease_rounds.pop_front();
   FinishReadRounds();  // a cluster of one needs nobody
@@ -65,6 +69,7 @@ void Raft::ExtendLease() {
         std::max(leading.lease_until, leading.lease_rounds.front().second + LeaseDuration());
     leading.lease_rounds.pop_front();
   }
+  RAFTKV_CHECK(leading.lease_until <= now_ + options_.election_timeout);
 }
 
 }  // namespace raftkv::raft

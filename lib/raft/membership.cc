@@ -30,6 +30,7 @@ void AddRemoved(Configuration& configuration, NodeId id) {
   const auto at = std::lower_bound(removed.begin(), removed.end(), id);
   RAFTKV_CHECK(at == removed.end() || *at != id, id.value);
   removed.insert(at, id);
+  RAFTKV_CHECK(IsRemoved(configuration, id), id.value);
 }
 
 Status CheckLabel(const char* what, const std::string& label) {
@@ -289,6 +290,8 @@ Configuration LeaveJoint(const Configuration& joint) {
     next.members.back().old_voter = false;
   }
   RAFTKV_CHECK(!next.members.empty());
+  RAFTKV_CHECK(next.removed.size() >= joint.removed.size());
+  RAFTKV_CHECK(next.cluster == joint.cluster);
   return next;
 }
 

@@ -6,6 +6,7 @@ namespace raftkv::raft {
 
 void Inflights::Add(Index last, std::size_t bytes) {
   RAFTKV_CHECK(sent_.empty() || sent_.back().last < last);
+  RAFTKV_CHECK(bytes > 0);
   sent_.push_back({last, bytes});
   bytes_ += bytes;
 }
@@ -16,6 +17,7 @@ void Inflights::FreeThrough(Index match) {
     bytes_ -= sent_.front().bytes;
     sent_.pop_front();
   }
+  RAFTKV_CHECK(!sent_.empty() || bytes_ == 0, bytes_);
 }
 
 void Inflights::Clear() {

@@ -36,7 +36,13 @@ Raft::Raft(const Options& options, InitialState initial, Random random, MonoTime
   RAFTKV_CHECK(options_.clock_error_percent < 50);
   RAFTKV_CHECK(applied_index_ <= log_.last_index(), applied_index_.value);
   RAFTKV_CHECK(applied_index_ >= log_.base().index, applied_index_.value);
-  RAFTKV_CHECK(!configurations_.empty() && configurations_.back().first <= log_.last_index());
+  RAFTKV_CHECK(!configurations_.empty());
+  RAFTKV_CHECK(configurations_.back().first <= log_.last_index());
+  RAFTKV_CHECK(options_.max_append_bytes > 0);
+  RAFTKV_CHECK(options_.max_inflight_messages > 0);
+  RAFTKV_CHECK(options_.max_inflight_bytes > 0);
+  RAFTKV_CHECK(options_.max_uncommitted_bytes > 0);
+  RAFTKV_CHECK(options_.max_apply_bytes > 0);
   RAFTKV_CHECK(log_.last_term() <= term_, log_.last_term().value, term_.value);
   commit_index_ = std::min(commit_index_, log_.last_index());
   ForgetConfigurationsBefore(applied_index_);
@@ -151,11 +157,15 @@ void Raft::BecomeFollower(Term term, NodeId leader) {
   role_ = Role::kFollower;
   leader_ = leader;
   votes_.clear();
+  RAFTKV_CHECK(leader != options_.id, leader.value);
   if (led) StopLeading();
+  RAFTKV_CHECK(!leading_.has_value());
   ResetElectionTimer();
 }
 
 void Raft::SendAfterPersist(NodeId to, Body body) {
+  RAFTKV_CHECK(to != options_.id, to.value);
+  RAFTKV_CHECK(to != kNobody);
   // Acknowledgements are cumulative: a later one to the same leader in the same term replaces it.
   if (const auto* ack = std::get_if<AppendEntriesReply>(&body); ack != nullptr && ack->success) {
     for (Message& earlier : messages_after_persist_) {
@@ -174,6 +184,8 @@ void Raft::SendAfterPersist(NodeId to, Body body) {
 }
 
 void Raft::Send(NodeId to, Body body) {
+  RAFTKV_CHECK(to != options_.id, to.value);
+  RAFTKV_CHECK(to != kNobody);
   messages_.push_back({.from = options_.id, .to = to, .body = std::move(body)});
 }
 
@@ -203,6 +215,8 @@ void Raft::TruncateFrom(Index first) {
   durable_index_ = std::min(durable_index_, last);
   handed_to_disk_ = std::min(handed_to_disk_, last);
   if (write_) write_->last = std::min(write_->last, last);
+  RAFTKV_CHECK(durable_index_ <= handed_to_disk_, durable_index_.value, handed_to_disk_.value);
+  RAFTKV_CHECK(handed_to_disk_ <= log_.last_index(), handed_to_disk_.value);
   while (configurations_.size() > 1 && configurations_.back().first >= first) {
     if (RAFTKV_MUTANT(kConfigurationNotRolledBack)) break;
     configurations_.pop_back();  // §6: in force while it is in the log
@@ -227,6 +241,7 @@ void Raft::OnOtherConfiguration() {
 }
 
 const Configuration& Raft::committed_configuration() const {
+  RAFTKV_CHECK(!configurations_.empty());
   auto latest = configurations_.rbegin();
   while (latest->first > commit_index_ && std::next(latest) != configurations_.rend()) ++latest;
   return latest->second;
@@ -256,6 +271,7 @@ void Raft::AdvanceCommit(Index index) {
     SetConfiguration(i, *DecodeConfiguration(log_.At(i).payload.view()));
   }
   commit_index_ = index;
+  RAFTKV_CHECK(commit_index_ >= applied_index_, commit_index_.value, applied_index_.value);
 }
 
 Result<LogPosition> Raft::Propose(EntryKind kind, Bytes payload, std::uint64_t time_ms) {
@@ -279,6 +295,8 @@ Result<LogPosition> Raft::Propose(EntryKind kind, Bytes payload, std::uint64_t t
   uncommitted += footprint;
   const LogPosition position{.index = entry.index, .term = entry.term};
   Append(std::move(entry));
+  RAFTKV_CHECK(position.index == log_.last_index(), position.index.value);
+  RAFTKV_CHECK(position.term == log_.last_term(), position.term.value);
   leadership().replicate_pending = true;
   return position;
 }

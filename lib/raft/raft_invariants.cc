@@ -84,7 +84,11 @@ class RaftInvariants {
               "a member that is not suspect is being refilled");
       if (!broken.empty()) return broken;
     }
+    // §5.3, §5.4.2: nothing that may be committed waits.
+    const Index quorum = r_.QuorumMatch();
     return Say(r_.log_.last_term() == r_.term_, "a leader without an entry of its term",
+               r_.log_.TermAt(quorum) != r_.term_ || quorum <= r_.commit_index_,
+               "a quorum has durably what is of the leader's own term and not committed",
                !r_.transferring() || r_.leading_->transfer_deadline != kNever,
                "a handing over without an end", !r_.HoldsLease() || !r_.leading_->timeout_now_sent,
                "a lease after TimeoutNow");

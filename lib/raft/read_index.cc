@@ -33,6 +33,7 @@ bool Raft::AddRead(PendingRead read) {
   std::size_t waiting = leading.pending_reads.size();
   for (const ReadRound& round : leading.read_rounds) waiting += round.reads.size();
   if (waiting >= options_.max_pending_reads) return false;
+  RAFTKV_CHECK(read.from != options_.id, read.from.value);
   leading.pending_reads.push_back(read);
   leading.replicate_pending = true;
   return true;
@@ -44,6 +45,7 @@ void Raft::StartReadRound() {
   if (leading.pending_reads.empty() || !leading.read_rounds.empty()) return;
   if (!committed_in_term() && !RAFTKV_MUTANT(kReadBeforeNoop)) return;
   ++read_round_;
+  RAFTKV_CHECK(leading.read_rounds.empty());
   leading.read_rounds.push_back({.round = read_round_,
                                  .index = commit_index_,
                                  .reads = std::exchange(leading.pending_reads, {})});
@@ -85,6 +87,8 @@ void Raft::FailReads(const Leadership& ended) {
 }
 
 void Raft::AnswerRead(const PendingRead& read, bool confirmed, Index index) {
+  RAFTKV_CHECK(index <= commit_index_, index.value, commit_index_.value);
+  RAFTKV_CHECK(!confirmed || role_ == Role::kLeader);
   if (read.from == kNobody) {
     read_states_.push_back({.context = read.context, .confirmed = confirmed, .read_index = index});
   } else {

@@ -49,6 +49,8 @@ Ready Raft::TakeReady(Disk disk) {
     TakeWrite(ready);
     ready.messages_after_persist = std::exchange(messages_after_persist_, {});
   }
+  RAFTKV_CHECK(!ready.snapshot || ready.entries.empty());
+  RAFTKV_CHECK(ready.HasWrite() == ready.must_sync);
   TakeCommitted(ready);
   ready.messages = std::exchange(messages_, {});
   ready.read_states = std::exchange(read_states_, {});
@@ -58,6 +60,7 @@ Ready Raft::TakeReady(Disk disk) {
 }
 
 void Raft::TakeWrite(Ready& ready) {
+  RAFTKV_CHECK(!write_.has_value());
   if (!NeedsWrite()) return;
   const HardState hard_state{.term = term_, .vote = vote_, .commit = commit_index_};
   if (hard_state != hard_state_on_disk_) ready.hard_state = hard_state;
@@ -67,6 +70,8 @@ void Raft::TakeWrite(Ready& ready) {
     ready.snapshot = installing_->snapshot;
   } else if (handed_to_disk_ < log_.last_index()) {
     ready.entries = log_.Slice(handed_to_disk_.Next(), log_.last_index(), SIZE_MAX);
+    RAFTKV_CHECK(ready.entries.front().index == handed_to_disk_.Next());
+    RAFTKV_CHECK(ready.entries.back().index == log_.last_index());
     handed_to_disk_ = log_.last_index();
   }
   ready.refilled = refilled_;
@@ -86,7 +91,9 @@ void Raft::Persisted() {
   const bool installed = write_->snapshot;
   write_.reset();
   if (installed) FinishInstall();
+  RAFTKV_CHECK(durable_index_ <= handed_to_disk_, durable_index_.value, handed_to_disk_.value);
   RAFTKV_CHECK(durable_index_ <= log_.last_index());
+  RAFTKV_CHECK(durable_term_ <= term_, durable_term_.value, term_.value);
   if (role_ == Role::kCandidate && durable_term_ == term_ && durable_vote_ == options_.id) {
     votes_[options_.id] = true;  // only now: a vote of our own that a crash could undo is none
     CountElection();
@@ -125,7 +132,8 @@ void Raft::TakeCommitted(Ready& ready) {
 }
 
 void Raft::Applied(Index index) {
-  RAFTKV_CHECK(index >= applied_index_ && index <= handed_to_apply_, index.value);
+  RAFTKV_CHECK(index >= applied_index_, index.value, applied_index_.value);
+  RAFTKV_CHECK(index <= handed_to_apply_, index.value, handed_to_apply_.value);
   applied_index_ = index;
   ForgetConfigurationsBefore(applied_index_);
   EvictFromBuffer();
@@ -138,6 +146,7 @@ void Raft::ProvideEntries(const WantedEntries& wanted, std::vector<Entry> entrie
     if (entry.index != expected || log_.TermAt(entry.index) != entry.term) break;
     ++expected;
   }
+  RAFTKV_CHECK(expected - wanted.first <= entries.size());
   entries.resize(expected - wanted.first);
   if (wanted.peer == kNobody) {
     if (!apply_wants_entries_) return;

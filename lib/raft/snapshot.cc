@@ -16,6 +16,8 @@ namespace raftkv::raft {
 
 void Raft::WantSnapshot(NodeId to, Progress& progress) {
   // Who is not there would only cost.
+  RAFTKV_CHECK(role_ == Role::kLeader);
+  RAFTKV_CHECK(progress.next < log_.first_index(), progress.next.value);
   if (now_ - progress.last_heard > options_.election_timeout) return;
   progress.BecomeSnapshot();
   wanted_snapshots_.push_back(to);
@@ -47,6 +49,7 @@ void Raft::Compact(Index through) {
   }
   RAFTKV_CHECK(through <= durable_index_, through.value, durable_index_.value);
   log_.Compact(through);
+  RAFTKV_CHECK(log_.base().index >= through, log_.base().index.value, through.value);
 }
 
 // --- The receiver.
@@ -79,6 +82,8 @@ bool Raft::OfferSnapshot(NodeId from, Term term, SnapshotMeta snapshot) {
     SendAfterPersist(from, Answer(true, last.index));
     return false;
   }
+  RAFTKV_CHECK(role_ == Role::kFollower);
+  RAFTKV_CHECK(last.index > commit_index_, last.index.value, commit_index_.value);
   installing_ = Install{.from = from, .term = term, .snapshot = std::move(snapshot)};
   // They speak of a log that is about to go.
   std::erase_if(messages_after_persist_, [](const Message& message) {
@@ -95,7 +100,9 @@ bool Raft::MayInstall() const {
 
 /// The write that replaced everything is durable.
 void Raft::FinishInstall() {
-  RAFTKV_CHECK(installing_.has_value() && handed_to_apply_ == applied_index_);
+  RAFTKV_CHECK(installing_.has_value());
+  RAFTKV_CHECK(handed_to_apply_ == applied_index_, handed_to_apply_.value, applied_index_.value);
+  RAFTKV_CHECK(role_ == Role::kFollower);
   const Install install = *std::exchange(installing_, std::nullopt);
   const LogBase last = install.snapshot.last;
   RAFTKV_CHECK(last.index > commit_index_, last.index.value, commit_index_.value);
@@ -106,6 +113,8 @@ void Raft::FinishInstall() {
   }
   commit_index_ = applied_index_ = handed_to_apply_ = last.index;
   durable_index_ = handed_to_disk_ = log_.last_index();
+  RAFTKV_CHECK(log_.base().index == last.index, log_.base().index.value, last.index.value);
+  RAFTKV_CHECK(log_.last_index() >= last.index);
   fetched_to_apply_.clear();
   apply_wants_entries_ = false;
   if (!RAFTKV_MUTANT(kSnapshotWithoutConfiguration)) {

@@ -19,6 +19,7 @@ Status Raft::TransferLeadership(NodeId to) {
   if (successor == kNobody || !IsLive(successor)) {
     return {Code::kUnavailable, "no other voter is connected that could lead"};
   }
+  RAFTKV_CHECK(successor != options_.id, successor.value);
   Leadership& leading = leadership();
   leading.transfer_target = successor;
   leading.transfer_deadline = now_ + options_.election_timeout;
@@ -41,6 +42,7 @@ NodeId Raft::BestSuccessor() const {
       match = progress.match;
     }
   }
+  RAFTKV_CHECK(best != options_.id, best.value);
   return best;
 }
 
@@ -54,6 +56,7 @@ void Raft::MaybeSendTimeoutNow() {
 
 /// A leader that has no vote any more (§6): whoever is best may follow at once.
 void Raft::HandOverAndStepDown() {
+  RAFTKV_CHECK(role_ == Role::kLeader);
   if (const NodeId successor = BestSuccessor(); successor != kNobody) {
     Send(successor, TimeoutNow{.term = term_});
   }

@@ -33,6 +33,10 @@ struct Entry {
   friend bool operator==(const Entry&, const Entry&) = default;
 };
 
+// Written as one byte, and compared by size where less room is worse.
+static_assert(sizeof(EntryKind) == 1);
+static_assert(static_cast<int>(EntryKind::kConfiguration) == 2);
+
 /// What must be on disk before anything that follows from it is said (Figure 2, persistent state).
 /// `commit` may lag: it is a lower bound that saves time after a restart.
 struct HardState {
@@ -49,6 +53,10 @@ enum class Space : std::uint8_t {
   kDeletes = 1,  ///< only requests that delete, which make room
   kNone = 2,
 };
+
+static_assert(sizeof(Space) == 1);
+static_assert(Space::kEnough < Space::kDeletes);
+static_assert(Space::kDeletes < Space::kNone);
 
 enum class Role : std::uint8_t { kFollower, kPreCandidate, kCandidate, kLeader };
 

@@ -8,7 +8,8 @@
 namespace raftkv::rpc {
 
 std::size_t ReadAhead::Take(void* to, std::size_t max_bytes) {
-  RAFTKV_CHECK(begin_ <= end_ && end_ <= kBufferBytes);
+  RAFTKV_CHECK(begin_ <= end_, begin_, end_);
+  RAFTKV_CHECK(end_ <= kBufferBytes, end_);
   const std::size_t size = std::min(end_ - begin_, max_bytes);
   if (size > 0) std::memcpy(to, buffer_.data() + begin_, size);
   begin_ += size;

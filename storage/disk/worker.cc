@@ -12,7 +12,8 @@ namespace raftkv::storage {
 Worker::Worker(std::string name, std::size_t max_queued, std::size_t threads)
     : max_queued_(max_queued) {
   RAFTKV_CHECK(name.size() <= 15, name);
-  RAFTKV_CHECK(max_queued > 0 && threads > 0, max_queued, threads);
+  RAFTKV_CHECK(max_queued > 0);
+  RAFTKV_CHECK(threads > 0);
   // A guest's threads take no signal that is meant for the host: they inherit a full mask.
   sigset_t all;
   sigset_t before;

@@ -170,8 +170,8 @@ Status LocalLog::WriteBatch(const GroupCommit::Group& group, Ends after) {
     bytes += write->bytes;
     Encode(batch, write->operations, ends);
   }
-  RAFTKV_CHECK(ends.last == after.last && ends.base == after.base, ends.last.value,
-               after.last.value);
+  RAFTKV_CHECK(ends.base == after.base, ends.base.value, after.base.value);
+  RAFTKV_CHECK(ends.last == after.last, ends.last.value, after.last.value);
   if (after.base != old_base) {
     log_.PutState(batch, kHeadKey, EncodeHead(after.base.Next()));
     log_.Begins(after.base);

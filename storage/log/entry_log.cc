@@ -126,7 +126,8 @@ Status EntryLog::Reclaim() const {
 
 Result<std::vector<raft::Entry>> EntryLog::Read(Index first, Index last,
                                                 std::size_t max_bytes) const {
-  RAFTKV_CHECK(first.value > 0 && first <= last, first.value, last.value);
+  RAFTKV_CHECK(first.value > 0);
+  RAFTKV_CHECK(first <= last, first.value, last.value);
   if (first.value <= base_index_.load()) return CutMeanwhile();
   const std::uint64_t cuts = cuts_.load();
   // A cut that is counted in `cuts` already has lowered last_index_.

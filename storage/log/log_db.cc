@@ -144,8 +144,8 @@ void LogDb::Appended(const std::vector<raft::Entry>& entries) {
 
 Status LogDb::SaveFormation(ClusterId cluster, const Bytes& payload) {
   if (!log_.failure().ok()) return log_.failure();
-  RAFTKV_CHECK(cluster.value != 0 && identity_.cluster.value == 0, cluster.value,
-               identity_.cluster.value);
+  RAFTKV_CHECK(cluster.value != 0);
+  RAFTKV_CHECK(identity_.cluster.value == 0, cluster.value, identity_.cluster.value);
   RAFTKV_CHECK(log_.mark().last_index.value == 0, log_.mark().last_index.value);
   raft::Entry first;
   first.index = Index(1);

@@ -149,7 +149,9 @@ Status FinishRepair(rocksdb::Env& env, const std::string& dir) {
 }
 
 Result<Record> Repair(const RepairOptions& options, const Record& record, std::string& keeps) {
-  RAFTKV_CHECK(record.complete && record.cluster.value != 0 && record.has_peers);
+  RAFTKV_CHECK(record.complete);
+  RAFTKV_CHECK(record.cluster.value != 0);
+  RAFTKV_CHECK(record.has_peers);
   return Repairer(options, record).Run(keeps);
 }
 

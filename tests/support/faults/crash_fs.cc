@@ -106,7 +106,8 @@ CrashFs::InodePtr CrashFs::Survive(const InodePtr& inode, Random& random,
 std::string CrashFs::Content(const std::string& path) const {
   const std::lock_guard lock(mutex_);
   const InodePtr inode = Find(path);
-  RAFTKV_CHECK(inode != nullptr && !inode->is_folder, path);
+  RAFTKV_CHECK(inode != nullptr, path);
+  RAFTKV_CHECK(!inode->is_folder, path);
   return inode->data;
 }
 
