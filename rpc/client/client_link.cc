@@ -12,6 +12,10 @@ namespace {
 // Of answers; a read is answered with one of about the request limit.
 constexpr std::size_t kMaxAnswerBytes = 64 << 20;
 
+kj::Exception Refusal(const std::string& why) {
+  return {kj::Exception::Type::FAILED, __FILE__, __LINE__, kj::heapString(why.c_str())};
+}
+
 // A link may be let go inside one of its own promises, so it is destroyed in a later turn.
 std::shared_ptr<ClientLink> Share(EventLoop& loop, std::unique_ptr<ClientLink> link) {
   return {link.release(), [&loop](ClientLink* gone) {
@@ -21,8 +25,12 @@ std::shared_ptr<ClientLink> Share(EventLoop& loop, std::unique_ptr<ClientLink> l
 
 }  // namespace
 
-ClientLink::ClientLink(EventLoop& loop, std::string address, std::unique_ptr<Outbound> connection)
-    : loop_(loop), address_(std::move(address)), connection_(std::move(connection)) {
+ClientLink::ClientLink(EventLoop& loop, std::string address, std::shared_ptr<ClusterPin> pin,
+                       std::unique_ptr<Outbound> connection)
+    : loop_(loop),
+      address_(std::move(address)),
+      pin_(std::move(pin)),
+      connection_(std::move(connection)) {
   end_watch_ = connection_->Ended()
                    .then([this](std::string&& why) {
                      if (ended_.empty()) ended_ = std::move(why);
@@ -31,10 +39,12 @@ ClientLink::ClientLink(EventLoop& loop, std::string address, std::unique_ptr<Out
 }
 
 kj::Promise<std::shared_ptr<ClientLink>> ClientLink::Open(EventLoop& loop, std::string address,
+                                                          std::shared_ptr<ClusterPin> pin,
                                                           Duration timeout) {
   auto dialed = Dial(loop, address, timeout, kMaxAnswerBytes);
-  auto open = dialed.then([&loop, address](std::unique_ptr<Outbound>&& connection) {
-    auto link = Share(loop, std::make_unique<ClientLink>(loop, address, std::move(connection)));
+  auto open = dialed.then([&loop, address, pin](std::unique_ptr<Outbound>&& connection) {
+    auto link =
+        Share(loop, std::make_unique<ClientLink>(loop, address, pin, std::move(connection)));
     return link->ShakeHands().then([link] { return link; });
   });
   return loop.timer().timeoutAfter(ToKj(timeout), kj::mv(open));
@@ -45,20 +55,27 @@ kj::Promise<void> ClientLink::ShakeHands() {
   auto hello = request.initHello();
   hello.setProtocolMin(node::kProtocolMin);
   hello.setProtocolMax(node::kProtocolMax);
+  hello.setCluster(pin_->cluster().value);
   return request.send().then([this](capnp::Response<wire::Bootstrap::ConnectResults>&& response) {
     const auto answer = response.getAnswer();
-    const std::string refusal = ToString(answer.getRefusal());
-    if (!refusal.empty()) {
-      kj::throwFatalException(kj::Exception(kj::Exception::Type::FAILED, __FILE__, __LINE__,
-                                            kj::str("refused by the member: ", refusal.c_str())));
+    const AnswerHeader header = Decode(answer.getHeader());
+    // Before its refusal: an older member takes on a client of any cluster.
+    if (const Status other = pin_->Check(address_, header.cluster); !other.ok()) {
+      kj::throwFatalException(Refusal(other.message()));
     }
+    const std::string refusal = ToString(answer.getRefusal());
+    if (!refusal.empty()) kj::throwFatalException(Refusal("refused by the member: " + refusal));
     max_request_bytes_ = answer.getMaxRequestBytes();
     service_ = response.getService();
-    Heard(Decode(answer.getHeader()));
+    Heard(header);
   });
 }
 
 void ClientLink::Heard(const AnswerHeader& header) {
+  if (const Status other = pin_->Check(address_, header.cluster); !other.ok()) {
+    return Abandon(other.message());
+  }
+  pin_->Settle(header.cluster);
   header_ = header;
   last_heard_ = loop_.Now();
 }

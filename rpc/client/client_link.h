@@ -8,6 +8,7 @@
 
 #include <raftkv/client.h>
 
+#include "rpc/client/cluster_pin.h"
 #include "rpc/loop/outbound.h"
 #include "rpc/wire/codec.h"
 
@@ -16,11 +17,14 @@ namespace raftkv::rpc {
 /// Lives on the loop; shared by the channel and the calls that are under way on it.
 class ClientLink {
  public:
-  /// Connects and shakes hands, all within `timeout`. A failure's description says why.
+  /// Connects and shakes hands, all within `timeout`. A failure's description says why. A member of
+  /// another cluster than the pin's is none; the first one that is accepted sets the pin.
   static kj::Promise<std::shared_ptr<ClientLink>> Open(EventLoop& loop, std::string address,
+                                                       std::shared_ptr<ClusterPin> pin,
                                                        Duration timeout);
 
-  ClientLink(EventLoop& loop, std::string address, std::unique_ptr<Outbound> connection);
+  ClientLink(EventLoop& loop, std::string address, std::shared_ptr<ClusterPin> pin,
+             std::unique_ptr<Outbound> connection);
   ClientLink(const ClientLink&) = delete;
   ClientLink& operator=(const ClientLink&) = delete;
 
@@ -35,6 +39,7 @@ class ClientLink {
   void CallBegan();
   void CallEnded() { --calls_; }
   [[nodiscard]] std::size_t calls() const { return calls_; }
+  /// Gives the connection up where the member turns out to be of another cluster.
   void Heard(const AnswerHeader& header);
   /// Gives the connection up: its open calls fail.
   void Abandon(const std::string& why);
@@ -50,6 +55,7 @@ class ClientLink {
 
   EventLoop& loop_;
   const std::string address_;
+  const std::shared_ptr<ClusterPin> pin_;
   std::string ended_;
   AnswerHeader header_;
   std::uint32_t max_request_bytes_ = 0;

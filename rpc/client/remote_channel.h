@@ -17,6 +17,9 @@ namespace raftkv::rpc {
 
 struct RemoteChannelOptions {
   std::vector<std::string> endpoints;
+  /// Nothing is sent to members of other clusters, nor to one whose cluster is not formed yet:
+  /// which one that will be nobody knows. Never null.
+  std::shared_ptr<ClusterPin> pin = std::make_shared<ClusterPin>();
   bool follow_leader = true;
   /// Go on to the next endpoint where one says that it cannot serve (and does not say who can).
   bool move_on_refusal = false;
@@ -60,6 +63,10 @@ class RemoteChannel final : public node::Channel, private kj::TaskSet::ErrorHand
   void EndRound(Result<LinkPtr> result);
   void Heard(const LinkPtr& link, const AnswerHeader& header);
   void Follow(const std::string& leader);
+  /// The leader could not be reached: says when to try it again.
+  void PauseFollowing(const std::string& leader);
+  /// A refusal by a member that is not the leader, and why the leader was not asked instead.
+  [[nodiscard]] Status Explained(const LinkPtr& link, Status refusal) const;
   /// New calls go elsewhere; those that are under way on `link` may still end.
   /// By value: `link` may be `link_`, which ends here.
   void MoveOn(LinkPtr link);

@@ -97,7 +97,9 @@ class BootstrapServer final : public wire::Bootstrap::Server {
     }
     if (hello.getCluster() != 0 && hello.getCluster() != header.cluster.value) {
       return "the client expects cluster " + std::to_string(hello.getCluster()) +
-             ", this member is of cluster " + std::to_string(header.cluster.value) +
+             (header.cluster == ClusterId()
+                  ? std::string(", this member belongs to none yet")
+                  : ", this member belongs to cluster " + std::to_string(header.cluster.value)) +
              "; check the endpoints";
     }
     if (shared_->connection->kind() == Connection::Kind::kClient) return "";
