@@ -1,5 +1,7 @@
 #include "rpc/client/client_link.h"
 
+#include <utility>
+
 #include <kj/debug.h>
 
 #include "lib/base/check.h"
@@ -11,6 +13,10 @@ namespace {
 
 // Of answers; a read is answered with one of about the request limit.
 constexpr std::size_t kMaxAnswerBytes = 64 << 20;
+
+constexpr Duration kLookEvery = std::chrono::milliseconds(100);
+/// Pings and their answers are smaller.
+constexpr std::uint64_t kSmallMessageBytes = 512;
 
 kj::Exception Refusal(const std::string& why) {
   return {kj::Exception::Type::FAILED, __FILE__, __LINE__, kj::heapString(why.c_str())};
@@ -91,6 +97,7 @@ void ClientLink::CallBegan() {
   if (calls_++ == 0) last_heard_ = std::max(last_heard_, loop_.Now());
   if (watching_) return;
   watching_ = true;
+  if (connection_ != nullptr) progress_ = connection_->progress();
   call_watch_ = Watch().eagerlyEvaluate([this](kj::Exception&& exception) {
     watching_ = false;
     Abandon(ShortReason(exception));
@@ -98,27 +105,49 @@ void ClientLink::CallBegan() {
 }
 
 kj::Promise<void> ClientLink::Watch() {
-  return loop_.timer().afterDelay(ToKj(kPingAfter)).then([this]() -> kj::Promise<void> {
+  return loop_.timer().afterDelay(ToKj(kLookEvery)).then([this]() -> kj::Promise<void> {
     if (calls_ == 0 || !ended_.empty()) {
       watching_ = false;
       return kj::READY_NOW;
     }
-    if (loop_.Now() - last_heard_ < kPingAfter) return Watch();
-    return Ping().then([this] { return Watch(); });
+    LookForProgress();
+    const Duration silent = loop_.Now() - last_heard_;
+    if (silent >= kPingAfter + kPingLimit) return KJ_EXCEPTION(DISCONNECTED, "it does not answer");
+    if (silent >= kPingAfter && !pinging_) {
+      pinging_ = true;
+      // Its failure is the connection's, which others notice.
+      ping_ = Ping().eagerlyEvaluate([](kj::Exception&&) {});
+    }
+    return Watch();
   });
 }
 
+/// A large message is one answer, or one request, for as long as it takes: its bytes are what shows
+/// that the member lives.
+void ClientLink::LookForProgress() {
+  if (connection_ == nullptr) return;
+  const TcpProgress before = std::exchange(progress_, connection_->progress());
+  const std::uint64_t received = progress_.received - before.received;
+  const std::uint64_t acknowledged = progress_.acknowledged - before.acknowledged;
+  // What is acknowledged to the last byte may lie in the kernel of a member that is stopped.
+  const bool taken = acknowledged > 0 && progress_.unacknowledged;
+  if (received > 0 || taken) last_heard_ = loop_.Now();
+  if (received > kSmallMessageBytes || (taken && acknowledged > kSmallMessageBytes)) {
+    last_moved_ = loop_.Now();
+  }
+}
+
+bool ClientLink::Moves() {
+  LookForProgress();
+  return ended_.empty() && loop_.Now() - last_moved_ < kPingAfter;
+}
+
 kj::Promise<void> ClientLink::Ping() {
-  auto answered = service().pingRequest().send().then(
+  return service().pingRequest().send().then(
       [this](capnp::Response<wire::KvService::PingResults>&& response) {
+        pinging_ = false;
         Heard(Decode(response.getHeader()));
       });
-  auto silent = loop_.timer().afterDelay(ToKj(kPingLimit)).then([this]() -> kj::Promise<void> {
-    // Any answer at all is a sign of life: it may be busy with a large request.
-    if (loop_.Now() - last_heard_ < kPingLimit) return kj::READY_NOW;
-    return KJ_EXCEPTION(DISCONNECTED, "it does not answer");
-  });
-  return answered.exclusiveJoin(kj::mv(silent));
 }
 
 }  // namespace raftkv::rpc

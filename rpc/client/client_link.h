@@ -44,7 +44,12 @@ class ClientLink {
   /// Gives the connection up: its open calls fail.
   void Abandon(const std::string& why);
 
-  /// A connection whose member answers nothing, not even a ping, is given up.
+  /// Whether the bytes of a large message are on their way, in either direction, while calls are
+  /// open: what waits behind them waits for good reason.
+  [[nodiscard]] bool Moves();
+
+  /// A connection on which nothing moves, and whose member answers nothing, not even a ping, is
+  /// given up.
   static constexpr Duration kPingAfter = std::chrono::milliseconds(300);
   static constexpr Duration kPingLimit = std::chrono::milliseconds(700);
 
@@ -52,6 +57,7 @@ class ClientLink {
   kj::Promise<void> ShakeHands();
   kj::Promise<void> Watch();
   kj::Promise<void> Ping();
+  void LookForProgress();
 
   EventLoop& loop_;
   const std::string address_;
@@ -61,11 +67,15 @@ class ClientLink {
   std::uint32_t max_request_bytes_ = 0;
   std::size_t calls_ = 0;
   bool watching_ = false;
-  MonoTime last_heard_{};
+  bool pinging_ = false;
+  MonoTime last_heard_{};  ///< when there was a sign of life
+  MonoTime last_moved_{};  ///< when bytes of more than a small message were seen to move
+  TcpProgress progress_;
   std::unique_ptr<Outbound> connection_;
   std::optional<wire::KvService::Client> service_;  // once hands are shaken
   kj::Promise<void> end_watch_ = nullptr;
   kj::Promise<void> call_watch_ = nullptr;
+  kj::Promise<void> ping_ = nullptr;
 };
 
 }  // namespace raftkv::rpc

@@ -184,6 +184,14 @@ Duration RemoteChannel::Patience(MonoTime deadline) {
                   std::chrono::milliseconds(AttemptMs(deadline)) + kAnswerGrace);
 }
 
+kj::Promise<void> RemoteChannel::UntilLate(const LinkPtr& link, Duration patience) {
+  return loop_.timer().afterDelay(ToKj(patience)).then([this, link]() -> kj::Promise<void> {
+    // A transfer that moves is not begun again; the session ends calls whose time is over.
+    if (!link->Moves()) return kj::READY_NOW;
+    return UntilLate(link, kAnswerGrace);
+  });
+}
+
 template <class Results>
 void RemoteChannel::Carry(const LinkPtr& link, Duration patience, Code lost_code,
                           capnp::RemotePromise<Results>&& answer,
@@ -209,7 +217,7 @@ void RemoteChannel::Carry(const LinkPtr& link, Duration patience, Code lost_code
     typename Results::Reader reader = response;
     done(std::move(status), &reader);
   });
-  auto late = loop_.timer().afterDelay(ToKj(patience)).then([this, link, done, lost_code] {
+  auto late = UntilLate(link, patience).then([this, link, done, lost_code] {
     MoveOn(link);
     done({lost_code, link->address() + " did not answer in time"}, nullptr);
   });

@@ -72,11 +72,13 @@ class RemoteChannel final : public node::Channel, private kj::TaskSet::ErrorHand
   void MoveOn(LinkPtr link);
   /// What the server is told: a part of the time, so that there is some left for another member.
   [[nodiscard]] std::uint32_t AttemptMs(MonoTime deadline);
-  /// `lost_code`: what it means if no answer comes within `patience`.
+  /// `lost_code`: what it means if no answer comes within `patience`, or while bytes of it, or of
+  /// what came before it, are still on their way.
   template <class Results>
   void Carry(const LinkPtr& link, Duration patience, Code lost_code,
              capnp::RemotePromise<Results>&& answer,
              std::function<void(Status, typename Results::Reader*)> done);
+  kj::Promise<void> UntilLate(const LinkPtr& link, Duration patience);
   void SubmitOn(const LinkPtr& link, const Bytes& request, MonoTime deadline,
                 std::function<void(node::SubmitOutcome)> done);
   void ReadOn(const LinkPtr& link, const Bytes& request, node::ReadPolicy policy, MonoTime deadline,
