@@ -98,6 +98,10 @@ void AddClientFlags(Program& program) {
   CLI::App& app = program.app;
   WithEnvironment(app.add_option("--endpoints", flags.endpoints, "HOST:PORT,... to talk to"))
       ->capture_default_str();
+  WithEnvironment(app.add_option("--cluster-id", flags.cluster_id,
+                                 "id of the cluster to talk to (default: that of the first member "
+                                 "reached)"))
+      ->type_name("ID");
   WithEnvironment(app.add_option("--timeout", flags.timeout, "for the whole call, such as 5s"))
       ->check(IsDuration())
       ->type_name("DURATION")
@@ -152,6 +156,7 @@ Result<QuorumOptions> ParseQuorum(std::string_view text) {
 
 Result<std::unique_ptr<Client>> Connect(const ClientFlags& flags, ClientOptions options) {
   options.endpoints = flags.endpoint_list();
+  options.cluster = flags.cluster_id;
   return Client::Connect(std::move(options));
 }
 

@@ -53,6 +53,7 @@ enum class Format : unsigned char { kSimple, kJson, kTable };
 
 struct ClientFlags {
   std::string endpoints = "127.0.0.1:7001";
+  std::uint64_t cluster_id = 0;  ///< 0: any
   DurationFlag timeout{std::chrono::seconds(5)};
   std::string write_out = "simple";
   bool hex = false;

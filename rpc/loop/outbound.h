@@ -9,6 +9,7 @@
 
 #include "rpc/loop/checked_stream.h"
 #include "rpc/loop/event_loop.h"
+#include "rpc/loop/tcp_progress.h"
 #include "rpc/wire/raftkv.capnp.h"
 
 namespace raftkv::rpc {
@@ -21,6 +22,7 @@ class Outbound {
   Outbound& operator=(const Outbound&) = delete;
 
   [[nodiscard]] wire::Bootstrap::Client bootstrap();
+  [[nodiscard]] TcpProgress progress() { return ProgressOf(*stream_); }
   /// Resolves when the other side is gone, with the reason; call it once.
   kj::Promise<std::string> Ended();
 

@@ -97,7 +97,9 @@ class BootstrapServer final : public wire::Bootstrap::Server {
     }
     if (hello.getCluster() != 0 && hello.getCluster() != header.cluster.value) {
       return "the client expects cluster " + std::to_string(hello.getCluster()) +
-             ", this member is of cluster " + std::to_string(header.cluster.value) +
+             (header.cluster == ClusterId()
+                  ? std::string(", this member belongs to none yet")
+                  : ", this member belongs to cluster " + std::to_string(header.cluster.value)) +
              "; check the endpoints";
     }
     if (shared_->connection->kind() == Connection::Kind::kClient) return "";
@@ -197,7 +199,7 @@ bool Connection::HasRoom(std::size_t bytes) const {
 std::uint32_t Connection::CountStuck() {
   if (queued_bytes() == 0) return stuck_ = 0;
   const std::uint64_t messages = checked_.messages_written();
-  const std::uint64_t acknowledged = AcknowledgedBytes(*stream_);
+  const std::uint64_t acknowledged = ProgressOf(*stream_).acknowledged;
   const bool moved = messages != messages_seen_ || acknowledged != acknowledged_seen_;
   messages_seen_ = messages;
   acknowledged_seen_ = acknowledged;
