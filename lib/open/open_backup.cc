@@ -14,6 +14,7 @@
 #include "storage/backup/backup_reader.h"
 #include "storage/backup/backup_writer.h"
 #include "storage/backup/restore.h"
+#include "storage/disk/real_fs.h"
 #include "storage/snapshot/backup_source.h"
 
 namespace raftkv {
@@ -112,7 +113,7 @@ Result<BackupInfo> OpenNode::Backup(const std::string& file, const BackupOptions
   rpc::LoopBackupFeed feed(*loop_, *std::move(source), [this, opened = opens_.load()] {
     return closing_.load() || opens_.load() != opened;
   });
-  rocksdb::Env* const env = internals_.env == nullptr ? rocksdb::Env::Default() : internals_.env;
+  rocksdb::Env* const env = internals_.env == nullptr ? &storage::RealEnv() : internals_.env;
   const std::string& key_file = options.encryption_key_file.empty() ? options_.encryption_key_file
                                                                     : options.encryption_key_file;
   return storage::WriteBackup(*env, file, feed, key_file, options.progress);
@@ -123,7 +124,7 @@ Result<BackupInfo> OpenNode::Backup(const std::string& file, const BackupOptions
 Result<BackupInfo> Client::Backup(const std::string& file, const BackupOptions& options) {
   const auto feed = BeginBackup(options.timeout);
   if (!feed.ok()) return feed.status();
-  return storage::WriteBackup(*rocksdb::Env::Default(), file, **feed, options.encryption_key_file,
+  return storage::WriteBackup(storage::RealEnv(), file, **feed, options.encryption_key_file,
                               options.progress);
 }
 
@@ -131,8 +132,7 @@ Result<BackupInfo> Client::Backup(const std::string& file, const BackupOptions& 
 
 Result<BackupInfo> ReadBackup(const std::string& file, const BackupProgressCallback& progress,
                               const std::string& encryption_key_file) {
-  return storage::ReadBackupFile(*rocksdb::Env::Default(), file, encryption_key_file, nullptr,
-                                 progress);
+  return storage::ReadBackupFile(storage::RealEnv(), file, encryption_key_file, nullptr, progress);
 }
 
 Result<BackupInfo> Restore(const RestoreOptions& options) {
@@ -152,7 +152,7 @@ Result<BackupInfo> Restore(const RestoreOptions& options) {
   plan.quorum = RuleOf(options.quorum);
   plan.progress = options.progress;
   plan.key_file = options.encryption_key_file;
-  return storage::RestoreMember(*rocksdb::Env::Default(), std::move(plan));
+  return storage::RestoreMember(storage::RealEnv(), std::move(plan));
 }
 
 }  // namespace raftkv

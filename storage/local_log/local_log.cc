@@ -278,7 +278,8 @@ Status LocalLog::Close() {
   worker_.Stop();
   const std::unique_lock nobody_reads(reading_);
   read_closed_ = true;
-  const Status failure = log_.failure();
+  // The mark below says that nothing can be torn, so nothing may be left unsynced.
+  const Status failure = log_.Sync();
   const Status closed = log_.Close();
   if (!failure.ok()) return failure;
   if (!closed.ok()) return closed;

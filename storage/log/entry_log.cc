@@ -101,6 +101,12 @@ Status EntryLog::Commit(rocksdb::WriteBatch& batch, Index last_index, bool sync)
   return Status::Ok();
 }
 
+Status EntryLog::Sync() {
+  if (!failure_.ok() || unsynced_ == 0) return failure_;
+  rocksdb::WriteBatch batch = Begin(mark_.last_index);
+  return Commit(batch, mark_.last_index);
+}
+
 Status EntryLog::Close() { return handles_->Close(); }
 
 std::vector<std::string> EntryLog::Tables() const { return TablesOf(handles_->db()); }

@@ -66,6 +66,7 @@ class LogStore final : public node::LogStore, public node::MetaStore {
   [[nodiscard]] std::vector<std::string> Tables() const { return db_->Tables(); }
   /// See RecordKeeper. Safe from any thread.
   Status MarkDamaged(Damaged damaged) { return keeper_.MarkDamaged(damaged); }
+  Status CheckRecordInPlace() const { return keeper_.CheckInPlace(); }
   /// Synced writes of the log database since the open.
   [[nodiscard]] std::uint64_t sync_count() const { return db_->sync_count(); }
 
