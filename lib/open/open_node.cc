@@ -129,6 +129,7 @@ raftkv::Status OpenNode::OpenStore() {
   inspector_ = std::make_unique<storage::Worker>("raftkv-inspect", kMaxInspections);
   return raftkv::Status::Ok();
 }
+  inspections_ = CancelToken();
 
 std::unique_ptr<rpc::PeerNetwork> OpenNode::MakePeers() {
   if (options_.transport) {
@@ -261,6 +262,7 @@ void OpenNode::OpenAnew() {
   if (closing_) return;
   inspector_->Stop();
   store_->Abandon();
+  inspections_.Cancel();
   loop_->Call([this] {
     store_.reset();
     inspector_.reset();
@@ -313,6 +315,7 @@ raftkv::Status OpenNode::Close() {
   // Off the loop, which still takes (and drops) what the disk threads post.
   if (inspector_) inspector_->Stop();
   // What has failed is left as it is: only a restart can tell what is really on the disk.
+  inspections_.Cancel();
   raftkv::Status status = failure_;
   if (store_ && status.ok()) status = store_->Close();
   loop_->Call([this] {

@@ -13,6 +13,7 @@
 
 #include <raftkv/node.h>
 
+#include "lib/base/cancel_token.h"
 #include "lib/node/member.h"
 #include "lib/session/session_kv.h"
 #include "rpc/http/http_server.h"
@@ -133,6 +134,8 @@ class OpenNode final : public Node,
   std::unique_ptr<storage::Worker> inspector_;
   node::DiskHealth disk_;
   bool pump_scheduled_ = false;
+  /// Of what the inspector does; a new one with each opening of the store.
+  CancelToken inspections_;
   MonoTime armed_for_ = kNever;
   bool closed_ = false;  ///< of the thread that closes
   /// How often the store was opened anew; read by any thread.
