@@ -20,6 +20,7 @@ std::string Announcement() {
 class UnfinishedTest : public testing::Test {
  protected:
   static constexpr std::size_t kBudget = 5 * kMessageBytes;
+  static constexpr std::chrono::milliseconds kPatience{2000};
 
   void Begin(int count) {
     for (int i = 0; i < count; ++i) {
@@ -32,12 +33,11 @@ class UnfinishedTest : public testing::Test {
         [this](FakeMember&) { return server.server().unfinished_bytes(); });
   }
 
-  TestServer server{"n1", 11, "127.0.0.1:0", [this](ServerOptions& options) {
+  TestServer server{"n1", 11, "127.0.0.1:0", [](ServerOptions& options) {
                       options.max_unfinished_bytes = kBudget;
                       options.handshake_timeout = std::chrono::minutes(10);
-                      options.write_timeout = patience;
+                      options.write_timeout = kPatience;
                     }};
-  std::chrono::milliseconds patience{2000};
   std::vector<std::unique_ptr<RawSocket>> sockets;
 };
 
