@@ -208,6 +208,9 @@ void Member::SetPeers() {
              std::binary_search(removed.begin(), removed.end(), item.first);
     });
     AddStrangers(peers);
+    for (const auto& [id, boot] : std::map<NodeId, Boot>(stranger_boots_)) {
+      if (IsMember(id)) SaveBootOfNewMember(id, boot);
+    }
     // A newcomer knows the first members only, who may all be gone; the list it was given is newer.
     // One that has lost its log knows nobody else.
     if ((options_.join || core.suspect()) && core.configuration().Find(birth_.member) == nullptr) {
@@ -243,7 +246,11 @@ void Member::Receive(NodeId peer, Boot boot, PeerMessage message) {
 
 bool Member::KnowsBoot(NodeId peer, Boot boot) const {
   const auto known = birth_.peer_boots.find(peer);
-  return known != birth_.peer_boots.end() && known->second == boot;
+  if (known != birth_.peer_boots.end()) return known->second == boot;
+  // S: the boot of a member is durable here before any vote or acknowledgement of it counts.
+  if (IsMember(peer)) return false;
+  const auto stranger = stranger_boots_.find(peer);
+  return stranger != stranger_boots_.end() && stranger->second == boot;
 }
 
 void Member::PeerDisconnected(NodeId peer) {

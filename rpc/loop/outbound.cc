@@ -1,5 +1,10 @@
 #include "rpc/loop/outbound.h"
 
+#include <utility>
+#include <vector>
+
+#include "lib/base/address.h"
+#include "rpc/loop/resolver.h"
 #include "rpc/loop/sockets.h"
 
 namespace raftkv::rpc {
@@ -37,13 +42,30 @@ kj::Promise<std::string> Outbound::Ended() {
           network_.onDisconnect().then([] { return std::string("the connection was lost"); }));
 }
 
+/// One after the other, until one takes the connection.
+kj::Promise<kj::Own<kj::AsyncIoStream>> ConnectToOneOf(EventLoop& loop,
+                                                       std::vector<SocketAddress> addresses,
+                                                       std::size_t next) {
+  auto address = loop.network().getSockaddr(&addresses[next].storage, addresses[next].size);
+  auto connecting = kj::evalNow([&] { return address->connect(); }).attach(kj::mv(address));
+  if (next + 1 == addresses.size()) return connecting;
+  return connecting.catch_(
+      [&loop, addresses = std::move(addresses), next](kj::Exception&&) mutable {
+        return ConnectToOneOf(loop, std::move(addresses), next + 1);
+      });
+}
+
 kj::Promise<std::unique_ptr<Outbound>> Dial(EventLoop& loop, const std::string& address,
                                             Duration timeout, std::size_t max_message_bytes) {
-  auto connect = loop.network()
-                     .parseAddress(address.c_str())
-                     .then([](kj::Own<kj::NetworkAddress>&& resolved) {
-                       auto connecting = resolved->connect();
-                       return connecting.attach(kj::mv(resolved));
+  const Result<HostPort> parsed = ParseHostPort(address);
+  if (!parsed.ok()) {
+    return kj::Exception(kj::Exception::Type::FAILED, __FILE__, __LINE__,
+                         kj::str(parsed.status().message().c_str()));
+  }
+  // Without a descriptor or a thread the system's calls throw instead of failing the promise.
+  auto connect = kj::evalNow([&] { return Resolve(parsed->host, parsed->port); })
+                     .then([&loop](std::vector<SocketAddress>&& addresses) {
+                       return ConnectToOneOf(loop, std::move(addresses), 0);
                      })
                      .then([max_message_bytes](kj::Own<kj::AsyncIoStream>&& stream) {
                        ConfigureSocket(*stream);

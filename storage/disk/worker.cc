@@ -36,6 +36,16 @@ bool Worker::Post(std::function<void()> task) {
   return true;
 }
 
+bool Worker::PostRelease(std::function<void()> task) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (stopping_) return false;
+    queue_.push_back(std::move(task));
+  }
+  wake_.notify_one();
+  return true;
+}
+
 void Worker::Stop() {
   {
     const std::lock_guard lock(mutex_);

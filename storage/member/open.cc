@@ -235,6 +235,7 @@ void Store::StartScrubber(const StoreOptions& options) {
 
 void Store::Abandon() {
   StopCompletions();
+  cancel_.Cancel();
   if (scrubber_) scrubber_->Stop();
   if (disk_) disk_->Stop();
   if (snapshots_) snapshots_->Stop();
@@ -250,7 +251,7 @@ void Store::Reclaim() {
   const bool posted = upkeep_->Post([this] {
     disk_->SetReclaims(true);
     // It is tried again as long as space is short.
-    static_cast<void>(machine_->engine()->Reclaim());
+    static_cast<void>(machine_->engine()->Reclaim(cancel_));
     disk_->SetReclaims(false);
     log_->Reclaim();
     reclaiming_.store(false);
@@ -260,6 +261,7 @@ void Store::Reclaim() {
 
 Status Store::Close() {
   StopCompletions();
+  cancel_.Cancel();
   if (scrubber_) scrubber_->Stop();
   disk_->Stop();
   snapshots_->Stop();
