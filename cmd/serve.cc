@@ -19,6 +19,7 @@
 
 #include <raftkv/node.h>
 
+#include "cmd/clock.h"
 #include "cmd/config_file.h"
 #include "cmd/flags.h"
 #include "cmd/log.h"
@@ -172,6 +173,7 @@ class StopSignals {
 Exit RunServe(const ServeFlags& flags) {
   auto options = OptionsOf(flags);
   if (!options.ok()) return Fail(Exit::kBadArguments, options.status().message());
+  if (const Status clock = CheckClock(); !clock.ok()) return Fail(Exit::kError, clock.message());
   StopSignals& stop = *new StopSignals();  // never destroyed: its thread lives on
   signal(SIGPIPE, SIG_IGN);                // whoever reads our stderr may go away
   RaiseFileLimit();
@@ -184,7 +186,8 @@ Exit RunServe(const ServeFlags& flags) {
   const std::unique_ptr<Node> node = std::move(opened).value();
   PrintLine(fmt::format("ready name={} listen={} http={}", flags.name, node->listen_address(),
                         node->http_address()));
-  std::cout.flush();
+  // Whoever waits for the line learns of it here; the member is of use without it.
+  static_cast<void>(FinishOutput());
   stop.SetOpen();
 
   while (!stop.Wait()) {
@@ -239,15 +242,16 @@ void AddServeFlags(CLI::App& verb, ServeFlags& flags) {
       ->type_name("BYTES")
       ->default_str("256MiB");
   add("--log-keep-entries", flags.log_keep_entries, "the same in entries; the smaller one counts")
+      ->check(IsNumber(1, std::uint64_t{1} << 50))
       ->type_name("NUMBER")
       ->capture_default_str();
   add("--snapshot-rate", flags.snapshot_rate, "how fast snapshots go to other members; 0: no limit")
-      ->check(IsBytes())
+      ->check(IsRate())
       ->type_name("BYTES/s")
       ->default_str("64MiB/s");
   add("--scrub-rate", flags.scrub_rate,
       "how fast the data on disk is read over and over to find damage; 0: not at all")
-      ->check(IsBytes())
+      ->check(IsRate())
       ->type_name("BYTES/s")
       ->default_str("4MiB/s");
   add("--encryption-key-file", flags.encryption_key_file,

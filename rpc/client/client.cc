@@ -123,7 +123,9 @@ class RemoteClient final : public Client {
     const AnswerHeader header = Decode(answer.getHeader());
     Remember(header);
     raftkv::Status outcome = Decode(answer.getOutcome());
-    if (!outcome.ok()) return outcome;
+    if (!outcome.ok()) {
+      return raftkv::Status(outcome.code(), endpoint + ": " + outcome.message());
+    }
     EndpointStatus status = Decode(answer.getStatus());
     status.endpoint = endpoint;
     status.node.cluster_id = header.cluster.value;

@@ -228,8 +228,7 @@ Result<BackupInfo> RestoreMember(rocksdb::Env& env, RestorePlan plan) {
   // Before anything is made: a cluster that cannot be, and a file that is not there.
   const Result<raft::Configuration> possible = NewCluster(0, plan.members, plan.quorum);
   if (!possible.ok()) return possible.status();
-  const Result<std::unique_ptr<ByteSource>> there = OpenFileSource(env, plan.file);
-  if (!there.ok()) return there.status();
+  if (Status there = CheckFileSource(env, plan.file); !there.ok()) return there;
   const Result<std::unique_ptr<rocksdb::Env>> encrypted =
       EnvOfFolder(env, plan.dir, plan.key_file, plan.log_sink);
   if (!encrypted.ok()) return encrypted.status();
