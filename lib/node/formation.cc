@@ -77,7 +77,8 @@ Status CheckCluster(const std::vector<MemberAddress>& cluster, const std::string
       return invalid("the cluster list names '" + member.name + "' twice");
     }
     if (!addresses.insert(member.address).second) {
-      return invalid("the cluster list has the address " + member.address + " twice");
+      return invalid("the cluster list has the address " + member.address +
+                     " twice: each member needs its own");
     }
   }
   if (names.count(own_name) == 0) {

@@ -76,6 +76,10 @@ std::string Member::JudgeIntroduction(const Hello& hello) const {
            Versions(kProtocolMin, kProtocolMax) + ": upgrade the older one";
   }
   if (hello.member == kNobody || hello.boot.counter == 0) return "a hello without an identity";
+  if (hello.member == birth_.member && hello.boot == birth_.boot) {
+    return "the address under which '" + options_.name + "' looks for '" + hello.expected_name +
+           "' leads back to itself: correct the addresses in the cluster list";
+  }
   if (hello.member == birth_.member) {
     return "member id " + Hex(hello.member) + " is that of '" + options_.name +
            "' itself: a data folder was copied; start '" + hello.name + "' with an empty one";

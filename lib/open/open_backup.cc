@@ -7,6 +7,7 @@
 #include <raftkv/backup.h>
 #include <raftkv/client.h>
 
+#include "lib/base/address.h"
 #include "lib/base/check.h"
 #include "lib/node/formation.h"
 #include "lib/open/open_node.h"
@@ -37,18 +38,25 @@ Source Counted(Source source, std::shared_ptr<std::atomic<int>> count) {
 
 Status Invalid(const std::string& what) { return {Code::kInvalidArgument, what}; }
 
-Status CheckRestore(const RestoreOptions& options) {
+/// The addresses get their one spelling.
+Status CheckRestore(RestoreOptions& options) {
   if (options.file.empty()) return Invalid("no backup was named");
   if (options.data_dir.empty()) return Invalid("a data folder is needed");
   if (options.name.empty()) return Invalid("which member is it for? name it");
   if (options.cluster.empty()) return Invalid("the members of the new cluster are needed");
+  for (MemberAddress& member : options.cluster) {
+    const Status named = CheckMemberName("a name in the cluster list", member.name);
+    if (!named.ok()) return named;
+    const Result<HostPort> parsed =
+        ParseRemoteAddress("the address of " + Quoted(member.name), member.address);
+    if (!parsed.ok()) return parsed.status();
+    member.address = ToText(*parsed);
+  }
   if (Status listed = node::CheckCluster(options.cluster, options.name); !listed.ok()) {
     return listed;
   }
   std::set<std::string> names;
   for (const MemberAddress& member : options.cluster) {
-    const Status status = CheckAddress("the address of '" + member.name + "'", member.address);
-    if (!status.ok()) return status;
     names.insert(member.name);
     const bool zones = options.quorum.kind == QuorumOptions::Kind::kZones;
     if (zones && !options.zones.contains(member.name)) {
@@ -57,7 +65,7 @@ Status CheckRestore(const RestoreOptions& options) {
   }
   for (const auto& [name, zone] : options.zones) {
     if (!names.contains(name)) return Invalid("the zone of '" + name + "', who is no member");
-    if (zone.empty() || zone.size() > 256) return Invalid("the zone of '" + name + "' is no name");
+    if (Status bad = CheckMemberName("the zone of '" + name + "'", zone); !bad.ok()) return bad;
   }
   return Status::Ok();
 }
@@ -135,7 +143,8 @@ Result<BackupInfo> ReadBackup(const std::string& file, const BackupProgressCallb
   return storage::ReadBackupFile(storage::RealEnv(), file, encryption_key_file, nullptr, progress);
 }
 
-Result<BackupInfo> Restore(const RestoreOptions& options) {
+Result<BackupInfo> Restore(const RestoreOptions& given) {
+  RestoreOptions options = given;
   if (Status status = CheckRestore(options); !status.ok()) return status;
   storage::RestorePlan plan;
   plan.file = options.file;

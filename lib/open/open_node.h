@@ -38,8 +38,6 @@ struct OpenInternals {
 };
 
 raft::QuorumRule RuleOf(const QuorumOptions& quorum);
-/// Is it HOST:PORT? `what` it is begins the message.
-Status CheckAddress(const std::string& what, const std::string& address);
 
 class OpenNode;
 Result<std::unique_ptr<Node>> OpenWith(NodeOptions options, const OpenInternals& internals);

@@ -50,7 +50,7 @@ class RemoteClient final : public Client {
 
   Result<EndpointStatus> Status(const std::string& endpoint, std::chrono::milliseconds timeout,
                                 bool with_hash) override {
-    const Result<HostPort> parsed = ParseHostPort(endpoint);
+    const Result<HostPort> parsed = ParseRemoteAddress("endpoint", endpoint);
     if (!parsed.ok()) return parsed.status();
     if (loop_->OnLoop()) {
       return raftkv::Status(Code::kInvalidArgument, "Status() blocks: not from a callback");
@@ -167,12 +167,8 @@ Result<std::unique_ptr<Client>> Client::Connect(ClientOptions options) {
     return raftkv::Status(Code::kInvalidArgument, "no endpoint was given; name one as host:port");
   }
   for (const std::string& endpoint : options.endpoints) {
-    const Result<HostPort> parsed = ParseHostPort(endpoint);
+    const Result<HostPort> parsed = ParseRemoteAddress("endpoint", endpoint);
     if (!parsed.ok()) return parsed.status();
-    if (parsed->host.empty() || parsed->port == 0) {
-      return raftkv::Status(Code::kInvalidArgument,
-                            "'" + endpoint + "' cannot be connected to; name a host and a port");
-    }
   }
   if (options.connections == 0 || options.connections > rpc::kMaxConnections) {
     return raftkv::Status(Code::kInvalidArgument,

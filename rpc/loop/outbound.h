@@ -14,6 +14,11 @@
 
 namespace raftkv::rpc {
 
+/// As in RFC 8305: long for a connection, short for a human.
+inline constexpr Duration kHeadStart = std::chrono::milliseconds(250);
+/// Of one name; more are not tried.
+inline constexpr std::size_t kMaxAddresses = 16;
+
 /// A connection that was made. Lives on the loop.
 class Outbound {
  public:
@@ -33,7 +38,8 @@ class Outbound {
   capnp::RpcSystem<capnp::rpc::twoparty::VatId> rpc_;
 };
 
-/// Resolves the name anew and connects; fails after `timeout`.
+/// Resolves the name anew and connects to whichever of its addresses answers first: each gets
+/// kHeadStart before the next one is tried as well. Fails after `timeout`.
 kj::Promise<std::unique_ptr<Outbound>> Dial(EventLoop& loop, const std::string& address,
                                             Duration timeout, std::size_t max_message_bytes);
 
