@@ -6,6 +6,7 @@
 #include <charconv>
 #include <chrono>
 #include <condition_variable>
+#include <cstdlib>
 #include <iostream>
 #include <memory>
 #include <mutex>
@@ -196,7 +197,10 @@ Exit RunServe(const ServeFlags& flags) {
     return Fail(Exit::kError, failure.message());
   }
   const Status closed = node->Close();
-  return closed.ok() ? Exit::kOk : Fail(Exit::kError, closed.message());
+  if (!closed.ok()) return Fail(Exit::kError, closed.message());
+  std::cout.flush();
+  // What runs at exit() would wait for stderr, which a hung thread may hold.
+  std::_Exit(static_cast<int>(Exit::kOk));
 }
 
 void AddServeFlags(CLI::App& verb, ServeFlags& flags) {
