@@ -10,6 +10,8 @@ namespace raftkv::rpc {
 namespace {
 
 constexpr auto kRetryDelay = 100 * kj::MILLISECONDS;
+/// What is closed lets go of its descriptor a few turns of the loop later.
+constexpr auto kRoomDelay = 5 * kj::MILLISECONDS;
 /// Connections that are closed in one go.
 constexpr int kMaxClosedAtOnce = 128;
 
@@ -45,12 +47,13 @@ kj::Promise<void> Acceptor::Loop() {
 }
 
 kj::Promise<void> Acceptor::AfterFailure(const kj::Exception& exception) {
-  refused_.Log(log_sink_, loop_.Now(), node::LogSeverity::kError,
-               "cannot accept a connection on " + address_ + ": " + ShortReason(exception));
+  failed_.Log(log_sink_, loop_.Now(), node::LogSeverity::kError,
+              "cannot accept a connection on " + address_ + ": " + ShortReason(exception));
   // KJ's word for EMFILE, ENFILE, ENOBUFS and ENOMEM.
   const bool exhausted = exception.getType() == kj::Exception::Type::OVERLOADED;
-  // Once what was closed has really gone.
-  if (exhausted && make_room_()) return kj::evalLast([this] { return Loop(); });
+  if (exhausted && make_room_()) {
+    return loop_.timer().afterDelay(kRoomDelay).then([this] { return Loop(); });
+  }
   if (exhausted) CloseWaiting();
   return loop_.timer().afterDelay(kRetryDelay).then([this] { return Loop(); });
 }

@@ -49,6 +49,7 @@ class Acceptor final : private kj::TaskSet::ErrorHandler {
   const Accept accept_;
   const MakeRoom make_room_;
   RateLimitedLog refused_;
+  RateLimitedLog failed_;
   const int listening_;    ///< owned by receiver_
   kj::AutoCloseFd spare_;  ///< lent to a connection that is closed at once
   kj::Own<kj::ConnectionReceiver> receiver_;

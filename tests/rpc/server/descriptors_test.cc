@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <future>
 
+#include "rpc/http/http_server.h"
 #include "rpc/server/server.h"
 #include "tests/rpc/server/rpc_fixture.h"
 
@@ -72,6 +73,53 @@ TEST(Descriptors, WithoutThemTheServerClosesWhoeverComesAndServesTheOthers) {
   }
   TestChannel after({server.address()});
   EXPECT_TRUE(after.Submit("after").status.ok());
+}
+
+TEST(Descriptors, WithoutThemAStrangerMakesRoomForTheNextConnection) {
+  TestServer server("n1", 11, "127.0.0.1:0", [](ServerOptions& options) {
+    options.handshake_timeout = std::chrono::minutes(10);
+  });
+  RawSocket stranger(server.address());
+  ASSERT_TRUE(WaitFor([&] { return server.connections() == 1; }));
+  HeldLoop held(server.loop());
+  RawSocket next(server.address());
+  NoDescriptors none;
+  held.GoOn();
+  EXPECT_EQ(stranger.ReadToEnd(), "");
+  EXPECT_TRUE(WaitFor([&] { return server.connections() == 1; }));
+  EXPECT_GE(server.log.Count("which had not shaken hands: no descriptor is left"), 1u);
+  EXPECT_EQ(next.ReadToEnd(std::chrono::milliseconds(100)), std::nullopt) << "it is kept";
+}
+
+TEST(Descriptors, WithoutThemHttpMakesRoomAsWell) {
+  auto loop = StartLoop();
+  std::unique_ptr<HttpServer> server;
+  std::string address;
+  LogLines log;
+  loop->Call([&] {
+    HttpOptions options;
+    options.listen = "127.0.0.1:0";
+    options.log_sink = log.Sink();
+    server =
+        std::move(HttpServer::Listen(
+                      *loop, {[] { return std::string(); }, [] { return Status::Ok(); }}, options))
+            .value();
+    address = server->address();
+  });
+  RawSocket silent(address);
+  RawSocket also_silent(address);
+  silent.Write("GET /li");
+  HeldLoop held(*loop);
+  RawSocket probe(address);
+  probe.Write("GET /livez HTTP/1.1\r\nHost: x\r\n\r\n");
+  {
+    NoDescriptors none;
+    held.GoOn();
+    const auto answer = probe.ReadToEnd();
+    EXPECT_NE(answer.value_or("").find("200 OK"), std::string::npos) << answer.value_or("(open)");
+  }
+  loop->Call([&] { server.reset(); });
+  loop->Stop();
 }
 
 TEST(Descriptors, ConnectionsAreBoundedByHalfOfThem) {
