@@ -19,7 +19,7 @@ std::string DrawProcessId() {
   return fmt::format("{:08x}{:08x}{:08x}{:08x}", device(), device(), device(), device());
 }
 
-/// S: what may have been carried out, or still may be, is answered by kTimeout or kCrash.
+/// Safety: what may have been carried out, or still may be, is answered by kTimeout or kCrash.
 ErrorCode CodeOf(const Status& status) {
   switch (status.code()) {
     case Code::kInvalidArgument: return ErrorCode::kMalformedRequest;

@@ -153,7 +153,7 @@ void Member::JudgeNewcomer(const Hello& hello, HelloAnswer& answer) const {
                                : ": add it with " + add);
 }
 
-/// S: a disk that was rolled back or copied may have forgotten votes and acknowledgements.
+/// Safety: a disk that was rolled back or copied may have forgotten votes and acknowledgements.
 std::string Member::JudgeBoot(const Hello& hello) const {
   auto seen = birth_.peer_boots.find(hello.member);
   if (seen == birth_.peer_boots.end()) {
@@ -218,7 +218,7 @@ void Member::OnHello(Hello hello, std::function<void(HelloAnswer)> done) {
     done(std::move(answer));
     return;
   }
-  // S: its boot must be durable here before any vote or acknowledgement of it counts.
+  // Safety: its boot must be durable here before any vote or acknowledgement of it counts.
   const auto saved = [this, hello, answer, done](const Status& status) mutable {
     saving_boots_.erase(hello.member);
     if (!failure_.ok()) return;

@@ -247,7 +247,7 @@ void Member::Receive(NodeId peer, Boot boot, PeerMessage message) {
 bool Member::KnowsBoot(NodeId peer, Boot boot) const {
   const auto known = birth_.peer_boots.find(peer);
   if (known != birth_.peer_boots.end()) return known->second == boot;
-  // S: the boot of a member is durable here before any vote or acknowledgement of it counts.
+  // Safety: the boot of a member is durable here before any vote or acknowledgement of it counts.
   if (IsMember(peer)) return false;
   const auto stranger = stranger_boots_.find(peer);
   return stranger != stranger_boots_.end() && stranger->second == boot;

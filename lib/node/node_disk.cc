@@ -65,7 +65,8 @@ void Node::WatchWrite(MonoTime now) {
   }
 }
 
-/// S: where a store was emptied, or stands behind its log, a key that is not there means nothing.
+/// Safety: where a store was emptied, or stands behind its log, a key that is not there means
+/// nothing.
 Status Node::MayAnswerAlone() const {
   if (core_.suspect()) {
     return {Code::kUnavailable,
@@ -92,8 +93,8 @@ std::vector<std::string> Node::DiskErrors() const {
   return errors;
 }
 
-/// S: what is refused here is not in the log and never will be, so it is definitely not carried
-/// out.
+/// Safety: what is refused here is not in the log and never will be, so it is definitely not
+/// carried out.
 Status Node::MayPropose(const Bytes& request) const {
   if (core_.role() != raft::Role::kLeader) return Status::Ok();
   const raft::Space space = core_.SpaceForWrites();

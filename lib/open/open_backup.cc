@@ -79,7 +79,7 @@ void OpenNode::Backup(node::Done<Source> done) {
     loop_->RunLater([done, why] { done(raftkv::Status(Code::kUnavailable, why)); });
   };
   if (!member_) return refuse("this member is starting; try again, or ask another member");
-  // S: what is left on a damaged disk is no backup of this cluster.
+  // Safety: what is left on a damaged disk is no backup of this cluster.
   if (const auto may = member_->MayAnswerAlone(); !may.ok()) return refuse(may.message());
   if (member_->core()->applied_index() == Index()) return refuse("nothing is applied yet");
   if (*backups_ >= kMaxBackups) {

@@ -141,8 +141,8 @@ FramePeers::Known* FramePeers::Remember(NodeId member) {
   const auto found = known_.find(member);
   if (found != known_.end()) return &found->second;
   if (known_.size() >= options_.max_known) {
-    // S: one that had an open link and is a member keeps its place: a late hello of its would open
-    // an old link anew, and copies of what came on that would be taken for the first.
+    // Safety: one that had an open link and is a member keeps its place: a late hello of its would
+    // open an old link anew, and copies of what came on that would be taken for the first.
     const auto goes = std::find_if(known_.begin(), known_.end(), [&](const auto& item) {
       return !item.second.open && !item.second.judging && links_.Find(item.first) == nullptr;
     });
@@ -157,7 +157,7 @@ void FramePeers::OnHello(const std::string& from, LinkId link, node::Hello hello
   Known* known = Remember(hello.member);
   if (known == nullptr || known->judging) return;  // it says it again
   if (known->boot == hello.boot && link.number <= known->number) {
-    // S: a late one must not open an old link anew.
+    // Safety: a late one must not open an old link anew.
     if (link.number == known->number && !known->answer.empty()) {
       transport_.Send(from, known->answer);
     }

@@ -114,7 +114,7 @@ class GuardedFile final : public rocksdb::FSWritableFileOwnerWrapper {
     return status;
   }
 
-  /// KNOWN_BUGS 24: what the kernel could not write it may have thrown away, so a second sync that
+  /// Known bug 24: what the kernel could not write it may have thrown away, so a second sync that
   /// succeeds says nothing. That holds for a lack of space, too, if only the sync finds it.
   IOStatus Synced(IOStatus status) {
     if (status.ok()) return status;

@@ -90,7 +90,7 @@ Status CheckApplied(Index applied, const LogContents& log) {
                                          " is applied, but the log ends at " +
                                          std::to_string(log.raft.last_index.value));
   }
-  // KNOWN_BUGS 21.
+  // Known bug 21.
   if (applied < log.raft.base.index) {
     return Status(Code::kCorruption,
                   "the log is cut up to entry " + std::to_string(log.raft.base.index.value) +

@@ -35,7 +35,7 @@ TEST(Figure2RequestVote, AnOldTermGetsNoVoteButTheTerm) {
 // RequestVote 2: "If votedFor is null or candidateId, and candidate's log is at least as up-to-date
 // as receiver's log, grant vote". §5.4.1: "If the logs have last entries with different terms, then
 // the log with the later term is more up-to-date. If the logs end with the same term, then
-// whichever log is longer is more up-to-date." (KNOWN_BUGS 36)
+// whichever log is longer is more up-to-date." (known bug 36)
 TEST(Figure2RequestVote, TheVoteGoesToWhoIsAtLeastAsUpToDate) {
   struct Case {
     std::uint64_t last_index, last_term;
@@ -195,7 +195,7 @@ TEST(Figure2Candidates, AMajorityOfTheFullClusterElects) {
   }
 }
 
-// The same: one member has one vote, however often its answer is doubled (KNOWN_BUGS 35), and votes
+// The same: one member has one vote, however often its answer is doubled (known bug 35), and votes
 // of other terms, pre-votes and outsiders do not count.
 TEST(Figure2Candidates, OnlyVotesOfMembersForThisElectionCount) {
   Solo me(5);

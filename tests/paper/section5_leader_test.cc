@@ -69,7 +69,7 @@ TEST(Figure2Leaders, AnEntryIsCommittedByAMajority) {
   }
 }
 
-// The same: the leader counts itself only once the entry is durable at itself (KNOWN_BUGS 2).
+// The same: the leader counts itself only once the entry is durable at itself (known bug 2).
 TEST(Figure2Leaders, TheLeaderCountsItselfOnlyOnceItHasSynced) {
   Solo me(3);
   me.BecomeLeader();
@@ -83,7 +83,7 @@ TEST(Figure2Leaders, TheLeaderCountsItselfOnlyOnceItHasSynced) {
 }
 
 // The same: two followers are a majority without the leader's disk; but it applies nothing before
-// its own sync (KNOWN_BUGS 45).
+// its own sync (known bug 45).
 TEST(Figure2Leaders, FollowersCommitWithoutTheLeadersDiskButItDoesNotApply) {
   Solo me(3);
   me.BecomeLeader();
@@ -107,7 +107,7 @@ TEST(Figure2Leaders, FollowersCommitWithoutTheLeadersDiskButItDoesNotApply) {
 // §5.4.2: "Raft never commits log entries from previous terms by counting replicas. Only log
 // entries from the leader's current term are committed by counting replicas; once an entry from the
 // current term has been committed in this way, then all prior entries are committed indirectly".
-// (KNOWN_BUGS 3)
+// (known bug 3)
 TEST(Section542, EntriesOfEarlierTermsAreCommittedOnlyByOneOfTheOwnTerm) {
   Solo me(5, {1, 2, 2, 3}, 3);
   me.BecomeLeader();

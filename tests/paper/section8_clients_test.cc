@@ -58,7 +58,7 @@ TEST(Section8, ATermBeginsWithANoop) {
 }
 
 // §8: "a leader must have the latest information on which entries are committed": no read before
-// the first commit of its term (KNOWN_BUGS 7).
+// the first commit of its term (known bug 7).
 TEST(Section8, NoReadIsServedBeforeTheFirstCommitOfTheTerm) {
   Solo me(3, {1, 2, 2}, 2);
   me.BecomeLeader();
@@ -180,7 +180,7 @@ TEST(Thesis64, WaitingReadsAreBounded) {
 }
 
 // §8: "read-only operations ... must not return stale data": a leader that was cut off, and one
-// that comes after it (KNOWN_BUGS 9). The cluster checks each answer against what was committed
+// that comes after it (known bug 9). The cluster checks each answer against what was committed
 // when it was asked.
 TEST(Section8, ACutOffLeaderAnswersNoReads) {
   RaftCluster cluster(ClusterOptions{});

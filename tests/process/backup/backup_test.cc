@@ -86,7 +86,7 @@ TEST(Backup, OfThreeMembersUnderWritesBecomesANewCluster) {
   ASSERT_EQ(fresh.Cli({"put", "still", "works"}).exit_code, 0);
 }
 
-// KNOWN_BUGS 28, 47: what it acknowledged since is gone, so it may not count.
+// Known bugs 28, 47: what it acknowledged since is gone, so it may not count.
 TEST(Backup, AMemberThatIsRestoredAgainIsRefused) {
   ProcessCluster old;
   ASSERT_TRUE(old.StartAll());

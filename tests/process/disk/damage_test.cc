@@ -1,5 +1,5 @@
 // Do real members whose disks were damaged come back right, without an operator, and without one
-// wrong answer? (KNOWN_BUGS 26)
+// wrong answer? (known bug 26)
 #include <atomic>
 #include <charconv>
 #include <chrono>

@@ -1,5 +1,5 @@
 // Do real processes go on when their disks are full, and by themselves when there is space again?
-// (KNOWN_BUGS 27)
+// (known bug 27)
 #include <chrono>
 #include <memory>
 #include <string>

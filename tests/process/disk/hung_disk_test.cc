@@ -89,7 +89,7 @@ TEST_F(BadDisk, AHungOneHasAnotherLeaderSoonAndComesBack) {
   for (const auto& status : statuses) EXPECT_EQ(status.content_hash, statuses[0].content_hash);
 }
 
-// KNOWN_BUGS 24.
+// Known bug 24.
 TEST_F(BadDisk, OneThatFailsASyncStopsTheMemberWithOneClearLine) {
   WriteFile(Switch("eio"), "");
   EXPECT_TRUE(WaitFor(20s, [&] {

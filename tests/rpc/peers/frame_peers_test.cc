@@ -259,7 +259,7 @@ TEST_F(FramePeersTest, WhatWasSentToAnEarlierBootIsNotHeardByTheNext) {
   constexpr node::Boot kNext{2, 303};
   n2.Boot(kNext, {});
   n2.On([](FakeMember& member, FramePeers&) { member.peer_boot = kFirstBoot; });
-  // S: a late hello opens the old link at the new boot; it is not that boot's.
+  // Safety: a late hello opens the old link at the new boot; it is not that boot's.
   for (const auto& hello : hellos) wire.Deliver(hello);
   n2.Settle();
   for (const auto& frame : frames) wire.Deliver(frame);

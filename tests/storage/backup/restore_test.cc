@@ -1,5 +1,5 @@
 // Does a member of a new cluster begin with what the backup holds, and is its folder whole or not
-// there? (KNOWN_BUGS 15, 20, 41)
+// there? (known bugs 15, 20, 41)
 #include "storage/backup/restore.h"
 
 #include <map>
@@ -113,7 +113,7 @@ TEST_F(Restoring, OtherMembersOrQuorumsOrBackupsAreOtherClusters) {
   EXPECT_NE(id, idOf(1, other));
 }
 
-// KNOWN_BUGS 15: the sessions are in it.
+// Known bug 15: the sessions are in it.
 TEST_F(Restoring, ARetriedRequestIsNotCarriedOutAgain) {
   StoreWorld world(NewDisk());
   ASSERT_TRUE(storage::RestoreMember(*world.env, PlanFor("n1", "/data/new")).ok());
@@ -125,7 +125,7 @@ TEST_F(Restoring, ARetriedRequestIsNotCarriedOutAgain) {
   EXPECT_EQ(HashOf(world), info_.content_hash) << "the counter was raised again";
 }
 
-// KNOWN_BUGS 20, 41.
+// Known bugs 20, 41.
 TEST_F(Restoring, APowerCutAtAnyStepLeavesAWholeFolderOrNone) {
   std::uint64_t operation = 1;
   int whole = 0;

@@ -1,5 +1,5 @@
 // Does what was acknowledged hold whatever write or sync fails, and does a full disk only hold
-// things up? (KNOWN_BUGS 23, 24, 25, 27)
+// things up? (known bugs 23, 24, 25, 27)
 #include <functional>
 #include <thread>
 
@@ -248,7 +248,7 @@ class DiskFault : public ::testing::Test {
       const bool opened = run.world().store != nullptr;
       const bool failed = run.fs().failures() > 0;
       if (failed && opened) {
-        // KNOWN_BUGS 24: said at once, with the file and what to do, and nothing is promised again.
+        // Known bug 24: said at once, with the file and what to do, and nothing is promised again.
         ASSERT_TRUE(run.world().loop.RunUntil([&] { return !run.health().failure.ok(); }));
         const std::string line = run.health().failure.message();
         EXPECT_NE(line.find(run.fs().failed_path()), std::string::npos) << line;
@@ -289,7 +289,7 @@ TEST_F(DiskFault, AnErrorOfEachSync) { FailAtEach(Fault::kSyncError, Count().sec
 // A sync that finds no space is as bad as any other: what it did not write may be thrown away.
 TEST_F(DiskFault, NoSpaceAtEachSync) { FailAtEach(Fault::kSyncFull, Count().second); }
 
-// KNOWN_BUGS 23, 27: from the n-th write on nothing fits. What had begun goes on once there is
+// Known bugs 23, 27: from the n-th write on nothing fits. What had begun goes on once there is
 // space, and all that is acknowledged then holds; an open on a full disk says so and loses nothing.
 TEST_F(DiskFault, NoSpaceFromEachWriteOnAndThenSpaceAgain) {
   const std::uint64_t writes = Count().first;
@@ -364,7 +364,7 @@ TEST_F(DiskFault, AStoreWhoseDiskIsFullCanBeClosed) {
   EXPECT_EQ(run.Compare(), "");
 }
 
-// KNOWN_BUGS 25: entries that are in a table that cannot be read are an error, not the log's end.
+// Known bug 25: entries that are in a table that cannot be read are an error, not the log's end.
 TEST_F(DiskFault, AReadErrorIsNotTheEndOfTheLog) {
   FaultRun run(*sent_);
   ASSERT_TRUE(run.world().Open().ok());

@@ -1,4 +1,4 @@
-// Is a raftkv::Log whole after a power cut at any instant? (KNOWN_BUGS 22, 26, 48) The power goes
+// Is a raftkv::Log whole after a power cut at any instant? (known bugs 22, 26, 48) The power goes
 // at every operation of a script of appends, batches, transactions and cuts, synced and not; what
 // is found is the log as it was after one of the writes, none of which was acknowledged with sync
 // later.

@@ -1,5 +1,5 @@
 // Does the log stay small, does its space come back, and is nothing lost when it is cut?
-// (KNOWN_BUGS 21)
+// (known bug 21)
 #include <algorithm>
 #include <filesystem>
 

@@ -109,7 +109,7 @@ TEST(LogStore, ACommitIndexThatRidesIsWrittenByACleanClose) {
   EXPECT_EQ(world.store->birth().raft.hard_state.commit, Index(4));
 }
 
-// KNOWN_BUGS 22.
+// Known bug 22.
 TEST(LogStore, ACutReplacesTheTail) {
   StoreWorld world;
   ASSERT_TRUE(world.Open().ok());
@@ -137,7 +137,7 @@ TEST(LogStore, AReadIsBoundedInBytesButGivesOneEntry) {
   EXPECT_EQ(world.Read(Index(2), Index(40), 1 << 20)->size(), 39u);
 }
 
-// KNOWN_BUGS 24: a failed write is final.
+// Known bug 24: a failed write is final.
 TEST(LogStore, AFailedWriteIsNeverRetried) {
   StoreWorld world;
   ASSERT_TRUE(world.Open().ok());

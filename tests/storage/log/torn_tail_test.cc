@@ -1,4 +1,4 @@
-// Is a torn tail told from damage? (KNOWN_BUGS 26) A synced write-ahead log is cut at each length
+// Is a torn tail told from damage? (known bug 26) A synced write-ahead log is cut at each length
 // and damaged at many places; whatever was acknowledged is there after the open, or it is refused.
 #include <algorithm>
 

@@ -1,4 +1,4 @@
-// Is everything that was acknowledged there after a power cut at any instant? (KNOWN_BUGS 1, 2, 22,
+// Is everything that was acknowledged there after a power cut at any instant? (known bugs 1, 2, 22,
 // 48) One store on a disk that forgets what was not synced, with random writes; the power goes at a
 // random operation, the machine comes back with a new boot id, and the store must open by itself.
 #include <algorithm>
@@ -175,7 +175,7 @@ class CrashRun {
     entry.payload = kv::EncodeRequest(header, {kv::IncrementOp{"counter", 1}});
   }
 
-  /// KNOWN_BUGS 12: the counter is what the applied entries make of it.
+  /// Known bug 12: the counter is what the applied entries make of it.
   std::string CheckCounter(const std::vector<raft::Entry>& log) {
     int want = 0;
     for (const raft::Entry& entry : log) {

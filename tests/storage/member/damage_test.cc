@@ -1,4 +1,4 @@
-// Does a member whose disk was damaged come back without lying about what it has? (KNOWN_BUGS 25,
+// Does a member whose disk was damaged come back without lying about what it has? (known bugs 25,
 // 26; the leader's side of it: transcript suspect_refill)
 //
 // Every file is damaged at many places. Whatever comes up is as it was, or says that it is suspect

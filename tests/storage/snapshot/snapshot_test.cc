@@ -1,5 +1,5 @@
 // Is a snapshot received whole or not at all, and is the member then what its sender was?
-// (KNOWN_BUGS 15, 19, 20)
+// (known bugs 15, 19, 20)
 #include <algorithm>
 #include <functional>
 #include <map>
@@ -465,7 +465,7 @@ void SnapshotTest::CutWhileOneIsMade() {
 TEST_F(SnapshotTest, APowerCutWhileOneIsMadeChangesNothing) { CutWhileOneIsMade(); }
 TEST_F(EncryptedSnapshotTest, APowerCutWhileOneIsMadeChangesNothing) { CutWhileOneIsMade(); }
 
-// KNOWN_BUGS 20: at each operation of receiving and installing. Afterwards the member is what it
+// Known bug 20: at each operation of receiving and installing. Afterwards the member is what it
 // was, or what the sender was.
 void SnapshotTest::CutWhileOneIsReceived() {
   const Snapshot snapshot = TakeSnapshot(sender);

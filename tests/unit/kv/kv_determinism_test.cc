@@ -112,7 +112,7 @@ TEST(KvDeterminism, TheBatchesThatEntriesComeInDoNotMatter) {
   EXPECT_GT(refused, 100U) << "no session expires or is evicted: the test is dead";
 }
 
-// KNOWN_BUGS 12: the applied index is not atomic with the data.
+// Known bug 12: the applied index is not atomic with the data.
 TEST(KvDeterminism, ACrashBetweenAnyTwoWritesChangesNothing) {
   for (std::uint64_t seed = 1; seed <= 30; ++seed) {
     const auto log = RandomLog(seed, 80);

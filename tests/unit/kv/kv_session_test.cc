@@ -21,7 +21,7 @@ RequestHeader Header(std::uint64_t session, std::uint64_t sequence,
   return {session, opened_at_ms, sequence, acknowledged_below};
 }
 
-// KNOWN_BUGS 13: a retry applied twice.
+// Known bug 13: a retry applied twice.
 TEST(KvSession, ARetryGetsTheSameAnswerAndAppliesNothing) {
   AppliedLog log;
   log.Apply(Header(7, 1), Increment());
@@ -73,7 +73,7 @@ TEST(KvSession, TheAcknowledgementNeverGoesBack) {
   EXPECT_EQ(log.Apply(Header(7, 4, 1), Increment()).code, Code::kSessionExpired);
 }
 
-// KNOWN_BUGS 14: an expired session executes again.
+// Known bug 14: an expired session executes again.
 TEST(KvSession, ASessionThatIsNotUsedExpiresByReplicatedTime) {
   AppliedLog log(StoreOptions{.session_life_ms = 1000});
   log.Apply(Header(7, 1), Increment());
@@ -87,7 +87,7 @@ TEST(KvSession, ASessionThatIsNotUsedExpiresByReplicatedTime) {
   EXPECT_EQ(log.Get("n"), "2");
 }
 
-// KNOWN_BUGS 46: the first request of a session is duplicated after the session expired.
+// Known bug 46: the first request of a session is duplicated after the session expired.
 TEST(KvSession, TheFirstRequestDuplicatedAfterExpiryIsRefused) {
   AppliedLog log(StoreOptions{.session_life_ms = 1000});
   log.Apply(Header(7, 1), Increment());

@@ -229,7 +229,7 @@ TEST_F(FullDisk, WhereAllAreFullWritesAreRefusedReadsGoOnAndDeletesAreTaken) {
   EXPECT_TRUE(world_.Put("n1", "k", "x")) << "by itself, without a restart";
 }
 
-// KNOWN_BUGS 23: the write that does not fit waits, so nothing else ever gets its index.
+// Known bug 23: the write that does not fit waits, so nothing else ever gets its index.
 TEST_F(FullDisk, AWriteThatWaitsForSpaceIsThereInTheEndAndNothingElseInItsPlace) {
   WorldMember& leader = *world_.Leader();
   const std::string full = leader.name();

@@ -307,7 +307,7 @@ TEST(Configuration, ANewerVersionIsRefusedAsSuch) {
   EXPECT_EQ(DecodeConfiguration(Encode(raw)).code(), Code::kCorruption);
 }
 
-// KNOWN_BUGS 40. What is read from damaged bytes either is refused or keeps the rules.
+// Known bug 40. What is read from damaged bytes either is refused or keeps the rules.
 void ExpectRefusedOrSound(const std::string& bytes) {
   const auto decoded = DecodeConfiguration(bytes);
   if (!decoded.ok()) return;

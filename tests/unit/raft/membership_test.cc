@@ -326,7 +326,7 @@ TEST(Membership, TheNameOfAVoterIsFreeOnlyOnceItIsGone) {
   EXPECT_EQ(Planned(LeaveJoint(Planned(Example(), removal)), again).invited.size(), 2u);
 }
 
-// KNOWN_BUGS 42, where it would come in: by a number of voters that the rule was not made for.
+// Known bug 42, where it would come in: by a number of voters that the rule was not made for.
 TEST(Membership, UnsafeQuorumsAreRefused) {
   Configuration now = Example();
   now.quorum = {QuorumKind::kFlexible, 2, 2};

@@ -155,7 +155,7 @@ TEST(Quorum, TheQuorumIndexIsTheHighestThatAMajorityHas) {
   }
 }
 
-// KNOWN_BUGS 34: a learner is asked for nothing.
+// Known bug 34: a learner is asked for nothing.
 TEST(Quorum, LearnersAreNotEvenAsked) {
   const Configuration configuration = Members(2, 2);
   const auto voter_only = [](NodeId id) { EXPECT_LE(id.value, 2u); };

@@ -68,7 +68,7 @@ TEST(ChangeMembership, OnlyALeaderThatHasCommittedInItsTermMay) {
   Solo me(3);
   EXPECT_EQ(Remove(me, 2).code(), Code::kNotLeader);
   me.BecomeLeader();
-  EXPECT_EQ(Remove(me, 3).code(), Code::kUnavailable) << "KNOWN_BUGS 30";
+  EXPECT_EQ(Remove(me, 3).code(), Code::kUnavailable) << "known bug 30";
 }
 
 // Who reads that a member votes may stop another one: not before the cluster can do without it.
@@ -211,7 +211,7 @@ TEST(Lease, AClusterThatAlwaysHadOneMemberDoesNotWait) {
   EXPECT_EQ(me.core().role(), Role::kLeader);
 }
 
-// KNOWN_BUGS 44. Of two members the other one led and removed itself: this one has the new
+// Known bug 44. Of two members the other one led and removed itself: this one has the new
 // configuration, and that one, cut off, does not know that it is over and may hold a lease.
 TEST(Lease, WhoIsLeftAloneByAChangeWaitsAfterARestart) {
   raft::Configuration alone = MakeConfiguration(2);

@@ -1,4 +1,4 @@
-// Can a message break the core, whatever it says? Doubled (KNOWN_BUGS 35), not contiguous (37),
+// Can a message break the core, whatever it says? Doubled (known bug 35), not contiguous (37),
 // forged.
 #include <string>
 #include <utility>
@@ -21,7 +21,7 @@ using raft::RequestVote;
 using raft::RequestVoteReply;
 using raft::Role;
 
-// KNOWN_BUGS 37: entries that do not follow one another, or go back in term, or come from the
+// Known bug 37: entries that do not follow one another, or go back in term, or come from the
 // future.
 TEST(RaftHostile, AMalformedAppendIsDropped) {
   const std::vector<AppendEntries> malformed = {
@@ -78,7 +78,7 @@ TEST(RaftHostile, WhatIsCommittedIsNeverCut) {
   EXPECT_EQ(me.core().log().last_index(), Index(3));
 }
 
-// KNOWN_BUGS 35: the same acknowledgement twice is one member, not two.
+// Known bug 35: the same acknowledgement twice is one member, not two.
 TEST(RaftHostile, DoubledAcknowledgementsAreOfOneMember) {
   Solo me(5);
   me.BecomeLeader();

@@ -53,7 +53,7 @@ TEST(RaftLog, ALogFromDiskKnowsItsTermsButHoldsNoEntries) {
   EXPECT_EQ(log.buffer_bytes(), 0u);
 }
 
-// §5.4.1 (KNOWN_BUGS 36): the later last term wins, then the longer log.
+// §5.4.1 (known bug 36): the later last term wins, then the longer log.
 TEST(RaftLog, UpToDateIsByLastTermThenLength) {
   struct Case {
     std::uint64_t last_index, last_term;

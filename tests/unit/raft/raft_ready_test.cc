@@ -41,7 +41,7 @@ TEST(RaftReady, WhatComesDuringAWriteIsOneBatch) {
   EXPECT_EQ(acks[0].index, Index(10));
 }
 
-// KNOWN_BUGS 22: a conflict replaces the tail in one write, also while the old tail is being
+// Known bug 22: a conflict replaces the tail in one write, also while the old tail is being
 // written.
 TEST(RaftReady, ATailThatIsReplacedDuringItsWriteIsNotTakenForDurable) {
   Solo me(3);
