@@ -85,6 +85,8 @@ void Raft::AppendConfiguration(const Configuration& next, std::uint64_t time_ms)
   leadership().uncommitted_bytes += entry.Footprint();
   Append(std::move(entry));
   leadership().replicate_pending = true;
+  // A smaller quorum may have all of it already.
+  MaybeCommit();
 }
 
 /// Called when the commit index may have moved: takes the change under way one step on.

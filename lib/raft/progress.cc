@@ -6,7 +6,6 @@ namespace raftkv::raft {
 
 void Inflights::Add(Index last, std::size_t bytes) {
   RAFTKV_CHECK(sent_.empty() || sent_.back().last < last);
-  RAFTKV_CHECK(bytes > 0);
   sent_.push_back({last, bytes});
   bytes_ += bytes;
 }

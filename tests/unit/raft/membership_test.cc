@@ -274,7 +274,7 @@ TEST(Membership, NewMembersMustBeNew) {
   Member homeless = MakeMember(60, true);
   homeless.address.clear();
   Member wordy = MakeMember(60, true);
-  wordy.name.assign(513, 'x');
+  wordy.name.assign(257, 'x');
   Member voter_already = MakeMember(60, false);
   voter_already.promote = true;
   Member two_lines = MakeMember(60, true);
@@ -287,8 +287,8 @@ TEST(Membership, NewMembersMustBeNew) {
         RefuseAdd("the id 10 is that of 'n10'", MakeMember(10, true)), RefuseAdd("old half", half),
         RefuseAdd("old half", leaving), RefuseAdd("the name 'n10' is taken", namesake),
         RefuseAdd("the address 'h20:7000' is taken by 'n20'", neighbour),
-        RefuseAdd("has no name", nameless), RefuseAdd("has no address", homeless),
-        RefuseAdd("name of a new member is longer than 512", wordy),
+        RefuseAdd("must have 1 to 256 bytes", nameless), RefuseAdd("has no address", homeless),
+        RefuseAdd("name of a new member must have 1 to 256 bytes", wordy),
         RefuseAdd("choose one of the two", voter_already),
         RefuseAdd("control character", two_lines),
         RefuseAdd("the address 'hnew:7000' is taken by 'new'", at_invited),
@@ -296,7 +296,8 @@ TEST(Membership, NewMembersMustBeNew) {
         RefuseInvite("the name 'new' is taken", "new", "hx:1"),
         RefuseInvite("is taken by 'n10'", "x", "h10:7000"),
         RefuseInvite("is taken by 'new'", "x", "hnew:7000"),
-        RefuseInvite("has no name", "", "hx:1"), RefuseInvite("has no address", "x", "")}) {
+        RefuseInvite("must have 1 to 256 bytes", "", "hx:1"),
+        RefuseInvite("has no address", "x", "")}) {
     ExpectRefused(Example(), refusal);
   }
 }
