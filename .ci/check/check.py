@@ -10,6 +10,7 @@ import layering
 import style
 from source import Source
 
+_COLUMNS = 100
 _FOLDERS = ("lib", "storage", "rpc", "cmd", "tests")
 _ROOT = {
     "README.md", "LICENSE", "CHANGELOG.md", "CMakeLists.txt", "CMakePresets.json", "dev", "docs",
@@ -42,8 +43,27 @@ def check_format(paths):
         yield f".clang-format:1: clang-format failed: {result.stderr.strip()}"
 
 
+def check_columns(path, text):
+    """Prose of at most 100 columns; a table's row, a heading, a link and an example are one line each."""
+    fenced = False
+    for number, line in enumerate(text.split("\n"), 1):
+        if line.startswith("```"):
+            fenced = not fenced
+        one_line = fenced or line.startswith(("    ", "#", "|")) or " " not in line.strip()
+        if len(line) > _COLUMNS and not one_line:
+            yield f"{path}:{number}: {len(line)} columns, at most {_COLUMNS}: break the line"
+
+
+def check_documents():
+    names = [f"docs/{name}" for name in sorted(os.listdir("docs")) if name.endswith(".md")]
+    for path in ["README.md", "CHANGELOG.md", *names]:
+        with open(path, encoding="utf-8") as file:
+            yield from check_columns(path, file.read())
+
+
 def complaints():
     yield from check_root()
+    yield from check_documents()
     paths = list(source_files())
     for path in paths:
         with open(path, encoding="utf-8") as file:

@@ -3,6 +3,7 @@
 
 import unittest
 
+import check
 import layering
 import style
 from source import Source
@@ -16,6 +17,14 @@ def layering_of(path, line):
 
 def style_of(path, text):
     return list(style.check(Source(path, text)))
+
+
+class Documents(unittest.TestCase):
+    def test_columns(self):
+        long = "word " * 21
+        self.assertEqual(len(list(check.check_columns("a.md", f"{long}\nshort\n- {long}\n"))), 2)
+        for text in [f"| {long} |", f"# {long}", f"    {long}", f"```\n{long}\n```", "x" * 120]:
+            self.assertEqual(list(check.check_columns("a.md", text)), [], text)
 
 
 class Layering(unittest.TestCase):
