@@ -1,6 +1,7 @@
 #include "rpc/loop/acceptor.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -47,15 +48,25 @@ kj::Promise<void> Acceptor::Loop() {
 }
 
 kj::Promise<void> Acceptor::AfterFailure(const kj::Exception& exception) {
-  failed_.Log(log_sink_, loop_.Now(), node::LogSeverity::kError,
-              "cannot accept a connection on " + address_ + ": " + ShortReason(exception));
   // KJ's word for EMFILE, ENFILE, ENOBUFS and ENOMEM.
   const bool exhausted = exception.getType() == kj::Exception::Type::OVERLOADED;
+  // The system looks for a descriptor before it looks for a connection, so this may be the answer
+  // where nobody waits, and nobody has to make room.
+  if (exhausted && !SomebodyWaits()) {
+    return loop_.timer().afterDelay(kRetryDelay).then([this] { return Loop(); });
+  }
+  failed_.Log(log_sink_, loop_.Now(), node::LogSeverity::kError,
+              "cannot accept a connection on " + address_ + ": " + ShortReason(exception));
   if (exhausted && make_room_()) {
     return loop_.timer().afterDelay(kRoomDelay).then([this] { return Loop(); });
   }
   if (exhausted) CloseWaiting();
   return loop_.timer().afterDelay(kRetryDelay).then([this] { return Loop(); });
+}
+
+bool Acceptor::SomebodyWaits() const {
+  pollfd listening{.fd = listening_, .events = POLLIN, .revents = 0};
+  return poll(&listening, 1, 0) > 0;
 }
 
 void Acceptor::CloseWaiting() {

@@ -39,6 +39,7 @@ class Acceptor final : private kj::TaskSet::ErrorHandler {
  private:
   kj::Promise<void> Loop();
   kj::Promise<void> AfterFailure(const kj::Exception& exception);
+  [[nodiscard]] bool SomebodyWaits() const;
   /// Closes connections that wait to be accepted and cannot be.
   void CloseWaiting();
   void taskFailed(kj::Exception&& exception) override;

@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "storage/disk/files.h"
+#include "storage/disk/real_fs.h"
 #include "storage/folder/data_folder.h"
 
 namespace raftkv::storage {
@@ -140,7 +141,7 @@ Result<std::pair<std::string, OpenedFile>> MakePart(rocksdb::Env& env, const std
   while (true) {
     std::string path = file + "." + std::to_string(DrawId()) + std::string(kPartEnd);
     // The file system of a test knows no locks.
-    if (&env != rocksdb::Env::Default()) return std::pair(std::move(path), OpenedFile());
+    if (&env != &RealEnv()) return std::pair(std::move(path), OpenedFile());
     OpenedFile part(open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
     if (part.get() < 0) return SystemStatus("make a file beside " + file, errno);
     const bool busy = flock(part.get(), LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;
@@ -235,7 +236,7 @@ Result<std::unique_ptr<BackupTarget>> BackupTarget::Open(rocksdb::Env& env, cons
   }
   const Result<std::string> place = FollowLinks(file);
   if (!place.ok()) return place.status();
-  if (&env == rocksdb::Env::Default()) RemoveStaleParts(*place);
+  if (&env == &RealEnv()) RemoveStaleParts(*place);
   auto part = MakePart(env, *place);
   if (!part.ok()) return part.status();
   auto [path, lock] = *std::move(part);
