@@ -9,6 +9,7 @@
 
 #include "cmd/flags.h"
 #include "cmd/output.h"
+#include "lib/base/address.h"
 
 namespace raftkv::cmd {
 namespace {
@@ -90,6 +91,11 @@ struct MemberFlags {
 };
 
 Exit RunAdd(const ClientFlags& flags, const MemberFlags& member) {
+  // Before anybody is asked: neither can ever work.
+  const Status named = CheckMemberName("NAME", member.name);
+  if (!named.ok()) return Fail(Exit::kBadArguments, named.message());
+  const Result<HostPort> address = ParseRemoteAddress("ADDRESS", member.address);
+  if (!address.ok()) return Fail(Exit::kBadArguments, address.status().message());
   const std::string simple = fmt::format("Member {} added; start it: raftkv serve --join --name {}",
                                          member.name, member.name);
   return RunChange(flags,

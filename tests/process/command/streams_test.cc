@@ -55,7 +55,7 @@ class Streams : public testing::Test {
 ProcessCluster* Streams::cluster_ = nullptr;
 
 TEST_F(Streams, AValueThatCannotBeReadIsNotWritten) {
-  for (const char* const input : {"</tmp", "<&-", "0>/dev/null", "</proc/self/mem"}) {
+  for (const char* const input : {"</tmp", "<&-", "0>/dev/null"}) {
     const RunResult put = Shell(std::string("put unread ") + input);
     EXPECT_EQ(put.exit_code, 6) << input << put.err;
     EXPECT_EQ(put.ErrorLines(), 1U) << put.err;
@@ -81,7 +81,7 @@ TEST_F(Streams, AnEmptyAndASlowValueAreWhole) {
 }
 
 TEST_F(Streams, AnAnswerThatCannotBePrintedIsNoSuccess) {
-  ASSERT_EQ(cluster_->Cli({"put", "printed", std::string(200'000, 'v')}).exit_code, 0);
+  ASSERT_EQ(cluster_->Cli({"put", "printed", std::string(100'000, 'v')}).exit_code, 0);
   for (const char* const verb : {"get printed", "get printed -w json", "put printed x",
                                  "incr count", "endpoint status", "endpoint health", "member list",
                                  "version", "--help", "get --help", "bench put --total 10"}) {
