@@ -209,6 +209,7 @@ void Raft::HandleAppendEntriesReply(NodeId from, const AppendEntriesReply& reply
   NoteSuspicion(progress, reply.suspect);
   if (!reply.success) {
     HandleRefusal(progress, reply);
+    MaybeCommit();  // it may be suspect no more, and count by what it acknowledged before
   } else {
     if (reply.index > progress.match) {
       progress.match = reply.index;
