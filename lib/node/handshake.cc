@@ -50,7 +50,13 @@ Hello Member::MakeHello(NodeId expected_member, const std::string& expected_name
 void Member::JudgeHello(const Hello& hello, HelloAnswer& answer) const {
   answer.refusal = JudgeIntroduction(hello);
   answer.permanent = !answer.refusal.empty();
-  if (answer.permanent) return;
+  // One of this cluster may look for a member that has moved where another one
+  // is by now.
+  if (hello.expected_name != options_.name && hello.cluster != ClusterId{} &&
+      hello.cluster == birth_.cluster) {
+    answer.permanent = false;
+  }
+  if (!answer.refusal.empty()) return;
   if (hello.expected_member != kNobody && hello.expected_member != birth_.member) {
     // In the same cluster the caller may be behind: the name was given to a new member.
     answer.permanent = hello.cluster != birth_.cluster;
@@ -199,6 +205,7 @@ void Member::OnHello(Hello hello, std::function<void(HelloAnswer)> done) {
   }
   if (hello.cluster == ClusterId{}) answer.formed = birth_.formation;
   NoteStranger(hello);
+  NoteAddress(hello);
   const auto seen = birth_.peer_boots.find(hello.member);
   if (seen != birth_.peer_boots.end() && seen->second == hello.boot) {
     done(std::move(answer));
@@ -265,6 +272,7 @@ Status Member::OnHelloAnswer(const HelloAnswer& answer) {
     if (answer.self.cluster != birth_.cluster) {
       return {Code::kPermissionDenied, "'" + name + "' belongs to another cluster"};
     }
+    NoteAnswer(answer);
     return Status::Ok();
   }
   if (!formation_) return {Code::kUnavailable, "starting"};

@@ -84,6 +84,8 @@ void Member::Pump() {
     had_leader_ = true;
     refused_by_.clear();
   }
+  EnterAddresses();
+  if (core.leader() == kNobody) SayWhyNobodyComes();
 }
 
 MonoTime Member::NextDeadline() const {
@@ -173,22 +175,18 @@ void Member::SayForWhomItWaits() {
                                           : "waiting for " + names + " to form the new cluster");
 }
 
-std::string Member::AddressOf(const raft::Member& member) const {
-  // Who starts a member with a newer list knows better where the others are.
-  for (const MemberAddress& given : options_.cluster) {
-    if (given.name == member.name) return given.address;
-  }
-  return member.address;
-}
-
 void Member::SetPeers() {
   std::vector<Transport::Peer> peers;
   if (node_) {
     const raft::Raft& core = node_->core();
     peers_of_version_ = core.configuration_version();
     peers_linger_ = core.applied_index() < core.configuration_index();
+    std::erase_if(places_, [&](const auto& item) {
+      const raft::Member* member = core.configuration().Find(item.first);
+      return member == nullptr || member->address == item.second.says;
+    });
     for (const raft::Member& member : members()) {
-      if (member.id != birth_.member) peers.push_back({member.id, member.name, AddressOf(member)});
+      if (member.id != birth_.member) peers.push_back(PeerOf(member));
     }
     const auto named = [&peers](const std::string& name) {
       return std::any_of(peers.begin(), peers.end(),
@@ -197,7 +195,7 @@ void Member::SetPeers() {
     // A leader that removes itself needs the acknowledgements until that is committed.
     for (const raft::Member& member : core.applied_configuration().members) {
       if (member.id == birth_.member || named(member.name)) continue;
-      peers.push_back({member.id, member.name, AddressOf(member)});
+      peers.push_back(PeerOf(member));
     }
     std::erase_if(strangers_, [&](const auto& item) {
       const std::vector<NodeId>& removed = core.applied_configuration().removed;
@@ -235,7 +233,10 @@ void Member::AddStrangers(std::vector<Transport::Peer>& peers) const {
 // --- Peers' messages.
 
 void Member::Receive(NodeId peer, Boot boot, PeerMessage message) {
-  if (node_ && KnowsBoot(peer, boot)) node_->Receive(peer, std::move(message));
+  if (!node_ || !KnowsBoot(peer, boot)) return;
+  const auto* join = std::get_if<ForwardJoin>(&message);
+  if (join != nullptr && !join->address.empty()) return OnFound(*join);
+  node_->Receive(peer, std::move(message));
 }
 
 bool Member::KnowsBoot(NodeId peer, Boot boot) const {
@@ -341,6 +342,7 @@ NodeStatus Member::status() const {
   status.log_last_index = core.log().last_index().value;
   status.suspect = core.suspect();
   status.errors = node_->DiskErrors();
+  if (std::string why = WhyNobodyComes(); !why.empty()) status.errors.push_back(std::move(why));
   return status;
 }
 

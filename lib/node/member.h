@@ -57,6 +57,8 @@ struct HelloAnswer {
   /// If the answerer is formed and the caller is not, and is a member: the payload of the log's
   /// first entry.
   Bytes formed;
+  /// Where it was asked, filled in by who asked; no part of the message.
+  std::string dialled = {};
 };
 
 /// What was found in the data folder.
@@ -84,6 +86,8 @@ struct Ports {
 struct MemberOptions {
   std::string name;
   std::string advertise;  ///< this member's address as others should use it
+  /// Only the transport knows what an address is; else it is HOST:PORT.
+  bool opaque_addresses = false;
   std::string zone;
   std::vector<MemberAddress> cluster;  ///< as --cluster says; empty: of one
   /// The cluster exists already and takes this member in (`raftkv member add`).
@@ -177,6 +181,9 @@ class Member {
   [[nodiscard]] std::vector<raft::Invitation> invited() const;
   /// A leader is known that has committed in its term, as far as this member can tell.
   [[nodiscard]] bool HasSettledLeader() const;
+  /// Where `id` is not to be found, as the end of "not connected to 'n3'";
+  /// empty if its only known address is that of the configuration.
+  [[nodiscard]] std::string Whereabouts(NodeId id) const;
   /// The core, for metrics; null while forming.
   [[nodiscard]] const raft::Raft* core() const;
   /// As Node::MayAnswerAlone; Unavailable also while it does not serve.
@@ -206,6 +213,16 @@ class Member {
   void NoteStranger(const Hello& hello);
   void LogRefusal(const std::string& name, const std::string& why);
   void RecordRefusal(const std::string& by, const HelloAnswer& answer);
+  void NoteAddress(const Hello& hello);
+  void NoteAnswer(const HelloAnswer& answer);
+  void OnFound(const ForwardJoin& join);
+  void TryAt(const raft::Member& member, const std::string& address);
+  void EnterAddresses();
+  void LogMoves(const raft::Configuration& before, const raft::MembershipChange& change);
+  [[nodiscard]] std::string WhyNobodyComes() const;
+  void SayWhyNobodyComes();
+  [[nodiscard]] std::string ListedAddress(const std::string& name) const;
+  [[nodiscard]] Transport::Peer PeerOf(const raft::Member& member) const;
   [[nodiscard]] std::string AddressOf(const raft::Member& member) const;
 
   // --- Constant after construction.
@@ -235,6 +252,18 @@ class Member {
   /// Of this cluster, but not in the configuration that this member knows: it is behind, and one of
   /// them may lead. Kept until the configuration knows them, or has others in their place.
   std::map<NodeId, Transport::Peer> strangers_;
+  /// Where a member is, or may be, other than the configuration says.
+  struct Place {
+    std::string says = {};        ///< in its last accepted hello
+    std::string answers_at = {};  ///< where it last accepted ours
+    bool calls_it_own = false;    ///< `answers_at`, in that answer
+    Boot boot = {};               ///< of that answer
+  };
+  std::map<NodeId, Place> places_;  ///< members of the configuration only
+  MonoTime next_move_{};
+  MonoTime next_lost_line_{};
+  bool was_reached_ = false;     ///< a hello of another member was accepted
+  bool reached_others_ = false;  ///< one of ours was
   /// Whose boots are on their way to the disk; one each, so that hellos cannot fill its queue.
   std::set<NodeId> saving_boots_;
   /// When which refusal of another was last put into the log.

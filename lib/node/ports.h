@@ -110,11 +110,13 @@ struct ForwardSubmitReply {
   SubmitOutcome outcome;
 };
 
-/// To the leader: an invited newcomer said hello here.
+/// To the leader: an invited newcomer said hello here; with an address: the
+/// member `id` was found there, where the configuration does not have it.
 struct ForwardJoin {
   std::string name;
   NodeId id;
   std::string zone;
+  std::string address = {};
 };
 
 /// A part of a snapshot (§7). The receiver takes them in order and answers with what it wants next,
@@ -192,6 +194,9 @@ class Transport {
     NodeId id;  ///< nobody while the cluster is forming
     std::string name;
     std::string address;
+    /// Where else it may be: tried in turn when it does not answer at
+    /// `address`.
+    std::vector<std::string> also = {};
   };
   /// Connections from members that are not in the list any more are closed: they say hello again,
   /// and learn why.

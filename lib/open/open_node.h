@@ -67,6 +67,7 @@ class OpenNode final : public Node,
   raftkv::Status Listen();
   raftkv::Status OpenStore();
   [[nodiscard]] std::unique_ptr<rpc::PeerNetwork> MakePeers();
+  [[nodiscard]] std::string Advertised();
   void Assemble();
   void SchedulePump();
   void PumpNow();

@@ -185,7 +185,8 @@ void OpenNode::FillStatus(EndpointStatus& status) {
         {member.id.value, member.name, member.address, now.CountsAsVoter(member)});
     const bool other = member.id.value != status.node.member_id;
     if (other && !peers_->Connected(member.id)) {
-      status.node.errors.push_back("not connected to '" + member.name + "'");
+      status.node.errors.push_back("not connected to '" + member.name + "'" +
+                                   member_->Whereabouts(member.id));
     }
   }
   if (!member_->failure().ok()) status.node.errors.push_back(member_->failure().message());

@@ -9,6 +9,7 @@
 #include <deque>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -23,7 +24,11 @@ class PeerLink final : private kj::TaskSet::ErrorHandler {
   ~PeerLink() noexcept;
 
   [[nodiscard]] const node::Transport::Peer& peer() const { return peer_; }
-  void set_id(NodeId id) { peer_.id = id; }
+  /// Where it is sought, or was found.
+  [[nodiscard]] const std::string& address() const { return address_; }
+  /// The same peer, which may have got an id or other addresses; address() is
+  /// one of them.
+  void Update(node::Transport::Peer peer) { peer_ = std::move(peer); }
   [[nodiscard]] bool ready() const { return state_ == State::kReady; }
   void Send(node::PeerMessage message);
   void RetryNow();
@@ -49,17 +54,20 @@ class PeerLink final : private kj::TaskSet::ErrorHandler {
   void Deliver();
   void TakeAnswers(wire::Peer::DeliverResults::Reader results);
   void Drop(bool lost_calls);
+  /// Looks for it at its next address.
+  void TurnToNext();
   void LogOnce(node::LogSeverity severity, const std::string& line);
   void taskFailed(kj::Exception&& exception) override;
 
   Peers& peers_;
   node::Transport::Peer peer_;
+  std::string address_;
   State state_ = State::kWaiting;
   // Of the present connection: who we said we are, and which boot answered.
   NodeId own_id_;
   node::Boot boot_;
   Duration backoff_{};
-  std::string last_line_;  // so that one cause is logged once
+  std::set<std::string> said_;  // so that one cause is logged once; since the last connection
 
   std::deque<Queued> queue_;
   std::size_t queued_words_ = 0;

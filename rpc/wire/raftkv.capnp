@@ -339,11 +339,13 @@ struct TimeoutNow {
   term @0 :UInt64;
 }
 
-# To the leader: an invited newcomer said hello here. Lost: it says hello again. Doubled: of no effect.
+# To the leader: an invited newcomer said hello here; with an address: the member was found there, where
+# the configuration does not have it. Lost: it says hello again. Doubled: of no effect.
 struct ForwardJoin {
   name @0 :Text;
   id @1 :UInt64;
   zone @2 :Text;
+  address @3 :Text;
 }
 
 # What a snapshot replaces, and what must be known of it.
