@@ -97,7 +97,6 @@ void OpenNode::Backup(node::Done<Source> done) {
 }
 
 Result<BackupInfo> OpenNode::Backup(const std::string& file, const BackupOptions& options) {
-  if (loop_->OnLoop()) return Invalid("Backup() blocks: not from a callback");
   auto made = std::make_shared<std::promise<Result<Source>>>();
   auto future = made->get_future();
   loop_->Post([this, made = std::move(made)] {

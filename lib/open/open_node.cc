@@ -4,10 +4,12 @@
 #include <cstdio>
 #include <future>
 #include <random>
+#include <system_error>
 #include <utility>
 
 #include "lib/base/build_version.h"
 #include "lib/base/check.h"
+#include "lib/base/host_code.h"
 #include "lib/kv/store.h"
 #include "rpc/peers/frame_peers.h"
 #include "rpc/peers/peers.h"
@@ -23,6 +25,8 @@ std::uint64_t Entropy() {
   std::random_device device;
   return std::uint64_t{device()} << 32 | device();
 }
+
+Status Closed() { return {Code::kCancelled, "the member was closed"}; }
 
 void LogToStderr(LogLevel level, std::string_view line) {
   static constexpr const char* kNames[] = {"trace", "debug", "info", "warn", "error", "off"};
@@ -43,7 +47,8 @@ node::LogSink OpenNode::Sink() {
     static constexpr LogLevel kLevels[] = {LogLevel::kDebug, LogLevel::kInfo, LogLevel::kWarn,
                                            LogLevel::kError};
     const LogLevel level = kLevels[static_cast<int>(severity)];
-    if (level >= least) sink(level, line);
+    if (level < least) return;
+    RunHostCode("log_sink", nullptr, [&] { sink(level, line); });
   };
 }
 
@@ -183,6 +188,7 @@ void OpenNode::Assemble() {
   node::SessionKvOptions kv;
   kv.limits = options_.limits;
   kv.seed = Entropy();
+  kv.log_sink = Sink();
   kv_ = node::NewSessionKv(*loop_, *this, kv);
 }
 
@@ -246,7 +252,13 @@ void OpenNode::OnDamage(const raftkv::Status& what) {
     settled_ = false;
   }
   if (opener_.joinable()) opener_.join();  // it has ended long ago
-  opener_ = std::thread([this] { OpenAnew(); });
+  try {
+    opener_ = std::thread([this] { OpenAnew(); });
+  } catch (const std::system_error& error) {
+    const std::lock_guard lock(mutex_);
+    failure_ = {Code::kUnavailable, std::string("no thread to open it anew: ") + error.what()};
+    changed_.notify_all();
+  }
 }
 
 /// Off the loop, which still takes (and drops) what the disk threads post.
@@ -296,15 +308,20 @@ void OpenNode::HandOver() {
 }
 
 raftkv::Status OpenNode::Close() {
+  const std::lock_guard one_at_a_time(close_mutex_);
   if (std::exchange(closed_, true) || !loop_) return raftkv::Status::Ok();
-  closing_ = true;
+  {
+    const std::lock_guard lock(mutex_);
+    closing_ = true;
+    changed_.notify_all();
+  }
   if (opener_.joinable()) opener_.join();
   HandOver();
   loop_->Call([this] {
     if (member_) Publish();  // a failure that the pump has not told yet
     if (member_) member_->Stop();
     if (store_) store_->StopCompletions();
-    kv_.reset();
+    if (kv_) kv_->Stop();
     http_.reset();
     peers_.reset();
     server_.reset();
@@ -330,16 +347,19 @@ raftkv::Status OpenNode::Close() {
 
 raftkv::Status OpenNode::WaitForLeader(std::chrono::milliseconds timeout) {
   std::unique_lock lock(mutex_);
-  changed_.wait_for(lock, timeout, [this] { return settled_ || !failure_.ok(); });
+  changed_.wait_for(lock, BoundedTimeout(timeout),
+                    [this] { return settled_ || !failure_.ok() || closing_; });
   if (!failure_.ok()) return failure_;
+  if (closing_) return Closed();
   if (settled_) return raftkv::Status::Ok();
   return {Code::kDeadlineExceeded, "no leader was found in time: a majority of members must be up"};
 }
 
 raftkv::Status OpenNode::WaitForFailure(std::chrono::milliseconds timeout) {
   std::unique_lock lock(mutex_);
-  changed_.wait_for(lock, timeout, [this] { return !failure_.ok(); });
+  changed_.wait_for(lock, BoundedTimeout(timeout), [this] { return !failure_.ok() || closing_; });
   if (!failure_.ok()) return failure_;
+  if (closing_) return Closed();
   return {Code::kDeadlineExceeded, "the member still runs"};
 }
 

@@ -128,13 +128,15 @@ class OpenNode final : public Node,
   std::unique_ptr<node::Member> member_;
   std::unique_ptr<rpc::Server> server_;
   std::unique_ptr<rpc::HttpServer> http_;
-  std::unique_ptr<KV> kv_;
+  /// Answers Cancelled once it was closed.
+  std::unique_ptr<node::StoppableKv> kv_;
   /// Hashes the content and measures the folder, which may take seconds.
   std::unique_ptr<storage::Worker> inspector_;
   node::DiskHealth disk_;
   bool pump_scheduled_ = false;
   MonoTime armed_for_ = kNever;
-  bool closed_ = false;  ///< of the thread that closes
+  std::mutex close_mutex_;
+  bool closed_ = false;  ///< guarded by close_mutex_
   /// How often the store was opened anew; read by any thread.
   std::atomic<std::uint64_t> opens_{0};
   /// Opens a damaged store anew; one at a time.

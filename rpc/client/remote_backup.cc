@@ -126,7 +126,7 @@ Result<Source> AskAndWait(EventLoop& loop, const std::string& endpoint, Duration
 
 Result<std::shared_ptr<node::BackupFeed>> BeginRemoteBackup(
     EventLoop& loop, const std::vector<std::string>& endpoints, std::chrono::milliseconds timeout) {
-  const MonoTime deadline = loop.Now() + timeout;
+  const MonoTime deadline = loop.Now() + BoundedTimeout(timeout);
   while (true) {
     std::string failures;
     Code code = Code::kDeadlineExceeded;

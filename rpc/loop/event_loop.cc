@@ -14,6 +14,7 @@
 #include <tuple>
 
 #include "lib/base/check.h"
+#include "lib/base/host_code.h"
 
 namespace raftkv::rpc {
 namespace {
@@ -137,6 +138,7 @@ EventLoop::~EventLoop() {
 
 void EventLoop::Run(const std::function<void(Status)>& started) {
   pthread_setname_np(pthread_self(), options_.thread_name.substr(0, 15).c_str());
+  const HostScope no_waiting;
   loop_thread_.store(std::this_thread::get_id());
   LogToSink log_to_sink(options_.log_sink);
   bool running = false;

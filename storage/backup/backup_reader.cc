@@ -5,6 +5,7 @@
 #include <optional>
 #include <utility>
 
+#include "lib/base/host_code.h"
 #include "storage/backup/archive.h"
 #include "storage/backup/sealed_stream.h"
 #include "storage/disk/checksums.h"
@@ -100,7 +101,13 @@ class BackupReader {
   template <class Use>
   Status ReadBytes(std::uint64_t size, const Use& use) {
     while (size > 0) {
-      if (progress_ && !progress_({archive_.bytes(), total_bytes_})) {
+      bool go_on = !progress_;
+      if (progress_) {
+        RunHostCode("progress", nullptr, [&] {
+          go_on = progress_({archive_.bytes(), total_bytes_});
+        });
+      }
+      if (!go_on) {
         return Status(Code::kCancelled, "stopped");
       }
       const Result<std::size_t> read =

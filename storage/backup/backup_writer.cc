@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "lib/base/check.h"
+#include "lib/base/host_code.h"
 #include "storage/backup/archive.h"
 #include "storage/backup/backup_manifest.h"
 #include "storage/backup/sealed_stream.h"
@@ -125,7 +126,8 @@ Result<BackupInfo> WriteArchive(ByteSink& sink, node::BackupFeed& feed,
   const std::uint64_t total = manifest.head.stream_bytes;
   std::uint64_t done = 0;
   const auto on = [&] {
-    const bool go_on = !progress || progress({done, total});
+    bool go_on = !progress;
+    if (progress) RunHostCode("progress", nullptr, [&] { go_on = progress({done, total}); });
     return go_on ? Status::Ok() : Status(Code::kCancelled, "the backup was stopped");
   };
   while (done < total) {

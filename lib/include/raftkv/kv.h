@@ -2,8 +2,20 @@
 //
 // Keys are 1 byte to 64 KiB, values up to 1 MiB, both arbitrary bytes; a request is up to 16 MiB
 // and 4,096 operations (see Limits). All calls are safe from any thread. A blocking call returns
-// within its timeout; its asynchronous twin takes a callback that runs exactly once, on an internal
-// thread: it must not block. Concurrent calls are gathered into one request by themselves.
+// within its timeout; its asynchronous twin takes a callback (see below). Concurrent calls are
+// gathered into one request by themselves.
+//
+// The rule for every callback of raftkv, log sinks and progress callbacks included:
+//  - The callback of a call runs exactly once: on an internal thread, or, where the call is refused
+//    at once, before the call returns. An empty one stands for a caller that does not care.
+//  - It must not block. A raftkv call that would, Close() included, answers InvalidArgument at once
+//    there, whichever object it is made on; asynchronous calls may be made.
+//  - What it throws is logged and goes no further; a progress callback that throws cancels.
+//  - It may destroy any Client, Node or Log, its own as well: that is then closed a little later,
+//    once the callback has returned. Its data folder is in use until then.
+//
+// And for every timeout: below zero is "at once", beyond a year is "for ever". After Close() a call
+// answers Cancelled. In a forked child only the destructors may be called; they do nothing there.
 #pragma once
 
 #include <chrono>
