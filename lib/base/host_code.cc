@@ -2,6 +2,7 @@
 
 #include <unistd.h>  // check:allow include: whether this is a forked child
 
+#include <atomic>
 #include <csignal>
 #include <cstdio>
 #include <exception>
@@ -54,6 +55,10 @@ namespace internal {
 
 int ProcessId() { return getpid(); }
 
+Status OfForkedChild(const char* call) {
+  return {Code::kInvalidArgument, std::string(call) + "() in a forked child: open it anew there"};
+}
+
 bool Detach(const std::function<void()>& work) {
   sigset_t all;
   sigset_t before;
@@ -68,6 +73,18 @@ bool Detach(const std::function<void()>& work) {
   }
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
   return made;
+}
+
+void Keep(void* object) {
+  struct Kept {
+    void* object;
+    Kept* next;
+  };
+  // No lock: in a forked child one may be held by a thread that is not there.
+  static std::atomic<Kept*> first{nullptr};
+  Kept* const kept = new Kept{.object = object, .next = first.load()};
+  while (!first.compare_exchange_weak(kept->next, kept)) {
+  }
 }
 
 }  // namespace internal

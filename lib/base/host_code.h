@@ -50,8 +50,12 @@ std::function<void(Args...)> Contained(std::function<void(Args...)> callback, Th
 namespace internal {
 /// Of this process.
 int ProcessId();
+/// What `call` answers in a forked child.
+Status OfForkedChild(const char* call);
 /// Runs `work` on a thread that nobody joins and that takes no signal; false: there is none.
 bool Detach(const std::function<void()>& work);
+/// Keeps what is never deleted within reach, so that a leak checker does not report it.
+void Keep(void* object);
 }  // namespace internal
 
 /// Holds an object that has threads, and lets go of it wherever its owner does: inside a callback
@@ -67,14 +71,14 @@ class ThreadedOwner {
     if (!Forked() && !InCallback()) return;
     T* const object = object_.release();
     // Where there is no thread to be had the memory is lost rather than the process.
-    if (!Forked()) static_cast<void>(internal::Detach([object] { delete object; }));
+    if (!Forked() && internal::Detach([object] { delete object; })) return;
+    internal::Keep(object);
   }
 
   T* operator->() const { return object_.get(); }
   /// As raftkv::MayBlock; in a forked child nothing would ever answer.
   [[nodiscard]] Status MayBlock(const char* call) const {
-    if (!Forked()) return raftkv::MayBlock(call);
-    return {Code::kInvalidArgument, std::string(call) + "() in a forked child: open it anew there"};
+    return Forked() ? internal::OfForkedChild(call) : raftkv::MayBlock(call);
   }
 
  private:

@@ -5,7 +5,6 @@
 #include <optional>
 #include <utility>
 
-#include "lib/base/host_code.h"
 #include "storage/backup/archive.h"
 #include "storage/backup/sealed_stream.h"
 #include "storage/disk/checksums.h"
@@ -101,13 +100,7 @@ class BackupReader {
   template <class Use>
   Status ReadBytes(std::uint64_t size, const Use& use) {
     while (size > 0) {
-      bool go_on = !progress_;
-      if (progress_) {
-        RunHostCode("progress", nullptr, [&] {
-          go_on = progress_({archive_.bytes(), total_bytes_});
-        });
-      }
-      if (!go_on) {
+      if (progress_ && !progress_({archive_.bytes(), total_bytes_})) {
         return Status(Code::kCancelled, "stopped");
       }
       const Result<std::size_t> read =
@@ -134,10 +127,13 @@ Result<BackupInfo> ReadBackupFile(rocksdb::Env& env, const std::string& file,
                                   const BackupProgressCallback& progress) {
   const Result<std::shared_ptr<const Secret>> key = ReadKeyFileIfAny(key_file, {});
   if (!key.ok()) return key.status();
-  const Result<std::unique_ptr<ByteSource>> source = OpenMaybeSealed(env, file, *key);
-  if (!source.ok()) return source.status();
   std::uint64_t total = 0;
   env.GetFileSize(file, &total).PermitUncheckedError();  // only to tell how far it is
+  const KeepGoing keep_going = [&](std::uint64_t bytes) {
+    return !progress || progress({bytes, total});
+  };
+  const Result<std::unique_ptr<ByteSource>> source = OpenMaybeSealed(env, file, *key, keep_going);
+  if (!source.ok()) return source.status();
   const Result<std::unique_ptr<ArchiveReader>> archive = ArchiveReader::Open(**source);
   if (!archive.ok()) return Status(archive.code(), file + ": " + archive.status().message());
   Result<BackupInfo> info = BackupReader(**archive, taker, total, progress).Run();

@@ -25,7 +25,8 @@ void Hmac(const unsigned char* key, std::string_view text, unsigned char* out) {
   const unsigned char* made =
       HMAC(EVP_sha256(), key, static_cast<int>(Secret::kBytes),
            reinterpret_cast<const unsigned char*>(text.data()), text.size(), out, &size);
-  RAFTKV_CHECK(made != nullptr && size == Secret::kBytes, size);
+  RAFTKV_CHECK(made != nullptr);
+  RAFTKV_CHECK(size == Secret::kBytes, size);
 }
 
 /// What stands in a key file, wiped when it ends.

@@ -21,7 +21,7 @@ std::optional<std::uint64_t> FolderSpace::Free() {
 }
 
 bool FolderSpace::TakeReserve() {
-  const int file = open(path_.c_str(), O_CREAT | O_WRONLY | O_CLOEXEC, 0644);
+  const int file = open(path_.c_str(), O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
   if (file < 0) return false;
   // Where the file system cannot do it at once the C library writes to each block.
   const auto bytes = static_cast<off_t>(reserve_bytes_);

@@ -35,9 +35,12 @@ std::string TemporaryName(const std::string& name);
 /// Where `path` is; "." for a plain name.
 std::string ParentOf(const std::string& path);
 Status SyncFolder(rocksdb::Env& env, const std::string& folder);
-/// Makes `folder` and those above it that are missing; each is durable in the one above it.
+/// Makes `folder` and those above it that are missing; each is durable in the one above it, those
+/// that were there as well, where they may be opened.
 Status MakeFolder(rocksdb::Env& env, const std::string& folder);
-Status RemoveTree(rocksdb::Env& env, const std::string& folder);
+/// Removes what is at `path`: a file, a folder with all that is in it, or nothing. Of a link, at
+/// `path` or below it, only the link.
+Status RemoveTree(rocksdb::Env& env, const std::string& path);
 
 /// Whether so much may be written beside `folder`, as far as the file system says.
 bool Fits(rocksdb::Env& env, const std::string& folder, std::uint64_t bytes);

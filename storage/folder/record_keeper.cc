@@ -10,6 +10,7 @@ RecordKeeper::RecordKeeper(rocksdb::Env& env, std::string folder, Record record,
       folder_(std::move(folder)),
       worker_(worker),
       sink_(std::move(sink)),
+      file_(FilePin::Of(env_, folder_ + "/" + kRecordName)),
       written_(record),
       latest_(std::move(record)) {}
 
@@ -45,7 +46,10 @@ Status RecordKeeper::WriteNow() {
     bytes_since_ = 0;
     queued_ = false;
   }
-  Status written = WriteRecord(env_, folder_, record);
+  // Written again it would hide that it is gone.
+  Status written = file_.Check();
+  if (written.ok()) written = WriteRecord(env_, folder_, record);
+  if (written.ok()) file_ = FilePin::Of(env_, folder_ + "/" + kRecordName);
   const std::lock_guard lock(mutex_);
   if (written.ok()) {
     written_ = std::move(record);
@@ -65,6 +69,11 @@ Status RecordKeeper::MarkDamaged(Damaged damaged) {
   return WriteNow();
 }
 
+Status RecordKeeper::CheckInPlace() const {
+  const std::unique_lock lock(file_mutex_, std::try_to_lock);
+  return lock.owns_lock() ? file_.Check() : Status::Ok();
+}
+
 Status RecordKeeper::WriteCleanClose(Record record) {
   {
     const std::lock_guard lock(mutex_);
@@ -72,6 +81,8 @@ Status RecordKeeper::WriteCleanClose(Record record) {
     record.damaged = latest_.damaged;
   }
   record.clean_close = true;
+  const std::lock_guard file_lock(file_mutex_);
+  if (Status there = file_.Check(); !there.ok()) return there;
   return WriteRecord(env_, folder_, record);
 }
 

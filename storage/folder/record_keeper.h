@@ -12,6 +12,7 @@
 #include <rocksdb/env.h>
 
 #include "lib/node/ports.h"
+#include "storage/disk/real_fs.h"
 #include "storage/disk/worker.h"
 #include "storage/folder/record.h"
 
@@ -30,6 +31,9 @@ class RecordKeeper {
   Status Durable(const Record& bounds, std::size_t log_bytes, bool soon = false);
   /// From now on the record says so. Safe from any thread.
   Status MarkDamaged(Damaged damaged);
+  /// IOError: the file was removed or replaced by somebody else. Ok while it is being written. Safe
+  /// from any thread.
+  [[nodiscard]] Status CheckInPlace() const;
   /// After the worker stopped: writes the record with exact bounds and the mark of a clean close.
   Status WriteCleanClose(Record record);
 
@@ -42,7 +46,8 @@ class RecordKeeper {
   Worker& worker_;
   const node::LogSink sink_;
   /// Held while the file is written; taken before mutex_.
-  std::mutex file_mutex_;
+  mutable std::mutex file_mutex_;
+  FilePin file_;  ///< guarded by file_mutex_
   // Guarded by mutex_.
   std::mutex mutex_;
   Record written_;

@@ -38,7 +38,9 @@ rocksdb::Options DatabaseOptions(const KvEngineOptions& options) {
   out.max_background_jobs = 2;
   // What failed is not tried again: the member stops, and a restart reads what is really there.
   out.max_bgerror_resume_count = 0;
-  out.max_file_opening_threads = 1;  // RocksDB ends the process where one cannot be made
+  // Of several threads that open tables RocksDB leaves those that it has made unjoined where it
+  // cannot make the next, which ends the process.
+  out.max_file_opening_threads = 1;
   out.stats_dump_period_sec = 0;
   out.stats_persist_period_sec = 0;
   out.skip_stats_update_on_db_open = true;
@@ -198,7 +200,7 @@ Status KvEngine::Flush() {
   return ToStatus(db_->Flush(rocksdb::FlushOptions()), "flush the key-value database");
 }
 
-Status KvEngine::Reclaim() {
+Status KvEngine::Reclaim(const CancelToken& token) {
   // A table that comes to its end for lack of space would only take the rest of it.
   std::uint64_t memory = 0;
   db_->GetIntProperty(rocksdb::DB::Properties::kSizeAllMemTables, &memory);
@@ -226,6 +228,7 @@ Status KvEngine::Reclaim() {
   }
   rocksdb::CompactRangeOptions compact;
   compact.exclusive_manual_compaction = false;
+  compact.canceled = token.flag();
   compact.bottommost_level_compaction = rocksdb::BottommostLevelCompaction::kForceOptimized;
   return ToStatus(db_->CompactRange(compact, nullptr, nullptr), "compact the key-value database");
 }

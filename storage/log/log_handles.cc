@@ -33,7 +33,9 @@ rocksdb::Options DatabaseOptions(const LogDbOptions& options, const OpenMode& mo
   out.max_background_jobs = 2;
   // What failed is not tried again: the member stops, and a restart reads what is really there.
   out.max_bgerror_resume_count = 0;
-  out.max_file_opening_threads = 1;  // RocksDB ends the process where one cannot be made
+  // Of several threads that open tables RocksDB leaves those that it has made unjoined where it
+  // cannot make the next, which ends the process.
+  out.max_file_opening_threads = 1;
   out.stats_dump_period_sec = 0;
   out.stats_persist_period_sec = 0;
   out.skip_stats_update_on_db_open = true;

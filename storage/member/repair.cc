@@ -96,9 +96,8 @@ class Repairer {
     const auto names = ListFolder(env_, options_.dir);
     if (!names.ok()) return names.status();
     const std::vector<std::string> there = names->value_or(std::vector<std::string>());
-    const bool first = std::none_of(there.begin(), there.end(), [](const std::string& name) {
-      return name.starts_with(kSetAsidePrefix);
-    });
+    const bool first = std::none_of(there.begin(), there.end(),
+                                    [](const std::string& name) { return IsSetAside(name); });
     const std::string prefix =
         options_.dir + "/" + (first ? kSetAsidePrefix : kSetAsideAgainPrefix);
     for (const std::string& name : there) {
@@ -149,7 +148,9 @@ Status FinishRepair(rocksdb::Env& env, const std::string& dir) {
 }
 
 Result<Record> Repair(const RepairOptions& options, const Record& record, std::string& keeps) {
-  RAFTKV_CHECK(record.complete && record.cluster.value != 0 && record.has_peers);
+  RAFTKV_CHECK(record.complete);
+  RAFTKV_CHECK(record.cluster.value != 0);
+  RAFTKV_CHECK(record.has_peers);
   return Repairer(options, record).Run(keeps);
 }
 
