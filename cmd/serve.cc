@@ -133,6 +133,7 @@ Exit RunServe(const ServeFlags& flags) {
   if (!options.ok()) return Fail(Exit::kBadArguments, options.status().message());
   StopSignals stop;
   signal(SIGPIPE, SIG_IGN);  // whoever reads our stderr may go away
+  signal(SIGXFSZ, SIG_IGN);  // a file that may not grow is a full disk: the write says so
   RaiseFileLimit();
 
   auto opened = Node::Open(std::move(options).value());

@@ -5,7 +5,10 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <utility>
+
+#include "storage/disk/files.h"
 
 namespace raftkv::storage {
 
@@ -34,6 +37,23 @@ bool FolderSpace::TakeReserve() {
 void FolderSpace::ReleaseReserve() {
   // If it is not there it holds nothing.
   static_cast<void>(unlink(path_.c_str()));
+}
+
+Status CheckReserve(const std::string& folder, std::uint64_t reserve_bytes) {
+  std::string there = folder;
+  struct statvfs found {};
+  while (statvfs(there.c_str(), &found) != 0) {
+    // Where the system does not say, the reserve is taken if it fits.
+    if (errno != ENOENT || there == "/" || there == ".") return Status::Ok();
+    there = ParentOf(there);
+  }
+  const std::uint64_t size = static_cast<std::uint64_t>(found.f_blocks) * found.f_frsize;
+  if (size == 0 || reserve_bytes <= size / 4) return Status::Ok();
+  return Status(Code::kInvalidArgument, "a disk reserve of " + std::to_string(reserve_bytes) +
+                                            " bytes is too much for " + folder +
+                                            ", whose disk has " + std::to_string(size) +
+                                            " bytes: it may be a quarter of the disk, " +
+                                            std::to_string(size / 4) + " bytes, at most");
 }
 
 raft::Space SpaceRules::Judge(raft::Space before, std::uint64_t free, bool held) const {

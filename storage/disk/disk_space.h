@@ -8,6 +8,8 @@
 #include <optional>
 #include <string>
 
+#include <raftkv/status.h>
+
 #include "lib/raft/types.h"
 
 namespace raftkv::storage {
@@ -38,6 +40,10 @@ class FolderSpace final : public DiskSpace {
   const std::string path_;
   const std::uint64_t reserve_bytes_;
 };
+
+/// InvalidArgument: the disk of `folder`, which need not exist yet, can never hold the reserve and
+/// what a member wants to be free beside it.
+Status CheckReserve(const std::string& folder, std::uint64_t reserve_bytes);
 
 /// When a member calls its disk full, in bytes that are free besides the reserve.
 class SpaceRules {

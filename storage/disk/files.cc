@@ -1,7 +1,9 @@
 #include "storage/disk/files.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <memory>
+#include <system_error>
 
 namespace raftkv::storage {
 
@@ -11,10 +13,19 @@ std::string ParentOf(const std::string& path) {
   return slash == 0 ? "/" : path.substr(0, slash);
 }
 
+bool IsDiskFull(const rocksdb::Status& status) {
+  if (status.IsNoSpace()) return true;
+  if (!status.IsIOError()) return false;
+  // RocksDB has a code of its own for ENOSPC alone; of the others it keeps the system's text.
+  const std::string text = status.ToString();
+  return text.ends_with(std::generic_category().message(EDQUOT)) ||
+         text.ends_with(std::generic_category().message(EFBIG));
+}
+
 Status ToStatus(const rocksdb::Status& status, const std::string& doing) {
   if (status.ok()) return Status::Ok();
   Code code = Code::kIOError;
-  if (status.IsNoSpace()) {
+  if (IsDiskFull(status)) {
     code = Code::kNoSpace;
   } else if (status.IsCorruption()) {
     code = Code::kCorruption;

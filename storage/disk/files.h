@@ -16,6 +16,10 @@
 namespace raftkv::storage {
 
 /// `doing` says what was tried, for example "open the log database"; it begins the message.
+/// ENOSPC, a quota that is used up (EDQUOT), or a file that may not grow (EFBIG): whoever can,
+/// waits until there is room again.
+bool IsDiskFull(const rocksdb::Status& status);
+
 Status ToStatus(const rocksdb::Status& status, const std::string& doing);
 
 /// The same where a database is opened: there, nearly everything that RocksDB does not like is

@@ -1,8 +1,10 @@
 #include "storage/disk/guarded_fs.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "storage/disk/disk_watch.h"
+#include "storage/disk/files.h"
 
 namespace raftkv::storage {
 
@@ -30,11 +32,21 @@ class GuardListener final : public rocksdb::EventListener {
   }
 };
 
+/// RocksDB allocates the next piece of a file ahead: for a write-ahead log more than a write
+/// buffer, which a small disk may not have.
+constexpr std::size_t kMostPreallocated = 1 << 20;
+
+/// Every kind of full disk as the one that RocksDB knows.
+IOStatus Named(IOStatus status) {
+  if (status.IsNoSpace() || !IsDiskFull(status)) return status;
+  return IOStatus::NoSpace(status.ToString());
+}
+
 /// Repeats `operation`, which has no effect where it does not fit.
 template <class Operation>
 IOStatus UntilItFits(DiskWatch& watch, const Operation& operation) {
-  IOStatus status = operation();
-  while (status.IsNoSpace() && watch.WaitForSpace()) status = operation();
+  IOStatus status = Named(operation());
+  while (status.IsNoSpace() && watch.WaitForSpace()) status = Named(operation());
   return status;
 }
 
@@ -69,6 +81,9 @@ class GuardedFile final : public rocksdb::FSWritableFileOwnerWrapper {
                             const rocksdb::DataVerificationInfo& info, Debug* debug) override {
     return Written(Base::PositionedAppend(data, offset, options, info, debug));
   }
+  void SetPreallocationBlockSize(std::size_t size) override {
+    Base::SetPreallocationBlockSize(std::min(size, kMostPreallocated));
+  }
   IOStatus Truncate(std::uint64_t size, const IOOptions& options, Debug* debug) override {
     size_ = size;
     return Written(Base::Truncate(size, options, debug));
@@ -97,10 +112,10 @@ class GuardedFile final : public rocksdb::FSWritableFileOwnerWrapper {
     if (compaction_ && !watch_.MayCompact()) {
       return IOStatus::NoSpace("space is too short for a compaction", path_);
     }
-    IOStatus status = repeated_ ? again() : first();
+    IOStatus status = Named(repeated_ ? again() : first());
     while (status.IsNoSpace() && may_repeat_ && !compaction_ && watch_.WaitForSpace()) {
       repeated_ = true;
-      status = again();
+      status = Named(again());
     }
     if (status.ok()) {
       size_ += data.size();
@@ -109,7 +124,8 @@ class GuardedFile final : public rocksdb::FSWritableFileOwnerWrapper {
     return Written(std::move(status));
   }
 
-  IOStatus Written(IOStatus status) {
+  IOStatus Written(IOStatus found) {
+    IOStatus status = Named(std::move(found));
     if (!status.ok() && !status.IsNoSpace()) watch_.Failed("write", path_, status.ToString());
     return status;
   }

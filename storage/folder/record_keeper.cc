@@ -56,6 +56,22 @@ Status RecordKeeper::WriteNow() {
   return written;
 }
 
+void RecordKeeper::TailMayBeTorn(const Record& bounds) {
+  const std::lock_guard file_lock(file_mutex_);
+  Record record = bounds;
+  {
+    const std::lock_guard lock(mutex_);
+    if (written_.tail_may_be_torn) return;
+    record.damaged = latest_.damaged;
+    record.tail_may_be_torn = true;
+    latest_ = record;
+  }
+  // Not WriteNow: an earlier record that failed is no reason to keep this one back.
+  const Status written = WriteRecord(env_, folder_, record);
+  const std::lock_guard lock(mutex_);
+  if (written.ok()) written_ = std::move(record);
+}
+
 Status RecordKeeper::MarkDamaged(Damaged damaged) {
   {
     const std::lock_guard lock(mutex_);

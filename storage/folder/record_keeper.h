@@ -30,6 +30,9 @@ class RecordKeeper {
   Status Durable(const Record& bounds, std::size_t log_bytes, bool soon = false);
   /// From now on the record says so. Safe from any thread.
   Status MarkDamaged(Damaged damaged);
+  /// A write or sync of the log failed, and the log takes no other: `bounds` are all that was
+  /// acknowledged. Where the disk does not take the record either, the next call tries again.
+  void TailMayBeTorn(const Record& bounds);
   /// After the worker stopped: writes the record with exact bounds and the mark of a clean close.
   Status WriteCleanClose(Record record);
 

@@ -176,7 +176,10 @@ Status LocalLog::WriteBatch(const GroupCommit::Group& group, Ends after) {
     log_.PutState(batch, kHeadKey, EncodeHead(after.base.Next()));
     log_.Begins(after.base);
   }
-  if (Status s = log_.Commit(batch, after.last, sync); !s.ok()) return s;
+  if (Status s = log_.Commit(batch, after.last, sync); !s.ok()) {
+    keeper_.TailMayBeTorn(durable_);
+    return s;
+  }
   Written(after, sync, bytes);
   if (after.base != old_base) DropCutFiles();
   return Status::Ok();
@@ -279,6 +282,7 @@ Status LocalLog::Close() {
   const std::unique_lock nobody_reads(reading_);
   read_closed_ = true;
   const Status failure = log_.failure();
+  if (!failure.ok()) keeper_.TailMayBeTorn(durable_);
   const Status closed = log_.Close();
   if (!failure.ok()) return failure;
   if (!closed.ok()) return closed;

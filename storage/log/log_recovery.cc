@@ -119,7 +119,7 @@ Result<LogRecovery> ExamineLog(const LogDbOptions& options, const Record& record
       if (record.clean_close) break;
       return LogRecovery{};
     case WalState::kTorn: {
-      if (record.clean_close || !rebooted) break;
+      if (record.clean_close || !(rebooted || record.tail_may_be_torn)) break;
       if (Status cut = TryCut(options, check, last_batch); !cut.ok()) return cut;
       return LogRecovery{kUpToTheBreak, /*cuts=*/true, last_batch};
     }

@@ -6,6 +6,9 @@
 //   torn               damage                     cut the torn end, open     damage
 //   damaged, a gap     damage                     damage                     damage
 //
+// After a write or sync that failed the record says that the tail may be torn; then "same boot" is
+// as "machine was rebooted", and the record's bound is the last batch that was acknowledged.
+//
 // In every case a database behind the record's bounds is damage.
 #pragma once
 

@@ -58,6 +58,7 @@ void LogStore::OnDisk(std::function<Status(LogDb&)> batch, std::size_t entries, 
         const Duration took = std::chrono::steady_clock::now() - begin;
         const bool synced = db_->sync_count() != syncs_before;
         if (synced && outcome.ok()) outcome = keeper_.Durable(Bounds(), bytes);
+        if (!db_->failure().ok()) keeper_.TailMayBeTorn(Bounds());
         if (outcome.code() == Code::kCorruption) options_.on_damage(outcome);
         completions_.Post([observer = options_.observer, synced, took, entries, bytes,
                            shared_done = std::move(shared_done), outcome = std::move(outcome)] {
@@ -134,6 +135,7 @@ void LogStore::Warn(const Status& status) {
 void LogStore::Compact(Index through) {
   const bool posted = disk_.Post([this, through] {
     const Status cut = db_->Compact(through);
+    if (!db_->failure().ok()) keeper_.TailMayBeTorn(Bounds());
     Warn(cut);
     if (cut.ok()) Begun();
   });
@@ -157,6 +159,8 @@ Status LogStore::Close(bool clean) {
   if (std::exchange(closed_, true)) return Status::Ok();
   disk_.Stop();
   reader_.Stop();
+  const bool failed = !db_->failure().ok();
+  if (failed) keeper_.TailMayBeTorn(Bounds());
   const Status status = db_->Close();
   if (!status.ok() || !clean) return status;
   return keeper_.WriteCleanClose(Bounds());

@@ -6,6 +6,7 @@
 #include <rocksdb/env.h>
 
 #include "lib/base/check.h"
+#include "storage/disk/disk_space.h"
 #include "storage/disk/disk_watch.h"
 #include "storage/disk/files.h"
 #include "storage/disk/machine_boot.h"
@@ -72,8 +73,10 @@ Result<std::unique_ptr<LogDb>> OpenLog(const StoreOptions& options, const Record
   if (!recovery.ok()) return recovery.status();
   if (recovery->cuts && options.log_sink) {
     options.log_sink(node::LogSeverity::kWarn,
-                     "the machine stopped during a write to the log: the write, which nobody was "
-                     "told of, is cut off");
+                     std::string(record.tail_may_be_torn ? "a write to the log had failed"
+                                                         : "the machine stopped during a write to "
+                                                           "the log") +
+                         ": the write, which nobody was told of, is cut off");
   }
   Result<std::unique_ptr<LogDb>> log = LogDb::Open(log_options, *recovery);
   if (!log.ok()) return log.status();
@@ -110,6 +113,7 @@ Result<Record> BeginBoot(const StoreOptions& options, Record record, LogDb& log,
   record.machine_boot = options.machine_boot;
   // Before the first write, which may be torn, the record must not speak of a clean close any more.
   record.clean_close = false;
+  record.tail_may_be_torn = false;
   if (Status s = WriteRecord(*options.env, options.dir, record); !s.ok()) return s;
   boot = node::Boot{found.boot.counter + 1, DrawId()};
   if (Status s = log.SaveBoot(boot); !s.ok()) return s;
@@ -437,6 +441,9 @@ Result<std::unique_ptr<Store>> Open(StoreOptions options) {
   if (options.name.empty()) return Status(Code::kInvalidArgument, "the member has no name");
   while (options.dir.size() > 1 && options.dir.back() == '/') options.dir.pop_back();
   if (options.env == nullptr) options.env = rocksdb::Env::Default();
+  if (options.reserve_bytes > 0 && options.space == nullptr) {
+    if (Status s = CheckReserve(options.dir, options.reserve_bytes); !s.ok()) return s;
+  }
   if (options.machine_boot.empty()) options.machine_boot = ReadMachineBoot();
   return Opener(std::move(options)).Open();
 }

@@ -63,6 +63,28 @@ TEST(FolderSpace, TheReserveReallyTakesItsSpace) {
   space.ReleaseReserve();
 }
 
+TEST(Reserve, ThatTheDiskCannotHoldIsRefusedWithFigures) {
+  const TempFolder folder;
+  const std::string later = folder / "not/made/yet";
+  EXPECT_TRUE(storage::CheckReserve(later, 1 << 20).ok());
+  const Status refused = storage::CheckReserve(later, std::uint64_t{1} << 60);
+  EXPECT_EQ(refused.code(), Code::kInvalidArgument);
+  EXPECT_NE(refused.message().find("1152921504606846976 bytes"), std::string::npos)
+      << refused.message();
+  EXPECT_NE(refused.message().find("at most"), std::string::npos) << refused.message();
+  EXPECT_FALSE(std::filesystem::exists(folder / "not"));
+}
+
+TEST(Reserve, OfAStoreIsCheckedBeforeAnythingIsMade) {
+  const TempFolder folder;
+  StoreWorld world;
+  world.options.env = nullptr;
+  world.options.dir = folder / "n1";
+  world.options.reserve_bytes = std::uint64_t{1} << 60;
+  EXPECT_EQ(world.Open().code(), Code::kInvalidArgument);
+  EXPECT_FALSE(std::filesystem::exists(folder / "n1"));
+}
+
 class FakeSpace final : public storage::DiskSpace {
  public:
   std::optional<std::uint64_t> Free() override {

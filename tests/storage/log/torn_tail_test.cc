@@ -8,6 +8,7 @@
 #include "storage/folder/record.h"
 #include "storage/log/wal_scan.h"
 #include "tests/storage/member/store_world.h"
+#include "tests/support/faults/fault_fs.h"
 #include "tests/support/process/process.h"
 
 namespace raftkv::test {
@@ -134,6 +135,73 @@ TEST(TornTail, AFlippedByteIsRefusedWhileTheMachineRuns) {
       EXPECT_EQ(opened.status.code(), Code::kCorruption) << at << " " << mask;
       EXPECT_NE(opened.status.message().find("damaged"), std::string::npos);
     }
+  }
+}
+
+/// A lone member whose last write failed as `fault` says, and what it had acknowledged.
+struct FailedWrite {
+  std::shared_ptr<CrashFs> disk;
+  std::uint64_t acknowledged = 0;
+};
+
+FailedWrite MakeFailedWrite(FaultFs::Fault fault) {
+  StoreWorld world;
+  const auto fs = std::make_shared<FaultFs>(world.fs);
+  const std::unique_ptr<rocksdb::Env> env = rocksdb::NewCompositeEnv(fs);
+  world.options.env = env.get();
+  EXPECT_TRUE(world.Open().ok());
+  EXPECT_TRUE(world.Form().ok());
+  EXPECT_TRUE(world.WriteEntries(Index(2), Term(1), 3).ok());
+  EXPECT_TRUE(world.WriteEntries(Index(5), Term(1), 3).ok());
+  fs->Arm(fault, 1);
+  EXPECT_FALSE(world.WriteEntries(Index(8), Term(1), 3).ok());
+  world.Drop();
+  return {world.fs->Copy(), 7};
+}
+
+TEST(TornTail, AfterAFailedSyncOfThisBootTheTailThatNobodyWasToldOfIsCutOff) {
+  const FailedWrite failed = MakeFailedWrite(FaultFs::Fault::kSyncError);
+  const std::string wal = WalPath(*failed.disk);
+  const std::string content = failed.disk->Content(wal);
+  const std::vector<std::size_t> ends = BatchEnds(content);
+  ASSERT_GE(ends.size(), 3u);
+  const std::size_t last_batch_at = ends[ends.size() - 2];
+  for (std::size_t at = last_batch_at; at < content.size(); ++at) {
+    std::string torn = content;
+    torn[at] = static_cast<char>(torn[at] ^ 0x10);
+    const Opened opened = OpenWith(*failed.disk, wal, torn, "boot-1");
+    ASSERT_TRUE(opened.status.ok()) << at << ": " << opened.status.ToString();
+    EXPECT_EQ(opened.last_index, failed.acknowledged) << at;
+  }
+}
+
+TEST(TornTail, AfterAFailedSyncEachAcknowledgedBatchIsStillGuarded) {
+  const FailedWrite failed = MakeFailedWrite(FaultFs::Fault::kSyncError);
+  const std::string wal = WalPath(*failed.disk);
+  const std::string content = failed.disk->Content(wal);
+  const std::vector<std::size_t> ends = BatchEnds(content);
+  const std::size_t last_batch_at = ends[ends.size() - 2];
+  for (const char* boot : {"boot-1", "boot-2"}) {
+    for (std::size_t at = 0; at < last_batch_at; at += 3) {
+      // The batch that failed may be there, or not at all.
+      for (const std::size_t size : {content.size(), last_batch_at}) {
+        std::string damaged = content.substr(0, size);
+        damaged[at] = static_cast<char>(damaged[at] ^ 0x10);
+        const Opened opened = OpenWith(*failed.disk, wal, damaged, boot);
+        EXPECT_EQ(opened.status.code(), Code::kCorruption) << at << " " << size << " " << boot;
+      }
+    }
+  }
+}
+
+TEST(TornTail, AfterAFailedWriteTheMemberOpensWithAllThatWasAcknowledged) {
+  const FailedWrite failed = MakeFailedWrite(FaultFs::Fault::kWriteError);
+  const std::string wal = WalPath(*failed.disk);
+  const std::string content = failed.disk->Content(wal);
+  for (const std::string& tail : {std::string(), std::string(100, '\0'), std::string(100, 'x')}) {
+    const Opened opened = OpenWith(*failed.disk, wal, content + tail, "boot-1");
+    ASSERT_TRUE(opened.status.ok()) << opened.status.ToString();
+    EXPECT_EQ(opened.last_index, failed.acknowledged);
   }
 }
 
