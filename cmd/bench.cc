@@ -23,6 +23,8 @@ struct BenchFlags {
 };
 
 constexpr std::uint64_t kDefaultTotal = 10'000;
+constexpr std::uint64_t kMaxCount = 1'000'000'000'000;
+constexpr std::uint64_t kMaxRate = 1'000'000'000;
 
 void PrintResult(const ClientFlags& flags, const BenchFlags& bench, const std::string& operation,
                  const LoadResult& result, const Histogram& histogram) {
@@ -56,10 +58,6 @@ Exit RunBench(const ClientFlags& flags, BenchFlags& bench, const std::string& op
   ClientOptions options;
   options.connections = bench.connections;
   options.coalesce = !bench.no_coalesce;
-  if (operation == "put" && bench.load.value_bytes > options.limits.max_value_bytes) {
-    return Fail(Exit::kBadArguments,
-                fmt::format("--value-size: at most {} bytes", options.limits.max_value_bytes));
-  }
   auto client = Connect(flags, options);
   if (!client.ok()) return Fail(Exit::kBadArguments, client.status().message());
 
@@ -87,22 +85,26 @@ void AddBenchVerb(Program& program, CLI::App& parent, const std::string& operati
     return verb->add_option(name, value, text)->type_name("N");
   };
   add("--clients", flags->load.clients, "calls under way at a time")
-      ->check(CLI::Range(1, 100'000))
+      ->check(IsNumber(1, 100'000))
       ->capture_default_str();
   add("--connections", flags->connections, "that the calls are spread over")
-      ->check(CLI::Range(1, 1000))
+      ->check(IsNumber(1, 1000))
       ->capture_default_str();
   auto* total = add("--total", flags->load.total, "calls in all, 10000 without --duration")
-                    ->check(CLI::PositiveNumber);
+                    ->check(IsNumber(1, kMaxCount));
   verb->add_option("--duration", flags->duration, "instead of --total")
       ->check(IsDuration())
       ->type_name("DURATION")
       ->excludes(total);
-  add("--value-size", flags->load.value_bytes, "bytes")->capture_default_str();
-  add("--key-space", flags->load.key_space, "how many different keys")
-      ->check(CLI::PositiveNumber)
+  add("--value-size", flags->load.value_bytes, "bytes")
+      ->check(IsNumber(0, Limits{}.max_value_bytes))
       ->capture_default_str();
-  add("--rate", flags->load.rate, "calls a second; 0: as fast as they go")->capture_default_str();
+  add("--key-space", flags->load.key_space, "how many different keys")
+      ->check(IsNumber(1, kMaxCount))
+      ->capture_default_str();
+  add("--rate", flags->load.rate, "calls a second; 0: as fast as they go")
+      ->check(IsNumber(0, kMaxRate))
+      ->capture_default_str();
   verb->add_flag("--no-coalesce", flags->no_coalesce, "one request for each call");
   verb->callback([&program, flags, operation] {
     program.run = [&client = program.client, flags, operation] {

@@ -101,10 +101,9 @@ Exit RunStatus(const ClientFlags& flags, bool with_hash) {
   }
   if (flags.format() == Format::kTable) PrintTable(titles, rows);
   Exit exit = FinishOutput();
-  for (std::size_t i = 0; i < answers.size(); ++i) {
-    if (answers[i].ok()) continue;
-    exit = Fail(ExitOf(answers[i].code()),
-                fmt::format("{}: {}", endpoints[i], answers[i].status().message()));
+  for (const auto& answer : answers) {
+    if (answer.ok()) continue;
+    exit = Fail(answer.status());  // which names the endpoint
   }
   return exit;
 }

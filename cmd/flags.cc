@@ -15,19 +15,40 @@ namespace {
 // A timeout of more is a mistake, and this much cannot overflow in nanoseconds.
 constexpr std::int64_t kMaxDurationMs = std::int64_t{1000} * 86'400 * 365;
 
+// The decimal digits at the beginning of `text`, which are taken off it. Nothing: there are none,
+// there are too many, or they start with a zero that would mean octal elsewhere.
+std::optional<std::uint64_t> TakeDigits(std::string_view& text) {
+  std::uint64_t number = 0;
+  const char* const end = text.data() + text.size();
+  const auto [rest, error] = std::from_chars(text.data(), end, number);
+  const auto digits = static_cast<std::size_t>(rest - text.data());
+  if (error != std::errc() || (digits > 1 && text.front() == '0')) return std::nullopt;
+  text.remove_prefix(digits);
+  return number;
+}
+
+CLI::Validator IsBytesWith(std::string_view end, const std::string& examples) {
+  const auto check = [end, examples](std::string& text) -> std::string {
+    BytesFlag bytes;
+    const bool has_end = text.ends_with("/s");
+    if ((!has_end || end == "/s") && lexical_cast(text, bytes)) return {};
+    return "'" + text + "' is no number of bytes such as " + examples;
+  };
+  return {check, "BYTES"};
+}
+
 }  // namespace
 
 bool lexical_cast(const std::string& text, DurationFlag& duration) {
   static constexpr std::array<std::pair<std::string_view, std::int64_t>, 4> kUnits = {
       {{"ms", 1}, {"s", 1000}, {"m", 60'000}, {"h", 3'600'000}}};
-  std::int64_t number = 0;
-  const char* const end = text.data() + text.size();
-  const auto [rest, error] = std::from_chars(text.data(), end, number);
-  if (error != std::errc() || number < 0) return false;
+  std::string_view rest = text;
+  const auto number = TakeDigits(rest);
+  if (!number) return false;
   for (const auto& [unit, factor] : kUnits) {
-    if (std::string_view(rest, end - rest) != unit) continue;
-    if (number > kMaxDurationMs / factor) return false;
-    duration.value = std::chrono::milliseconds(number * factor);
+    if (rest != unit) continue;
+    if (*number > static_cast<std::uint64_t>(kMaxDurationMs / factor)) return false;
+    duration.value = std::chrono::milliseconds(static_cast<std::int64_t>(*number) * factor);
     return true;
   }
   return false;
@@ -37,7 +58,7 @@ CLI::Validator IsDuration() {
   const auto check = [](std::string& text) -> std::string {
     DurationFlag duration;
     if (lexical_cast(text, duration) && duration.value.count() > 0) return {};
-    return "'" + text + "' is no duration above zero such as 500ms, 5s or 1m";
+    return "'" + text + "' is no duration from 1ms to 8760h such as 500ms, 5s or 1m";
   };
   return {check, "DURATION"};
 }
@@ -45,28 +66,30 @@ CLI::Validator IsDuration() {
 bool lexical_cast(const std::string& text, BytesFlag& bytes) {
   static constexpr std::array<std::pair<std::string_view, unsigned>, 5> kUnits = {
       {{"", 0}, {"B", 0}, {"KiB", 10}, {"MiB", 20}, {"GiB", 30}}};
-  std::string_view whole = text;
-  if (whole.ends_with("/s")) whole.remove_suffix(2);
-  std::uint64_t number = 0;
-  const char* const end = whole.data() + whole.size();
-  const auto [rest, error] = std::from_chars(whole.data(), end, number);
-  if (error != std::errc()) return false;
+  std::string_view rest = text;
+  if (rest.ends_with("/s")) rest.remove_suffix(2);
+  const auto number = TakeDigits(rest);
+  if (!number) return false;
   for (const auto& [unit, shift] : kUnits) {
-    if (std::string_view(rest, end - rest) != unit) continue;
-    if (number > (std::numeric_limits<std::uint64_t>::max() >> shift)) return false;
-    bytes.value = number << shift;
+    if (rest != unit) continue;
+    if (*number > (std::numeric_limits<std::uint64_t>::max() >> shift)) return false;
+    bytes.value = *number << shift;
     return true;
   }
   return false;
 }
 
-CLI::Validator IsBytes() {
-  const auto check = [](std::string& text) -> std::string {
-    BytesFlag bytes;
-    if (lexical_cast(text, bytes)) return {};
-    return "'" + text + "' is no number of bytes such as 65536, 64KiB, 256MiB or 1GiB";
+CLI::Validator IsBytes() { return IsBytesWith("", "65536, 64KiB, 256MiB or 1GiB"); }
+CLI::Validator IsRate() { return IsBytesWith("/s", "65536, 64KiB/s, 256MiB/s or 1GiB/s"); }
+
+CLI::Validator IsNumber(std::uint64_t min, std::uint64_t max) {
+  const auto check = [min, max](std::string& text) -> std::string {
+    std::string_view rest = text;
+    const auto number = TakeDigits(rest);
+    if (number && rest.empty() && *number >= min && *number <= max) return {};
+    return fmt::format("'{}' is no whole number from {} to {}", text, min, max);
   };
-  return {check, "BYTES"};
+  return {check, ""};
 }
 
 CLI::Option* WithEnvironment(CLI::Option* option) {
@@ -98,6 +121,10 @@ void AddClientFlags(Program& program) {
   CLI::App& app = program.app;
   WithEnvironment(app.add_option("--endpoints", flags.endpoints, "HOST:PORT,... to talk to"))
       ->capture_default_str();
+  WithEnvironment(app.add_option("--cluster-id", flags.cluster_id,
+                                 "id of the cluster to talk to (default: that of the first member "
+                                 "reached)"))
+      ->type_name("ID");
   WithEnvironment(app.add_option("--timeout", flags.timeout, "for the whole call, such as 5s"))
       ->check(IsDuration())
       ->type_name("DURATION")
@@ -111,10 +138,11 @@ void AddClientFlags(Program& program) {
 }
 
 std::optional<std::uint32_t> ParseNumber(std::string_view text) {
-  std::uint32_t number = 0;
-  const auto [rest, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  if (error != std::errc() || rest != text.data() + text.size()) return std::nullopt;
-  return number;
+  const auto number = TakeDigits(text);
+  if (!number || !text.empty() || *number > std::numeric_limits<std::uint32_t>::max()) {
+    return std::nullopt;
+  }
+  return static_cast<std::uint32_t>(*number);
 }
 
 Result<std::vector<MemberAddress>> ParseCluster(const std::string& text) {
@@ -152,6 +180,7 @@ Result<QuorumOptions> ParseQuorum(std::string_view text) {
 
 Result<std::unique_ptr<Client>> Connect(const ClientFlags& flags, ClientOptions options) {
   options.endpoints = flags.endpoint_list();
+  options.cluster = flags.cluster_id;
   return Client::Connect(std::move(options));
 }
 

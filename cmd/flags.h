@@ -24,7 +24,7 @@ struct DurationFlag {
 };
 /// Found by CLI11 where it reads a DurationFlag; false if `text` is no duration.
 bool lexical_cast(const std::string& text, DurationFlag& duration);
-/// For ->check(): at least 1 ms, and says how a duration is written.
+/// For ->check(): from 1 ms to a year, and says how a duration is written.
 CLI::Validator IsDuration();
 
 /// "65536", "64KiB", "256MiB" or "1GiB"; a rate may end in "/s".
@@ -33,6 +33,12 @@ struct BytesFlag {
 };
 bool lexical_cast(const std::string& text, BytesFlag& bytes);
 CLI::Validator IsBytes();
+CLI::Validator IsRate();
+
+/// For ->check() of an option that is an unsigned integer: decimal digits without a sign and
+/// without leading zeros, which CLI11 would read as octal. (It also takes -1 for the largest
+/// number.)
+CLI::Validator IsNumber(std::uint64_t min, std::uint64_t max);
 
 /// Gives the option the environment variable RAFTKV_ + its long name in capitals.
 CLI::Option* WithEnvironment(CLI::Option* option);
@@ -53,6 +59,7 @@ enum class Format : unsigned char { kSimple, kJson, kTable };
 
 struct ClientFlags {
   std::string endpoints = "127.0.0.1:7001";
+  std::uint64_t cluster_id = 0;  ///< 0: any
   DurationFlag timeout{std::chrono::seconds(5)};
   std::string write_out = "simple";
   bool hex = false;

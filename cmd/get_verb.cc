@@ -2,6 +2,7 @@
 #include <chrono>
 #include <cstdint>
 #include <iostream>
+#include <limits>
 #include <memory>
 #include <string>
 #include <utility>
@@ -40,6 +41,16 @@ class PairPrinter {
     for (const KeyValue& kv : page.kvs) Pair(kv);
   }
 
+  /// The range was cut short: what was begun is ended, so that a reader of JSON has a document, and
+  /// one that says so.
+  Exit Cut(const Status& status, std::uint64_t count) {
+    if (flags_.format() == Format::kJson && begun_) {
+      std::cout << R"(],"count":)" << count << R"(,"more":true,"error":)" << Dump(status.message())
+                << "}\n";
+    }
+    return Fail(status);
+  }
+
   void End(std::uint64_t count, bool more) {
     switch (flags_.format()) {
       case Format::kSimple:
@@ -70,8 +81,7 @@ class PairPrinter {
         std::cout << (pairs_ ? "," : "")
                   << Dump({{"key", JsonBytes(kv.key, flags_)},
                            {"value", JsonBytes(kv.value, flags_)},
-                           {"mod_revision", kv.mod_revision},
-                           {"lease", 0}});
+                           {"mod_revision", kv.mod_revision}});
         break;
       case Format::kTable:
         rows_.push_back({ShowCell(kv.key, flags_), ShowCell(kv.value, flags_),
@@ -126,13 +136,15 @@ Exit RunGet(const ClientFlags& flags, const GetFlags& get) {
     options.limit = get.limit ? get.limit - count : 0;
     options.timeout = std::chrono::ceil<std::chrono::milliseconds>(deadline - steady_clock::now());
     if (options.timeout.count() <= 0) {
-      return Fail({Code::kDeadlineExceeded, "the range did not fit in the time; raise --timeout"});
+      return printer.Cut(
+          {Code::kDeadlineExceeded, "the range did not fit in the time; raise --timeout"}, count);
     }
     const auto page = (*client)->kv().Scan(range, options);
-    if (!page.ok()) return Fail(page.status());
+    if (!page.ok()) return printer.Cut(page.status(), count);
     printer.Pairs((*client)->LastHeader(), *page);
     count += page->count;
     more = page->more;
+    if (!std::cout.good()) break;  // nobody takes the rest
     if (page->kvs.empty() || count == get.limit) break;
     range.begin = page->kvs.back().key + '\0';
   }
@@ -151,7 +163,9 @@ void AddGetVerb(Program& program) {
   verb->add_option("KEY", get->key)->required();
   get->end.AddTo(*verb, "END", "read all keys from KEY to before END");
   verb->add_flag("--prefix", get->prefix, "read all keys that start with KEY");
-  verb->add_option("--limit", get->limit, "at most so many pairs; 0: all")->type_name("N");
+  verb->add_option("--limit", get->limit, "at most so many pairs; 0: all")
+      ->check(IsNumber(0, std::numeric_limits<std::uint64_t>::max()))
+      ->type_name("N");
   auto* keys_only = verb->add_flag("--keys-only", get->keys_only, "leave the values out");
   verb->add_flag("--print-value-only", get->print_value_only, "leave the keys out")
       ->excludes(keys_only);

@@ -1,7 +1,8 @@
 // The verbs that write: put, del, cas, incr.
+#include <unistd.h>
+
 #include <charconv>
 #include <cstdint>
-#include <iostream>
 #include <memory>
 #include <optional>
 #include <string>
@@ -10,25 +11,21 @@
 #include <fmt/format.h>
 
 #include "cmd/flags.h"
+#include "cmd/input.h"
 #include "cmd/output.h"
 
 namespace raftkv::cmd {
 namespace {
 
-// Reads stdin to its end, but not on and on where it is too large anyhow.
 Result<std::string> ReadValueFromStdin(std::uint32_t max_value_bytes) {
-  std::string value;
-  char buffer[64 * 1024];
-  while (std::cin.read(buffer, sizeof(buffer)) || std::cin.gcount() > 0) {
-    value.append(buffer, static_cast<std::size_t>(std::cin.gcount()));
-    if (value.size() > max_value_bytes) {
-      return Status(Code::kInvalidArgument,
-                    fmt::format("the value on stdin is larger than the limit of {} bytes; split "
-                                "it over several keys",
-                                max_value_bytes));
-    }
+  Result<std::string> value = ReadToEnd(STDIN_FILENO, max_value_bytes);
+  if (!value.ok()) return Status(value.code(), "stdin " + value.status().message());
+  if (value->size() > max_value_bytes) {
+    return Status(Code::kInvalidArgument,
+                  fmt::format("the value on stdin is larger than the limit of {} bytes; split "
+                              "it over several keys",
+                              max_value_bytes));
   }
-  if (std::cin.bad()) return Status(Code::kIOError, "stdin cannot be read");
   return value;
 }
 
@@ -45,6 +42,9 @@ Exit RunPut(const ClientFlags& flags, const PutFlags& put) {
     value = put.value.text;
   } else {
     auto from_stdin = ReadValueFromStdin(Limits{}.max_value_bytes);
+    if (from_stdin.code() == Code::kIOError) {
+      return Fail(Exit::kFileError, from_stdin.status().message());
+    }
     if (!from_stdin.ok()) return Fail(from_stdin.status());
     value = std::move(from_stdin).value();
   }
@@ -94,9 +94,10 @@ Exit RunCas(const ClientFlags& flags, const CasFlags& cas) {
   const auto result = (*client)->kv().CompareAndSwap(
       cas.key, expected, cas.absent ? cas.first : cas.second.text, {flags.timeout.value});
   const bool succeeded = result.ok();
+  const auto revision = succeeded ? std::optional(result->revision) : std::nullopt;
   if (!succeeded && result.code() != Code::kCompareFailed) return Fail(result.status());
   PrintAnswer({"RESULT", succeeded ? "SUCCESS" : "FAILURE", {{"succeeded", succeeded}}},
-              (*client)->LastHeader(), succeeded ? result->revision : 0, flags);
+              (*client)->LastHeader(), revision, flags);
   const Exit printed = FinishOutput();
   return succeeded ? printed : Exit::kCompareFailed;
 }

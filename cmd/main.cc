@@ -1,4 +1,8 @@
 // The raftkv program: reads the command line and runs the one verb that it names.
+#include <fcntl.h>
+
+#include <array>
+#include <cerrno>
 #include <exception>
 #include <iostream>
 #include <memory>
@@ -6,6 +10,7 @@
 
 #include <CLI/CLI.hpp>
 
+#include "cmd/command_line.h"
 #include "cmd/exit_code.h"
 #include "cmd/flags.h"
 #include "cmd/output.h"
@@ -28,7 +33,22 @@ void AddVersionVerb(Program& program) {
   });
 }
 
+// The number of a closed stdin, stdout or stderr would be that of the next file that is opened, and
+// an error message would go into a database. What stands there instead refuses to be read, or
+// written, so that the verb says that it could not.
+bool FillStandardFiles() {
+  static constexpr std::array<int, 3> kModes = {O_WRONLY, O_RDONLY, O_RDWR};
+  for (int file = 0; file < 3; ++file) {
+    if (fcntl(file, F_GETFD) >= 0 || errno != EBADF) continue;
+    if (open("/dev/null", kModes.at(static_cast<std::size_t>(file))) != file) return false;
+  }
+  return true;
+}
+
 Exit Main(int argc, char** argv) {
+  if (!FillStandardFiles()) {
+    return Fail(Exit::kError, "stdin, stdout or stderr is closed, and /dev/null cannot be opened");
+  }
   Program program;
   program.app.name("raftkv");
   program.app.require_subcommand(0, 1);  // a wrong verb is named where none would be "required"
@@ -43,14 +63,8 @@ Exit Main(int argc, char** argv) {
   AddRekeyVerb(program);
   AddMaelstromVerb(program);
   AddVersionVerb(program);
-  try {
-    program.app.parse(argc, argv);
-  } catch (const CLI::Success& asked_for_help) {
-    program.app.exit(asked_for_help, std::cout, std::cerr);
-    return FinishOutput();
-  } catch (const CLI::ParseError& error) {
-    return Fail(Exit::kBadArguments, std::string(error.what()) + " (see raftkv --help)");
-  }
+  const Status parsed = ParseCommandLine(program, argc, argv);
+  if (!parsed.ok()) return Fail(Exit::kBadArguments, parsed.message());
   if (!program.run) return Fail(Exit::kBadArguments, "which verb? (see raftkv --help)");
   return program.run();
 }

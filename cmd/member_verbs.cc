@@ -1,5 +1,6 @@
 // The verbs that see and change who takes part: member list, add, promote, remove; move-leader.
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -61,7 +62,8 @@ Exit RunList(const ClientFlags& flags) {
       for (const auto& cells : rows) PrintLine(fmt::format("{}", fmt::join(cells, ", ")));
       break;
     case Format::kJson:
-      PrintLine(Dump({{"header", HeaderJson((*client)->LastHeader(), 0)}, {"members", json}}));
+      PrintLine(
+          Dump({{"header", HeaderJson((*client)->LastHeader(), std::nullopt)}, {"members", json}}));
       break;
     case Format::kTable:
       PrintTable({"ID", "STATUS", "NAME", "ADDRESS", "ROLE", "LEADER", "ZONE"}, rows);
@@ -77,7 +79,7 @@ Exit RunChange(const ClientFlags& flags, const Answer& answer, const Change& cha
   if (!client.ok()) return Fail(Exit::kBadArguments, client.status().message());
   const Status status = change((*client)->cluster(), flags.timeout.value);
   if (!status.ok()) return FailChange(status);
-  PrintAnswer(answer, (*client)->LastHeader(), 0, flags);
+  PrintAnswer(answer, (*client)->LastHeader(), std::nullopt, flags);
   return FinishOutput();
 }
 

@@ -45,11 +45,11 @@ std::string Dump(const Json& json) {
   return json.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
-Json HeaderJson(const Client::Header& header, std::uint64_t revision) {
-  return {{"cluster_id", header.cluster_id},
-          {"member", header.member_id},
-          {"revision", revision},
-          {"term", header.term}};
+Json HeaderJson(const Client::Header& header, std::optional<std::uint64_t> revision) {
+  Json json = {{"cluster_id", header.cluster_id}, {"member", header.member_id}};
+  if (revision) json["revision"] = *revision;
+  json["term"] = header.term;
+  return json;
 }
 
 void PrintLine(std::string_view line) { std::cout << line << '\n'; }
@@ -70,8 +70,8 @@ void PrintTable(const std::vector<std::string>& columns,
   if (!rows.empty()) PrintLine(rule);
 }
 
-void PrintAnswer(const Answer& answer, const Client::Header& header, std::uint64_t revision,
-                 const ClientFlags& flags) {
+void PrintAnswer(const Answer& answer, const Client::Header& header,
+                 std::optional<std::uint64_t> revision, const ClientFlags& flags) {
   switch (flags.format()) {
     case Format::kSimple: PrintLine(answer.simple); break;
     case Format::kJson: {
@@ -81,7 +81,8 @@ void PrintAnswer(const Answer& answer, const Client::Header& header, std::uint64
       break;
     }
     case Format::kTable:
-      PrintTable({answer.title, "REVISION"}, {{answer.simple, std::to_string(revision)}});
+      PrintTable({answer.title, "REVISION"},
+                 {{answer.simple, revision ? std::to_string(*revision) : "-"}});
       break;
   }
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -27,7 +28,8 @@ std::string ShowCell(std::string_view bytes, const ClientFlags& flags);
 std::string JsonBytes(std::string_view bytes, const ClientFlags& flags);
 /// One line; bytes that are no UTF-8 (only with --json-strings) are replaced.
 std::string Dump(const Json& json);
-Json HeaderJson(const Client::Header& header, std::uint64_t revision);
+/// Without `revision` there is no such field: the answer does not belong to one.
+Json HeaderJson(const Client::Header& header, std::optional<std::uint64_t> revision);
 
 void PrintLine(std::string_view line);
 /// `columns` are the titles; each row has as many cells.
@@ -41,8 +43,8 @@ struct Answer {
   /// What stands in JSON beside the header; may be empty.
   Json fields = Json::object();
 };
-void PrintAnswer(const Answer& answer, const Client::Header& header, std::uint64_t revision,
-                 const ClientFlags& flags);
+void PrintAnswer(const Answer& answer, const Client::Header& header,
+                 std::optional<std::uint64_t> revision, const ClientFlags& flags);
 
 /// kOk, or an error where stdout did not take what was printed (a full disk).
 Exit FinishOutput();

@@ -5,18 +5,22 @@
 #include <cerrno>
 #include <charconv>
 #include <chrono>
-#include <ctime>
+#include <condition_variable>
+#include <cstdlib>
 #include <iostream>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <utility>
 
 #include <fmt/format.h>
 
 #include <raftkv/node.h>
 
+#include "cmd/clock.h"
 #include "cmd/config_file.h"
 #include "cmd/flags.h"
 #include "cmd/log.h"
@@ -104,35 +108,75 @@ void RaiseFileLimit() {
   setrlimit(RLIMIT_NOFILE, &limit);  // if it is refused the soft limit stays, which serves too
 }
 
-// SIGTERM and SIGINT, blocked in every thread and waited for in one.
+// SIGTERM and SIGINT, blocked in every thread and waited for in one of their own, which sees to it
+// that the process ends whatever the others hang in: a resolver, a disk, a pipe that nobody reads.
+// To end at once loses nothing; an orderly end only makes the next start faster.
 class StopSignals {
  public:
   // Before the first thread starts: threads inherit the mask.
   StopSignals() {
-    sigemptyset(&set_);
-    sigaddset(&set_, SIGTERM);
-    sigaddset(&set_, SIGINT);
-    pthread_sigmask(SIG_BLOCK, &set_, nullptr);
+    sigset_t set = Set();
+    pthread_sigmask(SIG_BLOCK, &set, nullptr);
+    // check:allow detach: it waits for as long as the process lives
+    std::thread([this] { Watch(); }).detach();
   }
 
   // Whether one came within a fraction of a second.
   bool Wait() {
-    const timespec slice{.tv_sec = 0, .tv_nsec = 200'000'000};
-    return sigtimedwait(&set_, nullptr, &slice) > 0;
+    std::unique_lock lock(mutex_);
+    return changed_.wait_for(lock, std::chrono::milliseconds(200), [this] { return came_; });
   }
 
-  // From here on the next one ends the process at once.
-  void Release() { pthread_sigmask(SIG_UNBLOCK, &set_, nullptr); }
+  // From here on a signal gives the process time to close the member.
+  void SetOpen() {
+    const std::lock_guard lock(mutex_);
+    grace_ = kToClose;
+    changed_.notify_all();
+  }
 
  private:
-  sigset_t set_{};
+  static constexpr std::chrono::seconds kToOpen{2};
+  static constexpr std::chrono::seconds kToClose{30};
+
+  static sigset_t Set() {
+    sigset_t set{};
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    return set;
+  }
+
+  [[noreturn]] void Watch() {
+    pthread_setname_np(pthread_self(), "raftkv-signals");
+    sigset_t set = Set();
+    int signal = 0;
+    while (sigwait(&set, &signal) != 0) {
+    }
+    // The next one ends the process at once.
+    pthread_sigmask(SIG_UNBLOCK, &set, nullptr);
+    std::unique_lock lock(mutex_);
+    came_ = true;
+    changed_.notify_all();
+    const auto begin = std::chrono::steady_clock::now();
+    while (std::chrono::steady_clock::now() < begin + grace_) {
+      changed_.wait_until(lock, begin + grace_);
+    }
+    while (true) raise(signal);
+  }
+
+  std::mutex mutex_;
+  // Guarded by mutex_.
+  std::condition_variable changed_;
+  bool came_ = false;
+  std::chrono::seconds grace_ = kToOpen;
 };
 
 Exit RunServe(const ServeFlags& flags) {
   auto options = OptionsOf(flags);
   if (!options.ok()) return Fail(Exit::kBadArguments, options.status().message());
-  StopSignals stop;
-  signal(SIGPIPE, SIG_IGN);  // whoever reads our stderr may go away
+  if (const Status clock = CheckClock(); !clock.ok()) return Fail(Exit::kError, clock.message());
+  StopSignals& stop = *new StopSignals();  // never destroyed: its thread lives on
+  signal(SIGPIPE, SIG_IGN);                // whoever reads our stderr may go away
   signal(SIGXFSZ, SIG_IGN);  // a file that may not grow is a full disk: the write says so
   RaiseFileLimit();
 
@@ -144,17 +188,20 @@ Exit RunServe(const ServeFlags& flags) {
   const std::unique_ptr<Node> node = std::move(opened).value();
   PrintLine(fmt::format("ready name={} listen={} http={}", flags.name, node->listen_address(),
                         node->http_address()));
-  std::cout.flush();
+  // Whoever waits for the line learns of it here; the member is of use without it.
+  static_cast<void>(FinishOutput());
+  stop.SetOpen();
 
   while (!stop.Wait()) {
     const Status failure = node->WaitForFailure(std::chrono::milliseconds(0));
     if (failure.code() == Code::kDeadlineExceeded) continue;
-    stop.Release();
     return Fail(Exit::kError, failure.message());
   }
-  stop.Release();
   const Status closed = node->Close();
-  return closed.ok() ? Exit::kOk : Fail(Exit::kError, closed.message());
+  if (!closed.ok()) return Fail(Exit::kError, closed.message());
+  std::cout.flush();
+  // What runs at exit() would wait for stderr, which a hung thread may hold.
+  std::_Exit(static_cast<int>(Exit::kOk));
 }
 
 void AddServeFlags(CLI::App& verb, ServeFlags& flags) {
@@ -200,15 +247,16 @@ void AddServeFlags(CLI::App& verb, ServeFlags& flags) {
       ->type_name("BYTES")
       ->default_str("256MiB");
   add("--log-keep-entries", flags.log_keep_entries, "the same in entries; the smaller one counts")
+      ->check(IsNumber(1, std::uint64_t{1} << 50))
       ->type_name("NUMBER")
       ->capture_default_str();
   add("--snapshot-rate", flags.snapshot_rate, "how fast snapshots go to other members; 0: no limit")
-      ->check(IsBytes())
+      ->check(IsRate())
       ->type_name("BYTES/s")
       ->default_str("64MiB/s");
   add("--scrub-rate", flags.scrub_rate,
       "how fast the data on disk is read over and over to find damage; 0: not at all")
-      ->check(IsBytes())
+      ->check(IsRate())
       ->type_name("BYTES/s")
       ->default_str("4MiB/s");
   add("--encryption-key-file", flags.encryption_key_file,

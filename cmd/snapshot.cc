@@ -1,6 +1,7 @@
 // The verbs that keep a cluster's content in a file, and begin a new cluster with it: snapshot
 // save, status, restore.
 #include <malloc.h>
+#include <signal.h>
 
 #include <map>
 #include <memory>
@@ -12,6 +13,7 @@
 
 #include <raftkv/backup.h>
 
+#include "cmd/clock.h"
 #include "cmd/flags.h"
 #include "cmd/output.h"
 #include "cmd/progress.h"
@@ -112,6 +114,8 @@ void KeepFreedMemory() {
 
 Exit RunSave(const ClientFlags& flags, const SnapshotFlags& snapshot) {
   KeepFreedMemory();
+  if (const Status clock = CheckClock(); !clock.ok()) return Fail(Exit::kError, clock.message());
+  signal(SIGPIPE, SIG_IGN);  // whoever reads FILE may go away, which is an error like a full disk
   auto client = Connect(flags);
   if (!client.ok()) return Fail(Exit::kBadArguments, client.status().message());
   const StopFlag stop;
@@ -124,6 +128,7 @@ Exit RunSave(const ClientFlags& flags, const SnapshotFlags& snapshot) {
     return (*client)->Backup(snapshot.file, options);
   }();
   if (!saved.ok()) return FailSave(saved.status());
+  if (snapshot.file == "-") return Exit::kOk;  // stdout is the backup
   return ShowDone(
       fmt::format("Snapshot of {} at index {} saved at {}: {} keys, {}", saved->member,
                   saved->index, snapshot.file, saved->keys, ShowBytesOf(saved->file_bytes)),
@@ -210,7 +215,8 @@ void AddSnapshotVerbs(Program& program) {
   snapshot->require_subcommand(0, 1);
   auto flags = std::make_shared<SnapshotFlags>();
   AddVerb(program, *snapshot, "save",
-          "write the state of the first of --endpoints that answers to FILE", flags, RunSave);
+          "write the state of the first of --endpoints that answers to FILE; -: to stdout", flags,
+          RunSave);
   AddVerb(program, *snapshot, "status", "verify all of FILE, and say what is in it", flags,
           RunStatus);
   CLI::App* restore =

@@ -64,6 +64,7 @@ _LIBRARIES = [
     (r"nlohmann/", "nlohmann-json", ("storage", "rpc", "cmd")),
     (r"prometheus/", "prometheus-cpp", ("rpc", "open")),
     (r"CLI/", "CLI11", ("cmd",)),
+    (r"toml\+\+/", "toml++", ("cmd",)),
     (r"(xxhash|xxh_x86dispatch)\.h", "xxHash", ("base", "kv", "storage", "rpc")),
     (r"openssl/", "OpenSSL", _EDGES),
     (r"(archive(_entry)?|zstd)\.h", "libarchive and zstd", ("storage",)),

@@ -1,5 +1,7 @@
 """Is a file short, does a header open with its question, does nobody call what is banned?"""
 
+import functools
+import os
 import re
 
 from layering import layer_of
@@ -47,6 +49,8 @@ _BANNED = [(name, re.compile(pattern), layers, instead) for name, pattern, layer
 def check(source):
     yield from _check_length(source)
     yield from _check_banned(source)
+    yield from check_initializers(source)
+    yield from check_assertions(source)
     if source.path.endswith(".h"):
         yield from _check_header(source)
     limit = _TEST_FUNCTION_LIMIT if source.path.startswith("tests/") else _FUNCTION_LIMIT
@@ -60,6 +64,58 @@ def _check_length(source):
     count = source.text.count("\n")
     if count > _FILE_LIMIT:
         yield source.complaint(1, f"{count} lines, at most {_FILE_LIMIT}: split it by responsibility")
+
+
+# A message, or what the core hands out, names its fields: a field that is left out by position is
+# left out unseen, and one that is added shifts the rest.
+_NAMED_FIELDS = ("lib/raft/message.h", "lib/raft/ready.h", "lib/raft/types.h", "lib/node/ports.h")
+_LITERAL = r"(?:\{\}|true|false|0)"
+_NEIGHBOURS = re.compile(r"[,{(]\s*" + _LITERAL + r"\s*,\s*" + _LITERAL + r"\s*[,})]")
+
+
+@functools.cache
+def _structs_with_named_fields():
+    names = set()
+    for path in _NAMED_FIELDS:
+        if os.path.exists(path):
+            with open(path, encoding="utf-8") as file:
+                names.update(re.findall(r"^struct (\w+) \{", file.read(), re.M))
+    return names
+
+
+def check_initializers(source, structs=None):
+    """`Reply{term, true, {}, {}, 0}` says nothing, and hides what it leaves out."""
+    if layer_of(source.path) not in _LIBRARY:
+        return
+    code = "\n".join(source.code)
+    names = "|".join(sorted(structs if structs is not None else _structs_with_named_fields()))
+    found = []
+    if names:
+        positional = re.compile(r"(?<![\w.>])(?:\w+::)*(?:" + names +
+                                r")(?:\s+\w+)?\{\s*[^.}\s][^;{}]*,")
+        found += [(match, "fields by position; name them ({.term = term, ...})")
+                  for match in positional.finditer(code)]
+    found += [(match, "neighbouring literals; name them ({.field = value}, a constant or an enum)")
+              for match in _NEIGHBOURS.finditer(code)]
+    for match, text in found:
+        number = code[:match.start()].count("\n") + 1
+        if not source.allowed(number, "initializer"):
+            yield source.complaint(number, text)
+
+
+def check_assertions(source):
+    """`RAFTKV_CHECK(a && b)` does not say which of the two broke."""
+    code = "\n".join(source.code)
+    for match in re.finditer(r"\bRAFTKV_CHECK\(", code):
+        depth, condition = 1, ""
+        for char in code[match.end():]:
+            depth += {"(": 1, "[": 1, "{": 1, ")": -1, "]": -1, "}": -1}.get(char, 0)
+            if depth == 0 or (depth == 1 and char == ","):
+                break
+            condition += char if depth == 1 else " "
+        number = code[:match.start()].count("\n") + 1
+        if "&&" in condition and not source.allowed(number, "assertion"):
+            yield source.complaint(number, "two conditions in one RAFTKV_CHECK; write one for each")
 
 
 def _check_banned(source):

@@ -121,6 +121,30 @@ class Style(unittest.TestCase):
         ]:
             self.assertEqual(style_of(path, line + "\n"), [], (path, line))
 
+    def test_initializers(self):
+        def complaints(path, line):
+            return len(list(style.check_initializers(Source(path, line + "\n"), {"Reply", "Entry"})))
+
+        for line in ["Send(Reply{term, x});", "Reply r{term, x};", "raft::Reply{a,\n b};",
+                     "f(true, false);", "g({}, 0);", "Other{x, {}, {}};"]:
+            self.assertEqual(complaints("lib/raft/a.cc", line), 1, line)
+        for line in ["Send(Reply{.term = term, .x = 0});", "Reply r{};", "Reply copy{other};",
+                     "f(true, x, false);", "struct Reply {\n  int a, b;\n};", "Index(0);"]:
+            self.assertEqual(complaints("lib/raft/a.cc", line), 0, line)
+        self.assertEqual(complaints("tests/unit/a.cc", "Reply{a, b};"), 0)
+        self.assertEqual(
+            complaints("rpc/wire/a.cc", "f(0, 0);  // check:allow initializer: as KJ wants it"), 0)
+
+    def test_assertions(self):
+        def complaints(line):
+            return len(list(style.check_assertions(Source("lib/raft/a.cc", line + "\n"))))
+
+        for line in ["RAFTKV_CHECK(a && b);", "RAFTKV_CHECK(a &&\n  b, a);"]:
+            self.assertEqual(complaints(line), 1, line)
+        for line in ["RAFTKV_CHECK(a || b);", "RAFTKV_CHECK(x == (a && b));", "RAFTKV_CHECK(a, b && c);",
+                     "if (a && b) RAFTKV_CHECK(c);"]:
+            self.assertEqual(complaints(line), 0, line)
+
     def test_header(self):
         self.assertEqual(style_of("storage/a.h", _HEADER), [])
         self.assertEqual(len(style_of("storage/a.h", "#pragma once\n")), 1)

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <system_error>
 
 namespace raftkv::cmd::maelstrom {
 
@@ -19,14 +20,24 @@ constexpr std::size_t kPortion = 4096;
 
 LineWriter::LineWriter(int fd) : fd_(fd), thread_([this] { Run(); }) {}
 
-LineWriter::~LineWriter() {
+LineWriter::~LineWriter() { static_cast<void>(Finish()); }
+
+Status LineWriter::Finish() {
   {
     const std::lock_guard lock(mutex_);
     stopping_ = true;
     give_up_at_ = std::chrono::steady_clock::now() + kLastWords;
   }
   changed_.notify_all();
-  thread_.join();
+  if (thread_.joinable()) thread_.join();
+  return Failure();
+}
+
+Status LineWriter::Failure() {
+  const std::lock_guard lock(mutex_);
+  if (error_ == 0) return Status::Ok();
+  return {Code::kIOError,
+          "stdout cannot be written to: " + std::generic_category().message(error_)};
 }
 
 void LineWriter::Write(std::string line, std::size_t max_bytes) {
@@ -56,18 +67,24 @@ bool LineWriter::GivesUp() {
   return stopping_ && std::chrono::steady_clock::now() >= give_up_at_;
 }
 
+bool LineWriter::Fail(int error) {
+  const std::lock_guard lock(mutex_);
+  error_ = error;
+  return false;
+}
+
 bool LineWriter::WriteAll(const std::string& bytes) {
   for (std::size_t offset = 0; offset < bytes.size();) {
     pollfd writable{fd_, POLLOUT, 0};
     const int ready = poll(&writable, 1, kLookEveryMs);
-    if (ready < 0 && errno != EINTR) return false;
+    if (ready < 0 && errno != EINTR) return Fail(errno);
     if (ready <= 0) {
       if (GivesUp()) return false;
       continue;
     }
     const std::size_t size = std::min(bytes.size() - offset, kPortion);
     const ssize_t written = write(fd_, bytes.data() + offset, size);
-    if (written < 0 && errno != EINTR && errno != EAGAIN) return false;
+    if (written < 0 && errno != EINTR && errno != EAGAIN) return Fail(errno);
     if (written > 0) offset += static_cast<std::size_t>(written);
   }
   return true;

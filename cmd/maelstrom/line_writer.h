@@ -9,6 +9,8 @@
 #include <thread>
 #include <utility>
 
+#include <raftkv/status.h>
+
 namespace raftkv::cmd::maelstrom {
 
 class LineWriter {
@@ -27,12 +29,19 @@ class LineWriter {
   void WritePeer(std::string line) { Write(std::move(line), kMaxPeerBytes); }
   void WriteAnswer(std::string line) { Write(std::move(line), kMaxBytes); }
 
+  /// IOError: a line could not be written, the disk is full for example. Nothing is any more.
+  [[nodiscard]] Status Failure();
+  /// What the destructor does; and then the failure.
+  Status Finish();
+
  private:
   void Write(std::string line, std::size_t max_bytes);
   void Run();
   /// False: nobody reads any more, or the time for the end is over.
   bool WriteAll(const std::string& bytes);
   [[nodiscard]] bool GivesUp();
+  /// False.
+  bool Fail(int error);
 
   const int fd_;
   std::mutex mutex_;
@@ -41,6 +50,7 @@ class LineWriter {
   std::string waiting_;
   bool stopping_ = false;
   bool broken_ = false;
+  int error_ = 0;  ///< of the write that failed
   std::chrono::steady_clock::time_point give_up_at_;
 
   std::thread thread_;  // the last member: it uses the others

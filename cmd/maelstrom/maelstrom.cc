@@ -86,14 +86,14 @@ int StopSignals() {
 }
 
 /// Hands the lines of stdin to `process` until stdin ends, nobody reads stdout any more, a signal
-/// says stop, or the process cannot go on. Whether stdin ended.
-bool ReadLines(NodeProcess& process, int signals) {
+/// says stop, or the process cannot go on. Whether stdin ended; IOError: it cannot be read.
+Result<bool> ReadLines(NodeProcess& process, LineWriter& writer, int signals) {
   LineSplitter splitter;
   std::array<char, 64 * 1024> buffer{};
   // Of stdout only what needs not be asked for: that its reader is gone.
   std::array<pollfd, 3> wait{pollfd{STDIN_FILENO, POLLIN, 0}, pollfd{signals, POLLIN, 0},
                              pollfd{STDOUT_FILENO, 0, 0}};
-  while (process.Failure().ok()) {
+  while (process.Failure().ok() && writer.Failure().ok()) {
     if (poll(wait.data(), wait.size(), kLookForFailureMs) < 0) {
       if (errno == EINTR) continue;
       return false;
@@ -102,7 +102,10 @@ bool ReadLines(NodeProcess& process, int signals) {
     if (wait[0].revents == 0) continue;
     const ssize_t size = read(STDIN_FILENO, buffer.data(), buffer.size());
     if (size < 0 && (errno == EINTR || errno == EAGAIN)) continue;
-    if (size <= 0) return true;
+    if (size < 0) {
+      return Status(Code::kIOError, std::string("stdin cannot be read: ") + std::strerror(errno));
+    }
+    if (size == 0) return true;
     splitter.Feed(
         std::string_view(buffer.data(), static_cast<std::size_t>(size)),
         [&](std::string_view line) { process.OnLine(line); }, [&] { process.OnTooLongLine(); });
@@ -131,18 +134,21 @@ Exit RunMaelstrom(const MaelstromFlags& flags) {
 
   LineWriter writer(STDOUT_FILENO);
   NodeProcess process(std::move(options), writer);
-  const bool ended = ReadLines(process, signals);
+  const Result<bool> ended = ReadLines(process, writer, signals);
   const Status failure = process.Failure();
-  if (ended && failure.ok()) {
+  if (ended.ok() && *ended && failure.ok()) {
     const auto give_up_at = std::chrono::steady_clock::now() + kLastAnswers;
     while (process.open_requests() > 0 && std::chrono::steady_clock::now() < give_up_at) {
       std::this_thread::sleep_for(std::chrono::milliseconds(5));
     }
   }
   const Status closed = process.Close();
+  const Status written = writer.Finish();
   close(signals);
   if (!failure.ok()) return Fail(Exit::kError, failure.message());
-  return closed.ok() ? Exit::kOk : Fail(Exit::kError, closed.message());
+  if (!closed.ok()) return Fail(Exit::kError, closed.message());
+  if (!ended.ok()) return Fail(Exit::kFileError, ended.status().message());
+  return written.ok() ? Exit::kOk : Fail(Exit::kError, written.message());
 }
 
 }  // namespace

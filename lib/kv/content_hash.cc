@@ -8,7 +8,7 @@
 
 namespace raftkv::kv {
 
-Result<ContentHash> HashContent(Engine& engine, const std::atomic<bool>* cancelled) {
+Result<ContentHash> HashContent(Engine& engine, const CancelToken& token) {
   const std::unique_ptr<View> view = engine.NewView(ReadTier::kAll);
   const auto record = view->Get(std::string(1, kAppliedPrefix));
   if (!record.ok()) return record.status();
@@ -33,10 +33,10 @@ Result<ContentHash> HashContent(Engine& engine, const std::atomic<bool>* cancell
                                add(key);
                                add(data);
                                ++content.keys;
-                               return cancelled == nullptr || !cancelled->load();
+                               return !token.cancelled();
                              });
   if (!status.ok()) return status;
-  if (cancelled != nullptr && cancelled->load()) return Status(Code::kCancelled, "cancelled");
+  if (token.cancelled()) return Status(Code::kCancelled, "the hash was not computed to its end");
   content.hash = XXH3_64bits_digest(state.get());
   return content;
 }

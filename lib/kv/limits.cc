@@ -47,22 +47,35 @@ RangeView ViewOf(const Range& range) { return {range.kind, range.begin, range.en
 
 struct ToParsed {
   ParsedOperation operator()(const PutOp& op) const {
-    return {ParsedOperation::Kind::kPut,        false,    0,
-            {Range::Kind::kSingle, op.key, {}}, op.value, {}};
+    ParsedOperation parsed = OfKey(ParsedOperation::Kind::kPut, op.key);
+    parsed.value = op.value;
+    return parsed;
   }
   ParsedOperation operator()(const DeleteOp& op) const {
-    return {ParsedOperation::Kind::kDelete, false, 0, ViewOf(op.range), {}, {}};
+    ParsedOperation parsed;
+    parsed.kind = ParsedOperation::Kind::kDelete;
+    parsed.range = ViewOf(op.range);
+    return parsed;
   }
   ParsedOperation operator()(const CompareAndSwapOp& op) const {
-    ParsedOperation parsed{ParsedOperation::Kind::kCompareAndSwap, !op.expected, 0, {}, {}, {}};
-    parsed.range.begin = op.key;
+    ParsedOperation parsed = OfKey(ParsedOperation::Kind::kCompareAndSwap, op.key);
+    parsed.expect_absent = !op.expected.has_value();
     parsed.value = op.desired;
     if (op.expected.has_value()) parsed.expected = *op.expected;
     return parsed;
   }
   ParsedOperation operator()(const IncrementOp& op) const {
-    ParsedOperation parsed{ParsedOperation::Kind::kIncrement, false, op.delta, {}, {}, {}};
-    parsed.range.begin = op.key;
+    ParsedOperation parsed = OfKey(ParsedOperation::Kind::kIncrement, op.key);
+    parsed.delta = op.delta;
+    return parsed;
+  }
+
+ private:
+  static ParsedOperation OfKey(ParsedOperation::Kind kind, std::string_view key) {
+    ParsedOperation parsed;
+    parsed.kind = kind;
+    parsed.range.kind = Range::Kind::kSingle;
+    parsed.range.begin = key;
     return parsed;
   }
 };

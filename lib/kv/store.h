@@ -4,7 +4,6 @@
 // Owned by the apply thread. Reads go through Read(), which is safe from any thread.
 #pragma once
 
-#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <vector>
@@ -13,6 +12,7 @@
 #include <raftkv/status.h>
 
 #include "lib/base/bytes.h"
+#include "lib/base/cancel_token.h"
 #include "lib/base/ids.h"
 #include "lib/kv/engine.h"
 #include "lib/raft/types.h"
@@ -87,7 +87,7 @@ struct ContentHash {
   Index index;
   std::uint64_t keys = 0;
 };
-/// Cancelled once `*cancelled`, which may be null, is set.
-Result<ContentHash> HashContent(Engine& engine, const std::atomic<bool>* cancelled = nullptr);
+/// Cancelled once `token` is.
+Result<ContentHash> HashContent(Engine& engine, const CancelToken& token = {});
 
 }  // namespace raftkv::kv

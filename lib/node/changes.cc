@@ -32,9 +32,12 @@ void Node::Join(const ForwardJoin& join) {
   for (const raft::Invitation& invited : core_.configuration().invited) {
     if (invited.name != join.name) continue;
     raft::MembershipChange change;
-    raft::Member member{join.id, join.name, invited.address, join.zone};
-    member.learner = true;
-    member.promote = invited.voter;
+    raft::Member member{.id = join.id,
+                        .name = join.name,
+                        .address = invited.address,
+                        .zone = join.zone,
+                        .learner = true,
+                        .promote = invited.voter};
     change.add.push_back(std::move(member));
     Tick();
     // Whatever comes of it: the newcomer says hello until it is known.

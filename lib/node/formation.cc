@@ -29,7 +29,9 @@ Formation::Formation(std::vector<MemberAddress> cluster, raft::QuorumRule quorum
 bool Formation::Names(const std::string& name) const { return addresses_.count(name) != 0; }
 
 void Formation::Met(const std::string& name, NodeId id, const std::string& zone, MonoTime now) {
-  RAFTKV_CHECK(Names(name) && name != own_name_ && id != kNobody, name);
+  RAFTKV_CHECK(Names(name), name);
+  RAFTKV_CHECK(name != own_name_, name);
+  RAFTKV_CHECK(id != kNobody, name);
   met_[name] = {id, zone, now};
 }
 
@@ -46,7 +48,8 @@ std::vector<std::string> Formation::WaitsFor(MonoTime now) const {
 bool Formation::IsFounder() const { return addresses_.begin()->first == own_name_; }
 
 raft::Configuration Formation::Found(ClusterId cluster, const std::string& own_zone) const {
-  RAFTKV_CHECK(IsFounder() && cluster != ClusterId{});
+  RAFTKV_CHECK(IsFounder());
+  RAFTKV_CHECK(cluster != ClusterId{});
   raft::Configuration configuration;
   configuration.cluster = cluster;
   configuration.quorum = quorum_;
@@ -74,7 +77,8 @@ Status CheckCluster(const std::vector<MemberAddress>& cluster, const std::string
       return invalid("the cluster list names '" + member.name + "' twice");
     }
     if (!addresses.insert(member.address).second) {
-      return invalid("the cluster list has the address " + member.address + " twice");
+      return invalid("the cluster list has the address " + member.address +
+                     " twice: each member needs its own");
     }
   }
   if (names.count(own_name) == 0) {

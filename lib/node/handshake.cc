@@ -76,6 +76,10 @@ std::string Member::JudgeIntroduction(const Hello& hello) const {
            Versions(kProtocolMin, kProtocolMax) + ": upgrade the older one";
   }
   if (hello.member == kNobody || hello.boot.counter == 0) return "a hello without an identity";
+  if (hello.member == birth_.member && hello.boot == birth_.boot) {
+    return "the address under which '" + options_.name + "' looks for '" + hello.expected_name +
+           "' leads back to itself: correct the addresses in the cluster list";
+  }
   if (hello.member == birth_.member) {
     return "member id " + Hex(hello.member) + " is that of '" + options_.name +
            "' itself: a data folder was copied; start '" + hello.name + "' with an empty one";
@@ -151,8 +155,11 @@ void Member::JudgeNewcomer(const Hello& hello, HelloAnswer& answer) const {
 
 /// S: a disk that was rolled back or copied may have forgotten votes and acknowledgements.
 std::string Member::JudgeBoot(const Hello& hello) const {
-  const auto seen = birth_.peer_boots.find(hello.member);
-  if (seen == birth_.peer_boots.end()) return {};
+  auto seen = birth_.peer_boots.find(hello.member);
+  if (seen == birth_.peer_boots.end()) {
+    seen = stranger_boots_.find(hello.member);
+    if (seen == stranger_boots_.end()) return {};
+  }
   if (RAFTKV_MUTANT(kWipedDiskVotes) && hello.boot.counter == 1) return {};
   const bool older = hello.boot.counter < seen->second.counter;
   const bool twin =
@@ -200,6 +207,11 @@ void Member::OnHello(Hello hello, std::function<void(HelloAnswer)> done) {
     done(std::move(answer));
     return;
   }
+  if (seen == birth_.peer_boots.end() && !IsMember(hello.member)) {
+    NoteStrangersBoot(hello.member, hello.boot);
+    done(std::move(answer));
+    return;
+  }
   if (!saving_boots_.insert(hello.member).second) {
     answer.refusal = "another hello of '" + hello.name + "' is being written down; try again";
     answer.permanent = false;
@@ -216,10 +228,39 @@ void Member::OnHello(Hello hello, std::function<void(HelloAnswer)> done) {
       Boot& known = birth_.peer_boots[hello.member];
       const bool any = RAFTKV_MUTANT(kRolledBackDiskVotes) || RAFTKV_MUTANT(kWipedDiskVotes);
       if (any || hello.boot.counter >= known.counter) known = hello.boot;
+      stranger_boots_.erase(hello.member);
     }
     done(std::move(answer));
   };
   ports_.meta.SavePeerBoot(hello.member, hello.boot, saved);
+}
+
+bool Member::IsMember(NodeId id) const {
+  if (!node_) return false;
+  const raft::Raft& core = node_->core();
+  // One that is being removed still acknowledges.
+  return core.configuration().Find(id) != nullptr ||
+         core.applied_configuration().Find(id) != nullptr;
+}
+
+void Member::NoteStrangersBoot(NodeId id, Boot boot) {
+  constexpr std::size_t kMaxStrangers = 64;
+  if (stranger_boots_.size() >= kMaxStrangers && !stranger_boots_.contains(id)) {
+    stranger_boots_.erase(stranger_boots_.begin());  // it says hello again when it is not heard
+  }
+  stranger_boots_[id] = boot;
+}
+
+/// It said hello before this member knew that it is one.
+void Member::SaveBootOfNewMember(NodeId id, Boot boot) {
+  if (!saving_boots_.insert(id).second) return;
+  ports_.meta.SavePeerBoot(id, boot, [this, id, boot](const Status& status) {
+    saving_boots_.erase(id);
+    if (!failure_.ok() || !status.ok()) return;
+    stranger_boots_.erase(id);
+    Boot& known = birth_.peer_boots[id];
+    if (boot.counter >= known.counter) known = boot;
+  });
 }
 
 /// A member that this one does not know yet must be answered all the same (thesis §4.1): what the

@@ -25,7 +25,8 @@ Member::Member(MemberOptions options, Birth birth, std::uint64_t replicated_time
       birth_(std::move(birth)),
       replicated_time_at_open_ms_(replicated_time_ms),
       wakeup_([] {}) {
-  RAFTKV_CHECK(birth_.member != kNobody && birth_.boot.counter > 0);
+  RAFTKV_CHECK(birth_.member != kNobody);
+  RAFTKV_CHECK(birth_.boot.counter > 0);
   // A repaired store may have lost how its cluster was formed: others tell newcomers then.
   RAFTKV_CHECK(birth_.cluster != ClusterId{} || birth_.formation.empty());
 }
@@ -36,7 +37,8 @@ void Member::SetWakeup(std::function<void()> wakeup) { wakeup_ = std::move(wakeu
 void Member::Wake() { wakeup_(); }
 
 void Member::Start() {
-  RAFTKV_CHECK(!node_ && !formation_);
+  RAFTKV_CHECK(!node_);
+  RAFTKV_CHECK(!formation_);
   if (birth_.cluster != ClusterId{}) {
     BecomeFormed(birth_.cluster, birth_.formation, std::move(birth_.raft));
     return;
@@ -126,7 +128,8 @@ void Member::SaveFormation(const raft::Configuration& configuration, Bytes paylo
 }
 
 void Member::BecomeFormed(ClusterId cluster, Bytes formation, raft::InitialState initial) {
-  RAFTKV_CHECK(!node_ && cluster != ClusterId{});
+  RAFTKV_CHECK(!node_);
+  RAFTKV_CHECK(cluster != ClusterId{});
   formation_.reset();
   birth_.cluster = cluster;
   birth_.formation = std::move(formation);
@@ -205,6 +208,9 @@ void Member::SetPeers() {
              std::binary_search(removed.begin(), removed.end(), item.first);
     });
     AddStrangers(peers);
+    for (const auto& [id, boot] : std::map<NodeId, Boot>(stranger_boots_)) {
+      if (IsMember(id)) SaveBootOfNewMember(id, boot);
+    }
     // A newcomer knows the first members only, who may all be gone; the list it was given is newer.
     // One that has lost its log knows nobody else.
     if ((options_.join || core.suspect()) && core.configuration().Find(birth_.member) == nullptr) {
@@ -240,7 +246,11 @@ void Member::Receive(NodeId peer, Boot boot, PeerMessage message) {
 
 bool Member::KnowsBoot(NodeId peer, Boot boot) const {
   const auto known = birth_.peer_boots.find(peer);
-  return known != birth_.peer_boots.end() && known->second == boot;
+  if (known != birth_.peer_boots.end()) return known->second == boot;
+  // S: the boot of a member is durable here before any vote or acknowledgement of it counts.
+  if (IsMember(peer)) return false;
+  const auto stranger = stranger_boots_.find(peer);
+  return stranger != stranger_boots_.end() && stranger->second == boot;
 }
 
 void Member::PeerDisconnected(NodeId peer) {

@@ -204,6 +204,9 @@ class Member {
   [[nodiscard]] Status NotServing() const;
   [[nodiscard]] Result<NodeId> IdOf(const std::string& name) const;
   void NoteStranger(const Hello& hello);
+  [[nodiscard]] bool IsMember(NodeId id) const;
+  void NoteStrangersBoot(NodeId id, Boot boot);
+  void SaveBootOfNewMember(NodeId id, Boot boot);
   void LogRefusal(const std::string& name, const std::string& why);
   void RecordRefusal(const std::string& by, const HelloAnswer& answer);
   [[nodiscard]] std::string AddressOf(const raft::Member& member) const;
@@ -235,6 +238,10 @@ class Member {
   /// Of this cluster, but not in the configuration that this member knows: it is behind, and one of
   /// them may lead. Kept until the configuration knows them, or has others in their place.
   std::map<NodeId, Transport::Peer> strangers_;
+  /// Boots of those among them, or of others who say that they belong to the cluster. Not durable:
+  /// anybody can make up members, and a record of one would never go. What one of them sends does
+  /// not count as a member's until its boot is.
+  std::map<NodeId, Boot> stranger_boots_;
   /// Whose boots are on their way to the disk; one each, so that hellos cannot fill its queue.
   std::set<NodeId> saving_boots_;
   /// When which refusal of another was last put into the log.

@@ -175,11 +175,15 @@ void Node::OnSoftState(const raft::SoftState& state) {
 // --- The disk.
 
 void Node::Write(raft::Ready& ready) {
-  RAFTKV_CHECK(!write_under_way_ && after_persist_.empty());
+  RAFTKV_CHECK(!write_under_way_);
+  RAFTKV_CHECK(after_persist_.empty());
   write_under_way_ = true;
   write_began_ = ports_.clock.Now();
   after_persist_ = std::move(ready.messages_after_persist);
-  LogWrite write{ready.hard_state, std::move(ready.entries), ready.refilled, ready.must_sync};
+  LogWrite write{.hard_state = ready.hard_state,
+                 .entries = std::move(ready.entries),
+                 .refilled = ready.refilled,
+                 .sync = ready.must_sync};
   if (RAFTKV_MUTANT(kVoteForgotten) && (write.hard_state || !write.entries.empty())) {
     const Index commit = write.hard_state ? write.hard_state->commit : core_.commit_index();
     write.hard_state = {core_.log().last_term(), kNobody, commit};
@@ -393,12 +397,13 @@ void Node::ForwardToLeader(Held held) {
   const std::size_t bytes = held.request.size();
   pending_bytes_ += bytes;
   forwards_.emplace(id, Forward{core_.leader(), bytes, held.deadline, std::move(held.done)});
-  ports_.transport.Send(core_.leader(), ForwardSubmit{id, std::move(held.request)});
+  ports_.transport.Send(core_.leader(),
+                        ForwardSubmit{.id = id, .request = std::move(held.request)});
 }
 
 void Node::ReceiveForward(NodeId peer, ForwardSubmit forward) {
   const auto answer = [this, peer, id = forward.id](SubmitOutcome outcome) {
-    ports_.transport.Send(peer, ForwardSubmitReply{id, std::move(outcome)});
+    ports_.transport.Send(peer, ForwardSubmitReply{.id = id, .outcome = std::move(outcome)});
   };
   const auto header = kv::ValidateRequest(forward.request.view(), config_.limits);
   if (!header.ok()) {

@@ -98,13 +98,13 @@ Status Node::MayPropose(const Bytes& request) const {
   if (core_.role() != raft::Role::kLeader) return Status::Ok();
   const raft::Space space = core_.SpaceForWrites();
   if (space == raft::Space::kEnough) return Status::Ok();
+  const std::string what = core_.configuration().members.size() == 1
+                               ? "the disk of this member is full; free some space there"
+                               : "the disks of too many members are full; free some space there";
   const bool only_deletes = kv::OnlyDeletes(request.view());
   if (space == raft::Space::kDeletes && only_deletes) return Status::Ok();
-  return {Code::kNoSpace, space == raft::Space::kDeletes
-                              ? "NoSpace: the disks of too many members are full; free some space "
-                                "there, or delete keys"
-                              : "NoSpace: the disks of too many members are full; free some space "
-                                "there"};
+  return {Code::kNoSpace,
+          "NoSpace: " + what + (space == raft::Space::kDeletes ? ", or delete keys" : "")};
 }
 
 }  // namespace raftkv::node

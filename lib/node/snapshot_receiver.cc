@@ -24,7 +24,8 @@ void SnapshotReceiver::OnChunk(NodeId from, const SnapshotChunk& chunk) {
     incoming_->from = from;
     incoming_->term = chunk.term;
   } else {
-    incoming_ = Incoming{from, chunk.term, chunk.snapshot, chunk.id, 0, false, false};
+    incoming_ =
+        Incoming{.from = from, .term = chunk.term, .snapshot = chunk.snapshot, .id = chunk.id};
   }
   if (chunk.offset != incoming_->next_offset) {
     Answer(false);
@@ -67,9 +68,11 @@ void SnapshotReceiver::OnInstalled() {
 }
 
 void SnapshotReceiver::Answer(bool installed) {
-  transport_.Send(incoming_->from,
-                  SnapshotChunkReply{incoming_->term, incoming_->snapshot->last, incoming_->id,
-                                     incoming_->next_offset, installed});
+  transport_.Send(incoming_->from, SnapshotChunkReply{.term = incoming_->term,
+                                                      .snapshot = incoming_->snapshot->last,
+                                                      .id = incoming_->id,
+                                                      .next_offset = incoming_->next_offset,
+                                                      .installed = installed});
 }
 
 }  // namespace raftkv::node

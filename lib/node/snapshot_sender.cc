@@ -113,8 +113,12 @@ void SnapshotSender::OnPart(NodeId peer, const std::shared_ptr<const raft::Snaps
     may_send_at_ = std::max(may_send_at_, transfer.sent_at) +
                    std::chrono::duration_cast<Duration>(std::chrono::duration<double>(seconds));
   }
-  transport_.Send(peer, SnapshotChunk{core_.term(), meta, transfer.snapshot.id, offset, part->data,
-                                      part->last});
+  transport_.Send(peer, SnapshotChunk{.term = core_.term(),
+                                      .snapshot = meta,
+                                      .id = transfer.snapshot.id,
+                                      .offset = offset,
+                                      .data = part->data,
+                                      .last = part->last});
 }
 
 void SnapshotSender::OnReply(NodeId peer, const SnapshotChunkReply& reply) {

@@ -6,6 +6,7 @@
 
 #include <raftkv/node.h>
 
+#include "lib/base/address.h"
 #include "lib/node/formation.h"
 #include "lib/open/open_node.h"
 #include "lib/raft/quorum.h"
@@ -93,7 +94,7 @@ Status CheckQuorum(const NodeOptions& options) {
 /// Of a member with a transport: only that knows what an address is, but it stands in log lines.
 Status CheckOpaqueAddress(const std::string& what, const std::string& address) {
   constexpr std::size_t kMaxBytes = 1024;
-  const auto is_control = [](unsigned char c) { return c < ' '; };
+  const auto is_control = [](unsigned char c) { return c < ' ' || c == 0x7f; };
   if (address.size() <= kMaxBytes && std::none_of(address.begin(), address.end(), is_control)) {
     return Status::Ok();
   }
@@ -101,35 +102,61 @@ Status CheckOpaqueAddress(const std::string& what, const std::string& address) {
                  " bytes or has control characters");
 }
 
-Status CheckAddresses(const NodeOptions& options) {
+/// What others are to connect to; it gets its one spelling.
+Status CheckRemote(bool opaque, const std::string& what, std::string& address) {
+  if (opaque) return CheckOpaqueAddress(what, address);
+  const Result<HostPort> parsed = ParseRemoteAddress(what, address);
+  if (!parsed.ok()) return parsed.status();
+  address = ToText(*parsed);
+  return Status::Ok();
+}
+
+/// What others are told must be something that they can connect to.
+Status CheckListen(const NodeOptions& options) {
+  const Result<HostPort> listen = ParseListenAddress("the address to listen on", options.listen);
+  if (!listen.ok()) return listen.status();
+  const bool listed =
+      std::any_of(options.cluster.begin(), options.cluster.end(),
+                  [&](const MemberAddress& member) { return member.name == options.name; });
+  if (!IsWildcard(*listen) || !options.advertise.empty() || listed) return Status::Ok();
+  return Invalid("listening on " + Quoted(options.listen) +
+                 " means every address of this machine, and the others must be told one that they "
+                 "can connect to: name it with --advertise HOST:PORT");
+}
+
+Status CheckAddresses(NodeOptions& options) {
   const bool opaque = options.transport != nullptr;
   if (opaque && !options.listen.empty()) {
     return Invalid("a member with a transport serves its host only: leave out what to listen on");
   }
-  const auto check = opaque ? CheckOpaqueAddress : CheckAddress;
-  for (const MemberAddress& member : options.cluster) {
-    const Status status = check("the address of '" + member.name + "'", member.address);
-    if (!status.ok()) return status;
+  for (MemberAddress& member : options.cluster) {
+    const Status named = CheckMemberName("a name in the cluster list", member.name);
+    if (!named.ok()) return named;
+    const std::string what = "the address of " + Quoted(member.name);
+    if (Status status = CheckRemote(opaque, what, member.address); !status.ok()) return status;
   }
   if (!options.advertise.empty()) {
-    const Status status = check("the advertised address", options.advertise);
+    const Status status = CheckRemote(opaque, "the advertised address", options.advertise);
     if (!status.ok()) return status;
   }
-  for (const auto& [what, address] : {std::pair{"the address to listen on", options.listen},
-                                      std::pair{"the HTTP address", options.http}}) {
-    if (address.empty()) continue;
-    if (const Status status = CheckAddress(what, address); !status.ok()) return status;
+  if (!options.listen.empty()) {
+    if (Status status = CheckListen(options); !status.ok()) return status;
   }
-  return Status::Ok();
+  if (options.http.empty()) return Status::Ok();
+  return ParseListenAddress("the HTTP address", options.http).status();
 }
 
-Status CheckOptions(const NodeOptions& options) {
-  if (options.name.empty() || options.name.size() > 256 ||
-      options.name.find_first_of("=,\n\r") != std::string::npos) {
-    return Invalid("the name must have 1 to 256 characters, none of them '=', ',' or a line break");
+/// It stands in log lines and in the configuration.
+Status CheckZone(const std::string& zone) {
+  return zone.empty() ? Status::Ok() : CheckMemberName("the name of the zone", zone);
+}
+
+Status CheckOptions(NodeOptions& options) {
+  if (Status named = CheckMemberName("the name of this member", options.name); !named.ok()) {
+    return named;
   }
   if (options.data_dir.empty()) return Invalid("a data folder is needed");
-  if (options.zone.size() > 256) return Invalid("the zone's name is too long");
+  if (Status zone = CheckZone(options.zone); !zone.ok()) return zone;
   if (const Status status = CheckAddresses(options); !status.ok()) return status;
   if (!options.cluster.empty()) {
     const Status status = node::CheckCluster(options.cluster, options.name, options.join);
@@ -153,22 +180,14 @@ Status CheckOptions(const NodeOptions& options) {
 
 }  // namespace
 
-Status CheckAddress(const std::string& what, const std::string& address) {
-  const auto colon = address.rfind(':');
-  const bool has_port = colon != std::string::npos && colon + 1 < address.size() &&
-                        address.find_first_not_of("0123456789", colon + 1) == std::string::npos &&
-                        address.size() - colon <= 6 &&
-                        std::stoi(address.substr(colon + 1)) <= 65535;
-  if (!has_port || colon == 0) return Invalid(what + " '" + address + "' is not HOST:PORT");
-  return Status::Ok();
-}
-
 raft::QuorumRule RuleOf(const QuorumOptions& quorum) {
   switch (quorum.kind) {
     case QuorumOptions::Kind::kMajority: break;
-    case QuorumOptions::Kind::kZones: return {raft::QuorumKind::kZones, 0, 0};
+    case QuorumOptions::Kind::kZones: return {.kind = raft::QuorumKind::kZones};
     case QuorumOptions::Kind::kFlexible:
-      return {raft::QuorumKind::kFlexible, quorum.commit, quorum.election};
+      return {.kind = raft::QuorumKind::kFlexible,
+              .commit = quorum.commit,
+              .election = quorum.election};
   }
   return {};
 }

@@ -7,6 +7,7 @@
 #include <raftkv/backup.h>
 #include <raftkv/client.h>
 
+#include "lib/base/address.h"
 #include "lib/base/check.h"
 #include "lib/node/formation.h"
 #include "lib/open/open_node.h"
@@ -14,6 +15,7 @@
 #include "storage/backup/backup_reader.h"
 #include "storage/backup/backup_writer.h"
 #include "storage/backup/restore.h"
+#include "storage/disk/real_fs.h"
 #include "storage/snapshot/backup_source.h"
 
 namespace raftkv {
@@ -36,18 +38,25 @@ Source Counted(Source source, std::shared_ptr<std::atomic<int>> count) {
 
 Status Invalid(const std::string& what) { return {Code::kInvalidArgument, what}; }
 
-Status CheckRestore(const RestoreOptions& options) {
+/// The addresses get their one spelling.
+Status CheckRestore(RestoreOptions& options) {
   if (options.file.empty()) return Invalid("no backup was named");
   if (options.data_dir.empty()) return Invalid("a data folder is needed");
   if (options.name.empty()) return Invalid("which member is it for? name it");
   if (options.cluster.empty()) return Invalid("the members of the new cluster are needed");
+  for (MemberAddress& member : options.cluster) {
+    const Status named = CheckMemberName("a name in the cluster list", member.name);
+    if (!named.ok()) return named;
+    const Result<HostPort> parsed =
+        ParseRemoteAddress("the address of " + Quoted(member.name), member.address);
+    if (!parsed.ok()) return parsed.status();
+    member.address = ToText(*parsed);
+  }
   if (Status listed = node::CheckCluster(options.cluster, options.name); !listed.ok()) {
     return listed;
   }
   std::set<std::string> names;
   for (const MemberAddress& member : options.cluster) {
-    const Status status = CheckAddress("the address of '" + member.name + "'", member.address);
-    if (!status.ok()) return status;
     names.insert(member.name);
     const bool zones = options.quorum.kind == QuorumOptions::Kind::kZones;
     if (zones && !options.zones.contains(member.name)) {
@@ -56,7 +65,7 @@ Status CheckRestore(const RestoreOptions& options) {
   }
   for (const auto& [name, zone] : options.zones) {
     if (!names.contains(name)) return Invalid("the zone of '" + name + "', who is no member");
-    if (zone.empty() || zone.size() > 256) return Invalid("the zone of '" + name + "' is no name");
+    if (Status bad = CheckMemberName("the zone of '" + name + "'", zone); !bad.ok()) return bad;
   }
   return Status::Ok();
 }
@@ -112,7 +121,7 @@ Result<BackupInfo> OpenNode::Backup(const std::string& file, const BackupOptions
   rpc::LoopBackupFeed feed(*loop_, *std::move(source), [this, opened = opens_.load()] {
     return closing_.load() || opens_.load() != opened;
   });
-  rocksdb::Env* const env = internals_.env == nullptr ? rocksdb::Env::Default() : internals_.env;
+  rocksdb::Env* const env = internals_.env == nullptr ? &storage::RealEnv() : internals_.env;
   const std::string& key_file = options.encryption_key_file.empty() ? options_.encryption_key_file
                                                                     : options.encryption_key_file;
   return storage::WriteBackup(*env, file, feed, key_file, options.progress);
@@ -123,7 +132,7 @@ Result<BackupInfo> OpenNode::Backup(const std::string& file, const BackupOptions
 Result<BackupInfo> Client::Backup(const std::string& file, const BackupOptions& options) {
   const auto feed = BeginBackup(options.timeout);
   if (!feed.ok()) return feed.status();
-  return storage::WriteBackup(*rocksdb::Env::Default(), file, **feed, options.encryption_key_file,
+  return storage::WriteBackup(storage::RealEnv(), file, **feed, options.encryption_key_file,
                               options.progress);
 }
 
@@ -131,11 +140,11 @@ Result<BackupInfo> Client::Backup(const std::string& file, const BackupOptions& 
 
 Result<BackupInfo> ReadBackup(const std::string& file, const BackupProgressCallback& progress,
                               const std::string& encryption_key_file) {
-  return storage::ReadBackupFile(*rocksdb::Env::Default(), file, encryption_key_file, nullptr,
-                                 progress);
+  return storage::ReadBackupFile(storage::RealEnv(), file, encryption_key_file, nullptr, progress);
 }
 
-Result<BackupInfo> Restore(const RestoreOptions& options) {
+Result<BackupInfo> Restore(const RestoreOptions& given) {
+  RestoreOptions options = given;
   if (Status status = CheckRestore(options); !status.ok()) return status;
   storage::RestorePlan plan;
   plan.file = options.file;
@@ -152,7 +161,7 @@ Result<BackupInfo> Restore(const RestoreOptions& options) {
   plan.quorum = RuleOf(options.quorum);
   plan.progress = options.progress;
   plan.key_file = options.encryption_key_file;
-  return storage::RestoreMember(*rocksdb::Env::Default(), std::move(plan));
+  return storage::RestoreMember(storage::RealEnv(), std::move(plan));
 }
 
 }  // namespace raftkv

@@ -36,20 +36,22 @@ OpenNode::OpenNode(NodeOptions options, const OpenInternals& internals)
     : options_(std::move(options)), internals_(internals) {}
 
 node::LogSink OpenNode::Sink() {
-  // Copies: the sink may be used by any thread until the last of them ended.
-  auto sink = options_.log_sink ? options_.log_sink : LogToStderr;
+  // Copies: it may be used by any thread until the last of them ended.
   const LogLevel least = options_.log_level;
-  return [sink, least](node::LogSeverity severity, const std::string& line) {
+  return [add = log_->adder(), least](node::LogSeverity severity, const std::string& line) {
     static constexpr LogLevel kLevels[] = {LogLevel::kDebug, LogLevel::kInfo, LogLevel::kWarn,
                                            LogLevel::kError};
     const LogLevel level = kLevels[static_cast<int>(severity)];
-    if (level >= least) sink(level, line);
+    if (level >= least) add(level, line);
   };
 }
 
 // --- Opening.
 
 raftkv::Status OpenNode::Start() {
+  auto log = LogQueue::Start(options_.log_sink ? options_.log_sink : LogToStderr);
+  if (!log.ok()) return log.status();
+  log_ = *std::move(log);
   auto loop = rpc::EventLoop::Start({"raftkv-loop", options_.reserved_signal, Sink()});
   if (!loop.ok()) return loop.status();
   loop_ = *std::move(loop);
@@ -127,6 +129,7 @@ raftkv::Status OpenNode::OpenStore() {
   if (!opened.ok()) return opened.status();
   store_ = *std::move(opened);
   inspector_ = std::make_unique<storage::Worker>("raftkv-inspect", kMaxInspections);
+  inspections_ = CancelToken();
   return raftkv::Status::Ok();
 }
 
@@ -259,6 +262,7 @@ void OpenNode::OpenAnew() {
     }
   }
   if (closing_) return;
+  inspections_.Cancel();
   inspector_->Stop();
   store_->Abandon();
   loop_->Call([this] {
@@ -311,6 +315,7 @@ raftkv::Status OpenNode::Close() {
     member_.reset();
   });
   // Off the loop, which still takes (and drops) what the disk threads post.
+  inspections_.Cancel();
   if (inspector_) inspector_->Stop();
   // What has failed is left as it is: only a restart can tell what is really on the disk.
   raftkv::Status status = failure_;
@@ -320,6 +325,7 @@ raftkv::Status OpenNode::Close() {
     metrics_.reset();
   });
   loop_->Stop();
+  log_->Close();
   const std::lock_guard lock(mutex_);
   settled_ = false;
   changed_.notify_all();

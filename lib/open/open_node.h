@@ -13,7 +13,9 @@
 
 #include <raftkv/node.h>
 
+#include "lib/base/cancel_token.h"
 #include "lib/node/member.h"
+#include "lib/open/log_queue.h"
 #include "lib/session/session_kv.h"
 #include "rpc/http/http_server.h"
 #include "rpc/http/metrics.h"
@@ -36,8 +38,6 @@ struct OpenInternals {
 };
 
 raft::QuorumRule RuleOf(const QuorumOptions& quorum);
-/// Is it HOST:PORT? `what` it is begins the message.
-Status CheckAddress(const std::string& what, const std::string& address);
 
 class OpenNode;
 Result<std::unique_ptr<Node>> OpenWith(NodeOptions options, const OpenInternals& internals);
@@ -119,6 +119,7 @@ class OpenNode final : public Node,
   const OpenInternals internals_;
   std::string listen_address_;
   std::string http_address_;
+  std::unique_ptr<LogQueue> log_;
   std::unique_ptr<rpc::EventLoop> loop_;
 
   // --- Owned by the loop, but for the opening and the flushing of the store.
@@ -131,6 +132,8 @@ class OpenNode final : public Node,
   std::unique_ptr<KV> kv_;
   /// Hashes the content and measures the folder, which may take seconds.
   std::unique_ptr<storage::Worker> inspector_;
+  /// Of what the inspector does; a new one with each opening of the store.
+  CancelToken inspections_;
   node::DiskHealth disk_;
   bool pump_scheduled_ = false;
   MonoTime armed_for_ = kNever;

@@ -16,12 +16,12 @@ namespace {
 
 const char kStarting[] = "the member is starting; try again";
 
-std::uint64_t FolderBytes(const std::string& folder) {
+std::uint64_t FolderBytes(const std::string& folder, const CancelToken& token) {
   std::uint64_t bytes = 0;
   std::error_code error;
   // Files come and go while we look: whatever cannot be read now is gone.
-  for (std::filesystem::recursive_directory_iterator it(folder, error), end; !error && it != end;
-       it.increment(error)) {
+  for (std::filesystem::recursive_directory_iterator it(folder, error), end;
+       !error && it != end && !token.cancelled(); it.increment(error)) {
     std::error_code gone;
     if (it->path().filename() == storage::kReserveName) continue;
     const auto size = it->is_regular_file(gone) ? it->file_size(gone) : 0;
@@ -252,11 +252,11 @@ void OpenNode::Status(bool with_hash, node::Done<EndpointStatus> done) {
     loop_->RunLater([done = std::move(done), status] { done(status); });
     return;
   }
-  const auto inspect = [this, with_hash, done, status]() mutable {
-    status.db_bytes = FolderBytes(options_.data_dir);
+  const auto inspect = [this, with_hash, done, status, token = inspections_]() mutable {
+    status.db_bytes = FolderBytes(options_.data_dir, token);
     Result<EndpointStatus> result = status;
     if (with_hash) {
-      if (auto hash = kv::HashContent(*store_->engine()); hash.ok()) {
+      if (auto hash = kv::HashContent(*store_->engine(), token); hash.ok()) {
         result->content_hash = hash->hash;
         result->hash_index = hash->index.value;
       } else {

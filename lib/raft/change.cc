@@ -33,15 +33,14 @@ Result<LogPosition> Raft::ChangeMembership(const MembershipChange& change, std::
   if (!next.ok()) return next.status();
   if (const Status refused = MayChange(*next); !refused.ok()) return refused;
   AppendConfiguration(*next, time_ms);
-  return LogPosition{log_.last_index(), term_};
+  return LogPosition{.index = log_.last_index(), .term = term_};
 }
 
 Status Raft::IsCaughtUp(NodeId id) const {
-  const auto it = progress_.find(id);
-  if (it == progress_.end()) return Status::Ok();  // PlanChange says what is wrong with it
-  const Progress& progress = it->second;
-  const std::uint64_t behind = log_.last_index() - progress.match;
-  if (!IsLive(id) || progress.state != ProgressState::kReplicate) {
+  const Progress* const progress = FindProgress(id);
+  if (progress == nullptr) return Status::Ok();  // PlanChange says what is wrong with it
+  const std::uint64_t behind = log_.last_index() - progress->match;
+  if (!IsLive(id) || progress->state != ProgressState::kReplicate) {
     return {Code::kUnavailable, "the member is not connected and caught up; try again later"};
   }
   if (behind > options_.caught_up_entries) {
@@ -55,8 +54,8 @@ Status Raft::IsCaughtUp(NodeId id) const {
 Status Raft::MayChange(const Configuration& next) const {
   if (!next.joint) return Status::Ok();
   const auto is_there = [this](NodeId id) {
-    const auto it = progress_.find(id);
-    return IsLive(id) && (it == progress_.end() || it->second.heard);
+    const Progress* const progress = FindProgress(id);
+    return IsLive(id) && (progress == nullptr || progress->heard);
   };
   const auto live = [&](NodeId id) { return is_there(id) ? 1 : -1; };
   if (CountVotes(next, Purpose::kCommit, live) == VoteResult::kWon &&
@@ -76,29 +75,36 @@ Status Raft::MayChange(const Configuration& next) const {
 }
 
 void Raft::AppendConfiguration(const Configuration& next, std::uint64_t time_ms) {
-  Entry entry{log_.last_index().Next(), term_, EntryKind::kConfiguration, time_ms,
-              EncodeConfiguration(next)};
-  uncommitted_bytes_ += entry.Footprint();
+  RAFTKV_CHECK(role_ == Role::kLeader);
+  RAFTKV_CHECK(next.cluster == configuration().cluster);
+  Entry entry{.index = log_.last_index().Next(),
+              .term = term_,
+              .kind = EntryKind::kConfiguration,
+              .time_ms = time_ms,
+              .payload = EncodeConfiguration(next)};
+  leadership().uncommitted_bytes += entry.Footprint();
   Append(std::move(entry));
-  replicate_pending_ = true;
+  leadership().replicate_pending = true;
 }
 
 /// Called when the commit index may have moved: takes the change under way one step on.
 void Raft::ContinueChange() {
-  if (role_ != Role::kLeader || !change_under_way_ || configuration_index() > commit_index_) return;
+  if (role_ != Role::kLeader) return;
+  if (!leadership().change_under_way || configuration_index() > commit_index_) return;
   // Of an earlier term: committed surely only with an entry of the own one (§5.4.2).
   if (!committed_in_term()) return;
   if (configuration().joint) {
     AppendConfiguration(LeaveJoint(configuration()), wall_time_ms_);
     return;
   }
-  change_under_way_ = false;
+  RAFTKV_CHECK(configuration_index() <= commit_index_);
+  leadership().change_under_way = false;
   if (!configuration().IsVoter(options_.id)) HandOverAndStepDown();
 }
 
 /// Members that were added as voters begin as learners.
 void Raft::PromoteWhoCaughtUp() {
-  if (change_under_way_) return;
+  if (leadership().change_under_way) return;
   MembershipChange change;
   for (const Member& member : configuration().members) {
     if (member.learner && member.promote && IsCaughtUp(member.id).ok()) {

@@ -52,7 +52,7 @@ Status CheckRemoved(const Configuration& configuration) {
 
 /// A reader must know which kind of quorum is meant, so a number without a name is damage.
 Result<QuorumRule> ReadRule(wire::QuorumRule::Reader reader) {
-  QuorumRule rule{QuorumKind::kMajority, reader.getCommit(), reader.getElection()};
+  QuorumRule rule{.commit = reader.getCommit(), .election = reader.getElection()};
   switch (reader.getKind()) {
     case wire::QuorumKind::MAJORITY: rule.kind = QuorumKind::kMajority; return rule;
     case wire::QuorumKind::ZONES: rule.kind = QuorumKind::kZones; return rule;
@@ -203,9 +203,15 @@ Bytes EncodeConfiguration(const Configuration& configuration) {
   WriteMembers(configuration, root);
   WriteOthers(configuration, root);
   const auto words = capnp::messageToFlatArray(message);
+  RAFTKV_CHECK(words.size() > 0);
   const auto bytes = words.asBytes();
   return Bytes(std::string(reinterpret_cast<const char*>(bytes.begin()), bytes.size()));
 }
+
+// What a configuration may hold at most fits into one entry many times over.
+static_assert(kMaxMembers > 0);
+static_assert(kMaxInvited > 0);
+static_assert(kMaxRemoved > kMaxMembers);
 
 Result<Configuration> DecodeConfiguration(std::string_view bytes) {
   if (bytes.size() % sizeof(capnp::word) != 0 || bytes.empty()) return Corrupt("its length");

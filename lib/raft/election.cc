@@ -10,6 +10,7 @@
 namespace raftkv::raft {
 
 void Raft::ResetElectionTimer() {
+  RAFTKV_CHECK(role_ != Role::kLeader);
   if (!CanCampaign()) {
     election_deadline_ = kNever;
     return;
@@ -18,6 +19,7 @@ void Raft::ResetElectionTimer() {
   election_deadline_ = now_ + timeout + Duration(random_.Below(timeout.count()));
   // Who has space comes first.
   if (space_ != Space::kEnough) election_deadline_ += timeout;
+  RAFTKV_CHECK(election_deadline_ >= now_ + timeout);
 }
 
 /// Thesis §4.2.2: who has a vote, and who loses it by a configuration that is not known to be
@@ -52,7 +54,7 @@ void Raft::Campaign() {
 }
 
 void Raft::PeerDisconnected(NodeId peer) {
-  if (const auto it = progress_.find(peer); it != progress_.end()) it->second.heard = false;
+  if (Progress* const progress = FindProgress(peer)) progress->heard = false;
   if (role_ != Role::kFollower || peer != leader_ || !CanCampaign()) return;
   // The leader's process is gone, or the link to it. Ask the others soon, but at different times: a
   // pre-vote does no harm if they still hear the leader.
@@ -64,27 +66,41 @@ void Raft::PeerDisconnected(NodeId peer) {
 }
 
 void Raft::StartPreVote() {
+  RAFTKV_CHECK(role_ != Role::kLeader);
+  RAFTKV_CHECK(suspect_ == 0, suspect_);
+  RAFTKV_CHECK(!installing_.has_value());
   role_ = Role::kPreCandidate;
   leader_ = kNobody;
   leader_heard_.reset();
   votes_.clear();
   votes_[options_.id] = true;  // promises nothing, so it need not be durable
   ResetElectionTimer();
-  AskForVotes({term_.Next(), log_.last_index(), log_.last_term(), true, false});
+  AskForVotes({.term = term_.Next(),
+               .last_log_index = log_.last_index(),
+               .last_log_term = log_.last_term(),
+               .pre_vote = true});
   CountElection();
 }
 
 void Raft::StartElection(bool transfer) {
+  RAFTKV_CHECK(role_ != Role::kLeader);
+  RAFTKV_CHECK(suspect_ == 0, suspect_);
+  RAFTKV_CHECK(!installing_.has_value());
   EnterTerm(term_.Next());
   vote_ = options_.id;
   role_ = Role::kCandidate;
   leader_ = kNobody;
   votes_.clear();  // our own is counted once it is durable: Persisted()
   ResetElectionTimer();
-  AskForVotes({term_, log_.last_index(), log_.last_term(), false, transfer});
+  AskForVotes({.term = term_,
+               .last_log_index = log_.last_index(),
+               .last_log_term = log_.last_term(),
+               .transfer = transfer});
 }
 
 void Raft::AskForVotes(RequestVote request) {
+  // A real one is for the own term, a pre-vote for the one to come.
+  RAFTKV_CHECK(request.term == (request.pre_vote ? term_.Next() : term_), request.term.value);
   for (const Member& member : configuration().members) {
     if (member.id == options_.id || !configuration().IsVoter(member.id)) continue;
     if (RAFTKV_MUTANT(kVoteBeforePersist)) {
@@ -96,6 +112,7 @@ void Raft::AskForVotes(RequestVote request) {
 }
 
 void Raft::CountElection() {
+  RAFTKV_CHECK(role_ == Role::kPreCandidate || role_ == Role::kCandidate);
   const VoteResult result = CountVotes(configuration(), Purpose::kElection, [this](NodeId id) {
     const auto it = votes_.find(id);
     return it == votes_.end() ? 0 : it->second ? 1 : -1;
@@ -117,6 +134,7 @@ void Raft::CountElection() {
 /// Two who ask at once would split the votes of the term to come, and cost all another timeout. A
 /// pre-vote has promised nothing yet, so the one with the smaller id waits for the other.
 void Raft::StandBack() {
+  RAFTKV_CHECK(role_ == Role::kPreCandidate);
   role_ = Role::kFollower;
   votes_.clear();
   ResetElectionTimer();
@@ -133,7 +151,9 @@ void Raft::HandleRequestVote(NodeId from, const RequestVote& request) {
   if (request.pre_vote) {
     const bool granted =
         request.term > term_ && log_.IsUpToDate(request.last_log_index, request.last_log_term);
-    SendAfterPersist(from, RequestVoteReply{granted ? request.term : term_, granted, true});
+    SendAfterPersist(
+        from, RequestVoteReply{
+                  .term = granted ? request.term : term_, .granted = granted, .pre_vote = true});
     if (granted && role_ == Role::kPreCandidate && from > options_.id) StandBack();
     return;
   }
@@ -147,14 +167,15 @@ void Raft::HandleRequestVote(NodeId from, const RequestVote& request) {
     RAFTKV_CHECK(role_ == Role::kFollower || role_ == Role::kPreCandidate);
     role_ = Role::kFollower;
     votes_.clear();
+    RAFTKV_CHECK(vote_ == kNobody || vote_ == from, vote_.value, from.value);
     vote_ = from;
     ResetElectionTimer();
   }
   if (RAFTKV_MUTANT(kVoteBeforePersist)) {
-    Send(from, RequestVoteReply{term_, granted, false});
+    Send(from, RequestVoteReply{.term = term_, .granted = granted});
     return;
   }
-  SendAfterPersist(from, RequestVoteReply{term_, granted, false});
+  SendAfterPersist(from, RequestVoteReply{.term = term_, .granted = granted});
 }
 
 void Raft::HandleRequestVoteReply(NodeId from, const RequestVoteReply& reply) {

@@ -30,6 +30,8 @@ void Raft::HandleAppendEntries(NodeId from, const AppendEntries& request) {
   if (role_ == Role::kLeader) return;  // only a forged message can claim a second leader of a term
   if (leader_ != kNobody && leader_ != from) return;
   if (role_ != Role::kFollower || leader_ != from) BecomeFollower(term_, from);
+  RAFTKV_CHECK(role_ == Role::kFollower);
+  RAFTKV_CHECK(leader_ == from, leader_.value, from.value);
   HearLeader();
   if (installing_) {
     // Its log is about to be replaced: an answer that only says that this member is there.
@@ -53,6 +55,7 @@ void Raft::HandleAppendEntries(NodeId from, const AppendEntries& request) {
   if (!AppendFromLeader(request)) return;
   // Receiver 5: not beyond the last entry that is known to be the leader's.
   const Index last_new = prev + request.entries.size();
+  RAFTKV_CHECK(last_new <= log_.last_index(), last_new.value, log_.last_index().value);
   const Index known = std::min(request.leader_commit, last_new);
   const Index told = RAFTKV_MUTANT(kCommitBeyondMatch)
                          ? std::min(request.leader_commit, log_.last_index())
@@ -64,8 +67,9 @@ void Raft::HandleAppendEntries(NodeId from, const AppendEntries& request) {
     ResetElectionTimer();
   }
 
-  AppendEntriesReply ack{term_,    true,      last_new, {}, {}, request.read_round,
-                         suspect_, Promise(), space_};
+  AppendEntriesReply ack = Answer(true, last_new);
+  ack.read_round = request.read_round;
+  ack.promise = Promise();
   if (RAFTKV_MUTANT(kAckBeforePersist)) {
     Send(from, ack);
     return;
@@ -81,6 +85,8 @@ void Raft::HandleAppendEntries(NodeId from, const AppendEntries& request) {
 }
 
 void Raft::HearLeader() {
+  RAFTKV_CHECK(role_ == Role::kFollower);
+  RAFTKV_CHECK(leader_ != kNobody);
   leader_heard_ = now_;
   if (options_.lease_reads) no_votes_before_ = now_ + options_.election_timeout;
   ResetElectionTimer();
@@ -106,11 +112,13 @@ bool Raft::AppendFromLeader(const AppendEntries& request) {
 }
 
 void Raft::Refuse(NodeId from, const AppendEntries& request) {
-  AppendEntriesReply reply{term_, false, request.prev_log_index, {}, {}, 0, suspect_, {}, space_};
+  AppendEntriesReply reply = Answer(false, request.prev_log_index);
   if (request.term == term_) {
     reply.hint_index = log_.LastIndexWithTermAtMost(
         std::min(request.prev_log_index, log_.last_index()), request.prev_log_term);
     reply.hint_term = log_.TermAt(reply.hint_index);
+    RAFTKV_CHECK(reply.hint_index <= log_.last_index(), reply.hint_index.value);
+    RAFTKV_CHECK(reply.hint_term <= term_, reply.hint_term.value, term_.value);
     reply.read_round = request.read_round;  // it leads; only the logs do not meet yet
     reply.promise = Promise();
   }

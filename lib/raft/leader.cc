@@ -17,54 +17,76 @@ constexpr std::size_t kMessagesBeforeGathering = 2;
 
 void Raft::BecomeLeader() {
   RAFTKV_CHECK(role_ == Role::kCandidate);
-  RAFTKV_CHECK(durable_term_ == term_ && durable_vote_ == options_.id);
+  RAFTKV_CHECK(durable_term_ == term_, durable_term_.value, term_.value);
+  RAFTKV_CHECK(durable_vote_ == options_.id, durable_vote_.value);
+  RAFTKV_CHECK(!leading_.has_value());
   role_ = Role::kLeader;
   leader_ = options_.id;
   leader_heard_.reset();
   votes_.clear();
   election_deadline_ = kNever;
-  heartbeat_deadline_ = now_ + options_.heartbeat_interval;
-  check_quorum_deadline_ = now_ + options_.election_timeout;
+  leading_ = Leadership{.heartbeat_deadline = now_ + options_.heartbeat_interval,
+                        .check_quorum_deadline = now_ + options_.election_timeout};
   // Not at once: who else has space is known once they have answered.
-  hand_over_at_ = space_ == Space::kEnough ? kNever : now_ + options_.election_timeout;
-  RAFTKV_CHECK(progress_.empty());
-  change_under_way_ = true;
+  if (space_ != Space::kEnough) leading_->hand_over_at = now_ + options_.election_timeout;
   TrackMembers();
   // §8: a no-op at the start of the term finds out what is committed.
-  Entry noop{log_.last_index().Next(), term_, EntryKind::kNoop, wall_time_ms_, {}};
-  uncommitted_bytes_ = noop.Footprint();
+  Entry noop{.index = log_.last_index().Next(),
+             .term = term_,
+             .kind = EntryKind::kNoop,
+             .time_ms = wall_time_ms_};
+  leading_->uncommitted_bytes = noop.Footprint();
   Append(std::move(noop));
-  replicate_pending_ = true;
 }
 
 /// What only a leader has goes with the leadership.
 void Raft::StopLeading() {
-  progress_.clear();
-  uncommitted_bytes_ = 0;
-  replicate_pending_ = false;
-  heartbeat_deadline_ = check_quorum_deadline_ = kNever;
-  commit_notice_deadline_ = gather_deadline_ = transfer_deadline_ = hand_over_at_ = kNever;
+  RAFTKV_CHECK(role_ != Role::kLeader);
+  const Leadership ended = std::move(leadership());
+  leading_.reset();
   wanted_entries_.clear();
   wanted_snapshots_.clear();
   apply_wants_entries_ = false;
-  change_under_way_ = false;
-  transfer_target_ = kNobody;
-  timeout_now_sent_ = false;
-  lease_rounds_.clear();
-  lease_until_ = MonoTime::min();
-  FailReads();
+  FailReads(ended);
+}
+
+Raft::Leadership& Raft::leadership() {
+  RAFTKV_CHECK(leading_.has_value());
+  return *leading_;
+}
+
+const Raft::Leadership& Raft::leadership() const {
+  RAFTKV_CHECK(leading_.has_value());
+  return *leading_;
+}
+
+const std::map<NodeId, Progress>& Raft::progress() const {
+  static const std::map<NodeId, Progress> kNone;
+  return leading_ ? leading_->progress : kNone;
+}
+
+const Progress* Raft::FindProgress(NodeId id) const {
+  if (!leading_) return nullptr;
+  const auto it = leading_->progress.find(id);
+  return it == leading_->progress.end() ? nullptr : &it->second;
+}
+
+Progress* Raft::FindProgress(NodeId id) {
+  return const_cast<Progress*>(std::as_const(*this).FindProgress(id));
 }
 
 void Raft::TrackMembers() {
-  std::erase_if(progress_,
+  std::erase_if(leadership().progress,
                 [this](const auto& item) { return configuration().Find(item.first) == nullptr; });
   for (const Member& member : configuration().members) {
     if (member.id == options_.id) continue;
-    const auto [it, added] = progress_.try_emplace(member.id);
+    const auto [it, added] = leadership().progress.try_emplace(member.id);
     if (!added) continue;
     it->second.next = log_.last_index().Next();
     it->second.last_heard = now_;
   }
+  RAFTKV_CHECK(FindProgress(options_.id) == nullptr);
+  RAFTKV_CHECK(leadership().progress.size() <= configuration().members.size());
 }
 
 // --- Sending.
@@ -72,12 +94,13 @@ void Raft::TrackMembers() {
 /// Sends what each follower lacks, as far as its window allows: called once for all that was
 /// proposed since the last Ready, so that what came together goes together.
 void Raft::Replicate() {
-  if (!replicate_pending_) return;
-  replicate_pending_ = false;
-  for (auto& [id, progress] : progress_) SendEntries(id, progress);
+  if (!leadership().replicate_pending) return;
+  leadership().replicate_pending = false;
+  for (auto& [id, progress] : leadership().progress) SendEntries(id, progress);
 }
 
 void Raft::SendEntries(NodeId to, Progress& progress) {
+  RAFTKV_CHECK(progress.match < progress.next, progress.match.value, progress.next.value);
   while (progress.next <= log_.last_index() && !progress.waits_for_entries) {
     if (progress.state == ProgressState::kSnapshot) return;
     if (progress.state == ProgressState::kProbe && progress.probe_sent) return;
@@ -90,13 +113,17 @@ void Raft::SendEntries(NodeId to, Progress& progress) {
       return;
     }
     if (Gathers(progress)) {
-      gather_deadline_ = std::min(gather_deadline_, progress.last_sent + options_.gather_delay);
+      leadership().gather_deadline =
+          std::min(leadership().gather_deadline, progress.last_sent + options_.gather_delay);
       return;
     }
     if (!log_.InBuffer(progress.next)) {
       progress.waits_for_entries = true;
       const Index end = log_.buffer_first().Previous();
-      wanted_entries_.push_back({to, progress.next, end, options_.max_append_bytes});
+      wanted_entries_.push_back({.peer = to,
+                                 .first = progress.next,
+                                 .last = end,
+                                 .max_bytes = options_.max_append_bytes});
       return;
     }
     SendAppend(to, progress,
@@ -111,13 +138,16 @@ bool Raft::Gathers(const Progress& progress) const {
 }
 
 void Raft::SendAppend(NodeId to, Progress& progress, std::vector<Entry> entries) {
-  RAFTKV_CHECK(role_ == Role::kLeader && progress.next > Index{});
+  RAFTKV_CHECK(role_ == Role::kLeader);
+  RAFTKV_CHECK(progress.next > Index{});
   AppendEntries append;
   append.term = term_;
   // Who needs what was cut off is asked about the base: heartbeats go on.
   append.prev_log_index = std::max(progress.next.Previous(), log_.base().index);
   append.prev_log_term = log_.TermAt(append.prev_log_index);
   append.leader_commit = commit_index_;
+  RAFTKV_CHECK(append.prev_log_index <= log_.last_index(), append.prev_log_index.value);
+  RAFTKV_CHECK(append.prev_log_term <= term_, append.prev_log_term.value, term_.value);
   append.read_round = read_round_;
   if (progress.refill_at != Index{} && progress.match >= progress.refill_at) {
     append.refilled = progress.suspect;
@@ -126,6 +156,7 @@ void Raft::SendAppend(NodeId to, Progress& progress, std::vector<Entry> entries)
   if (RAFTKV_MUTANT(kGapInMessage) && entries.size() > 2) entries.erase(entries.begin() + 1);
   if (!entries.empty()) {
     RAFTKV_CHECK(entries.front().index == progress.next);
+    RAFTKV_CHECK(progress.state != ProgressState::kSnapshot);
     std::size_t bytes = 0;
     for (const Entry& entry : entries) bytes += entry.Footprint();
     const Index last = entries.back().index;
@@ -137,24 +168,25 @@ void Raft::SendAppend(NodeId to, Progress& progress, std::vector<Entry> entries)
       progress.probe_sent = true;
     }
   }
+  RAFTKV_CHECK(progress.next <= log_.last_index().Next(), progress.next.value);
   append.entries = std::move(entries);
   Send(to, std::move(append));
 }
 
 void Raft::BroadcastHeartbeat() {
-  heartbeat_deadline_ = now_ + options_.heartbeat_interval;
+  leadership().heartbeat_deadline = now_ + options_.heartbeat_interval;
   StartLeaseRound();
   PromoteWhoCaughtUp();
-  for (auto& [id, progress] : progress_) {
+  for (auto& [id, progress] : leadership().progress) {
     progress.probe_sent = false;  // an unanswered probe was lost: try again
     SendHeartbeat(id, progress);
   }
-  replicate_pending_ = true;
+  leadership().replicate_pending = true;
 }
 
 void Raft::SendCommitNotices() {
-  commit_notice_deadline_ = kNever;
-  for (auto& [id, progress] : progress_) {
+  leadership().commit_notice_deadline = kNever;
+  for (auto& [id, progress] : leadership().progress) {
     const bool idle = progress.next > log_.last_index();
     if (idle && progress.sent_commit < commit_index_) SendHeartbeat(id, progress);
   }
@@ -163,10 +195,10 @@ void Raft::SendCommitNotices() {
 // --- Answers.
 
 void Raft::HandleAppendEntriesReply(NodeId from, const AppendEntriesReply& reply) {
-  const auto it = progress_.find(from);
-  if (role_ != Role::kLeader || it == progress_.end()) return;
+  Progress* const found = FindProgress(from);
+  if (found == nullptr) return;
   if (reply.index > log_.last_index() || reply.read_round > read_round_) return;  // forged
-  Progress& progress = it->second;
+  Progress& progress = *found;
   progress.last_heard = now_;
   progress.heard = true;
   progress.acked_round = std::max(progress.acked_round, reply.read_round);
@@ -187,18 +219,17 @@ void Raft::HandleAppendEntriesReply(NodeId from, const AppendEntriesReply& reply
     MaybeCommit();
     CheckRefill(progress);
     if (progress.state == ProgressState::kSnapshot && progress.match >= log_.base().index) {
-      progress.state = ProgressState::kProbe;  // it got there, by whatever way
-      progress.next = progress.match.Next();
-      progress.probe_sent = false;
+      progress.BecomeProbe(progress.match.Next());  // it got there, by whatever way
     }
     if (progress.state == ProgressState::kProbe && reply.index.Next() >= progress.next) {
-      progress.state = ProgressState::kReplicate;  // the logs meet
-      progress.probe_sent = false;
+      progress.BecomeReplicate();  // the logs meet
     }
   }
-  replicate_pending_ = true;
+  RAFTKV_CHECK(progress.match <= log_.last_index(), progress.match.value);
+  RAFTKV_CHECK(progress.match < progress.next, progress.match.value, progress.next.value);
+  leadership().replicate_pending = true;
   FinishReadRounds();
-  if (from == transfer_target_) MaybeSendTimeoutNow();  // again: it may have been lost
+  if (from == leadership().transfer_target) MaybeSendTimeoutNow();  // again: it may have been lost
   ContinueChange();
 }
 
@@ -206,32 +237,23 @@ void Raft::HandleAppendEntriesReply(NodeId from, const AppendEntriesReply& reply
 void Raft::HandleRefusal(Progress& progress, const AppendEntriesReply& reply) {
   if (reply.index <= progress.match) return;  // late: overtaken by an acknowledgement
   if (progress.state == ProgressState::kSnapshot) return;
-  if (progress.state == ProgressState::kReplicate) {
-    progress.state = ProgressState::kProbe;
-    progress.inflights.Clear();
-    progress.waits_for_entries = false;
-  } else if (reply.index != progress.next.Previous()) {
+  if (progress.state == ProgressState::kProbe && reply.index != progress.next.Previous()) {
     return;  // the answer to an older probe
   }
   const Index hint = std::min(reply.hint_index, log_.last_index());
   // Before the base nothing is known, and nothing can be sent: a snapshot is what it needs.
   const Index meets =
       hint < log_.base().index ? hint : log_.LastIndexWithTermAtMost(hint, reply.hint_term);
-  progress.next = std::max(std::min(meets, reply.index.Previous()), progress.match).Next();
-  progress.probe_sent = false;
-  progress.waits_for_entries = false;
+  progress.BecomeProbe(std::max(std::min(meets, reply.index.Previous()), progress.match).Next());
 }
 
 void Raft::PeerUnreachable(NodeId peer) {
-  const auto it = progress_.find(peer);
-  if (it != progress_.end()) it->second.heard = false;
-  if (it == progress_.end() || it->second.state != ProgressState::kReplicate) return;
-  Progress& progress = it->second;
-  progress.state = ProgressState::kProbe;
-  progress.next = progress.match.Next();
-  progress.inflights.Clear();
-  progress.probe_sent = true;  // until the next heartbeat: do not pour into a broken pipe
-  progress.waits_for_entries = false;
+  Progress* const progress = FindProgress(peer);
+  if (progress == nullptr) return;
+  progress->heard = false;
+  if (progress->state != ProgressState::kReplicate) return;
+  progress->BecomeProbe(progress->match.Next());
+  progress->probe_sent = true;  // until the next heartbeat: do not pour into a broken pipe
 }
 
 /// What a commit quorum has durably. This leader counts by its own disk, and only if it has a vote;
@@ -243,14 +265,16 @@ Index Raft::QuorumMatch() const {
     if (RAFTKV_MUTANT(kRemovedLeaderCounts) && !configuration().IsVoter(options_.id)) {
       return durable_index_;
     }
-    const auto it = progress_.find(id);
-    return it == progress_.end() || it->second.suspect != 0 ? Index{} : it->second.match;
+    const Progress* const progress = FindProgress(id);
+    return progress == nullptr || progress->suspect != 0 ? Index{} : progress->match;
   });
 }
 
 /// §5.3 and §5.4.2: a quorum has it, and it is of our own term.
 void Raft::MaybeCommit() {
+  RAFTKV_CHECK(role_ == Role::kLeader);
   const Index index = RAFTKV_MUTANT(kCommitWithoutMajority) ? durable_index_ : QuorumMatch();
+  RAFTKV_CHECK(index <= log_.last_index(), index.value, log_.last_index().value);
   const bool own_term = log_.TermAt(index) == term_ || RAFTKV_MUTANT(kCommitOfEarlierTerm);
   if (index > commit_index_ && own_term) {
     AdvanceCommit(index);
@@ -262,15 +286,13 @@ void Raft::MaybeCommit() {
 /// again (docs/raft-notes.md, suspect stores).
 void Raft::NoteSuspicion(Progress& progress, std::uint64_t suspect) {
   if (suspect == progress.suspect || RAFTKV_MUTANT(kSuspectCounts)) return;
+  RAFTKV_CHECK(role_ == Role::kLeader);
   progress.suspect = suspect;
   progress.refill_at = Index{};
   if (suspect == 0) return;
   // What it acknowledged before may be what it lost.
   progress.match = Index{};
-  progress.state = ProgressState::kProbe;
-  progress.inflights.Clear();
-  progress.probe_sent = false;
-  progress.waits_for_entries = false;
+  progress.BecomeProbe(progress.next);
 }
 
 /// A suspect member is whole once it has all that this leader has committed, up to an index that
@@ -283,13 +305,14 @@ void Raft::CheckRefill(Progress& progress) {
 /// Was heard within an election timeout, and counts.
 bool Raft::IsLive(NodeId id) const {
   if (id == options_.id) return true;
-  const auto it = progress_.find(id);
-  return it != progress_.end() && it->second.suspect == 0 &&
-         now_ - it->second.last_heard <= options_.election_timeout;
+  const Progress* const progress = FindProgress(id);
+  return progress != nullptr && progress->suspect == 0 &&
+         now_ - progress->last_heard <= options_.election_timeout;
 }
 
 void Raft::CheckQuorum() {
-  check_quorum_deadline_ = now_ + options_.election_timeout;
+  RAFTKV_CHECK(role_ == Role::kLeader);
+  leadership().check_quorum_deadline = now_ + options_.election_timeout;
   const VoteResult heard = CountVotes(configuration(), Purpose::kCommit,
                                       [this](NodeId id) { return IsLive(id) ? 1 : -1; });
   if (heard != VoteResult::kWon) BecomeFollower(term_, kNobody);

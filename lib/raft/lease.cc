@@ -10,6 +10,7 @@
 // has sent one there is no lease in its term any more.
 #include <algorithm>
 
+#include "lib/base/check.h"
 #include "lib/base/mutants.h"
 #include "lib/raft/raft.h"
 
@@ -34,13 +35,15 @@ Duration Raft::LeaseDuration() const {
   const auto timeout = options_.election_timeout;
   if (RAFTKV_MUTANT(kLeaseTooLong)) return timeout;
   const int error = static_cast<int>(options_.clock_error_percent);
+  RAFTKV_CHECK(error < 50, error);
   return timeout * (100 - error) / (100 + error);
 }
 
 bool Raft::HoldsLease() const {
+  if (!options_.lease_reads || !committed_in_term()) return false;
   const bool given_up =
-      (transferring() || timeout_now_sent_) && !RAFTKV_MUTANT(kLeaseDuringTransfer);
-  return options_.lease_reads && !given_up && committed_in_term() && now_ < lease_until_;
+      (transferring() || leadership().timeout_now_sent) && !RAFTKV_MUTANT(kLeaseDuringTransfer);
+  return !given_up && now_ < leadership().lease_until;
 }
 
 Duration Raft::Promise() const {
@@ -50,18 +53,23 @@ Duration Raft::Promise() const {
 void Raft::StartLeaseRound() {
   if (!options_.lease_reads) return;
   ++read_round_;
-  lease_rounds_.emplace_back(read_round_, now_);
-  if (lease_rounds_.size() > kMaxLeaseRounds) lease_rounds_.pop_front();
+  RAFTKV_CHECK(leadership().lease_rounds.empty() ||
+               leadership().lease_rounds.back().first < read_round_);
+  leadership().lease_rounds.emplace_back(read_round_, now_);
+  if (leadership().lease_rounds.size() > kMaxLeaseRounds) leadership().lease_rounds.pop_front();
   FinishReadRounds();  // a cluster of one needs nobody
 }
 
 void Raft::ExtendLease() {
-  if (lease_rounds_.empty()) return;
+  Leadership& leading = leadership();
+  if (leading.lease_rounds.empty()) return;
   const std::uint64_t confirmed_round = ConfirmedRound(&Progress::promised_round);
-  while (!lease_rounds_.empty() && lease_rounds_.front().first <= confirmed_round) {
-    lease_until_ = std::max(lease_until_, lease_rounds_.front().second + LeaseDuration());
-    lease_rounds_.pop_front();
+  while (!leading.lease_rounds.empty() && leading.lease_rounds.front().first <= confirmed_round) {
+    leading.lease_until =
+        std::max(leading.lease_until, leading.lease_rounds.front().second + LeaseDuration());
+    leading.lease_rounds.pop_front();
   }
+  RAFTKV_CHECK(leading.lease_until <= now_ + options_.election_timeout);
 }
 
 }  // namespace raftkv::raft

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <set>
 
+#include "lib/base/address.h"
 #include "lib/base/check.h"
 #include "lib/base/mutants.h"
 #include "lib/raft/configuration.h"
@@ -12,12 +13,10 @@ namespace raftkv::raft {
 
 namespace {
 
-/// Of a name and of an address: DNS names are shorter, and a configuration stays small.
-constexpr std::size_t kMaxLabelBytes = 512;
+/// DNS names are shorter, and a configuration stays small.
+constexpr std::size_t kMaxAddressBytes = 512;
 
 Status Wrong(const std::string& what) { return {Code::kInvalidArgument, what}; }
-
-std::string Quoted(const std::string& name) { return "'" + name + "'"; }
 
 std::string IdText(NodeId id) { return "the id " + std::to_string(id.value); }
 
@@ -30,22 +29,21 @@ void AddRemoved(Configuration& configuration, NodeId id) {
   const auto at = std::lower_bound(removed.begin(), removed.end(), id);
   RAFTKV_CHECK(at == removed.end() || *at != id, id.value);
   removed.insert(at, id);
+  RAFTKV_CHECK(IsRemoved(configuration, id), id.value);
 }
 
-Status CheckLabel(const char* what, const std::string& label) {
-  if (label.empty()) return Wrong(std::string("a new member has no ") + what + "; give it one");
-  if (label.size() > kMaxLabelBytes) {
-    return Wrong(std::string("the ") + what + " of a new member is longer than " +
-                 std::to_string(kMaxLabelBytes) + " bytes; choose a shorter one");
+/// What an address is only the transport knows; it stands in log lines.
+Status CheckMemberAddress(const std::string& address) {
+  if (address.empty()) return Wrong("a member has no address; give it one");
+  if (address.size() > kMaxAddressBytes) {
+    return Wrong("the address of a member is longer than " + std::to_string(kMaxAddressBytes) +
+                 " bytes; choose a shorter one");
   }
-  const bool printable = std::none_of(label.begin(), label.end(), [](char c) {
+  const bool printable = std::none_of(address.begin(), address.end(), [](char c) {
     return static_cast<unsigned char>(c) < ' ' || c == '\x7f';
   });
-  if (!printable) {
-    return Wrong(std::string("the ") + what +
-                 " of a new member has a control character; choose one without");
-  }
-  return Status::Ok();
+  if (printable) return Status::Ok();
+  return Wrong("the address of a member has a control character; choose one without");
 }
 
 /// One change, carried out on a copy. Until Finish, `learner` and `leaves` of the copy say how it
@@ -60,7 +58,7 @@ class Plan {
       return Wrong("the change before is not over yet (the configuration is joint); wait for it");
     }
     for (const auto step : {&Plan::Uninvite, &Plan::Remove, &Plan::Promote, &Plan::Demote,
-                            &Plan::Add, &Plan::Invite}) {
+                            &Plan::Move, &Plan::Add, &Plan::Invite}) {
       if (Status status = (this->*step)(); !status.ok()) return status;
     }
     if (change_.quorum) next_.quorum = *change_.quorum;
@@ -116,6 +114,26 @@ class Plan {
         return Wrong(Quoted(member.name) + " is a learner already; only a voter is demoted");
       }
       member.learner = true;
+    }
+    return Status::Ok();
+  }
+
+  /// All at once: two members may have changed places.
+  Status Move() {
+    for (const MembershipChange::Move& move : change_.move) {
+      if (Status status = Take(move.id); !status.ok()) return status;
+      if (Status status = CheckMemberAddress(move.address); !status.ok()) return status;
+      Next(move.id).address = move.address;
+    }
+    for (const MembershipChange::Move& move : change_.move) {
+      for (const Member& other : next_.members) {
+        if (other.id == move.id || other.address != move.address) continue;
+        return Wrong("the address " + Quoted(move.address) + " is taken by " + Quoted(other.name));
+      }
+      for (const Invitation& other : next_.invited) {
+        if (other.address != move.address) continue;
+        return Wrong("the address " + Quoted(move.address) + " is taken by " + Quoted(other.name));
+      }
     }
     return Status::Ok();
   }
@@ -215,8 +233,8 @@ class Plan {
   /// Name and address are nobody else's: of no member, and of nobody invited. Those of a voter that
   /// this change removes are not free yet: it is still spoken to while the configuration is joint.
   Status CheckNew(const std::string& name, const std::string& address) const {
-    if (Status status = CheckLabel("name", name); !status.ok()) return status;
-    if (Status status = CheckLabel("address", address); !status.ok()) return status;
+    if (Status bad = CheckMemberName("the name of a new member", name); !bad.ok()) return bad;
+    if (Status bad = CheckMemberAddress(address); !bad.ok()) return bad;
     for (const Member& other : next_.members) {
       if (Status bad = CheckOther(name, address, other.name, other.address, other.leaves);
           !bad.ok()) {
@@ -289,6 +307,8 @@ Configuration LeaveJoint(const Configuration& joint) {
     next.members.back().old_voter = false;
   }
   RAFTKV_CHECK(!next.members.empty());
+  RAFTKV_CHECK(next.removed.size() >= joint.removed.size());
+  RAFTKV_CHECK(next.cluster == joint.cluster);
   return next;
 }
 

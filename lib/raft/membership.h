@@ -17,6 +17,12 @@ namespace raftkv::raft {
 
 /// All of it comes into force together.
 struct MembershipChange {
+  /// A member that is reached somewhere else from now on.
+  struct Move {
+    NodeId id;
+    std::string address;
+  };
+
   std::vector<Invitation> invite;
   std::vector<std::string> uninvite;
   /// New members with their ids, learners or voters; one whose name was invited uses up the
@@ -25,11 +31,12 @@ struct MembershipChange {
   std::vector<NodeId> promote;  ///< learner -> voter
   std::vector<NodeId> demote;   ///< voter -> learner
   std::vector<NodeId> remove;
+  std::vector<Move> move;
   std::optional<QuorumRule> quorum;
 
   [[nodiscard]] bool Empty() const {
     return invite.empty() && uninvite.empty() && add.empty() && promote.empty() && demote.empty() &&
-           remove.empty() && !quorum;
+           remove.empty() && move.empty() && !quorum;
   }
 };
 

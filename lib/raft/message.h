@@ -14,9 +14,9 @@
 namespace raftkv::raft {
 
 struct RequestVote {
-  Term term;
-  Index last_log_index;
-  Term last_log_term;
+  Term term{};
+  Index last_log_index{};
+  Term last_log_term{};
   bool pre_vote = false;
   /// The leader itself asked for this election (TimeoutNow): who hears it may vote nevertheless.
   bool transfer = false;
@@ -25,7 +25,7 @@ struct RequestVote {
 
 struct RequestVoteReply {
   /// Granted pre-vote: the term of the request. Otherwise the sender's term.
-  Term term;
+  Term term{};
   bool granted = false;
   bool pre_vote = false;
   friend bool operator==(const RequestVoteReply&, const RequestVoteReply&) = default;
@@ -33,29 +33,29 @@ struct RequestVoteReply {
 
 /// Without entries it is also the heartbeat.
 struct AppendEntries {
-  Term term;
-  Index prev_log_index;
-  Term prev_log_term;
-  Index leader_commit;
+  Term term{};
+  Index prev_log_index{};
+  Term prev_log_term{};
+  Index leader_commit{};
   /// The leader's latest read round (ReadIndex); echoed by the reply.
   std::uint64_t read_round = 0;
   /// Contiguous from prev_log_index + 1.
-  std::vector<Entry> entries;
+  std::vector<Entry> entries{};
   /// To a suspect member: the nonce that it announced. It has back all that it may have lost.
   std::uint64_t refilled = 0;
   friend bool operator==(const AppendEntries&, const AppendEntries&) = default;
 };
 
 struct AppendEntriesReply {
-  Term term;
+  Term term{};
   bool success = false;
   /// success: the sender's log equals the leader's up to here, and it is durable there.
   /// Otherwise: the prev_log_index that did not match.
-  Index index;
+  Index index{};
   /// Failure only: the last index that may still match, and its term, so that the leader can skip
   /// whole terms (§5.3, the optimization in its last paragraphs).
-  Index hint_index;
-  Term hint_term;
+  Index hint_index{};
+  Term hint_term{};
   std::uint64_t read_round = 0;
   /// Not 0: the sender's disk lost something, and this open's nonce; it does not count until it was
   /// refilled.
@@ -70,7 +70,7 @@ struct AppendEntriesReply {
 
 /// A follower asks for a read index (thesis §6.4); `context` is its own number for the request.
 struct ReadIndex {
-  Term term;
+  Term term{};
   std::uint64_t context = 0;
   /// The leader's lease is enough.
   bool lease = false;
@@ -78,17 +78,17 @@ struct ReadIndex {
 };
 
 struct ReadIndexReply {
-  Term term;
+  Term term{};
   std::uint64_t context = 0;
   /// False: the asked member does not lead, or gave up leading before it could confirm it.
   bool confirmed = false;
-  Index index;
+  Index index{};
   friend bool operator==(const ReadIndexReply&, const ReadIndexReply&) = default;
 };
 
 /// The leader hands its leadership over: stand for election at once (thesis §3.10).
 struct TimeoutNow {
-  Term term;
+  Term term{};
   friend bool operator==(const TimeoutNow&, const TimeoutNow&) = default;
 };
 
@@ -96,9 +96,9 @@ using Body = std::variant<RequestVote, RequestVoteReply, AppendEntries, AppendEn
                           ReadIndex, ReadIndexReply, TimeoutNow>;
 
 struct Message {
-  NodeId from;
-  NodeId to;
-  Body body;
+  NodeId from{};
+  NodeId to{};
+  Body body{};
   friend bool operator==(const Message&, const Message&) = default;
 };
 

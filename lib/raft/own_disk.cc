@@ -22,23 +22,24 @@ constexpr int kTimeoutsBetweenTries = 3;
 void Raft::SetDisk(Space space, bool hangs) {
   if (space != space_) {
     space_ = space;
-    const bool looks = role_ == Role::kLeader && space_ != Space::kEnough;
-    hand_over_at_ = looks ? now_ : kNever;
-    if (looks) MaybeHandOverForSpace();
+    if (role_ == Role::kLeader) {
+      leadership().hand_over_at = space_ == Space::kEnough ? kNever : now_;
+      MaybeHandOverForSpace();
+    }
   }
   if (hangs == disk_hangs_) return;
   disk_hangs_ = hangs;
   if (role_ != Role::kLeader) {
     ResetElectionTimer();
-  } else if (hangs && !progress_.empty() && !RAFTKV_MUTANT(kHungDiskLeads)) {
+  } else if (hangs && !leadership().progress.empty() && !RAFTKV_MUTANT(kHungDiskLeads)) {
     HandOverAndStepDown();
   }
 }
 
 Space Raft::SpaceOf(NodeId id) const {
   if (id == options_.id) return space_;
-  const auto it = progress_.find(id);
-  return it == progress_.end() || !IsLive(id) ? Space::kEnough : it->second.space;
+  const Progress* const progress = FindProgress(id);
+  return progress == nullptr || !IsLive(id) ? Space::kEnough : progress->space;
 }
 
 Space Raft::SpaceForWrites() const {
@@ -60,8 +61,8 @@ Space Raft::SpaceForWrites() const {
 }
 
 void Raft::MaybeHandOverForSpace() {
-  if (now_ < hand_over_at_) return;
-  hand_over_at_ = now_ + kTimeoutsBetweenTries * options_.election_timeout;
+  if (now_ < leadership().hand_over_at) return;
+  leadership().hand_over_at = now_ + kTimeoutsBetweenTries * options_.election_timeout;
   if (transferring()) return;
   const NodeId successor = BestSuccessor();
   if (successor == kNobody || SpaceOf(successor) != Space::kEnough) return;

@@ -35,9 +35,16 @@ class Inflights {
 };
 
 struct Progress {
+  /// The logs are not known to meet: one AppendEntries at a time, from `next` on.
+  void BecomeProbe(Index from);
+  /// The logs meet up to `match`: pipelined.
+  void BecomeReplicate();
+  /// A snapshot is on its way: entries wait.
+  void BecomeSnapshot();
+
   ProgressState state = ProgressState::kProbe;
-  Index match;  ///< matchIndex (Figure 2)
-  Index next;   ///< nextIndex (Figure 2)
+  Index match{};  ///< matchIndex (Figure 2)
+  Index next;     ///< nextIndex (Figure 2)
   Inflights inflights;
   /// Probe: one is under way, wait for its answer or the next heartbeat.
   bool probe_sent = false;

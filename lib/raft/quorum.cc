@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <string>
 
+#include "lib/base/check.h"
 #include "lib/base/mutants.h"
 
 namespace raftkv::raft {
@@ -44,10 +45,15 @@ std::size_t CountVoters(const Configuration& configuration, Half half, const std
       }));
 }
 
-std::size_t Majority(std::size_t voters) { return voters / 2 + 1; }
+constexpr std::size_t Majority(std::size_t voters) { return voters / 2 + 1; }
+// Two majorities meet, and one less would not do.
+static_assert(2 * Majority(4) > 4);
+static_assert(2 * Majority(5) > 5);
+static_assert(2 * (Majority(5) - 1) <= 5);
 
 /// The member at `at` is the one by which its zone is visited: the first voter that is in it.
 bool OpensZone(const Configuration& configuration, Half half, std::size_t at) {
+  RAFTKV_CHECK(at < configuration.members.size(), at);
   const Member& member = configuration.members[at];
   if (!Votes(member, half) || member.zone.empty()) return false;
   return std::none_of(
@@ -70,6 +76,8 @@ void ForEachGroupOf(const Configuration& configuration, Half half, const QuorumR
     if (!OpensZone(configuration, half, at)) continue;
     const std::string& zone = configuration.members[at].zone;
     const std::size_t in_zone = CountVoters(configuration, half, &zone);
+    RAFTKV_CHECK(in_zone > 0);
+    RAFTKV_CHECK(in_zone <= voters, in_zone, voters);
     visit(Group{half, purpose, &zone, in_zone, Majority(in_zone)});
   }
 }
@@ -186,11 +194,13 @@ std::uint64_t QuorumValue(const Configuration& configuration,
       reached = 0;
       return;
     }
+    RAFTKV_CHECK(end - begin >= static_cast<std::ptrdiff_t>(group.needed), group.needed);
     // In ascending order, as many as are needed stand from here to the end.
     const auto at = end - static_cast<std::ptrdiff_t>(group.needed);
     std::nth_element(begin, at, end);
     reached = std::min(reached, *at);
   });
+  RAFTKV_CHECK(reached != UINT64_MAX);
   return reached;
 }
 

@@ -36,7 +36,13 @@ Raft::Raft(const Options& options, InitialState initial, Random random, MonoTime
   RAFTKV_CHECK(options_.clock_error_percent < 50);
   RAFTKV_CHECK(applied_index_ <= log_.last_index(), applied_index_.value);
   RAFTKV_CHECK(applied_index_ >= log_.base().index, applied_index_.value);
-  RAFTKV_CHECK(!configurations_.empty() && configurations_.back().first <= log_.last_index());
+  RAFTKV_CHECK(!configurations_.empty());
+  RAFTKV_CHECK(configurations_.back().first <= log_.last_index());
+  RAFTKV_CHECK(options_.max_append_bytes > 0);
+  RAFTKV_CHECK(options_.max_inflight_messages > 0);
+  RAFTKV_CHECK(options_.max_inflight_bytes > 0);
+  RAFTKV_CHECK(options_.max_uncommitted_bytes > 0);
+  RAFTKV_CHECK(options_.max_apply_bytes > 0);
   RAFTKV_CHECK(log_.last_term() <= term_, log_.last_term().value, term_.value);
   commit_index_ = std::min(commit_index_, log_.last_index());
   ForgetConfigurationsBefore(applied_index_);
@@ -57,17 +63,17 @@ void Raft::Tick(MonoTime now) {
   now_ = now;
   if (role_ == Role::kLeader) {
     // A leader that was paused learns here, before anything else, that its time is over.
-    if (now_ >= check_quorum_deadline_) CheckQuorum();
-    if (role_ == Role::kLeader && now_ >= transfer_deadline_) {
-      transfer_target_ = kNobody;  // it did not come to it: go on leading
-      transfer_deadline_ = kNever;
+    if (now_ >= leadership().check_quorum_deadline) CheckQuorum();
+    if (role_ == Role::kLeader && now_ >= leadership().transfer_deadline) {
+      leadership().transfer_target = kNobody;  // it did not come to it: go on leading
+      leadership().transfer_deadline = kNever;
     }
     if (role_ == Role::kLeader) MaybeHandOverForSpace();
-    if (role_ == Role::kLeader && now_ >= heartbeat_deadline_) BroadcastHeartbeat();
-    if (role_ == Role::kLeader && now_ >= commit_notice_deadline_) SendCommitNotices();
-    if (role_ == Role::kLeader && now_ >= gather_deadline_) {
-      gather_deadline_ = kNever;
-      replicate_pending_ = true;
+    if (role_ == Role::kLeader && now_ >= leadership().heartbeat_deadline) BroadcastHeartbeat();
+    if (role_ == Role::kLeader && now_ >= leadership().commit_notice_deadline) SendCommitNotices();
+    if (role_ == Role::kLeader && now_ >= leadership().gather_deadline) {
+      leadership().gather_deadline = kNever;
+      leadership().replicate_pending = true;
     }
   } else if (now_ >= election_deadline_) {
     Campaign();
@@ -77,8 +83,10 @@ void Raft::Tick(MonoTime now) {
 
 MonoTime Raft::NextDeadline() const {
   if (role_ != Role::kLeader) return election_deadline_;
-  return std::min({heartbeat_deadline_, check_quorum_deadline_, commit_notice_deadline_,
-                   gather_deadline_, transfer_deadline_, hand_over_at_});
+  const Leadership& leading = leadership();
+  return std::min({leading.heartbeat_deadline, leading.check_quorum_deadline,
+                   leading.commit_notice_deadline, leading.gather_deadline,
+                   leading.transfer_deadline, leading.hand_over_at});
 }
 
 // --- Messages.
@@ -149,11 +157,15 @@ void Raft::BecomeFollower(Term term, NodeId leader) {
   role_ = Role::kFollower;
   leader_ = leader;
   votes_.clear();
+  RAFTKV_CHECK(leader != options_.id, leader.value);
   if (led) StopLeading();
+  RAFTKV_CHECK(!leading_.has_value());
   ResetElectionTimer();
 }
 
 void Raft::SendAfterPersist(NodeId to, Body body) {
+  RAFTKV_CHECK(to != options_.id, to.value);
+  RAFTKV_CHECK(to != kNobody);
   // Acknowledgements are cumulative: a later one to the same leader in the same term replaces it.
   if (const auto* ack = std::get_if<AppendEntriesReply>(&body); ack != nullptr && ack->success) {
     for (Message& earlier : messages_after_persist_) {
@@ -168,7 +180,19 @@ void Raft::SendAfterPersist(NodeId to, Body body) {
       }
     }
   }
-  messages_after_persist_.push_back({options_.id, to, std::move(body)});
+  messages_after_persist_.push_back({.from = options_.id, .to = to, .body = std::move(body)});
+}
+
+void Raft::Send(NodeId to, Body body) {
+  RAFTKV_CHECK(to != options_.id, to.value);
+  RAFTKV_CHECK(to != kNobody);
+  messages_.push_back({.from = options_.id, .to = to, .body = std::move(body)});
+}
+
+/// What every answer to a leader says of this member, whatever it answers to; read rounds, hints
+/// and the promise are for the caller to add.
+AppendEntriesReply Raft::Answer(bool success, Index index) const {
+  return {.term = term_, .success = success, .index = index, .suspect = suspect_, .space = space_};
 }
 
 // --- The log.
@@ -191,6 +215,8 @@ void Raft::TruncateFrom(Index first) {
   durable_index_ = std::min(durable_index_, last);
   handed_to_disk_ = std::min(handed_to_disk_, last);
   if (write_) write_->last = std::min(write_->last, last);
+  RAFTKV_CHECK(durable_index_ <= handed_to_disk_, durable_index_.value, handed_to_disk_.value);
+  RAFTKV_CHECK(handed_to_disk_ <= log_.last_index(), handed_to_disk_.value);
   while (configurations_.size() > 1 && configurations_.back().first >= first) {
     if (RAFTKV_MUTANT(kConfigurationNotRolledBack)) break;
     configurations_.pop_back();  // §6: in force while it is in the log
@@ -208,13 +234,14 @@ void Raft::OnOtherConfiguration() {
   ++configuration_version_;
   if (role_ == Role::kLeader) {
     TrackMembers();
-    change_under_way_ = true;
+    leadership().change_under_way = true;
   } else if (CanCampaign() != (election_deadline_ != kNever)) {
     ResetElectionTimer();  // it has got a vote, or lost it
   }
 }
 
 const Configuration& Raft::committed_configuration() const {
+  RAFTKV_CHECK(!configurations_.empty());
   auto latest = configurations_.rbegin();
   while (latest->first > commit_index_ && std::next(latest) != configurations_.rend()) ++latest;
   return latest->second;
@@ -232,17 +259,19 @@ void Raft::AdvanceCommit(Index index) {
   if (role_ == Role::kLeader) {
     for (Index i = commit_index_.Next(); i <= index; ++i) {
       if (!log_.InBuffer(i) || log_.TermAt(i) != term_) continue;
-      uncommitted_bytes_ -= std::min(uncommitted_bytes_, log_.At(i).Footprint());
+      std::size_t& uncommitted = leadership().uncommitted_bytes;
+      uncommitted -= std::min(uncommitted, log_.At(i).Footprint());
     }
-    commit_notice_deadline_ =
-        std::min(commit_notice_deadline_, now_ + options_.commit_notice_delay);
-    replicate_pending_ = true;
+    leadership().commit_notice_deadline =
+        std::min(leadership().commit_notice_deadline, now_ + options_.commit_notice_delay);
+    leadership().replicate_pending = true;
   }
   for (Index i = commit_index_.Next(); RAFTKV_MUTANT(kConfigurationOnCommit) && i <= index; ++i) {
     if (!log_.InBuffer(i) || log_.At(i).kind != EntryKind::kConfiguration) continue;
     SetConfiguration(i, *DecodeConfiguration(log_.At(i).payload.view()));
   }
   commit_index_ = index;
+  RAFTKV_CHECK(commit_index_ >= applied_index_, commit_index_.value, applied_index_.value);
 }
 
 Result<LogPosition> Raft::Propose(EntryKind kind, Bytes payload, std::uint64_t time_ms) {
@@ -253,15 +282,22 @@ Result<LogPosition> Raft::Propose(EntryKind kind, Bytes payload, std::uint64_t t
   if (transferring()) {
     return Status(Code::kUnavailable, "the leadership is being handed over; try again");
   }
-  Entry entry{log_.last_index().Next(), term_, kind, time_ms, std::move(payload)};
+  Entry entry{.index = log_.last_index().Next(),
+              .term = term_,
+              .kind = kind,
+              .time_ms = time_ms,
+              .payload = std::move(payload)};
   const std::size_t footprint = entry.Footprint();
-  if (uncommitted_bytes_ > 0 && uncommitted_bytes_ + footprint > options_.max_uncommitted_bytes) {
+  std::size_t& uncommitted = leadership().uncommitted_bytes;
+  if (uncommitted > 0 && uncommitted + footprint > options_.max_uncommitted_bytes) {
     return Status(Code::kUnavailable, "too many writes wait to be committed; try again");
   }
-  uncommitted_bytes_ += footprint;
-  const LogPosition position{entry.index, entry.term};
+  uncommitted += footprint;
+  const LogPosition position{.index = entry.index, .term = entry.term};
   Append(std::move(entry));
-  replicate_pending_ = true;
+  RAFTKV_CHECK(position.index == log_.last_index(), position.index.value);
+  RAFTKV_CHECK(position.term == log_.last_term(), position.term.value);
+  leadership().replicate_pending = true;
   return position;
 }
 

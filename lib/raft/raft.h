@@ -185,7 +185,9 @@ class Raft {
   [[nodiscard]] std::uint64_t configuration_version() const { return configuration_version_; }
   [[nodiscard]] bool suspect() const { return suspect_ != 0; }
   /// Leader: the leadership is being handed over.
-  [[nodiscard]] bool transferring() const { return transfer_target_ != kNobody; }
+  [[nodiscard]] bool transferring() const {
+    return leading_ && leading_->transfer_target != kNobody;
+  }
   [[nodiscard]] Space space() const { return space_; }
   [[nodiscard]] bool disk_hangs() const { return disk_hangs_; }
   /// Leader: what there is room for here and, as far as it was told, on a commit quorum.
@@ -195,7 +197,7 @@ class Raft {
   /// Leader: reads may be answered from what is committed now without asking anybody.
   [[nodiscard]] bool HoldsLease() const;
   /// The leader's view of each other member; empty if this one does not lead.
-  [[nodiscard]] const std::map<NodeId, Progress>& progress() const { return progress_; }
+  [[nodiscard]] const std::map<NodeId, Progress>& progress() const;
   /// Leader: an entry of the current term is committed, so reads can be served (§8).
   [[nodiscard]] bool committed_in_term() const;
 
@@ -211,8 +213,12 @@ class Raft {
   void OnOtherConfiguration();
   void AdvanceCommit(Index index);
   void ForgetConfigurationsBefore(Index index);
-  void Send(NodeId to, Body body) { messages_.push_back({options_.id, to, std::move(body)}); }
+  void Send(NodeId to, Body body);
   void SendAfterPersist(NodeId to, Body body);
+  [[nodiscard]] AppendEntriesReply Answer(bool success, Index index) const;
+  /// Of a member that this leader tracks; null also where this member does not lead.
+  [[nodiscard]] Progress* FindProgress(NodeId id);
+  [[nodiscard]] const Progress* FindProgress(NodeId id) const;
 
   // --- ready.cc
   [[nodiscard]] bool NeedsWrite() const;
@@ -292,21 +298,22 @@ class Raft {
   void FinishInstall();
 
   // --- read_index.cc
+  struct Leadership;
   struct PendingRead {
-    NodeId from;  ///< nobody: a local call
+    NodeId from{};  ///< nobody: a local call
     std::uint64_t context = 0;
     bool lease = false;
   };
   struct ReadRound {
     std::uint64_t round = 0;
-    Index index;
-    std::vector<PendingRead> reads;
+    Index index{};
+    std::vector<PendingRead> reads{};
   };
   [[nodiscard]] std::uint64_t ConfirmedRound(std::uint64_t Progress::*last) const;
   bool AddRead(PendingRead read);
   void StartReadRound();
   void FinishReadRounds();
-  void FailReads();
+  void FailReads(const Leadership& ended);
   void AnswerRead(const PendingRead& read, bool confirmed, Index index);
   void HandleReadIndex(NodeId from, const ReadIndex& request);
   void HandleReadIndexReply(NodeId from, const ReadIndexReply& reply);
@@ -323,13 +330,43 @@ class Raft {
   Index commit_index_;
   Index applied_index_;
 
-  // --- Volatile state on leaders (Figure 2); the leader itself is not in it.
-  std::map<NodeId, Progress> progress_;
+  // --- Volatile state on leaders (Figure 2), and all else that a leadership has begun. Set exactly
+  // while this member leads, and dropped whole when it steps down.
+  struct Leadership {
+    /// The leader itself is not in it.
+    std::map<NodeId, Progress> progress{};
+    bool replicate_pending = true;
+    std::size_t uncommitted_bytes = 0;
+    MonoTime heartbeat_deadline = kNever;
+    MonoTime check_quorum_deadline = kNever;
+    MonoTime commit_notice_deadline = kNever;
+    MonoTime gather_deadline = kNever;
+    /// The latest configuration is not committed, is joint, or has no vote for this leader.
+    bool change_under_way = true;
+
+    // Reads.
+    std::deque<ReadRound> read_rounds{};       ///< sent, not confirmed; at most one
+    std::vector<PendingRead> pending_reads{};  ///< wait for the next round
+    /// With leases: rounds that are not acknowledged, and when they were sent.
+    std::deque<std::pair<std::uint64_t, MonoTime>> lease_rounds{};
+    MonoTime lease_until = MonoTime::min();
+
+    // Handing over.
+    NodeId transfer_target{};
+    MonoTime transfer_deadline = kNever;
+    /// In this term somebody may stand for election at any time: no lease any more.
+    bool timeout_now_sent = false;
+    /// When a leader without space looks next for a member that has some.
+    MonoTime hand_over_at = kNever;
+  };
+  std::optional<Leadership> leading_;
+  [[nodiscard]] Leadership& leadership();
+  [[nodiscard]] const Leadership& leadership() const;
 
   // --- What of the persistent state is durable. A write is under way while `write_` is set.
   struct Write {
-    HardState hard_state;
-    Index last;
+    HardState hard_state{};
+    Index last{};
     bool snapshot = false;
     bool refilled = false;
   };
@@ -354,45 +391,26 @@ class Raft {
   /// When this follower last heard the current leader; unset: not, or its connection closed.
   std::optional<MonoTime> leader_heard_;
   MonoTime election_deadline_ = kNever;
-  MonoTime heartbeat_deadline_ = kNever;
-  MonoTime check_quorum_deadline_ = kNever;
-  MonoTime commit_notice_deadline_ = kNever;
-  MonoTime gather_deadline_ = kNever;
-  MonoTime transfer_deadline_ = kNever;
   /// With leases: until then this member votes for nobody, whatever else happens.
   MonoTime no_votes_before_ = MonoTime::min();
 
   // --- Its own disk.
   Space space_ = Space::kEnough;
   bool disk_hangs_ = false;
-  /// When a leader without space looks next for somebody who has some.
-  MonoTime hand_over_at_ = kNever;
 
   // --- A store that lost something, or is being replaced.
   std::uint64_t suspect_ = 0;
   /// Not suspect any more, but that is not durable yet.
   bool refilled_ = false;
   struct Install {
-    NodeId from;
-    Term term;
-    SnapshotMeta snapshot;
+    NodeId from{};
+    Term term{};
+    SnapshotMeta snapshot{};
   };
   std::optional<Install> installing_;
 
-  // --- Leader: replication and reads.
-  bool replicate_pending_ = false;
-  std::size_t uncommitted_bytes_ = 0;
+  /// The last number of a round of heartbeats. It survives the leadership: no number is used twice.
   std::uint64_t read_round_ = 0;
-  std::deque<ReadRound> read_rounds_;       ///< sent, not confirmed; at most one
-  std::vector<PendingRead> pending_reads_;  ///< wait for the next round
-  /// The latest configuration is not committed, is joint, or has no vote for this leader.
-  bool change_under_way_ = false;
-  NodeId transfer_target_;
-  /// In this term somebody may stand for election at any time: no lease any more.
-  bool timeout_now_sent_ = false;
-  /// With leases: rounds that are not acknowledged, and when they were sent.
-  std::deque<std::pair<std::uint64_t, MonoTime>> lease_rounds_;
-  MonoTime lease_until_ = MonoTime::min();
 
   // --- Outputs that were not taken yet.
   SoftState soft_state_taken_;

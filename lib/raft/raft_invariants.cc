@@ -48,28 +48,26 @@ class RaftInvariants {
   std::string Roles() const {
     const bool leads = r_.role_ == Role::kLeader;
     const bool candidate = r_.role_ == Role::kCandidate;
-    return Say(!leads || r_.leader_ == r_.options_.id, "a leader that does not know it leads",
-               leads || r_.leader_ != r_.options_.id, "follows itself",
-               !(leads || candidate) || r_.vote_ == r_.options_.id, "leads without its own vote",
-               // §5.2 with durable-before-promised: what made it leader survives a crash.
-               !leads || (r_.durable_term_ == r_.term_ && r_.durable_vote_ == r_.options_.id),
-               "leads on a vote that is not durable",
-               r_.suspect_ == 0 || r_.role_ == Role::kFollower, "a suspect store stands or leads",
-               !r_.installing_ || r_.role_ == Role::kFollower, "leads while it installs",
-               leads || r_.hand_over_at_ == kNever, "hands over without leading",
-               !leads || r_.space_ == Space::kEnough || r_.hand_over_at_ != kNever,
-               "leads without space and looks for nobody",
-               !candidate || !r_.votes_.count(r_.options_.id) || r_.durable_term_ == r_.term_,
-               "a candidate counts its own vote before it is durable",
-               leads || r_.progress_.empty(), "tracks followers without leading",
-               leads || (r_.read_rounds_.empty() && r_.pending_reads_.empty()),
-               "holds reads without leading", r_.read_rounds_.size() <= 1,
-               "more than one read round under way");
+    return Say(
+        !leads || r_.leader_ == r_.options_.id, "a leader that does not know it leads",
+        leads || r_.leader_ != r_.options_.id, "follows itself",
+        !(leads || candidate) || r_.vote_ == r_.options_.id, "leads without its own vote",
+        // §5.2 with durable-before-promised: what made it leader survives a crash.
+        !leads || (r_.durable_term_ == r_.term_ && r_.durable_vote_ == r_.options_.id),
+        "leads on a vote that is not durable", r_.suspect_ == 0 || r_.role_ == Role::kFollower,
+        "a suspect store stands or leads", !r_.installing_ || r_.role_ == Role::kFollower,
+        "leads while it installs", leads == r_.leading_.has_value(),
+        "what only a leader has outlives it, or is missing",
+        !leads || r_.space_ == Space::kEnough || r_.leading_->hand_over_at != kNever,
+        "leads without space and looks for nobody",
+        !candidate || !r_.votes_.count(r_.options_.id) || r_.durable_term_ == r_.term_,
+        "a candidate counts its own vote before it is durable",
+        !leads || r_.leading_->read_rounds.size() <= 1, "more than one read round under way");
   }
 
   std::string Leader() const {
     if (r_.role_ != Role::kLeader) return {};
-    for (const auto& [id, progress] : r_.progress_) {
+    for (const auto& [id, progress] : r_.leading_->progress) {
       const std::string broken =
           Say(id != r_.options_.id, "tracks itself", progress.match < progress.next,
               "next is not beyond match", progress.next <= r_.log_.last_index().Next(),
@@ -86,9 +84,13 @@ class RaftInvariants {
               "a member that is not suspect is being refilled");
       if (!broken.empty()) return broken;
     }
+    // §5.3, §5.4.2: nothing that may be committed waits.
+    const Index quorum = r_.QuorumMatch();
     return Say(r_.log_.last_term() == r_.term_, "a leader without an entry of its term",
-               !r_.transferring() || r_.transfer_deadline_ != kNever,
-               "a handing over without an end", !r_.HoldsLease() || !r_.timeout_now_sent_,
+               r_.log_.TermAt(quorum) != r_.term_ || quorum <= r_.commit_index_,
+               "a quorum has durably what is of the leader's own term and not committed",
+               !r_.transferring() || r_.leading_->transfer_deadline != kNever,
+               "a handing over without an end", !r_.HoldsLease() || !r_.leading_->timeout_now_sent,
                "a lease after TimeoutNow");
   }
 

@@ -16,7 +16,8 @@ RaftLog::RaftLog(LogBase base, std::vector<TermRun> runs, Index last_index)
   RAFTKV_CHECK(runs_.empty() || runs_.front().first == base_.index.Next());
   RAFTKV_CHECK(runs_.empty() || runs_.front().term >= base_.term);
   for (std::size_t i = 0; i < runs_.size(); ++i) {
-    RAFTKV_CHECK(runs_[i].first <= last_index_ && runs_[i].first > Index{});
+    RAFTKV_CHECK(runs_[i].first <= last_index_);
+    RAFTKV_CHECK(runs_[i].first > Index{});
     if (i == 0) continue;
     RAFTKV_CHECK(runs_[i - 1].term < runs_[i].term);
     RAFTKV_CHECK(runs_[i - 1].first < runs_[i].first);
@@ -52,6 +53,7 @@ Index RaftLog::LastIndexWithTermAtMost(Index index, Term term) const {
   auto run = RunOf(runs_, index);
   if (run == runs_.end()) return base_.index;
   while (run->term > term) {
+    RAFTKV_CHECK(run->first > Index{});
     index = run->first.Previous();
     if (run == runs_.begin()) return base_.index;
     --run;
@@ -61,15 +63,18 @@ Index RaftLog::LastIndexWithTermAtMost(Index index, Term term) const {
 
 void RaftLog::Append(Entry entry) {
   RAFTKV_CHECK(entry.index == last_index_.Next(), entry.index.value, last_index_.value);
-  RAFTKV_CHECK(entry.term >= last_term() && entry.term > Term{}, entry.term.value);
+  RAFTKV_CHECK(entry.term >= last_term(), entry.term.value, last_term().value);
+  RAFTKV_CHECK(entry.term > Term{});
   if (runs_.empty() || runs_.back().term != entry.term) runs_.push_back({entry.term, entry.index});
   last_index_ = entry.index;
   buffer_bytes_ += entry.Footprint();
   buffer_.push_back(std::move(entry));
+  RAFTKV_CHECK(buffer_.size() == last_index_.Next() - buffer_first_, buffer_.size());
 }
 
 void RaftLog::TruncateFrom(Index first) {
-  RAFTKV_CHECK(first > Index{} && first >= first_index(), first.value);
+  RAFTKV_CHECK(first > Index{});
+  RAFTKV_CHECK(first >= first_index(), first.value, first_index().value);
   while (!buffer_.empty() && buffer_.back().index >= first) {
     buffer_bytes_ -= buffer_.back().Footprint();
     buffer_.pop_back();
@@ -77,6 +82,8 @@ void RaftLog::TruncateFrom(Index first) {
   last_index_ = std::min(last_index_, first.Previous());
   buffer_first_ = std::min(buffer_first_, first);
   while (!runs_.empty() && runs_.back().first > last_index_) runs_.pop_back();
+  RAFTKV_CHECK(runs_.empty() == (last_index_ == base_.index));
+  RAFTKV_CHECK(buffer_.size() == last_index_.Next() - buffer_first_, buffer_.size());
 }
 
 void RaftLog::Compact(Index through) {
@@ -95,6 +102,8 @@ void RaftLog::Compact(Index through) {
     buffer_.pop_front();
   }
   buffer_first_ = std::max(buffer_first_, through.Next());
+  RAFTKV_CHECK(runs_.empty() || runs_.front().first == first_index());
+  RAFTKV_CHECK(buffer_.size() == last_index_.Next() - buffer_first_, buffer_.size());
 }
 
 void RaftLog::Reset(LogBase base) { *this = RaftLog(base, {}, base.index); }
@@ -105,7 +114,9 @@ const Entry& RaftLog::At(Index index) const {
 }
 
 std::vector<Entry> RaftLog::Slice(Index first, Index last, std::size_t max_bytes) const {
-  RAFTKV_CHECK(InBuffer(first) && InBuffer(last) && first <= last, first.value, last.value);
+  RAFTKV_CHECK(first <= last, first.value, last.value);
+  RAFTKV_CHECK(InBuffer(first), first.value, buffer_first_.value);
+  RAFTKV_CHECK(InBuffer(last), last.value, last_index_.value);
   std::vector<Entry> entries;
   std::size_t bytes = 0;
   for (Index index = first; index <= last; ++index) {
@@ -114,6 +125,7 @@ std::vector<Entry> RaftLog::Slice(Index first, Index last, std::size_t max_bytes
     if (!entries.empty() && bytes > max_bytes) break;
     entries.push_back(entry);
   }
+  RAFTKV_CHECK(!entries.empty());
   return entries;
 }
 
@@ -123,6 +135,7 @@ void RaftLog::Evict(Index through, std::size_t max_bytes) {
     buffer_.pop_front();
     ++buffer_first_;
   }
+  RAFTKV_CHECK(!buffer_.empty() || buffer_bytes_ == 0, buffer_bytes_);
 }
 
 }  // namespace raftkv::raft

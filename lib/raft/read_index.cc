@@ -14,13 +14,13 @@ namespace raftkv::raft {
 
 Status Raft::RequestReadIndex(std::uint64_t context, bool lease) {
   if (role_ == Role::kLeader) {
-    if (!AddRead({kNobody, context, lease})) {
+    if (!AddRead({.from = kNobody, .context = context, .lease = lease})) {
       return Status(Code::kUnavailable, "too many reads wait for the leader; try again");
     }
     return Status::Ok();
   }
   if (leader_ == kNobody) return Status(Code::kUnavailable, "no leader is known; try again");
-  Send(leader_, ReadIndex{term_, context, lease});
+  Send(leader_, ReadIndex{.term = term_, .context = context, .lease = lease});
   return Status::Ok();
 }
 
@@ -29,72 +29,86 @@ bool Raft::AddRead(PendingRead read) {
     AnswerRead(read, true, commit_index_);
     return true;
   }
-  std::size_t waiting = pending_reads_.size();
-  for (const ReadRound& round : read_rounds_) waiting += round.reads.size();
+  Leadership& leading = leadership();
+  std::size_t waiting = leading.pending_reads.size();
+  for (const ReadRound& round : leading.read_rounds) waiting += round.reads.size();
   if (waiting >= options_.max_pending_reads) return false;
-  pending_reads_.push_back(read);
-  replicate_pending_ = true;
+  RAFTKV_CHECK(read.from != options_.id, read.from.value);
+  leading.pending_reads.push_back(read);
+  leading.replicate_pending = true;
   return true;
 }
 
 void Raft::StartReadRound() {
   // Before the first commit of its term a leader does not know what is committed (§8).
-  if (pending_reads_.empty() || !read_rounds_.empty()) return;
+  Leadership& leading = leadership();
+  if (leading.pending_reads.empty() || !leading.read_rounds.empty()) return;
   if (!committed_in_term() && !RAFTKV_MUTANT(kReadBeforeNoop)) return;
   ++read_round_;
-  read_rounds_.push_back({read_round_, commit_index_, std::exchange(pending_reads_, {})});
-  for (auto& [id, progress] : progress_) SendHeartbeat(id, progress);
+  RAFTKV_CHECK(leading.read_rounds.empty());
+  leading.read_rounds.push_back({.round = read_round_,
+                                 .index = commit_index_,
+                                 .reads = std::exchange(leading.pending_reads, {})});
+  for (auto& [id, progress] : leading.progress) SendHeartbeat(id, progress);
   FinishReadRounds();  // a cluster of one needs nobody
 }
 
 std::uint64_t Raft::ConfirmedRound(std::uint64_t Progress::*last) const {
   return QuorumValue(configuration(), [this, last](NodeId id) {
     if (id == options_.id) return read_round_;
-    const auto it = progress_.find(id);
-    if (it == progress_.end() || it->second.suspect != 0) return std::uint64_t{0};
-    const std::uint64_t round = it->second.*last;
+    const Progress* const progress = FindProgress(id);
+    if (progress == nullptr || progress->suspect != 0) return std::uint64_t{0};
+    const std::uint64_t round = progress->*last;
     return RAFTKV_MUTANT(kReadOldAcks) && round != 0 ? round + 1 : round;
   });
 }
 
 void Raft::FinishReadRounds() {
   ExtendLease();
-  if (!read_rounds_.empty()) {
+  Leadership& leading = leadership();
+  if (!leading.read_rounds.empty()) {
     const std::uint64_t confirmed = ConfirmedRound(&Progress::acked_round);
-    while (!read_rounds_.empty() && read_rounds_.front().round <= confirmed) {
-      const ReadRound round = std::move(read_rounds_.front());
-      read_rounds_.pop_front();
+    while (!leading.read_rounds.empty() && leading.read_rounds.front().round <= confirmed) {
+      const ReadRound round = std::move(leading.read_rounds.front());
+      leading.read_rounds.pop_front();
       for (const PendingRead& read : round.reads) AnswerRead(read, true, round.index);
     }
   }
-  if (read_rounds_.empty() && !pending_reads_.empty()) replicate_pending_ = true;
+  if (leading.read_rounds.empty() && !leading.pending_reads.empty()) {
+    leading.replicate_pending = true;
+  }
 }
 
-void Raft::FailReads() {
-  for (const ReadRound& round : std::exchange(read_rounds_, {})) {
-    for (const PendingRead& read : round.reads) AnswerRead(read, false, {});
+void Raft::FailReads(const Leadership& ended) {
+  for (const ReadRound& round : ended.read_rounds) {
+    for (const PendingRead& read : round.reads) AnswerRead(read, false, Index{});
   }
-  for (const PendingRead& read : std::exchange(pending_reads_, {})) AnswerRead(read, false, {});
+  for (const PendingRead& read : ended.pending_reads) AnswerRead(read, false, Index{});
 }
 
 void Raft::AnswerRead(const PendingRead& read, bool confirmed, Index index) {
+  RAFTKV_CHECK(index <= commit_index_, index.value, commit_index_.value);
+  RAFTKV_CHECK(!confirmed || role_ == Role::kLeader);
   if (read.from == kNobody) {
-    read_states_.push_back({read.context, confirmed, index});
+    read_states_.push_back({.context = read.context, .confirmed = confirmed, .read_index = index});
   } else {
-    Send(read.from, ReadIndexReply{term_, read.context, confirmed, index});
+    Send(read.from,
+         ReadIndexReply{
+             .term = term_, .context = read.context, .confirmed = confirmed, .index = index});
   }
 }
 
 void Raft::HandleReadIndex(NodeId from, const ReadIndex& request) {
   const bool may =
       request.term == term_ && role_ == Role::kLeader && configuration().Find(from) != nullptr;
-  if (may && AddRead({from, request.context, request.lease})) return;
-  Send(from, ReadIndexReply{term_, request.context, false, {}});
+  if (may && AddRead({.from = from, .context = request.context, .lease = request.lease})) return;
+  Send(from, ReadIndexReply{.term = term_, .context = request.context});
 }
 
 void Raft::HandleReadIndexReply(NodeId from, const ReadIndexReply& reply) {
   if (role_ != Role::kFollower || from != leader_) return;
-  read_states_.push_back({reply.context, reply.confirmed, reply.index});
+  read_states_.push_back(
+      {.context = reply.context, .confirmed = reply.confirmed, .read_index = reply.index});
 }
 
 }  // namespace raftkv::raft

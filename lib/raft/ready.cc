@@ -26,12 +26,12 @@ bool Raft::NeedsWrite() const {
 }
 
 bool Raft::HasReady(Disk disk) const {
-  if (soft_state_taken_ != SoftState{role_, leader_}) return true;
+  if (soft_state_taken_ != SoftState{.role = role_, .leader = leader_}) return true;
   if (!messages_.empty() || !read_states_.empty() || !wanted_entries_.empty() ||
       !wanted_snapshots_.empty()) {
     return true;
   }
-  if (replicate_pending_ || HasCommittedToApply()) return true;
+  if ((leading_ && leading_->replicate_pending) || HasCommittedToApply()) return true;
   return disk == Disk::kIdle && (NeedsWrite() || !messages_after_persist_.empty());
 }
 
@@ -42,13 +42,15 @@ Ready Raft::TakeReady(Disk disk) {
     Replicate();
   }
   Ready ready;
-  if (const SoftState now{role_, leader_}; now != soft_state_taken_) {
+  if (const SoftState now{.role = role_, .leader = leader_}; now != soft_state_taken_) {
     ready.soft_state = soft_state_taken_ = now;
   }
   if (disk == Disk::kIdle) {
     TakeWrite(ready);
     ready.messages_after_persist = std::exchange(messages_after_persist_, {});
   }
+  RAFTKV_CHECK(!ready.snapshot || ready.entries.empty());
+  RAFTKV_CHECK(ready.HasWrite() == ready.must_sync);
   TakeCommitted(ready);
   ready.messages = std::exchange(messages_, {});
   ready.read_states = std::exchange(read_states_, {});
@@ -58,8 +60,9 @@ Ready Raft::TakeReady(Disk disk) {
 }
 
 void Raft::TakeWrite(Ready& ready) {
+  RAFTKV_CHECK(!write_.has_value());
   if (!NeedsWrite()) return;
-  const HardState hard_state{term_, vote_, commit_index_};
+  const HardState hard_state{.term = term_, .vote = vote_, .commit = commit_index_};
   if (hard_state != hard_state_on_disk_) ready.hard_state = hard_state;
   hard_state_on_disk_ = hard_state;
   const bool install = MayInstall();
@@ -67,11 +70,16 @@ void Raft::TakeWrite(Ready& ready) {
     ready.snapshot = installing_->snapshot;
   } else if (handed_to_disk_ < log_.last_index()) {
     ready.entries = log_.Slice(handed_to_disk_.Next(), log_.last_index(), SIZE_MAX);
+    RAFTKV_CHECK(ready.entries.front().index == handed_to_disk_.Next());
+    RAFTKV_CHECK(ready.entries.back().index == log_.last_index());
     handed_to_disk_ = log_.last_index();
   }
   ready.refilled = refilled_;
   ready.must_sync = true;
-  write_ = Write{hard_state, handed_to_disk_, install, refilled_};
+  write_ = Write{.hard_state = hard_state,
+                 .last = handed_to_disk_,
+                 .snapshot = install,
+                 .refilled = refilled_};
 }
 
 void Raft::Persisted() {
@@ -83,7 +91,9 @@ void Raft::Persisted() {
   const bool installed = write_->snapshot;
   write_.reset();
   if (installed) FinishInstall();
+  RAFTKV_CHECK(durable_index_ <= handed_to_disk_, durable_index_.value, handed_to_disk_.value);
   RAFTKV_CHECK(durable_index_ <= log_.last_index());
+  RAFTKV_CHECK(durable_term_ <= term_, durable_term_.value, term_.value);
   if (role_ == Role::kCandidate && durable_term_ == term_ && durable_vote_ == options_.id) {
     votes_[options_.id] = true;  // only now: a vote of our own that a crash could undo is none
     CountElection();
@@ -112,7 +122,8 @@ void Raft::TakeCommitted(Ready& ready) {
   } else {
     apply_wants_entries_ = true;
     const Index end = std::min(last, log_.buffer_first().Previous());
-    wanted_entries_.push_back({kNobody, first, end, options_.max_apply_bytes});
+    wanted_entries_.push_back(
+        {.peer = kNobody, .first = first, .last = end, .max_bytes = options_.max_apply_bytes});
     return;
   }
   RAFTKV_CHECK(ready.committed_entries.front().index == first);
@@ -121,7 +132,8 @@ void Raft::TakeCommitted(Ready& ready) {
 }
 
 void Raft::Applied(Index index) {
-  RAFTKV_CHECK(index >= applied_index_ && index <= handed_to_apply_, index.value);
+  RAFTKV_CHECK(index >= applied_index_, index.value, applied_index_.value);
+  RAFTKV_CHECK(index <= handed_to_apply_, index.value, handed_to_apply_.value);
   applied_index_ = index;
   ForgetConfigurationsBefore(applied_index_);
   EvictFromBuffer();
@@ -134,6 +146,7 @@ void Raft::ProvideEntries(const WantedEntries& wanted, std::vector<Entry> entrie
     if (entry.index != expected || log_.TermAt(entry.index) != entry.term) break;
     ++expected;
   }
+  RAFTKV_CHECK(expected - wanted.first <= entries.size());
   entries.resize(expected - wanted.first);
   if (wanted.peer == kNobody) {
     if (!apply_wants_entries_) return;
@@ -143,11 +156,11 @@ void Raft::ProvideEntries(const WantedEntries& wanted, std::vector<Entry> entrie
     }
     return;
   }
-  const auto it = progress_.find(wanted.peer);
-  if (it == progress_.end() || !it->second.waits_for_entries) return;
-  Progress& progress = it->second;
+  Progress* const found = FindProgress(wanted.peer);
+  if (found == nullptr || !found->waits_for_entries) return;
+  Progress& progress = *found;
   progress.waits_for_entries = false;
-  replicate_pending_ = true;
+  leadership().replicate_pending = true;
   if (entries.empty() || progress.next != wanted.first) return;
   if (progress.state == ProgressState::kProbe && progress.probe_sent) return;
   SendAppend(wanted.peer, progress, std::move(entries));

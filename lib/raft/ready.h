@@ -36,36 +36,36 @@ struct ReadState {
   /// False: leadership could not be confirmed; the read was not served, ask again.
   bool confirmed = false;
   /// A state machine that has applied this index answers linearizably.
-  Index read_index;
+  Index read_index{};
   friend bool operator==(const ReadState&, const ReadState&) = default;
 };
 
 /// Entries that are no longer in memory: for a follower that lags, or (peer is nobody) to apply.
 struct WantedEntries {
-  NodeId peer;
-  Index first;
-  Index last;
+  NodeId peer{};
+  Index first{};
+  Index last{};
   std::size_t max_bytes = 0;
   friend bool operator==(const WantedEntries&, const WantedEntries&) = default;
 };
 
 struct Ready {
-  std::optional<SoftState> soft_state;  ///< if it changed
-  std::vector<Message> messages;
-  std::optional<HardState> hard_state;  ///< if it changed
+  std::optional<SoftState> soft_state{};  ///< if it changed
+  std::vector<Message> messages{};
+  std::optional<HardState> hard_state{};  ///< if it changed
   /// Replace everything in the stored log from entries.front().index on.
-  std::vector<Entry> entries;
+  std::vector<Entry> entries{};
   /// Replace the whole log and the state machine by the snapshot that was offered; `entries` is
   /// empty then.
-  std::optional<SnapshotMeta> snapshot;
+  std::optional<SnapshotMeta> snapshot{};
   /// Write down that this store is not suspect any more.
   bool refilled = false;
   bool must_sync = false;
-  std::vector<Message> messages_after_persist;
-  std::vector<Entry> committed_entries;
-  std::vector<ReadState> read_states;
-  std::vector<WantedEntries> wanted_entries;
-  std::vector<NodeId> wanted_snapshots;
+  std::vector<Message> messages_after_persist{};
+  std::vector<Entry> committed_entries{};
+  std::vector<ReadState> read_states{};
+  std::vector<WantedEntries> wanted_entries{};
+  std::vector<NodeId> wanted_snapshots{};
 
   [[nodiscard]] bool HasWrite() const {
     return hard_state.has_value() || !entries.empty() || snapshot.has_value() || refilled;

@@ -16,24 +16,21 @@ namespace raftkv::raft {
 
 void Raft::WantSnapshot(NodeId to, Progress& progress) {
   // Who is not there would only cost.
+  RAFTKV_CHECK(role_ == Role::kLeader);
+  RAFTKV_CHECK(progress.next < log_.first_index(), progress.next.value);
   if (now_ - progress.last_heard > options_.election_timeout) return;
-  progress.state = ProgressState::kSnapshot;
-  progress.inflights.Clear();
-  progress.probe_sent = false;
+  progress.BecomeSnapshot();
   wanted_snapshots_.push_back(to);
 }
 
 void Raft::SnapshotSent(NodeId peer, Index index, bool installed) {
-  const auto it = progress_.find(peer);
-  if (it == progress_.end() || it->second.state != ProgressState::kSnapshot) return;
-  Progress& progress = it->second;
-  progress.state = ProgressState::kProbe;
+  Progress* const progress = FindProgress(peer);
+  if (progress == nullptr || progress->state != ProgressState::kSnapshot) return;
   // Its own acknowledgement says what it has; until then, and after a failure, a probe finds out.
-  if (installed && index <= log_.last_index()) {
-    progress.next = std::max(progress.next, index.Next());
-  }
-  progress.probe_sent = !installed;  // a failed one is tried again with the next heartbeat
-  replicate_pending_ = true;
+  const bool reaches = installed && index <= log_.last_index();
+  progress->BecomeProbe(reaches ? std::max(progress->next, index.Next()) : progress->next);
+  progress->probe_sent = !installed;  // a failed one is tried again with the next heartbeat
+  leadership().replicate_pending = true;
 }
 
 std::optional<SnapshotMeta> Raft::DescribeSnapshot(Index index) const {
@@ -41,7 +38,9 @@ std::optional<SnapshotMeta> Raft::DescribeSnapshot(Index index) const {
   // The configurations before the applied one are forgotten.
   const auto& [configured_at, configuration] = configurations_.front();
   if (index < log_.base().index || index < configured_at) return std::nullopt;
-  return SnapshotMeta{{index, log_.TermAt(index)}, configuration, configured_at};
+  return SnapshotMeta{.last = {.index = index, .term = log_.TermAt(index)},
+                      .configuration = configuration,
+                      .configuration_index = configured_at};
 }
 
 void Raft::Compact(Index through) {
@@ -50,6 +49,7 @@ void Raft::Compact(Index through) {
   }
   RAFTKV_CHECK(through <= durable_index_, through.value, durable_index_.value);
   log_.Compact(through);
+  RAFTKV_CHECK(log_.base().index >= through, log_.base().index.value, through.value);
 }
 
 // --- The receiver.
@@ -79,10 +79,12 @@ bool Raft::OfferSnapshot(NodeId from, Term term, SnapshotMeta snapshot) {
                       (last.index <= log_.last_index() && log_.TermAt(last.index) == last.term);
   if (has_it) {
     AdvanceCommit(std::max(commit_index_, last.index));  // §7, step 6: what follows is kept
-    SendAfterPersist(from, AppendEntriesReply{term_, true, last.index, {}, {}, 0, suspect_, {}});
+    SendAfterPersist(from, Answer(true, last.index));
     return false;
   }
-  installing_ = Install{from, term, std::move(snapshot)};
+  RAFTKV_CHECK(role_ == Role::kFollower);
+  RAFTKV_CHECK(last.index > commit_index_, last.index.value, commit_index_.value);
+  installing_ = Install{.from = from, .term = term, .snapshot = std::move(snapshot)};
   // They speak of a log that is about to go.
   std::erase_if(messages_after_persist_, [](const Message& message) {
     return std::holds_alternative<AppendEntriesReply>(message.body);
@@ -98,7 +100,9 @@ bool Raft::MayInstall() const {
 
 /// The write that replaced everything is durable.
 void Raft::FinishInstall() {
-  RAFTKV_CHECK(installing_.has_value() && handed_to_apply_ == applied_index_);
+  RAFTKV_CHECK(installing_.has_value());
+  RAFTKV_CHECK(handed_to_apply_ == applied_index_, handed_to_apply_.value, applied_index_.value);
+  RAFTKV_CHECK(role_ == Role::kFollower);
   const Install install = *std::exchange(installing_, std::nullopt);
   const LogBase last = install.snapshot.last;
   RAFTKV_CHECK(last.index > commit_index_, last.index.value, commit_index_.value);
@@ -109,6 +113,8 @@ void Raft::FinishInstall() {
   }
   commit_index_ = applied_index_ = handed_to_apply_ = last.index;
   durable_index_ = handed_to_disk_ = log_.last_index();
+  RAFTKV_CHECK(log_.base().index == last.index, log_.base().index.value, last.index.value);
+  RAFTKV_CHECK(log_.last_index() >= last.index);
   fetched_to_apply_.clear();
   apply_wants_entries_ = false;
   if (!RAFTKV_MUTANT(kSnapshotWithoutConfiguration)) {
@@ -119,7 +125,7 @@ void Raft::FinishInstall() {
   }
   ResetElectionTimer();
   if (leader_ == install.from && term_ == install.term) {
-    Send(install.from, AppendEntriesReply{term_, true, last.index, {}, {}, 0, suspect_, {}});
+    Send(install.from, Answer(true, last.index));
   }
 }
 

@@ -19,9 +19,11 @@ Status Raft::TransferLeadership(NodeId to) {
   if (successor == kNobody || !IsLive(successor)) {
     return {Code::kUnavailable, "no other voter is connected that could lead"};
   }
-  transfer_target_ = successor;
-  transfer_deadline_ = now_ + options_.election_timeout;
-  replicate_pending_ = true;
+  RAFTKV_CHECK(successor != options_.id, successor.value);
+  Leadership& leading = leadership();
+  leading.transfer_target = successor;
+  leading.transfer_deadline = now_ + options_.election_timeout;
+  leading.replicate_pending = true;
   MaybeSendTimeoutNow();
   return Status::Ok();
 }
@@ -29,7 +31,7 @@ Status Raft::TransferLeadership(NodeId to) {
 NodeId Raft::BestSuccessor() const {
   NodeId best;
   Index match;
-  for (const auto& [id, progress] : progress_) {
+  for (const auto& [id, progress] : leadership().progress) {
     // In a joint configuration only who keeps its vote.
     const Member* member = configuration().Find(id);
     if (member == nullptr || member->learner || !IsLive(id)) continue;
@@ -40,21 +42,23 @@ NodeId Raft::BestSuccessor() const {
       match = progress.match;
     }
   }
+  RAFTKV_CHECK(best != options_.id, best.value);
   return best;
 }
 
 void Raft::MaybeSendTimeoutNow() {
-  if (role_ != Role::kLeader || transfer_target_ == kNobody) return;
-  const auto it = progress_.find(transfer_target_);
-  if (it == progress_.end() || it->second.match != log_.last_index()) return;
-  timeout_now_sent_ = true;
-  Send(transfer_target_, TimeoutNow{term_});
+  if (!transferring()) return;
+  const Progress* const progress = FindProgress(leadership().transfer_target);
+  if (progress == nullptr || progress->match != log_.last_index()) return;
+  leadership().timeout_now_sent = true;
+  Send(leadership().transfer_target, TimeoutNow{.term = term_});
 }
 
 /// A leader that has no vote any more (§6): whoever is best may follow at once.
 void Raft::HandOverAndStepDown() {
+  RAFTKV_CHECK(role_ == Role::kLeader);
   if (const NodeId successor = BestSuccessor(); successor != kNobody) {
-    Send(successor, TimeoutNow{term_});
+    Send(successor, TimeoutNow{.term = term_});
   }
   BecomeFollower(term_, kNobody);
 }

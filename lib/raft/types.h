@@ -18,13 +18,13 @@ enum class EntryKind : std::uint8_t {
 };
 
 struct Entry {
-  Index index;
-  Term term;
+  Index index{};
+  Term term{};
   EntryKind kind = EntryKind::kCommand;
   /// The leader's wall clock when it appended the entry, in ms since 1970; carried, not
   /// interpreted.
   std::uint64_t time_ms = 0;
-  Bytes payload;
+  Bytes payload{};
 
   /// What the entry costs in memory and in a message, in bytes.
   [[nodiscard]] std::size_t Footprint() const { return payload.size() + kOverheadBytes; }
@@ -33,12 +33,16 @@ struct Entry {
   friend bool operator==(const Entry&, const Entry&) = default;
 };
 
+// Written as one byte, and compared by size where less room is worse.
+static_assert(sizeof(EntryKind) == 1);
+static_assert(static_cast<int>(EntryKind::kConfiguration) == 2);
+
 /// What must be on disk before anything that follows from it is said (Figure 2, persistent state).
 /// `commit` may lag: it is a lower bound that saves time after a restart.
 struct HardState {
-  Term term;
-  NodeId vote;
-  Index commit;
+  Term term{};
+  NodeId vote{};
+  Index commit{};
 
   friend bool operator==(const HardState&, const HardState&) = default;
 };
@@ -50,21 +54,25 @@ enum class Space : std::uint8_t {
   kNone = 2,
 };
 
+static_assert(sizeof(Space) == 1);
+static_assert(Space::kEnough < Space::kDeletes);
+static_assert(Space::kDeletes < Space::kNone);
+
 enum class Role : std::uint8_t { kFollower, kPreCandidate, kCandidate, kLeader };
 
 /// What others may want to show; never persisted.
 struct SoftState {
   Role role = Role::kFollower;
-  NodeId leader;
+  NodeId leader{};
 
   friend bool operator==(const SoftState&, const SoftState&) = default;
 };
 
 struct Member {
-  NodeId id;
-  std::string name;
-  std::string address;
-  std::string zone;
+  NodeId id{};
+  std::string name{};
+  std::string address{};
+  std::string zone{};
   std::uint64_t incarnation = 1;
   /// Has no vote in the (new) configuration.
   bool learner = false;
@@ -95,8 +103,8 @@ struct QuorumRule {
 
 /// A name that was added and has not come with its id yet; it becomes a learner when it does.
 struct Invitation {
-  std::string name;
-  std::string address;
+  std::string name{};
+  std::string address{};
   /// Is made a voter as soon as it has caught up.
   bool voter = false;
 
@@ -106,15 +114,15 @@ struct Invitation {
 /// Who takes part, and how many of them decide. Its encoding is lib/raft/configuration.capnp; how
 /// one follows from another is lib/raft/membership.h.
 struct Configuration {
-  ClusterId cluster;
-  std::vector<Member> members;  ///< ascending by id
-  QuorumRule quorum;
+  ClusterId cluster{};
+  std::vector<Member> members{};  ///< ascending by id
+  QuorumRule quorum{};
   /// Both the old voters, by the old rule, and the new ones must agree (§6).
   bool joint = false;
-  QuorumRule old_quorum;  ///< joint only
-  std::vector<Invitation> invited;
+  QuorumRule old_quorum{};  ///< joint only
+  std::vector<Invitation> invited{};
   /// Ids of former members, ascending: dead for ever.
-  std::vector<NodeId> removed;
+  std::vector<NodeId> removed{};
 
   [[nodiscard]] const Member* Find(NodeId id) const {
     for (const Member& member : members) {
@@ -139,25 +147,25 @@ struct Configuration {
 /// The entries from `first` on, up to the next run, have `term`: what the core keeps of the whole
 /// log, so that term(i) never touches the disk.
 struct TermRun {
-  Term term;
-  Index first;
+  Term term{};
+  Index first{};
 
   friend bool operator==(const TermRun&, const TermRun&) = default;
 };
 
 /// The last entry that is no longer in the log (§7: lastIncludedIndex, lastIncludedTerm).
 struct LogBase {
-  Index index;
-  Term term;
+  Index index{};
+  Term term{};
 
   friend bool operator==(const LogBase&, const LogBase&) = default;
 };
 
 /// What a snapshot of the state machine replaces, and what the core must know of it (§7).
 struct SnapshotMeta {
-  LogBase last;
-  Configuration configuration;  ///< in force at `last`
-  Index configuration_index;
+  LogBase last{};
+  Configuration configuration{};  ///< in force at `last`
+  Index configuration_index{};
 
   friend bool operator==(const SnapshotMeta&, const SnapshotMeta&) = default;
 };

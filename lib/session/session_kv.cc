@@ -104,12 +104,15 @@ class SessionKv final : public KV {
       if (result->kvs.empty()) return done(Status(Code::kNotFound, "no such key"));
       done(std::move(result->kvs.front()));
     };
-    ReadOne({kv::Range::Single(std::move(key)), 0, false, false}, options, std::move(finish));
+    ReadOne({.range = kv::Range::Single(std::move(key))}, options, std::move(finish));
   }
 
   void ScanAsync(KeyRange range, ScanOptions options, Callback<ScanResult> done) override {
-    ReadOne({kv::Range::From(range), options.limit, options.keys_only, options.count_only}, options,
-            std::move(done));
+    ReadOne({.range = kv::Range::From(range),
+             .limit = options.limit,
+             .keys_only = options.keys_only,
+             .count_only = options.count_only},
+            options, std::move(done));
   }
 
  private:

@@ -25,7 +25,10 @@ std::uint64_t RandomSeed() {
 class RemoteClient final : public Client {
  public:
   RemoteClient(const ClientOptions& options, std::unique_ptr<EventLoop> loop)
-      : endpoints_(options.endpoints), loop_(std::move(loop)) {
+      : endpoints_(options.endpoints),
+        cluster_id_(options.cluster),
+        pin_(std::make_shared<ClusterPin>(cluster_id_)),
+        loop_(std::move(loop)) {
     loop_->Call([&] { Build(options); });
     std::vector<KV*> kvs;
     for (const auto& session : sessions_) kvs.push_back(session.get());
@@ -47,7 +50,7 @@ class RemoteClient final : public Client {
 
   Result<EndpointStatus> Status(const std::string& endpoint, std::chrono::milliseconds timeout,
                                 bool with_hash) override {
-    const Result<HostPort> parsed = ParseHostPort(endpoint);
+    const Result<HostPort> parsed = ParseRemoteAddress("endpoint", endpoint);
     if (!parsed.ok()) return parsed.status();
     if (loop_->OnLoop()) {
       return raftkv::Status(Code::kInvalidArgument, "Status() blocks: not from a callback");
@@ -74,6 +77,7 @@ class RemoteClient final : public Client {
     for (std::uint32_t i = 0; i < options.connections; ++i) {
       RemoteChannelOptions channel;
       channel.endpoints = options.endpoints;
+      channel.pin = pin_;
       channel.follow_leader = options.follow_leader;
       channel.on_header = [this](const AnswerHeader& header) { Remember(header); };
       channels_.push_back(std::make_unique<RemoteChannel>(*loop_, std::move(channel)));
@@ -96,7 +100,7 @@ class RemoteClient final : public Client {
   kj::Promise<void> AskStatus(const std::string& endpoint, std::chrono::milliseconds timeout,
                               bool with_hash, StatusPromise result) {
     auto asked =
-        ClientLink::Open(*loop_, endpoint, timeout)
+        ClientLink::Open(*loop_, endpoint, std::make_shared<ClusterPin>(cluster_id_), timeout)
             .then([this, timeout, with_hash, result](std::shared_ptr<ClientLink>&& link) {
               auto request = link->service().statusRequest();
               request.setWithHash(with_hash);
@@ -119,7 +123,9 @@ class RemoteClient final : public Client {
     const AnswerHeader header = Decode(answer.getHeader());
     Remember(header);
     raftkv::Status outcome = Decode(answer.getOutcome());
-    if (!outcome.ok()) return outcome;
+    if (!outcome.ok()) {
+      return raftkv::Status(outcome.code(), endpoint + ": " + outcome.message());
+    }
     EndpointStatus status = Decode(answer.getStatus());
     status.endpoint = endpoint;
     status.node.cluster_id = header.cluster.value;
@@ -133,10 +139,12 @@ class RemoteClient final : public Client {
     if (loop_->OnLoop()) {
       return raftkv::Status(Code::kInvalidArgument, "Backup() blocks: not from a callback");
     }
-    return BeginRemoteBackup(*loop_, endpoints_, timeout);
+    return BeginRemoteBackup(*loop_, endpoints_, pin_, timeout);
   }
 
   const std::vector<std::string> endpoints_;
+  const ClusterId cluster_id_;             // as the options name it
+  const std::shared_ptr<ClusterPin> pin_;  // its inside is of the loop
   std::unique_ptr<EventLoop> loop_;
   std::unique_ptr<SpreadKv> spread_;
 
@@ -159,12 +167,8 @@ Result<std::unique_ptr<Client>> Client::Connect(ClientOptions options) {
     return raftkv::Status(Code::kInvalidArgument, "no endpoint was given; name one as host:port");
   }
   for (const std::string& endpoint : options.endpoints) {
-    const Result<HostPort> parsed = ParseHostPort(endpoint);
+    const Result<HostPort> parsed = ParseRemoteAddress("endpoint", endpoint);
     if (!parsed.ok()) return parsed.status();
-    if (parsed->host.empty() || parsed->port == 0) {
-      return raftkv::Status(Code::kInvalidArgument,
-                            "'" + endpoint + "' cannot be connected to; name a host and a port");
-    }
   }
   if (options.connections == 0 || options.connections > rpc::kMaxConnections) {
     return raftkv::Status(Code::kInvalidArgument,

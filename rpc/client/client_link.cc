@@ -1,5 +1,7 @@
 #include "rpc/client/client_link.h"
 
+#include <utility>
+
 #include <kj/debug.h>
 
 #include "lib/base/check.h"
@@ -12,6 +14,14 @@ namespace {
 // Of answers; a read is answered with one of about the request limit.
 constexpr std::size_t kMaxAnswerBytes = 64 << 20;
 
+constexpr Duration kLookEvery = std::chrono::milliseconds(100);
+/// Pings and their answers are smaller.
+constexpr std::uint64_t kSmallMessageBytes = 512;
+
+kj::Exception Refusal(const std::string& why) {
+  return {kj::Exception::Type::FAILED, __FILE__, __LINE__, kj::heapString(why.c_str())};
+}
+
 // A link may be let go inside one of its own promises, so it is destroyed in a later turn.
 std::shared_ptr<ClientLink> Share(EventLoop& loop, std::unique_ptr<ClientLink> link) {
   return {link.release(), [&loop](ClientLink* gone) {
@@ -21,8 +31,12 @@ std::shared_ptr<ClientLink> Share(EventLoop& loop, std::unique_ptr<ClientLink> l
 
 }  // namespace
 
-ClientLink::ClientLink(EventLoop& loop, std::string address, std::unique_ptr<Outbound> connection)
-    : loop_(loop), address_(std::move(address)), connection_(std::move(connection)) {
+ClientLink::ClientLink(EventLoop& loop, std::string address, std::shared_ptr<ClusterPin> pin,
+                       std::unique_ptr<Outbound> connection)
+    : loop_(loop),
+      address_(std::move(address)),
+      pin_(std::move(pin)),
+      connection_(std::move(connection)) {
   end_watch_ = connection_->Ended()
                    .then([this](std::string&& why) {
                      if (ended_.empty()) ended_ = std::move(why);
@@ -31,10 +45,12 @@ ClientLink::ClientLink(EventLoop& loop, std::string address, std::unique_ptr<Out
 }
 
 kj::Promise<std::shared_ptr<ClientLink>> ClientLink::Open(EventLoop& loop, std::string address,
+                                                          std::shared_ptr<ClusterPin> pin,
                                                           Duration timeout) {
   auto dialed = Dial(loop, address, timeout, kMaxAnswerBytes);
-  auto open = dialed.then([&loop, address](std::unique_ptr<Outbound>&& connection) {
-    auto link = Share(loop, std::make_unique<ClientLink>(loop, address, std::move(connection)));
+  auto open = dialed.then([&loop, address, pin](std::unique_ptr<Outbound>&& connection) {
+    auto link =
+        Share(loop, std::make_unique<ClientLink>(loop, address, pin, std::move(connection)));
     return link->ShakeHands().then([link] { return link; });
   });
   return loop.timer().timeoutAfter(ToKj(timeout), kj::mv(open));
@@ -45,20 +61,27 @@ kj::Promise<void> ClientLink::ShakeHands() {
   auto hello = request.initHello();
   hello.setProtocolMin(node::kProtocolMin);
   hello.setProtocolMax(node::kProtocolMax);
+  hello.setCluster(pin_->cluster().value);
   return request.send().then([this](capnp::Response<wire::Bootstrap::ConnectResults>&& response) {
     const auto answer = response.getAnswer();
-    const std::string refusal = ToString(answer.getRefusal());
-    if (!refusal.empty()) {
-      kj::throwFatalException(kj::Exception(kj::Exception::Type::FAILED, __FILE__, __LINE__,
-                                            kj::str("refused by the member: ", refusal.c_str())));
+    const AnswerHeader header = Decode(answer.getHeader());
+    // Before its refusal: an older member takes on a client of any cluster.
+    if (const Status other = pin_->Check(address_, header.cluster); !other.ok()) {
+      kj::throwFatalException(Refusal(other.message()));
     }
+    const std::string refusal = ToString(answer.getRefusal());
+    if (!refusal.empty()) kj::throwFatalException(Refusal("refused by the member: " + refusal));
     max_request_bytes_ = answer.getMaxRequestBytes();
     service_ = response.getService();
-    Heard(Decode(answer.getHeader()));
+    Heard(header);
   });
 }
 
 void ClientLink::Heard(const AnswerHeader& header) {
+  if (const Status other = pin_->Check(address_, header.cluster); !other.ok()) {
+    return Abandon(other.message());
+  }
+  pin_->Settle(header.cluster);
   header_ = header;
   last_heard_ = loop_.Now();
 }
@@ -74,6 +97,7 @@ void ClientLink::CallBegan() {
   if (calls_++ == 0) last_heard_ = std::max(last_heard_, loop_.Now());
   if (watching_) return;
   watching_ = true;
+  if (connection_ != nullptr) progress_ = connection_->progress();
   call_watch_ = Watch().eagerlyEvaluate([this](kj::Exception&& exception) {
     watching_ = false;
     Abandon(ShortReason(exception));
@@ -81,27 +105,49 @@ void ClientLink::CallBegan() {
 }
 
 kj::Promise<void> ClientLink::Watch() {
-  return loop_.timer().afterDelay(ToKj(kPingAfter)).then([this]() -> kj::Promise<void> {
+  return loop_.timer().afterDelay(ToKj(kLookEvery)).then([this]() -> kj::Promise<void> {
     if (calls_ == 0 || !ended_.empty()) {
       watching_ = false;
       return kj::READY_NOW;
     }
-    if (loop_.Now() - last_heard_ < kPingAfter) return Watch();
-    return Ping().then([this] { return Watch(); });
+    LookForProgress();
+    const Duration silent = loop_.Now() - last_heard_;
+    if (silent >= kPingAfter + kPingLimit) return KJ_EXCEPTION(DISCONNECTED, "it does not answer");
+    if (silent >= kPingAfter && !pinging_) {
+      pinging_ = true;
+      // Its failure is the connection's, which others notice.
+      ping_ = Ping().eagerlyEvaluate([](kj::Exception&&) {});
+    }
+    return Watch();
   });
 }
 
+/// A large message is one answer, or one request, for as long as it takes: its bytes are what shows
+/// that the member lives.
+void ClientLink::LookForProgress() {
+  if (connection_ == nullptr) return;
+  const TcpProgress before = std::exchange(progress_, connection_->progress());
+  const std::uint64_t received = progress_.received - before.received;
+  const std::uint64_t acknowledged = progress_.acknowledged - before.acknowledged;
+  // What is acknowledged to the last byte may lie in the kernel of a member that is stopped.
+  const bool taken = acknowledged > 0 && progress_.unacknowledged;
+  if (received > 0 || taken) last_heard_ = loop_.Now();
+  if (received > kSmallMessageBytes || (taken && acknowledged > kSmallMessageBytes)) {
+    last_moved_ = loop_.Now();
+  }
+}
+
+bool ClientLink::Moves() {
+  LookForProgress();
+  return ended_.empty() && loop_.Now() - last_moved_ < kPingAfter;
+}
+
 kj::Promise<void> ClientLink::Ping() {
-  auto answered = service().pingRequest().send().then(
+  return service().pingRequest().send().then(
       [this](capnp::Response<wire::KvService::PingResults>&& response) {
+        pinging_ = false;
         Heard(Decode(response.getHeader()));
       });
-  auto silent = loop_.timer().afterDelay(ToKj(kPingLimit)).then([this]() -> kj::Promise<void> {
-    // Any answer at all is a sign of life: it may be busy with a large request.
-    if (loop_.Now() - last_heard_ < kPingLimit) return kj::READY_NOW;
-    return KJ_EXCEPTION(DISCONNECTED, "it does not answer");
-  });
-  return answered.exclusiveJoin(kj::mv(silent));
 }
 
 }  // namespace raftkv::rpc

@@ -83,6 +83,7 @@ class RemoteBackup final : public node::BackupSource, private kj::TaskSet::Error
 Result<Source> SourceOf(const std::shared_ptr<ClientLink>& link,
                         wire::KvService::BackupResults::Reader answer) {
   link->Heard(Decode(answer.getHeader()));
+  if (!link->ended().empty()) return Status(Code::kDeadlineExceeded, link->ended());
   Status outcome = Decode(answer.getOutcome());
   if (!outcome.ok()) return Status(Code::kUnavailable, outcome.message());
   node::BackupHead head = Decode(answer.getHead());
@@ -91,9 +92,10 @@ Result<Source> SourceOf(const std::shared_ptr<ClientLink>& link,
   return Source(std::make_shared<RemoteBackup>(link, answer.getBackup(), std::move(head)));
 }
 
-kj::Promise<void> Ask(EventLoop& loop, const std::string& endpoint, Duration timeout,
+kj::Promise<void> Ask(EventLoop& loop, const std::string& endpoint,
+                      const std::shared_ptr<ClusterPin>& pin, Duration timeout,
                       const SourcePromise& result) {
-  return ClientLink::Open(loop, endpoint, timeout)
+  return ClientLink::Open(loop, endpoint, pin, timeout)
       .then([result](std::shared_ptr<ClientLink>&& link) {
         link->CallBegan();
         return link->service()
@@ -109,11 +111,12 @@ kj::Promise<void> Ask(EventLoop& loop, const std::string& endpoint, Duration tim
       });
 }
 
-Result<Source> AskAndWait(EventLoop& loop, const std::string& endpoint, Duration timeout) {
+Result<Source> AskAndWait(EventLoop& loop, const std::string& endpoint,
+                          const std::shared_ptr<ClusterPin>& pin, Duration timeout) {
   auto result = std::make_shared<std::promise<Result<Source>>>();
   auto future = result->get_future();
-  loop.Post([&loop, endpoint, timeout, result = std::move(result)] {
-    loop.Spawn(Ask(loop, endpoint, timeout, result));
+  loop.Post([&loop, endpoint, pin, timeout, result = std::move(result)] {
+    loop.Spawn(Ask(loop, endpoint, pin, timeout, result));
   });
   try {
     return future.get();
@@ -125,14 +128,15 @@ Result<Source> AskAndWait(EventLoop& loop, const std::string& endpoint, Duration
 }  // namespace
 
 Result<std::shared_ptr<node::BackupFeed>> BeginRemoteBackup(
-    EventLoop& loop, const std::vector<std::string>& endpoints, std::chrono::milliseconds timeout) {
+    EventLoop& loop, const std::vector<std::string>& endpoints,
+    const std::shared_ptr<ClusterPin>& pin, std::chrono::milliseconds timeout) {
   const MonoTime deadline = loop.Now() + timeout;
   while (true) {
     std::string failures;
     Code code = Code::kDeadlineExceeded;
     for (const std::string& endpoint : endpoints) {
       const Duration left = std::max<Duration>(deadline - loop.Now(), std::chrono::milliseconds(1));
-      Result<Source> source = AskAndWait(loop, endpoint, std::min(left, kConnectTimeout));
+      Result<Source> source = AskAndWait(loop, endpoint, pin, std::min(left, kConnectTimeout));
       if (source.ok()) {
         return std::shared_ptr<node::BackupFeed>(
             std::make_shared<LoopBackupFeed>(loop, *std::move(source)));

@@ -10,6 +10,8 @@ namespace raftkv::rpc {
 namespace {
 
 constexpr Duration kFollowPause = std::chrono::milliseconds(500);
+/// Where another cluster answered in the leader's place, one will answer again.
+constexpr Duration kOtherClusterPause = std::chrono::seconds(5);
 constexpr Duration kMovePause = std::chrono::milliseconds(200);
 constexpr auto kMinAttempt = std::chrono::milliseconds(1000);
 /// After what the server was told: it answers by itself, but late.
@@ -27,6 +29,7 @@ struct RemoteChannel::Round {
 RemoteChannel::RemoteChannel(EventLoop& loop, RemoteChannelOptions options)
     : loop_(loop), options_(std::move(options)), tasks_(*this) {
   RAFTKV_CHECK(!options_.endpoints.empty());
+  RAFTKV_CHECK(options_.pin != nullptr);
   StartRound();
 }
 
@@ -65,17 +68,21 @@ kj::Promise<void> RemoteChannel::TryNext(std::shared_ptr<Round> round) {
   }
   const std::size_t at = (round->first + round->tried++) % options_.endpoints.size();
   const std::string& address = options_.endpoints[at];
-  return ClientLink::Open(loop_, address, options_.connect_timeout)
+  const auto failed = [this, round, &address](const std::string& why) {
+    if (!round->failures.empty()) round->failures += ", ";
+    round->failures += address + " (" + why + ')';
+    return TryNext(round);
+  };
+  return ClientLink::Open(loop_, address, options_.pin, options_.connect_timeout)
       .then(
-          [this, at](LinkPtr&& link) {
+          [this, at, failed](LinkPtr&& link) {
+            if (link->header().cluster == ClusterId{}) {
+              return failed("its cluster is not formed yet");
+            }
             next_endpoint_ = at;
             return GoToLeader(std::move(link));
           },
-          [this, round, &address](kj::Exception&& exception) {
-            if (!round->failures.empty()) round->failures += ", ";
-            round->failures += address + " (" + ShortReason(exception) + ')';
-            return TryNext(round);
-          });
+          [failed](kj::Exception&& exception) { return failed(ShortReason(exception)); });
 }
 
 kj::Promise<void> RemoteChannel::GoToLeader(LinkPtr link) {
@@ -84,13 +91,18 @@ kj::Promise<void> RemoteChannel::GoToLeader(LinkPtr link) {
     EndRound(std::move(link));
     return kj::READY_NOW;
   }
-  return ClientLink::Open(loop_, leader, options_.connect_timeout)
-      .then([this](LinkPtr&& to_leader) { EndRound(std::move(to_leader)); },
-            [this, link](kj::Exception&&) {
-              // A member hands requests on as well, once it knows who leads.
-              follow_not_before_ = loop_.Now() + kFollowPause;
-              EndRound(link);
-            });
+  return ClientLink::Open(loop_, leader, options_.pin, options_.connect_timeout)
+      .then(
+          [this, link, leader](LinkPtr&& to_leader) {
+            if (to_leader->header().cluster != ClusterId{}) return EndRound(std::move(to_leader));
+            PauseFollowing(leader);
+            EndRound(link);
+          },
+          [this, link, leader](kj::Exception&&) {
+            // A member hands requests on as well, once it knows who leads.
+            PauseFollowing(leader);
+            EndRound(link);
+          });
 }
 
 void RemoteChannel::EndRound(Result<LinkPtr> result) {
@@ -130,16 +142,30 @@ void RemoteChannel::Heard(const LinkPtr& link, const AnswerHeader& header) {
 void RemoteChannel::Follow(const std::string& leader) {
   if (following_ || loop_.Now() < follow_not_before_) return;
   following_ = true;
-  tasks_.add(ClientLink::Open(loop_, leader, options_.connect_timeout)
+  tasks_.add(ClientLink::Open(loop_, leader, options_.pin, options_.connect_timeout)
                  .then(
-                     [this](LinkPtr&& link) {
+                     [this, leader](LinkPtr&& link) {
                        following_ = false;
+                       if (link->header().cluster == ClusterId{}) return PauseFollowing(leader);
                        link_ = std::move(link);
                      },
-                     [this](kj::Exception&&) {
+                     [this, leader](kj::Exception&&) {
                        following_ = false;
-                       follow_not_before_ = loop_.Now() + kFollowPause;
+                       PauseFollowing(leader);
                      }));
+}
+
+void RemoteChannel::PauseFollowing(const std::string& leader) {
+  const bool other = !options_.pin->OtherAt(leader).empty();
+  follow_not_before_ = loop_.Now() + (other ? kOtherClusterPause : kFollowPause);
+}
+
+Status RemoteChannel::Explained(const LinkPtr& link, Status refusal) const {
+  const std::string& leader = link->header().leader_address;
+  const std::string other = leader.empty() ? leader : options_.pin->OtherAt(leader);
+  if (other.empty()) return refusal;
+  return {refusal.code(), refusal.message() + "; the leader's address " + leader +
+                              " is not the leader's from here: " + other};
 }
 
 std::uint32_t RemoteChannel::AttemptMs(MonoTime deadline) {
@@ -158,13 +184,25 @@ Duration RemoteChannel::Patience(MonoTime deadline) {
                   std::chrono::milliseconds(AttemptMs(deadline)) + kAnswerGrace);
 }
 
+kj::Promise<void> RemoteChannel::UntilLate(const LinkPtr& link, Duration patience) {
+  return loop_.timer().afterDelay(ToKj(patience)).then([this, link]() -> kj::Promise<void> {
+    // A transfer that moves is not begun again; the session ends calls whose time is over.
+    if (!link->Moves()) return kj::READY_NOW;
+    return UntilLate(link, kAnswerGrace);
+  });
+}
+
 template <class Results>
 void RemoteChannel::Carry(const LinkPtr& link, Duration patience, Code lost_code,
                           capnp::RemotePromise<Results>&& answer,
                           std::function<void(Status, typename Results::Reader*)> done) {
   link->CallBegan();
-  auto answered = answer.then([this, link, done](capnp::Response<Results>&& response) {
+  auto answered = answer.then([this, link, done, lost_code](capnp::Response<Results>&& response) {
     Heard(link, Decode(response.getHeader()));
+    if (!link->ended().empty()) {
+      MoveOn(link);
+      return done({lost_code, link->address() + ": " + link->ended()}, nullptr);
+    }
     Status status = Decode(response.getOutcome());
     const bool refused = status.code() == Code::kUnavailable || status.code() == Code::kNotLeader;
     const bool knows_no_leader =
@@ -175,10 +213,11 @@ void RemoteChannel::Carry(const LinkPtr& link, Duration patience, Code lost_code
       move_not_before_ = loop_.Now() + kMovePause;
       MoveOn(link);
     }
+    if (refused) status = Explained(link, std::move(status));
     typename Results::Reader reader = response;
     done(std::move(status), &reader);
   });
-  auto late = loop_.timer().afterDelay(ToKj(patience)).then([this, link, done, lost_code] {
+  auto late = UntilLate(link, patience).then([this, link, done, lost_code] {
     MoveOn(link);
     done({lost_code, link->address() + " did not answer in time"}, nullptr);
   });

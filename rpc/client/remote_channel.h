@@ -17,6 +17,9 @@ namespace raftkv::rpc {
 
 struct RemoteChannelOptions {
   std::vector<std::string> endpoints;
+  /// Nothing is sent to members of other clusters, nor to one whose cluster is not formed yet:
+  /// which one that will be nobody knows. Never null.
+  std::shared_ptr<ClusterPin> pin = std::make_shared<ClusterPin>();
   bool follow_leader = true;
   /// Go on to the next endpoint where one says that it cannot serve (and does not say who can).
   bool move_on_refusal = false;
@@ -60,16 +63,22 @@ class RemoteChannel final : public node::Channel, private kj::TaskSet::ErrorHand
   void EndRound(Result<LinkPtr> result);
   void Heard(const LinkPtr& link, const AnswerHeader& header);
   void Follow(const std::string& leader);
+  /// The leader could not be reached: says when to try it again.
+  void PauseFollowing(const std::string& leader);
+  /// A refusal by a member that is not the leader, and why the leader was not asked instead.
+  [[nodiscard]] Status Explained(const LinkPtr& link, Status refusal) const;
   /// New calls go elsewhere; those that are under way on `link` may still end.
   /// By value: `link` may be `link_`, which ends here.
   void MoveOn(LinkPtr link);
   /// What the server is told: a part of the time, so that there is some left for another member.
   [[nodiscard]] std::uint32_t AttemptMs(MonoTime deadline);
-  /// `lost_code`: what it means if no answer comes within `patience`.
+  /// `lost_code`: what it means if no answer comes within `patience`, or while bytes of it, or of
+  /// what came before it, are still on their way.
   template <class Results>
   void Carry(const LinkPtr& link, Duration patience, Code lost_code,
              capnp::RemotePromise<Results>&& answer,
              std::function<void(Status, typename Results::Reader*)> done);
+  kj::Promise<void> UntilLate(const LinkPtr& link, Duration patience);
   void SubmitOn(const LinkPtr& link, const Bytes& request, MonoTime deadline,
                 std::function<void(node::SubmitOutcome)> done);
   void ReadOn(const LinkPtr& link, const Bytes& request, node::ReadPolicy policy, MonoTime deadline,

@@ -83,8 +83,10 @@ void RemoteCluster::MoveLeaderAsync(std::string name, Timeout timeout, StatusCal
 
 void RemoteCluster::Change(MemberChange change, Timeout timeout, StatusCallback done) {
   auto call = std::make_shared<Call>();
-  call->attempt = [change = std::move(change)](RemoteChannel& channel, MonoTime deadline,
-                                               Call::AttemptDone answer) {
+  const Status checked = CheckAndSpell(change);
+  call->attempt = [change = std::move(change), checked](RemoteChannel& channel, MonoTime deadline,
+                                                        Call::AttemptDone answer) {
+    if (!checked.ok()) return answer(checked, true);
     channel.ChangeMembers(change, deadline, std::move(answer));
   };
   call->deadline = loop_.Now() + std::clamp(timeout, Timeout(0), kLongest);

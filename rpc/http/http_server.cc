@@ -1,11 +1,14 @@
 #include "rpc/http/http_server.h"
 
+#include <algorithm>
+#include <map>
 #include <utility>
 
 #include <kj/compat/http.h>
 
 #include "lib/base/check.h"
 #include "rpc/loop/acceptor.h"
+#include "rpc/loop/descriptors.h"
 #include "rpc/loop/outbound.h"
 #include "rpc/loop/sockets.h"
 
@@ -71,17 +74,36 @@ class HttpServerImpl final : public HttpServer, private kj::TaskSet::ErrorHandle
  public:
   HttpServerImpl(EventLoop& loop, HttpHandlers handlers, HttpOptions options, Listener listener)
       : loop_(loop),
-        options_(std::move(options)),
+        options_(WithinDescriptors(std::move(options))),
         pages_(table_, std::move(handlers)),
         server_(loop.timer(), table_, pages_, Settings()),
         tasks_(*this),
-        acceptor_(loop, std::move(listener), options_.log_sink,
-                  [this](kj::Own<kj::AsyncIoStream> stream) { Accept(kj::mv(stream)); }) {}
+        more_(std::move(listener.more)),
+        acceptor_(
+            loop, std::move(listener), options_.log_sink,
+            [this](kj::Own<kj::AsyncIoStream> stream) { Accept(kj::mv(stream)); },
+            [this] { return CloseOldest("no descriptor is left"); }) {
+    for (kj::AutoCloseFd& fd : more_) {
+      more_acceptors_.push_back(std::make_unique<Acceptor>(
+          loop, Listener{kj::mv(fd), {}, acceptor_.address()}, options_.log_sink,
+          [this](kj::Own<kj::AsyncIoStream> stream) { Accept(kj::mv(stream)); },
+          [this] { return CloseOldest("no descriptor is left"); }));
+    }
+    more_.clear();
+  }
   ~HttpServerImpl() noexcept override = default;
 
   const std::string& address() const override { return acceptor_.address(); }
 
  private:
+  static HttpOptions WithinDescriptors(HttpOptions options) {
+    // Beside the half that the connections of peers and clients may have.
+    constexpr std::uint32_t kShare = 8;
+    options.max_connections =
+        std::max(ConnectionsThatFit(options.max_connections * kShare) / kShare, 1U);
+    return options;
+  }
+
   kj::HttpServerSettings Settings() {
     kj::HttpServerSettings settings;
     settings.headerTimeout = ToKj(options_.request_timeout);
@@ -93,17 +115,31 @@ class HttpServerImpl final : public HttpServer, private kj::TaskSet::ErrorHandle
   }
 
   void Accept(kj::Own<kj::AsyncIoStream> stream) {
-    if (connections_ >= options_.max_connections) {
-      acceptor_.LogRefused("closed a new HTTP connection from " + PeerAddressOf(*stream) +
-                           ": all " + std::to_string(options_.max_connections) + " are in use");
-      return;
+    // A request is answered as soon as it is whole, so the oldest one is silent, or does not read.
+    if (connections_.size() >= options_.max_connections) {
+      CloseOldest("all " + std::to_string(options_.max_connections) + " are in use");
     }
-    ++connections_;
     ConfigureSocket(*stream);
-    auto served = loop_.timer().timeoutAfter(ToKj(options_.connection_life),
-                                             server_.listenHttp(kj::mv(stream)));
+    const std::uint64_t number = ++last_number_;
+    auto closed = kj::newPromiseAndFulfiller<void>();
+    connections_.emplace(number, kj::mv(closed.fulfiller));
+    auto served =
+        loop_.timer()
+            .timeoutAfter(ToKj(options_.connection_life), server_.listenHttp(kj::mv(stream)))
+            .exclusiveJoin(kj::mv(closed.promise));
     // A request that cannot be parsed, a lost connection, one that is too old: all the same here.
-    tasks_.add(served.catch_([](kj::Exception&&) {}).attach(kj::defer([this] { --connections_; })));
+    tasks_.add(served.catch_([](kj::Exception&&) {}).attach(kj::defer([this, number] {
+      connections_.erase(number);
+    })));
+  }
+
+  bool CloseOldest(const std::string& why) {
+    if (connections_.empty()) return false;
+    const auto oldest = connections_.begin();
+    acceptor_.LogRefused("closed the oldest HTTP connection: " + why);
+    oldest->second->fulfill();
+    connections_.erase(oldest);
+    return true;
   }
 
   void taskFailed(kj::Exception&& exception) override {
@@ -112,14 +148,18 @@ class HttpServerImpl final : public HttpServer, private kj::TaskSet::ErrorHandle
 
   EventLoop& loop_;
   const HttpOptions options_;
-  std::uint32_t connections_ = 0;
+  std::uint64_t last_number_ = 0;
+  /// By age; fulfilled to close one.
+  std::map<std::uint64_t, kj::Own<kj::PromiseFulfiller<void>>> connections_;
   kj::HttpHeaderTable table_;
   QuietErrors errors_;
   OneAnswer one_answer_;
   Pages pages_;
   kj::HttpServer server_;
   kj::TaskSet tasks_;
-  Acceptor acceptor_;  // last: no connection comes while the others go
+  std::vector<kj::AutoCloseFd> more_;  ///< while this object is being built
+  Acceptor acceptor_;                  // last: no connection comes while the others go
+  std::vector<std::unique_ptr<Acceptor>> more_acceptors_;
 };
 
 }  // namespace

@@ -16,6 +16,8 @@ namespace raftkv::rpc {
 struct HttpOptions {
   /// "host:port"; port 0: any free one.
   std::string listen;
+  /// When there are as many, the oldest makes room for the next: a probe is not kept out by those
+  /// who only connect. Fewer where the system gives this process few descriptors.
   std::uint32_t max_connections = 64;
   /// Of a whole request. A connection carries one.
   Duration request_timeout = std::chrono::seconds(5);

@@ -1,5 +1,8 @@
 #include "rpc/loop/checked_stream.h"
 
+#include <capnp/rpc.capnp.h>
+#include <kj/debug.h>
+
 #include "rpc/loop/sockets.h"
 
 namespace raftkv::rpc {
@@ -30,16 +33,44 @@ kj::Promise<kj::Maybe<capnp::MessageReaderAndFds>> CheckedStream::tryReadMessage
   // This is also the bound on the size of the message, checked before memory is taken for it.
   options.traversalLimitInWords = max_message_bytes_ / sizeof(capnp::word);
   options.nestingLimit = 32;
+  ahead_.BeginMessage();
+  reading_ = true;
   return inner_.tryReadMessage(fd_space, options, scratch)
-      .then(
-          [this](kj::Maybe<capnp::MessageReaderAndFds>&& message) {
-            if (message == nullptr) end_->fulfill(End{});
-            return kj::mv(message);
-          },
-          [this](kj::Exception&& exception) -> kj::Maybe<capnp::MessageReaderAndFds> {
-            Finish(exception);
-            kj::throwFatalException(kj::mv(exception));
-          });
+      .then([this](kj::Maybe<capnp::MessageReaderAndFds>&& message) {
+        KJ_IF_MAYBE (whole, message) {
+          CountCall(*whole->reader);
+        } else {
+          end_->fulfill(End{});
+        }
+        ++messages_read_;
+        reading_ = false;
+        ahead_.EndMessage();
+        return kj::mv(message);
+      })
+      .then([](kj::Maybe<capnp::MessageReaderAndFds>&& message) { return kj::mv(message); },
+            [this](kj::Exception&& exception) -> kj::Maybe<capnp::MessageReaderAndFds> {
+              reading_ = false;
+              ahead_.EndMessage();
+              Finish(exception);
+              kj::throwFatalException(kj::mv(exception));
+            });
+}
+
+void CheckedStream::CountCall(capnp::MessageReader& message) {
+  if (max_open_calls_ == 0) return;
+  switch (message.getRoot<capnp::rpc::Message>().which()) {
+    case capnp::rpc::Message::CALL:
+    case capnp::rpc::Message::BOOTSTRAP:
+      if (open_calls_ >= max_open_calls_) {
+        KJ_FAIL_REQUIRE("too many calls whose answers were not finished");
+      }
+      ++open_calls_;
+      return;
+    case capnp::rpc::Message::FINISH:
+      if (open_calls_ > 0) --open_calls_;
+      return;
+    default: return;
+  }
 }
 
 kj::Promise<void> CheckedStream::Watch(kj::Promise<void> write) {

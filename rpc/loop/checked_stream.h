@@ -1,10 +1,10 @@
 // What may come in on a connection, and how did it end?
 //
 // Sits between the RPC system and a socket: bounds the size of incoming messages (little before the
-// handshake, the request limit after it), leaves them where they are while too much waits to be
-// written, and tells its owner at once, and why, when the connection
-// ended: RpcSystem itself would first try to send its farewell to a peer that may not read any
-// more.
+// handshake, the request limit after it) and, by a budget, of all that are not whole yet; bounds
+// the calls whose answers the other side has not let go of; leaves messages where they are while
+// too much waits to be written; and tells its owner at once, and why, when the connection ended:
+// RpcSystem itself would first try to send its farewell to a peer that may not read any more.
 #pragma once
 
 #include <cstddef>
@@ -34,6 +34,17 @@ class CheckedStream final : public capnp::MessageStream {
   /// again after each one that was written.
   void PauseReadingWhile(std::function<bool()> pause) { pause_ = std::move(pause); }
   [[nodiscard]] std::uint64_t messages_written() const { return messages_written_; }
+  /// Large messages wait for room in `budget`, which outlives this.
+  void SetBudget(ByteBudget& budget) { ahead_.SetBudget(budget); }
+  /// Of the other side's calls: who never finishes any would have each answer kept for ever.
+  void SetMaxOpenCalls(std::uint32_t max) { max_open_calls_ = max; }
+
+  [[nodiscard]] std::uint64_t messages_read() const { return messages_read_; }
+  /// What is known of a message that has begun to come in and is not whole; 0: there is none, or it
+  /// waits because of us.
+  [[nodiscard]] std::size_t unfinished_bytes() const {
+    return reading_ && !ahead_.waits_for_budget() ? ahead_.message_bytes() : 0;
+  }
 
   struct End {
     /// Empty: the other side closed the connection.
@@ -57,6 +68,7 @@ class CheckedStream final : public capnp::MessageStream {
 
  private:
   kj::Promise<void> Watch(kj::Promise<void> write);
+  void CountCall(capnp::MessageReader& message);
   void MayReadAgain();
   void Finish(const kj::Exception& exception);
 
@@ -64,6 +76,10 @@ class CheckedStream final : public capnp::MessageStream {
   capnp::AsyncIoMessageStream inner_;
   std::size_t max_message_bytes_;
   std::uint64_t messages_written_ = 0;
+  std::uint64_t messages_read_ = 0;
+  bool reading_ = false;
+  std::uint32_t max_open_calls_ = 0;  ///< 0: no bound
+  std::uint32_t open_calls_ = 0;
   std::function<bool()> pause_;
   kj::Maybe<kj::Own<kj::PromiseFulfiller<void>>> paused_;  // who reads waits for it
   kj::Promise<void> look_again_ = nullptr;

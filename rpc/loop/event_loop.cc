@@ -219,9 +219,14 @@ void EventLoop::DrainPosted() {
     posted_.reserve(batch.size());
   }
   for (auto& work : batch) {
-    work();
+    RunContained(work);
     work = nullptr;
   }
+}
+
+void EventLoop::RunContained(const std::function<void()>& work) {
+  auto failed = kj::runCatchingExceptions([&work] { work(); });
+  KJ_IF_MAYBE (exception, failed) body_->taskFailed(kj::mv(*exception));
 }
 
 bool EventLoop::Call(const std::function<void()>& work) {
@@ -274,7 +279,7 @@ void EventLoop::FireTimers() {
     std::pop_heap(timers_.begin(), timers_.end(), later);
     auto work = std::move(timers_.back().work);
     timers_.pop_back();
-    work();
+    RunContained(work);
   }
   if (!timers_.empty() && timers_.front().when < armed_for_) ArmTimer();
 }

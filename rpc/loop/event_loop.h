@@ -82,6 +82,8 @@ class EventLoop final : public node::Loop {
   void WakeUp();
   void ArmTimer();
   void FireTimers();
+  /// An exception ends `work` alone, and is logged: what else waits must still run.
+  void RunContained(const std::function<void()>& work);
   kj::Promise<void> WatchWakeups();
 
   // Constant after construction.

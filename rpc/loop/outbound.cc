@@ -1,5 +1,11 @@
 #include "rpc/loop/outbound.h"
 
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "lib/base/address.h"
+#include "rpc/loop/resolver.h"
 #include "rpc/loop/sockets.h"
 
 namespace raftkv::rpc {
@@ -10,6 +16,55 @@ capnp::ReaderOptions Unbounded() {
   capnp::ReaderOptions options;
   options.traversalLimitInWords = std::uint64_t{1} << 60;
   return options;
+}
+
+using Stream = kj::Own<kj::AsyncIoStream>;
+
+/// Connects to several addresses, one after the other and then side by side; the first connection
+/// wins. One that is silent costs its head start, one that refuses nothing. Dropping the promise
+/// ends all of them.
+class Race final : private kj::TaskSet::ErrorHandler {
+ public:
+  Race(kj::PromiseFulfiller<Stream>& fulfiller, EventLoop& loop,
+       std::vector<SocketAddress> addresses)
+      : fulfiller_(fulfiller), loop_(loop), addresses_(std::move(addresses)), tasks_(*this) {
+    StartNext();
+  }
+
+ private:
+  void StartNext() {
+    if (next_ == addresses_.size()) return;
+    const std::size_t number = next_++;
+    ++running_;
+    const SocketAddress& to = addresses_[number];
+    // Without a descriptor the system's calls throw instead of failing the promise.
+    tasks_.add(kj::evalNow([&] {
+                 auto address = loop_.network().getSockaddr(&to.storage, to.size);
+                 auto connecting = address->connect();
+                 return connecting.attach(kj::mv(address));
+               }).then([this](Stream&& stream) { fulfiller_.fulfill(kj::mv(stream)); }));
+    tasks_.add(loop_.timer().afterDelay(ToKj(kHeadStart)).then([this, number] {
+      if (next_ == number + 1) StartNext();
+    }));
+  }
+
+  void taskFailed(kj::Exception&& exception) override {
+    --running_;
+    if (next_ < addresses_.size()) return StartNext();
+    if (running_ == 0) fulfiller_.reject(kj::mv(exception));
+  }
+
+  kj::PromiseFulfiller<Stream>& fulfiller_;
+  EventLoop& loop_;
+  const std::vector<SocketAddress> addresses_;
+  std::size_t next_ = 0;
+  std::size_t running_ = 0;
+  kj::TaskSet tasks_;  // last: goes first
+};
+
+kj::Promise<Stream> ConnectToAny(EventLoop& loop, std::vector<SocketAddress> addresses) {
+  if (addresses.size() > kMaxAddresses) addresses.resize(kMaxAddresses);
+  return kj::newAdaptedPromise<Stream, Race>(loop, std::move(addresses));
 }
 
 }  // namespace
@@ -39,11 +94,15 @@ kj::Promise<std::string> Outbound::Ended() {
 
 kj::Promise<std::unique_ptr<Outbound>> Dial(EventLoop& loop, const std::string& address,
                                             Duration timeout, std::size_t max_message_bytes) {
-  auto connect = loop.network()
-                     .parseAddress(address.c_str())
-                     .then([](kj::Own<kj::NetworkAddress>&& resolved) {
-                       auto connecting = resolved->connect();
-                       return connecting.attach(kj::mv(resolved));
+  const Result<HostPort> parsed = ParseHostPort(address);
+  if (!parsed.ok()) {
+    return kj::Exception(kj::Exception::Type::FAILED, __FILE__, __LINE__,
+                         kj::str(parsed.status().message().c_str()));
+  }
+  // Without a descriptor or a thread the system's calls throw instead of failing the promise.
+  auto connect = kj::evalNow([&] { return Resolve(parsed->host, parsed->port); })
+                     .then([&loop](std::vector<SocketAddress>&& addresses) {
+                       return ConnectToAny(loop, std::move(addresses));
                      })
                      .then([max_message_bytes](kj::Own<kj::AsyncIoStream>&& stream) {
                        ConfigureSocket(*stream);

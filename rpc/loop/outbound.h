@@ -9,9 +9,15 @@
 
 #include "rpc/loop/checked_stream.h"
 #include "rpc/loop/event_loop.h"
+#include "rpc/loop/tcp_progress.h"
 #include "rpc/wire/raftkv.capnp.h"
 
 namespace raftkv::rpc {
+
+/// As in RFC 8305: long for a connection, short for a human.
+inline constexpr Duration kHeadStart = std::chrono::milliseconds(250);
+/// Of one name; more are not tried.
+inline constexpr std::size_t kMaxAddresses = 16;
 
 /// A connection that was made. Lives on the loop.
 class Outbound {
@@ -21,6 +27,7 @@ class Outbound {
   Outbound& operator=(const Outbound&) = delete;
 
   [[nodiscard]] wire::Bootstrap::Client bootstrap();
+  [[nodiscard]] TcpProgress progress() { return ProgressOf(*stream_); }
   /// Resolves when the other side is gone, with the reason; call it once.
   kj::Promise<std::string> Ended();
 
@@ -31,7 +38,8 @@ class Outbound {
   capnp::RpcSystem<capnp::rpc::twoparty::VatId> rpc_;
 };
 
-/// Resolves the name anew and connects; fails after `timeout`.
+/// Resolves the name anew and connects to whichever of its addresses answers first: each gets
+/// kHeadStart before the next one is tried as well. Fails after `timeout`.
 kj::Promise<std::unique_ptr<Outbound>> Dial(EventLoop& loop, const std::string& address,
                                             Duration timeout, std::size_t max_message_bytes);
 

@@ -8,11 +8,27 @@
 namespace raftkv::rpc {
 
 std::size_t ReadAhead::Take(void* to, std::size_t max_bytes) {
-  RAFTKV_CHECK(begin_ <= end_ && end_ <= kBufferBytes);
+  RAFTKV_CHECK(begin_ <= end_, begin_, end_);
+  RAFTKV_CHECK(end_ <= kBufferBytes, end_);
   const std::size_t size = std::min(end_ - begin_, max_bytes);
   if (size > 0) std::memcpy(to, buffer_.data() + begin_, size);
   begin_ += size;
   return size;
+}
+
+kj::Promise<std::size_t> ReadAhead::ReadLarge(kj::byte* to, std::size_t min_bytes,
+                                              std::size_t max_bytes) {
+  message_bytes_ += min_bytes;
+  if (budget_ == nullptr || min_bytes <= kSmallReadBytes || hold_.get() != nullptr) {
+    return inner_.tryRead(to, min_bytes, max_bytes);
+  }
+  waits_for_budget_ = true;
+  return budget_->Take(min_bytes).then(
+      [this, to, min_bytes, max_bytes](kj::Own<ByteBudget::Hold>&& hold) {
+        waits_for_budget_ = false;
+        hold_ = kj::mv(hold);
+        return inner_.tryRead(to, min_bytes, max_bytes);
+      });
 }
 
 kj::Promise<std::size_t> ReadAhead::tryRead(void* buffer, std::size_t min_bytes,
@@ -24,7 +40,7 @@ kj::Promise<std::size_t> ReadAhead::tryRead(void* buffer, std::size_t min_bytes,
   const std::size_t min_rest = min_bytes - taken;
   const std::size_t max_rest = max_bytes - taken;
   if (max_rest >= kBufferBytes) {
-    return inner_.tryRead(rest, min_rest, max_rest).then([taken](std::size_t size) {
+    return ReadLarge(rest, min_rest, max_rest).then([taken](std::size_t size) {
       return taken + size;
     });
   }
@@ -32,6 +48,7 @@ kj::Promise<std::size_t> ReadAhead::tryRead(void* buffer, std::size_t min_bytes,
   return inner_.tryRead(buffer_.data(), min_rest, kBufferBytes)
       .then([this, rest, taken, max_rest](std::size_t size) {
         end_ = size;  // fewer than wanted only at the end of the stream
+        message_bytes_ += size;
         return taken + Take(rest, max_rest);
       });
 }

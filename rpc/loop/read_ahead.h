@@ -10,7 +10,12 @@
 
 #include <kj/async-io.h>
 
+#include "rpc/loop/byte_budget.h"
+
 namespace raftkv::rpc {
+
+/// Below this a message that has not come in whole does not count.
+inline constexpr std::size_t kSmallReadBytes = 64 * 1024;
 
 /// Everything but reading is passed on. Do not read the inner stream beside it.
 class ReadAhead final : public kj::AsyncIoStream {
@@ -19,6 +24,18 @@ class ReadAhead final : public kj::AsyncIoStream {
 
   /// `inner` outlives this.
   explicit ReadAhead(kj::AsyncIoStream& inner) : inner_(inner) {}
+
+  /// Reads of more than kSmallReadBytes wait until they fit into `budget`, which outlives this.
+  void SetBudget(ByteBudget& budget) { budget_ = &budget; }
+  /// A message begins here; the one before is done with.
+  void BeginMessage() {
+    message_bytes_ = end_ - begin_;
+    hold_ = nullptr;
+  }
+  void EndMessage() { BeginMessage(); }
+  /// Bytes of the present message that are here or have been promised room; a lower bound.
+  [[nodiscard]] std::size_t message_bytes() const { return message_bytes_; }
+  [[nodiscard]] bool waits_for_budget() const { return waits_for_budget_; }
 
   kj::Promise<std::size_t> tryRead(void* buffer, std::size_t min_bytes,
                                    std::size_t max_bytes) override;
@@ -39,8 +56,13 @@ class ReadAhead final : public kj::AsyncIoStream {
  private:
   /// Takes at most `max_bytes` out of the buffer.
   std::size_t Take(void* to, std::size_t max_bytes);
+  kj::Promise<std::size_t> ReadLarge(kj::byte* to, std::size_t min_bytes, std::size_t max_bytes);
 
   kj::AsyncIoStream& inner_;
+  ByteBudget* budget_ = nullptr;
+  kj::Own<ByteBudget::Hold> hold_;  ///< of the present message
+  bool waits_for_budget_ = false;
+  std::size_t message_bytes_ = 0;
   std::array<kj::byte, kBufferBytes> buffer_;  // [begin_, end_) is not yet taken
   std::size_t begin_ = 0;
   std::size_t end_ = 0;

@@ -45,6 +45,56 @@ std::uint16_t BoundPort(int fd) {
   return ntohs(reinterpret_cast<sockaddr_in*>(&bound)->sin_port);
 }
 
+void SetPort(sockaddr* address, std::uint16_t port) {
+  if (address->sa_family == AF_INET6) {
+    reinterpret_cast<sockaddr_in6*>(address)->sin6_port = htons(port);
+  } else {
+    reinterpret_cast<sockaddr_in*>(address)->sin_port = htons(port);
+  }
+}
+
+struct Bound {
+  std::vector<kj::AutoCloseFd> fds;
+  int error = 0;  ///< with none, or with one that another program has
+};
+
+/// A socket for each address of the list, on one port: the first one's, if that was drawn. Those
+/// that this machine does not have are left out, as long as there is another.
+Bound BindEach(const addrinfo* list) {
+  Bound bound;
+  int missing = EADDRNOTAVAIL;
+  const bool several = list->ai_next != nullptr;
+  for (const addrinfo* one = list; one != nullptr; one = one->ai_next) {
+    kj::AutoCloseFd fd(
+        socket(one->ai_family, one->ai_socktype | SOCK_CLOEXEC | SOCK_NONBLOCK, one->ai_protocol));
+    if (fd.get() < 0) {
+      missing = errno;
+      continue;
+    }
+    const int on = 1;
+    // A restarted member takes its port back though old connections linger.
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    // Else "::" would take the port of 0.0.0.0 as well, which has a socket of its own.
+    if (several && one->ai_family == AF_INET6) {
+      setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
+    }
+    sockaddr_storage address{};
+    memcpy(&address, one->ai_addr, one->ai_addrlen);
+    auto* const to = reinterpret_cast<sockaddr*>(&address);
+    if (!bound.fds.empty()) SetPort(to, BoundPort(bound.fds.front()));
+    if (bind(fd, to, one->ai_addrlen) == 0 && listen(fd, kBacklog) == 0) {
+      bound.fds.push_back(kj::mv(fd));
+    } else if (errno == EADDRNOTAVAIL || errno == EAFNOSUPPORT) {
+      missing = errno;
+    } else {
+      bound.error = errno;
+      return bound;
+    }
+  }
+  if (bound.fds.empty()) bound.error = missing;
+  return bound;
+}
+
 Status CannotListen(const std::string& address, int error, std::string_view option) {
   const std::string start = "cannot listen on " + address + ": ";
   const std::string end = "; choose another " + std::string(option);
@@ -77,26 +127,19 @@ Result<Listener> Listen(const std::string& address, std::string_view option) {
                                               std::string(option));
   }
   const std::unique_ptr<addrinfo, void (*)(addrinfo*)> owned(found, freeaddrinfo);
-  int error = EADDRNOTAVAIL;
-  for (const addrinfo* one = found; one != nullptr; one = one->ai_next) {
-    kj::AutoCloseFd fd(
-        socket(one->ai_family, one->ai_socktype | SOCK_CLOEXEC | SOCK_NONBLOCK, one->ai_protocol));
-    if (fd.get() < 0) {
-      error = errno;
-      continue;
-    }
-    const int on = 1;
-    // A restarted member takes its port back though old connections linger.
-    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    if (bind(fd, one->ai_addr, one->ai_addrlen) != 0 || listen(fd, kBacklog) != 0) {
-      error = errno;
-      continue;
-    }
-    const std::size_t colon = address.rfind(':');
-    std::string bound = address.substr(0, colon + 1) + std::to_string(BoundPort(fd));
-    return Listener{kj::mv(fd), std::move(bound)};
+  // With port 0 the first one draws it, and another program may hold it on the next address.
+  constexpr int kDraws = 8;
+  Bound bound;
+  for (int draw = 0; draw < kDraws; ++draw) {
+    bound = BindEach(found);
+    if (bound.error != EADDRINUSE || parsed->port != 0) break;
   }
-  return CannotListen(address, error, option);
+  if (bound.error != 0) return CannotListen(address, bound.error, option);
+  Listener listener;
+  listener.address = ToText({parsed->host, BoundPort(bound.fds.front())});
+  listener.fd = kj::mv(bound.fds.front());
+  for (std::size_t i = 1; i < bound.fds.size(); ++i) listener.more.push_back(kj::mv(bound.fds[i]));
+  return listener;
 }
 
 void ConfigureSocket(kj::AsyncIoStream& stream) {

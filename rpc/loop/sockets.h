@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include <kj/async-io.h>
 #include <kj/io.h>
@@ -16,11 +17,14 @@ namespace raftkv::rpc {
 
 struct Listener {
   kj::AutoCloseFd fd;
+  /// The same port on further addresses that the name stands for: "localhost" is two.
+  std::vector<kj::AutoCloseFd> more;
   /// "host:port" as it was asked for, with the port that was chosen.
   std::string address;
 };
-/// Binds and listens. `option` names what the user would change, for example "--listen".
-/// Unavailable: the port is taken; InvalidArgument: not an address of this machine.
+/// Binds and listens on each address that the name stands for and that this machine has. `option`
+/// names what the user would change, for example "--listen". Unavailable: the port is taken;
+/// InvalidArgument: not an address of this machine.
 Result<Listener> Listen(const std::string& address, std::string_view option);
 
 /// TCP_NODELAY; keepalive and TCP_USER_TIMEOUT, so that a peer that vanished without a word is

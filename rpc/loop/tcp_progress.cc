@@ -1,6 +1,6 @@
 #include "rpc/loop/tcp_progress.h"
 
-// Not <netinet/tcp.h>: its tcp_info is older and lacks the counter.
+// Not <netinet/tcp.h>: its tcp_info is older and lacks the counters.
 #include <linux/tcp.h>
 #include <netinet/in.h>
 
@@ -8,13 +8,17 @@
 
 namespace raftkv::rpc {
 
-std::uint64_t AcknowledgedBytes(kj::AsyncIoStream& stream) {
+TcpProgress ProgressOf(kj::AsyncIoStream& stream) {
   tcp_info info = {};
   kj::uint size = sizeof info;
   auto failed =
       kj::runCatchingExceptions([&] { stream.getsockopt(IPPROTO_TCP, TCP_INFO, &info, &size); });
-  constexpr std::size_t kEnd = offsetof(tcp_info, tcpi_bytes_acked) + sizeof info.tcpi_bytes_acked;
-  return failed == nullptr && size >= kEnd ? info.tcpi_bytes_acked : 0;
+  constexpr std::size_t kEnd =
+      offsetof(tcp_info, tcpi_notsent_bytes) + sizeof info.tcpi_notsent_bytes;
+  if (failed != nullptr || size < kEnd) return {};
+  return {.acknowledged = info.tcpi_bytes_acked,
+          .received = info.tcpi_bytes_received,
+          .unacknowledged = info.tcpi_unacked > 0 || info.tcpi_notsent_bytes > 0};
 }
 
 }  // namespace raftkv::rpc

@@ -1,4 +1,4 @@
-// Does the other side of a connection still take what is sent to it?
+// Does anything move on a connection, in the middle of a large message too?
 #pragma once
 
 #include <cstdint>
@@ -7,9 +7,16 @@
 
 namespace raftkv::rpc {
 
-/// Bytes that the other side's kernel has acknowledged since the connection began; it grows as long
-/// as the program there reads, however slowly, also in the middle of a large message. 0 for a
-/// stream that is no TCP socket.
-std::uint64_t AcknowledgedBytes(kj::AsyncIoStream& stream);
+/// Since the connection began, in bytes; all 0 for a stream that is no TCP socket.
+struct TcpProgress {
+  /// What the other side's kernel has acknowledged: it grows as long as the program there reads,
+  /// however slowly.
+  std::uint64_t acknowledged = 0;
+  /// What this side's kernel has taken in.
+  std::uint64_t received = 0;
+  /// Something is sent, or waits to be, and is not acknowledged yet.
+  bool unacknowledged = false;
+};
+TcpProgress ProgressOf(kj::AsyncIoStream& stream);
 
 }  // namespace raftkv::rpc

@@ -71,7 +71,7 @@ class InProcessNetwork::Body {
   void Send(const std::string& from, const std::string& to, std::string frame) {
     const std::lock_guard lock(mutex_);
     if (stopped_ || cut_.contains({from, to}) || Happens(options_.loss_percent)) return;
-    if (Happens(options_.double_percent)) Queue(from, to, frame);
+    if (Happens(options_.duplicate_percent)) Queue(from, to, frame);
     Queue(from, to, std::move(frame));
     changed_.notify_one();
   }

@@ -251,7 +251,8 @@ void PeerLink::Deliver() {
   // `connection_tasks_` is dropped with the connection, so the answer counts for this one only.
   using Response = capnp::Response<wire::Peer::DeliverResults>;
   connection_tasks_->add(request.send().then([this, words](Response&& response) {
-    RAFTKV_CHECK(calls_ > 0 && call_words_ >= words);
+    RAFTKV_CHECK(calls_ > 0);
+    RAFTKV_CHECK(call_words_ >= words, call_words_, words);
     --calls_;
     call_words_ -= words;
     TakeAnswers(response);

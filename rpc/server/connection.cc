@@ -1,6 +1,7 @@
 #include "rpc/server/connection.h"
 
 #include <algorithm>
+#include <optional>
 
 #include <kj/debug.h>
 
@@ -74,6 +75,7 @@ class BootstrapServer final : public wire::Bootstrap::Server {
     }
     answer.setProtocol(std::min(hello.getProtocolMax(), node::kProtocolMax));
     answer.setMaxRequestBytes(owner.options().limits.max_request_bytes);
+    served_ = true;
     shared_->connection->Become(Connection::Kind::kClient);
     context.getResults().setService(
         NewKvService(owner.loop(), owner.service(), owner.options().limits,
@@ -88,6 +90,8 @@ class BootstrapServer final : public wire::Bootstrap::Server {
     if (shared_->connection->kind() == Connection::Kind::kPeer) {
       return "this connection belongs to a peer; make another one for a client";
     }
+    // Each would be kept for as long as the connection lasts.
+    if (served_) return "this connection has its session; make another one for another session";
     const std::uint32_t min = hello.getProtocolMin();
     const std::uint32_t max = hello.getProtocolMax();
     if (min > node::kProtocolMax || max < node::kProtocolMin) {
@@ -97,10 +101,11 @@ class BootstrapServer final : public wire::Bootstrap::Server {
     }
     if (hello.getCluster() != 0 && hello.getCluster() != header.cluster.value) {
       return "the client expects cluster " + std::to_string(hello.getCluster()) +
-             ", this member is of cluster " + std::to_string(header.cluster.value) +
+             (header.cluster == ClusterId()
+                  ? std::string(", this member belongs to none yet")
+                  : ", this member belongs to cluster " + std::to_string(header.cluster.value)) +
              "; check the endpoints";
     }
-    if (shared_->connection->kind() == Connection::Kind::kClient) return "";
     return shared_->owner.NoRoomForClient();
   }
 
@@ -115,6 +120,8 @@ class BootstrapServer final : public wire::Bootstrap::Server {
     } else if (const NodeId known = shared_->connection->peer();
                known != kNobody && known != hello->member) {
       refusal = "this connection belongs to another peer; make one for each";
+    } else if (peer_.has_value() && boot_ != hello->boot) {
+      refusal = "the peer has said hello with another boot; make a new connection";
     }
     if (!refusal.empty()) {
       auto answer = context.getResults().initAnswer();
@@ -129,15 +136,23 @@ class BootstrapServer final : public wire::Bootstrap::Server {
     shared_->owner.service().OnHello(std::move(hello).value(), std::move(pending.done));
     context.releaseParams();
     context.allowCancellation();
-    return pending.promise.then([shared = shared_, from = std::move(from),
+    return pending.promise.then([this, shared = shared_, from = std::move(from),
                                  context](node::HelloAnswer&& answer) mutable {
       Answer(*shared, from, answer, context);
       if (shared->connection != nullptr && shared->connection->kind() == Connection::Kind::kPeer &&
           shared->connection->peer() != kNobody) {
-        context.getResults().setPeer(
-            kj::heap<PeerServer>(shared, from.member, from.boot, answer.self.member));
+        context.getResults().setPeer(PeerOf(from, answer.self.member));
       }
     });
+  }
+
+  /// One a connection, however often it says hello.
+  wire::Peer::Client PeerOf(const node::Hello& from, NodeId to) {
+    if (!peer_.has_value()) {
+      boot_ = from.boot;
+      peer_.emplace(kj::heap<PeerServer>(shared_, from.member, from.boot, to));
+    }
+    return *peer_;
   }
 
   static void Answer(Connection::Shared& shared, const node::Hello& from,
@@ -151,6 +166,9 @@ class BootstrapServer final : public wire::Bootstrap::Server {
   }
 
   const SharedConnection shared_;
+  bool served_ = false;  ///< a client has its session
+  std::optional<wire::Peer::Client> peer_;
+  node::Boot boot_;  ///< of the peer
 };
 
 capnp::ReaderOptions Unbounded() {
@@ -173,6 +191,8 @@ Connection::Connection(ConnectionOwner& owner, std::uint64_t number,
       network_(checked_, capnp::rpc::twoparty::Side::SERVER, Unbounded()),
       rpc_(capnp::makeRpcServer(network_, kj::heap<BootstrapServer>(shared_))) {
   rpc_.setFlowLimit(2 * std::max(max_message_bytes_, kMaxPeerMessageBytes) / sizeof(capnp::word));
+  checked_.SetBudget(owner.budget(/*of_peers=*/false));
+  checked_.SetMaxOpenCalls(kMaxOpenCalls);
   checked_.PauseReadingWhile([this] { return queued_bytes() > kMaxQueuedBytes; });
 }
 
@@ -197,16 +217,29 @@ bool Connection::HasRoom(std::size_t bytes) const {
 std::uint32_t Connection::CountStuck() {
   if (queued_bytes() == 0) return stuck_ = 0;
   const std::uint64_t messages = checked_.messages_written();
-  const std::uint64_t acknowledged = AcknowledgedBytes(*stream_);
+  const std::uint64_t acknowledged = ProgressOf(*stream_).acknowledged;
   const bool moved = messages != messages_seen_ || acknowledged != acknowledged_seen_;
   messages_seen_ = messages;
   acknowledged_seen_ = acknowledged;
   return stuck_ = moved ? 0 : stuck_ + 1;
 }
 
+bool Connection::CountUnfinished(std::uint32_t looks, Duration interval) {
+  const std::size_t bytes = checked_.unfinished_bytes();
+  const std::uint64_t read = checked_.messages_read();
+  unfinished_ = bytes == 0 || read != read_seen_ ? 0 : unfinished_ + 1;
+  read_seen_ = read;
+  if (unfinished_ < looks) return false;
+  const Duration needed = std::chrono::nanoseconds(std::chrono::seconds(1)) *
+                          static_cast<std::int64_t>(bytes / kSlowestBytesPerSecond);
+  return static_cast<std::int64_t>(unfinished_ - looks) >= needed / interval;
+}
+
 void Connection::Become(Kind kind) {
   RAFTKV_CHECK(kind_ == Kind::kUnknown || kind_ == kind);
   kind_ = kind;
+  // Clients must not keep peers waiting.
+  checked_.SetBudget(shared_->owner.budget(kind == Kind::kPeer));
   // What another member may send does not depend on this one's limits: an entry that one of them
   // accepted has to reach them all.
   checked_.SetMaxMessageBytes(kind == Kind::kPeer ? kMaxPeerMessageBytes : max_message_bytes_);

@@ -21,6 +21,10 @@ class Connection;
 /// Answers that wait on one connection. Above it nothing more is read there, and answers that are
 /// still to come are not kept: so it is passed by one answer at most, and by small ones.
 inline constexpr std::size_t kMaxQueuedBytes = 16 << 20;
+/// Calls of the other side whose answers it has not let go of.
+inline constexpr std::uint32_t kMaxOpenCalls = 16 * 1024;
+/// A message that has begun to come in has the time for this many bytes a second, and a little.
+inline constexpr std::size_t kSlowestBytesPerSecond = 64 * 1024;
 /// An answer of this size is always sent; the calls of a connection are bounded in number.
 inline constexpr std::size_t kSmallAnswerBytes = 4 * 1024;
 
@@ -39,6 +43,8 @@ class ConnectionOwner {
   [[nodiscard]] virtual std::string NoRoomForClient() const = 0;
   /// Of answers, over all connections.
   [[nodiscard]] virtual std::size_t queued_bytes() const = 0;
+  /// Of messages that come in and are not whole: of peers, or of all others.
+  [[nodiscard]] virtual ByteBudget& budget(bool of_peers) = 0;
   /// One line about something that came from outside; rate limited.
   virtual void LogOffence(const std::string& line) = 0;
 };
@@ -71,6 +77,9 @@ class Connection {
   /// Call it at even intervals: how many of them in a row the other side has taken nothing of what
   /// waits for it. Intervals and not time: a process that was stopped finds itself much later.
   std::uint32_t CountStuck();
+  /// The same for a message that comes in: whether it takes too long to become whole. `looks`:
+  /// intervals of the length `interval` that it has in any case.
+  [[nodiscard]] bool CountUnfinished(std::uint32_t looks, Duration interval);
 
   [[nodiscard]] Kind kind() const { return kind_; }
   [[nodiscard]] std::uint64_t number() const { return number_; }
@@ -85,6 +94,8 @@ class Connection {
   Kind kind_ = Kind::kUnknown;
   NodeId peer_;
   std::uint32_t stuck_ = 0;
+  std::uint32_t unfinished_ = 0;
+  std::uint64_t read_seen_ = 0;
   std::uint64_t messages_seen_ = 0;
   std::uint64_t acknowledged_seen_ = 0;
   std::shared_ptr<Shared> shared_;

@@ -55,8 +55,9 @@ class KvServiceServer final : public wire::KvService::Server {
     const auto request = params.getRequest();
     Status refused = Admit(request.size());
     if (!refused.ok()) return Refuse(context, refused);
-    const node::ReadPolicy policy{FromWire(params.getConsistency()),
-                                  std::chrono::milliseconds(params.getMaxStalenessMs())};
+    const node::ReadPolicy policy{
+        .consistency = FromWire(params.getConsistency()),
+        .max_staleness = std::chrono::milliseconds(params.getMaxStalenessMs())};
     auto pending = NewPending<node::SubmitOutcome>();
     service_.Read(ToBytes(request), policy, DeadlineOf(params.getTimeoutMs()),
                   [done = std::move(pending.done)](Result<Bytes> result) {

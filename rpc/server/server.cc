@@ -6,6 +6,7 @@
 
 #include "lib/base/check.h"
 #include "rpc/loop/acceptor.h"
+#include "rpc/loop/descriptors.h"
 #include "rpc/loop/rate_limit.h"
 #include "rpc/loop/sockets.h"
 #include "rpc/server/connection.h"
@@ -21,10 +22,20 @@ class ServerImpl final : public Server, private ConnectionOwner, private kj::Tas
   ServerImpl(EventLoop& loop, Service& service, ServerOptions options, Listener listener)
       : loop_(loop),
         service_(service),
-        options_(std::move(options)),
+        options_(WithinDescriptors(std::move(options))),
         tasks_(*this),
-        acceptor_(loop, std::move(listener), options_.log_sink,
-                  [this](kj::Own<kj::AsyncIoStream> stream) { Accept(kj::mv(stream)); }) {
+        more_(std::move(listener.more)),
+        acceptor_(
+            loop, std::move(listener), options_.log_sink,
+            [this](kj::Own<kj::AsyncIoStream> stream) { Accept(kj::mv(stream)); },
+            [this] { return CloseOldestStranger("no descriptor is left"); }) {
+    for (kj::AutoCloseFd& fd : more_) {
+      more_acceptors_.push_back(std::make_unique<Acceptor>(
+          loop, Listener{kj::mv(fd), {}, acceptor_.address()}, options_.log_sink,
+          [this](kj::Own<kj::AsyncIoStream> stream) { Accept(kj::mv(stream)); },
+          [this] { return CloseOldestStranger("no descriptor is left"); }));
+    }
+    more_.clear();
     tasks_.add(CloseStuck());
   }
   // No task may run while connections go.
@@ -32,6 +43,9 @@ class ServerImpl final : public Server, private ConnectionOwner, private kj::Tas
 
   const std::string& address() const override { return acceptor_.address(); }
   std::size_t connections() const override { return connections_.size(); }
+  std::size_t unfinished_bytes() const override {
+    return client_budget_.used() + peer_budget_.used();
+  }
   HeldReplies& replies() override { return replies_; }
 
   void CloseAll() override {
@@ -45,15 +59,29 @@ class ServerImpl final : public Server, private ConnectionOwner, private kj::Tas
   }
 
  private:
+  static ServerOptions WithinDescriptors(ServerOptions options) {
+    const std::uint32_t fit = ConnectionsThatFit(options.max_connections);
+    if (fit < options.max_connections && options.log_sink) {
+      options.log_sink(node::LogSeverity::kWarn,
+                       "at most " + std::to_string(fit) + " connections instead of " +
+                           std::to_string(options.max_connections) +
+                           ": that is half of the descriptors that this process may have; raise "
+                           "its limit (ulimit -n) for more");
+    }
+    options.max_connections = fit;
+    return options;
+  }
+
   /// This may be running inside a call of that very connection.
   void CloseLater(std::uint64_t number) {
     tasks_.add(kj::evalLater([this, number] { Close(number); }));
   }
 
   void Accept(kj::Own<kj::AsyncIoStream> stream) {
-    if (connections_.size() >= options_.max_connections && !CloseOldestStranger()) {
-      acceptor_.LogRefused("closed a new connection from " + PeerAddressOf(*stream) + ": all " +
-                           std::to_string(options_.max_connections) + " connections are in use");
+    const std::string full =
+        "all " + std::to_string(options_.max_connections) + " connections are in use";
+    if (connections_.size() >= options_.max_connections && !CloseOldestStranger(full)) {
+      acceptor_.LogRefused("closed a new connection from " + PeerAddressOf(*stream) + ": " + full);
       return;
     }
     ConfigureSocket(*stream);
@@ -69,14 +97,13 @@ class ServerImpl final : public Server, private ConnectionOwner, private kj::Tas
   }
 
   /// Of those who have not shaken hands.
-  bool CloseOldestStranger() {
+  bool CloseOldestStranger(const std::string& why) {
     const auto oldest = std::find_if(connections_.begin(), connections_.end(), [](const auto& at) {
       return at.second->kind() == Connection::Kind::kUnknown;
     });
     if (oldest == connections_.end()) return false;
     acceptor_.LogRefused("closed the connection from " + oldest->second->remote() +
-                         ", which had not shaken hands: all " +
-                         std::to_string(options_.max_connections) + " connections are in use");
+                         ", which had not shaken hands: " + why);
     Close(oldest->first);
     return true;
   }
@@ -98,15 +125,19 @@ class ServerImpl final : public Server, private ConnectionOwner, private kj::Tas
   }
 
   kj::Promise<void> CloseStuck() {
-    const auto interval = options_.write_timeout.count() / kStuckLooks * kj::NANOSECONDS;
-    return loop_.timer().afterDelay(interval).then([this] {
-      std::vector<std::uint64_t> stuck;
+    const Duration interval = options_.write_timeout / kStuckLooks;
+    return loop_.timer().afterDelay(interval.count() * kj::NANOSECONDS).then([this, interval] {
+      std::map<std::uint64_t, const char*> stuck;
       for (const auto& [number, connection] : connections_) {
-        if (connection->CountStuck() >= kStuckLooks) stuck.push_back(number);
+        if (connection->CountStuck() >= kStuckLooks) {
+          stuck[number] = "it does not read what it asked for";
+        }
+        if (connection->CountUnfinished(kStuckLooks, interval)) {
+          stuck[number] = "it began a message and did not finish it in time";
+        }
       }
-      for (const std::uint64_t number : stuck) {
-        LogOffence("closed the connection from " + connections_.at(number)->remote() +
-                   ": it does not read what it asked for");
+      for (const auto& [number, why] : stuck) {
+        LogOffence("closed the connection from " + connections_.at(number)->remote() + ": " + why);
         Close(number);
       }
       return CloseStuck();
@@ -146,6 +177,7 @@ class ServerImpl final : public Server, private ConnectionOwner, private kj::Tas
   EventLoop& loop() override { return loop_; }
   Service& service() override { return service_; }
   const ServerOptions& options() const override { return options_; }
+  ByteBudget& budget(bool of_peers) override { return of_peers ? peer_budget_ : client_budget_; }
 
   void BecamePeer(Connection& connection, NodeId peer) override {
     if (connection.peer() == peer) return;
@@ -173,13 +205,18 @@ class ServerImpl final : public Server, private ConnectionOwner, private kj::Tas
   Service& service_;
   const ServerOptions options_;
 
+  // They outlive the connections.
+  ByteBudget client_budget_{options_.max_unfinished_bytes};
+  ByteBudget peer_budget_{options_.max_unfinished_bytes};
   HeldReplies replies_;
   std::map<std::uint64_t, std::unique_ptr<Connection>> connections_;
   std::map<NodeId, std::uint64_t> peers_;  // the latest connection of each
   std::uint64_t last_number_ = 0;
   RateLimitedLog offences_;
   kj::TaskSet tasks_;
-  Acceptor acceptor_;  // last: no connection comes while the others go
+  std::vector<kj::AutoCloseFd> more_;  ///< while this object is being built
+  Acceptor acceptor_;                  // last: no connection comes while the others go
+  std::vector<std::unique_ptr<Acceptor>> more_acceptors_;
 };
 
 }  // namespace

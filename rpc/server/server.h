@@ -2,8 +2,9 @@
 //
 // One address for peers and clients. A connection has one of three lives: it shakes hands as a
 // peer, or as a client, or it is closed at the handshake's deadline. Connections are bounded in
-// number, their messages in bytes, their calls in number and bytes, their answers in bytes and in
-// the time in which something of them must be taken.
+// number, their messages in bytes (each, and all together that are not whole yet) and in the time
+// to become whole, their calls in number and bytes, their answers in bytes and in the time in which
+// something of them must be taken.
 //
 // A part of the connections is reserved for peers, so that clients cannot keep a cluster from
 // working. Who a connection belongs to is known only once it has shaken hands, so:
@@ -34,12 +35,17 @@ struct ServerOptions {
   /// "host:port"; port 0: any free one.
   std::string listen;
   Limits limits;
+  /// Fewer where the system does not give this process twice as many descriptors.
   std::uint32_t max_connections = 1024;
   Duration handshake_timeout = std::chrono::seconds(5);
   /// Answers that wait on all connections together; above it only small ones are kept. (The bound
   /// of one connection is in connection.h.)
   std::size_t max_queued_bytes = 256 << 20;
-  /// Answers wait, and the other side takes nothing of them for so long: it is closed.
+  /// Of messages of clients that have not come in whole; peers have as much for themselves. Small
+  /// messages do not count.
+  std::size_t max_unfinished_bytes = 128 << 20;
+  /// Answers wait, and the other side takes nothing of them for so long: it is closed. So is one
+  /// whose message has not become whole (large ones have longer).
   Duration write_timeout = std::chrono::seconds(10);
   /// Of the program, told to clients.
   std::string version;
@@ -65,6 +71,8 @@ class Server {
   [[nodiscard]] virtual std::size_t connections() const = 0;
   /// Of answers that wait to be taken by those who asked.
   [[nodiscard]] virtual std::size_t queued_bytes() const = 0;
+  /// Of messages that are not whole yet.
+  [[nodiscard]] virtual std::size_t unfinished_bytes() const = 0;
   /// Calls of peers whose returns can carry answers; lives as long as the server.
   [[nodiscard]] virtual HeldReplies& replies() = 0;
   /// Closes all connections, in a later turn; new ones are taken.

@@ -165,8 +165,11 @@ raft::AppendEntriesReply DecodeReply(wire::AppendEntriesReply::Reader m) {
 }
 
 raft::RequestVote DecodeVote(wire::RequestVote::Reader m) {
-  return {Term(m.getTerm()), Index(m.getLastLogIndex()), Term(m.getLastLogTerm()), m.getPreVote(),
-          m.getTransfer()};
+  return {.term = Term(m.getTerm()),
+          .last_log_index = Index(m.getLastLogIndex()),
+          .last_log_term = Term(m.getLastLogTerm()),
+          .pre_vote = m.getPreVote(),
+          .transfer = m.getTransfer()};
 }
 
 using Decoded = std::optional<node::PeerMessage>;
@@ -212,15 +215,15 @@ void Encode(const node::PeerMessage& message, wire::PeerMessage::Builder to) {
 Result<std::optional<node::PeerMessage>> Decode(wire::PeerMessage::Reader message, NodeId from,
                                                 NodeId to) {
   const auto raft_message = [&](raft::Body body) {
-    return Decoded(raft::Message{from, to, std::move(body)});
+    return Decoded(raft::Message{.from = from, .to = to, .body = std::move(body)});
   };
   switch (message.which()) {
     case wire::PeerMessage::UNKNOWN: break;
     case wire::PeerMessage::REQUEST_VOTE: return raft_message(DecodeVote(message.getRequestVote()));
     case wire::PeerMessage::REQUEST_VOTE_REPLY: {
       const auto m = message.getRequestVoteReply();
-      return raft_message(
-          raft::RequestVoteReply{Term(m.getTerm()), m.getGranted(), m.getPreVote()});
+      return raft_message(raft::RequestVoteReply{
+          .term = Term(m.getTerm()), .granted = m.getGranted(), .pre_vote = m.getPreVote()});
     }
     case wire::PeerMessage::APPEND_ENTRIES: {
       Result<raft::Body> body = DecodeAppendEntries(message.getAppendEntries());
@@ -231,24 +234,28 @@ Result<std::optional<node::PeerMessage>> Decode(wire::PeerMessage::Reader messag
       return raft_message(DecodeReply(message.getAppendEntriesReply()));
     case wire::PeerMessage::READ_INDEX: {
       const auto m = message.getReadIndex();
-      return raft_message(raft::ReadIndex{Term(m.getTerm()), m.getContext(), m.getLease()});
+      return raft_message(raft::ReadIndex{
+          .term = Term(m.getTerm()), .context = m.getContext(), .lease = m.getLease()});
     }
     case wire::PeerMessage::READ_INDEX_REPLY: {
       const auto m = message.getReadIndexReply();
-      return raft_message(raft::ReadIndexReply{Term(m.getTerm()), m.getContext(), m.getConfirmed(),
-                                               Index(m.getIndex())});
+      return raft_message(raft::ReadIndexReply{.term = Term(m.getTerm()),
+                                               .context = m.getContext(),
+                                               .confirmed = m.getConfirmed(),
+                                               .index = Index(m.getIndex())});
     }
     case wire::PeerMessage::FORWARD_SUBMIT: {
       const auto m = message.getForwardSubmit();
-      return Decoded(node::ForwardSubmit{m.getId(), ToBytes(m.getRequest())});
+      return Decoded(node::ForwardSubmit{.id = m.getId(), .request = ToBytes(m.getRequest())});
     }
     case wire::PeerMessage::FORWARD_SUBMIT_REPLY: {
       const auto m = message.getForwardSubmitReply();
-      return Decoded(
-          node::ForwardSubmitReply{m.getId(), {Decode(m.getOutcome()), ToBytes(m.getResponse())}});
+      return Decoded(node::ForwardSubmitReply{
+          .id = m.getId(),
+          .outcome = {.status = Decode(m.getOutcome()), .response = ToBytes(m.getResponse())}});
     }
     case wire::PeerMessage::TIMEOUT_NOW:
-      return raft_message(raft::TimeoutNow{Term(message.getTimeoutNow().getTerm())});
+      return raft_message(raft::TimeoutNow{.term = Term(message.getTimeoutNow().getTerm())});
     case wire::PeerMessage::FORWARD_JOIN: return Checked(Decode(message.getForwardJoin()));
     case wire::PeerMessage::SNAPSHOT_CHUNK: return Checked(Decode(message.getSnapshotChunk()));
     case wire::PeerMessage::SNAPSHOT_CHUNK_REPLY:

@@ -53,6 +53,9 @@ struct MemberChange {
   std::string name;     ///< empty for kMoveLeader only: to who is best
   std::string address;  ///< kAdd... only
 };
+/// Of one that adds a member: InvalidArgument if its name or address can never work; the address
+/// gets its one spelling.
+Status CheckAndSpell(MemberChange& change);
 void Encode(const MemberChange& change, wire::KvService::ChangeMembersParams::Builder to);
 /// InvalidArgument: the name or the address can be none.
 Result<MemberChange> Decode(wire::KvService::ChangeMembersParams::Reader change);

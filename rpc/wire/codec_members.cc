@@ -7,20 +7,23 @@
 namespace raftkv::rpc {
 namespace {
 
-/// "--cluster NAME=ADDRESS,..." must be able to name it.
-Status CheckName(const std::string& name) {
-  if (!name.empty() && name.find_first_of("=,") == std::string::npos) return Status::Ok();
-  return {Code::kInvalidArgument,
-          "a member's name has 1 to 256 characters, none of them '=' or ','"};
-}
-
-Status CheckAddress(const std::string& address) {
-  const Result<HostPort> parsed = ParseHostPort(address);
-  if (parsed.ok() && !parsed->host.empty() && parsed->port != 0) return Status::Ok();
-  return {Code::kInvalidArgument, "'" + address + "' is no address: name a host and a port"};
+/// One that an older release took has to be named as it is: to promote it, or to be rid of it.
+bool TakesNewName(MemberChange::Kind kind) {
+  return kind == MemberChange::Kind::kAddLearner || kind == MemberChange::Kind::kAddVoter;
 }
 
 }  // namespace
+
+Status CheckAndSpell(MemberChange& change) {
+  if (!TakesNewName(change.kind)) return Status::Ok();
+  const Status named = CheckMemberName("the name of the new member", change.name);
+  if (!named.ok()) return named;
+  const Result<HostPort> parsed =
+      ParseRemoteAddress("the address of " + Quoted(change.name), change.address);
+  if (!parsed.ok()) return parsed.status();
+  change.address = ToText(*parsed);
+  return Status::Ok();
+}
 
 void Encode(const MemberChange& change, wire::KvService::ChangeMembersParams::Builder to) {
   to.setChange(static_cast<wire::MemberChange>(change.kind));
@@ -39,15 +42,15 @@ Result<MemberChange> Decode(wire::KvService::ChangeMembersParams::Reader change)
   if (!name.ok()) return name.status();
   to.name = std::move(name).value();
   const bool may_be_empty = to.kind == MemberChange::Kind::kMoveLeader && to.name.empty();
-  if (Status bad = CheckName(to.name); !may_be_empty && !bad.ok()) return bad;
-  if (to.kind != MemberChange::Kind::kAddLearner && to.kind != MemberChange::Kind::kAddVoter) {
-    return to;
+  if (to.name.empty() && !may_be_empty) {
+    return Status(Code::kInvalidArgument, "the change names no member; name one");
   }
+  if (!TakesNewName(to.kind)) return to;
   Result<std::string> address =
       TakeText(change.getAddress(), kMaxAddressBytes, "address of the member");
   if (!address.ok()) return address.status();
   to.address = std::move(address).value();
-  if (Status bad = CheckAddress(to.address); !bad.ok()) return bad;
+  if (Status bad = CheckAndSpell(to); !bad.ok()) return bad;
   return to;
 }
 

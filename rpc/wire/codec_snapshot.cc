@@ -28,7 +28,8 @@ Result<node::ForwardJoin> Decode(wire::ForwardJoin::Reader join) {
   Result<std::string> zone = TakeText(join.getZone(), kMaxNameBytes, "newcomer's zone");
   if (!zone.ok()) return zone.status();
   if (join.getId() == 0) return MalformedMessage("a newcomer with id 0, which is nobody");
-  return node::ForwardJoin{std::move(name).value(), NodeId(join.getId()), std::move(zone).value()};
+  return node::ForwardJoin{
+      .name = std::move(name).value(), .id = NodeId(join.getId()), .zone = std::move(zone).value()};
 }
 
 void Encode(const node::SnapshotChunk& chunk, wire::SnapshotChunk::Builder to) {

@@ -40,7 +40,8 @@ interface Bootstrap {
 struct ClientHello {
   protocolMin @0 :UInt32;
   protocolMax @1 :UInt32;
-  cluster @2 :UInt64;         # the cluster that the client expects; 0: any
+  cluster @2 :UInt64;         # the cluster that the client talks to: another one refuses it. 0: not
+                              # decided yet; the first member that accepts it decides
 }
 
 struct ClientAnswer {

@@ -127,10 +127,13 @@ Result<BackupInfo> ReadBackupFile(rocksdb::Env& env, const std::string& file,
                                   const BackupProgressCallback& progress) {
   const Result<std::shared_ptr<const Secret>> key = ReadKeyFileIfAny(key_file, {});
   if (!key.ok()) return key.status();
-  const Result<std::unique_ptr<ByteSource>> source = OpenMaybeSealed(env, file, *key);
-  if (!source.ok()) return source.status();
   std::uint64_t total = 0;
   env.GetFileSize(file, &total).PermitUncheckedError();  // only to tell how far it is
+  const KeepGoing keep_going = [&](std::uint64_t bytes) {
+    return !progress || progress({bytes, total});
+  };
+  const Result<std::unique_ptr<ByteSource>> source = OpenMaybeSealed(env, file, *key, keep_going);
+  if (!source.ok()) return source.status();
   const Result<std::unique_ptr<ArchiveReader>> archive = ArchiveReader::Open(**source);
   if (!archive.ok()) return Status(archive.code(), file + ": " + archive.status().message());
   Result<BackupInfo> info = BackupReader(**archive, taker, total, progress).Run();

@@ -8,9 +8,9 @@
 #include "lib/base/check.h"
 #include "storage/backup/archive.h"
 #include "storage/backup/backup_manifest.h"
+#include "storage/backup/backup_target.h"
 #include "storage/backup/sealed_stream.h"
 #include "storage/disk/checksums.h"
-#include "storage/disk/files.h"
 #include "storage/folder/data_folder.h"
 
 namespace raftkv::storage {
@@ -155,20 +155,20 @@ Result<BackupInfo> WriteBackup(rocksdb::Env& env, const std::string& file, node:
                                const BackupProgressCallback& progress) {
   const Result<std::shared_ptr<const Secret>> key = ReadKeyFileIfAny(key_file, {});
   if (!key.ok()) return key.status();
-  // A name of its own: two may write to the same file.
-  const std::string beside = file + "." + std::to_string(DrawId()) + ".part";
-  Result<std::unique_ptr<ByteSink>> sink = OpenFileSink(env, beside);
-  if (!sink.ok()) return sink.status();
-  if (*key != nullptr) sink = SealTo(*std::move(sink), *key);
-  Result<BackupInfo> info = WriteArchive(**sink, feed, progress);
-  sink->reset();
-  Status status = info.status();
-  if (status.ok()) status = ToStatus(env.RenameFile(beside, file), "rename " + beside);
-  if (!status.ok()) {
-    env.DeleteFile(beside).PermitUncheckedError();
-    return status;
-  }
-  if (Status synced = SyncFolder(env, ParentOf(file)); !synced.ok()) return synced;
+  BackupProgress last{};
+  const BackupProgressCallback noted = [&](const BackupProgress& now) {
+    last = now;
+    return !progress || progress(now);
+  };
+  Result<std::unique_ptr<BackupTarget>> target =
+      BackupTarget::Open(env, file, [&](std::uint64_t) { return !progress || progress(last); });
+  if (!target.ok()) return target.status();
+  std::unique_ptr<ByteSink> sink = (*target)->TakeSink();
+  if (*key != nullptr) sink = SealTo(std::move(sink), *key);
+  Result<BackupInfo> info = WriteArchive(*sink, feed, noted);
+  sink.reset();
+  if (!info.ok()) return info;
+  if (Status committed = (*target)->Commit(); !committed.ok()) return committed;
   return info;
 }
 

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -30,8 +31,19 @@ class ByteSource {
   virtual Result<std::size_t> Read(char* to, std::size_t size) = 0;
 };
 
+/// Asked before each step and, where a pipe keeps us waiting, again and again, with the bytes that
+/// were read or written so far. False: it is to be given up (Cancelled). May be empty.
+using KeepGoing = std::function<bool(std::uint64_t bytes)>;
+
 /// The file is made, or emptied.
 Result<std::unique_ptr<ByteSink>> OpenFileSink(rocksdb::Env& env, const std::string& path);
-Result<std::unique_ptr<ByteSource>> OpenFileSource(rocksdb::Env& env, const std::string& path);
+/// `path` may be a pipe or a device as well, which may be silent, or have no end.
+Result<std::unique_ptr<ByteSource>> OpenFileSource(rocksdb::Env& env, const std::string& path,
+                                                   KeepGoing keep_going);
+/// "could not `doing`: No space left on device": `error` is an errno.
+Status SystemStatus(const std::string& doing, int error);
+
+/// Whether it could be opened, which it is not: whoever writes to a pipe would learn of it.
+Status CheckFileSource(rocksdb::Env& env, const std::string& path);
 
 }  // namespace raftkv::storage

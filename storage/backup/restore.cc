@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <memory>
 #include <optional>
+#include <string_view>
 #include <utility>
 
 #include "lib/base/bytes.h"
@@ -21,6 +22,9 @@ namespace raftkv::storage {
 
 namespace {
 
+/// Until the record takes its place.
+constexpr std::string_view kMarkContent = "raftkv restore 1\n";
+
 /// Ids are never 0.
 std::uint64_t IdOf(const std::string& text) {
   return std::max<std::uint64_t>(XXH3_64bits(text.data(), text.size()), 1);
@@ -31,19 +35,59 @@ void AppendText(std::string& out, const std::string& text) {
   out.append(text);
 }
 
-/// Missing, or empty but for what file systems put into their roots.
-Status CheckVacant(rocksdb::Env& env, const std::string& dir) {
+/// What is in the folder that is to be restored.
+struct Found {
+  bool folder = false;     ///< it exists
+  bool lock = false;       ///< and holds a LOCK
+  bool cut_short = false;  ///< an earlier restore was not ended
+};
+
+/// Whether a restore leaves `name` when it is cut short.
+bool IsOfRestore(std::string_view name) {
+  return name == kRestoringName || name == kFirstKvFolder || name == kLogFolder ||
+         IsOfNoMember(name);
+}
+
+/// PermissionDenied: the folder is not missing, empty, or what an earlier restore left.
+Result<Found> CheckVacant(rocksdb::Env& env, const std::string& dir) {
   const Result<std::optional<std::vector<std::string>>> names = ListFolder(env, dir);
   if (!names.ok()) return names.status();
   if (!names->has_value()) {
     const rocksdb::Status exists = env.FileExists(dir);
-    if (exists.IsNotFound()) return Status::Ok();
+    if (exists.IsNotFound()) return Found{};
     return exists.ok() ? Status(Code::kPermissionDenied, dir + " is a file: name a new folder")
                        : ToStatus(exists, "look at " + dir);
   }
-  if ((*names)->empty()) return Status::Ok();
-  return Status(Code::kPermissionDenied, "data folder " + dir + " holds '" + (*names)->front() +
+  const std::vector<std::string>& there = **names;
+  const auto holds = [&](std::string_view name) {
+    return std::find(there.begin(), there.end(), name) != there.end();
+  };
+  const Found found{.folder = true, .lock = holds(kLockName), .cut_short = holds(kRestoringName)};
+  const auto other = std::find_if_not(there.begin(), there.end(), [&](const std::string& name) {
+    return found.cut_short ? IsOfRestore(name) : IsOfNoMember(name);
+  });
+  if (other == there.end()) return found;
+  return Status(Code::kPermissionDenied, "data folder " + dir + " holds '" + *other +
                                              "' already: name a new or empty folder");
+}
+
+/// Removes what a restore makes; the mark goes last.
+Status RemoveRestored(rocksdb::Env& env, const std::string& dir) {
+  for (const std::string& name : {std::string(kFirstKvFolder), std::string(kLogFolder),
+                                  TemporaryName(kRecordName), TemporaryName(kRestoringName)}) {
+    if (Status s = RemoveTree(env, dir + "/" + name); !s.ok()) return s;
+  }
+  if (Status s = SyncFolder(env, dir); !s.ok()) return s;
+  return RemoveTree(env, dir + "/" + kRestoringName);
+}
+
+/// Leaves `dir` as it was found, but for what an earlier restore had left.
+void Undo(rocksdb::Env& env, const std::string& dir, const Found& found) {
+  // Its last step was taken; only whether that is durable is open.
+  if (env.FileExists(dir + "/" + kRecordName).ok()) return;
+  if (!RemoveRestored(env, dir).ok()) return;
+  if (!found.lock) env.DeleteFile(dir + "/" + kLockName).PermitUncheckedError();
+  if (!found.folder) env.DeleteDir(dir).PermitUncheckedError();
 }
 
 /// Builds the folder out of what is read.
@@ -74,7 +118,7 @@ class FolderBuilder final : public BackupTaker {
     return finished;
   }
 
-  /// All files are here, and the backup is whole.
+  /// All files are here, and the backup is whole. Ok: the folder is valid, and durable.
   Status Finish() {
     if (Status synced = SyncFolder(env_, KvFolder()); !synced.ok()) return synced;
     if (Status checked = CheckState(); !checked.ok()) return checked;
@@ -100,7 +144,13 @@ class FolderBuilder final : public BackupTaker {
     record.durable_index = base_.index;
     record.has_peers = cluster_.members.size() > 1;
     record.term = base_.term;
-    return WriteRecord(env_, folder_, record);
+    if (Status s = ReplaceFile(env_, folder_, kRestoringName, EncodeRecord(record)); !s.ok()) {
+      return s;
+    }
+    const std::string mark = folder_ + "/" + kRestoringName;
+    const rocksdb::Status renamed = env_.RenameFile(mark, folder_ + "/" + kRecordName);
+    if (!renamed.ok()) return ToStatus(renamed, "rename " + mark);
+    return SyncFolder(env_, folder_);
   }
 
  private:
@@ -128,24 +178,13 @@ class FolderBuilder final : public BackupTaker {
   std::unique_ptr<ByteSink> sink_;
 };
 
-/// Takes `folder`, which is nobody else's, and removes what an earlier attempt left in it.
-Result<std::unique_ptr<FolderLock>> TakeEmptied(rocksdb::Env& env, const std::string& folder) {
-  if (Status made = MakeFolder(env, folder); !made.ok()) return made;
-  Result<std::unique_ptr<FolderLock>> lock = FolderLock::Take(env, folder);
-  if (!lock.ok()) return lock.status();
-  const Result<std::optional<std::vector<std::string>>> names = ListFolder(env, folder);
-  if (!names.ok()) return names.status();
-  for (const std::string& name : names->value_or(std::vector<std::string>())) {
-    if (name == kLockName) continue;
-    const std::string path = folder + "/" + name;
-    bool is_folder = false;
-    const rocksdb::Status looked = env.IsDirectory(path, &is_folder);
-    if (!looked.ok()) return ToStatus(looked, "look at " + path);
-    const Status removed =
-        is_folder ? RemoveTree(env, path) : ToStatus(env.DeleteFile(path), "remove " + path);
-    if (!removed.ok()) return removed;
-  }
-  return lock;
+/// Builds `plan.dir`, which is locked and holds nothing but the mark.
+Result<BackupInfo> Build(rocksdb::Env& env, rocksdb::Env& folder_env, const RestorePlan& plan) {
+  FolderBuilder builder(folder_env, plan, plan.dir);
+  Result<BackupInfo> info = ReadBackupFile(env, plan.file, plan.key_file, &builder, plan.progress);
+  if (!info.ok()) return info;
+  if (Status finished = builder.Finish(); !finished.ok()) return finished;
+  return info;
 }
 
 }  // namespace
@@ -182,35 +221,28 @@ Result<raft::Configuration> NewCluster(std::uint64_t backup_id, std::vector<raft
   return configuration;
 }
 
-std::string RestoringFolder(const std::string& dir) { return dir + ".restoring"; }
-
 Result<BackupInfo> RestoreMember(rocksdb::Env& env, RestorePlan plan) {
   while (plan.dir.size() > 1 && plan.dir.back() == '/') plan.dir.pop_back();
-  if (Status vacant = CheckVacant(env, plan.dir); !vacant.ok()) return vacant;
+  const Result<Found> found = CheckVacant(env, plan.dir);
+  if (!found.ok()) return found.status();
   // Before anything is made: a cluster that cannot be, and a file that is not there.
   const Result<raft::Configuration> possible = NewCluster(0, plan.members, plan.quorum);
   if (!possible.ok()) return possible.status();
-  const Result<std::unique_ptr<ByteSource>> there = OpenFileSource(env, plan.file);
-  if (!there.ok()) return there.status();
+  if (Status there = CheckFileSource(env, plan.file); !there.ok()) return there;
   const Result<std::unique_ptr<rocksdb::Env>> encrypted =
       EnvOfFolder(env, plan.dir, plan.key_file, plan.log_sink);
   if (!encrypted.ok()) return encrypted.status();
 
-  const std::string building = RestoringFolder(plan.dir);
-  Result<std::unique_ptr<FolderLock>> lock = TakeEmptied(env, building);
+  if (Status made = MakeFolder(env, plan.dir); !made.ok()) return made;
+  Result<std::unique_ptr<FolderLock>> lock = FolderLock::Take(env, plan.dir);
   if (!lock.ok()) return lock.status();
-  FolderBuilder builder(*encrypted ? **encrypted : env, plan, building);
-  Result<BackupInfo> info = ReadBackupFile(env, plan.file, plan.key_file, &builder, plan.progress);
-  Status status = info.status();
-  if (status.ok()) status = builder.Finish();
-  // Somebody may have put something there meanwhile.
-  if (status.ok()) status = CheckVacant(env, plan.dir);
-  if (status.ok()) status = ToStatus(env.RenameFile(building, plan.dir), "rename " + building);
-  if (!status.ok()) {
-    static_cast<void>(RemoveTree(env, building));
-    return status;
-  }
-  if (Status synced = SyncFolder(env, ParentOf(plan.dir)); !synced.ok()) return synced;
+  // Somebody may have put something there before it was locked.
+  if (const Result<Found> now = CheckVacant(env, plan.dir); !now.ok()) return now.status();
+  if (Status removed = RemoveRestored(env, plan.dir); !removed.ok()) return removed;
+  Status marked = ReplaceFile(env, plan.dir, kRestoringName, std::string(kMarkContent));
+  Result<BackupInfo> info = marked;
+  if (marked.ok()) info = Build(env, *encrypted ? **encrypted : env, plan);
+  if (!info.ok()) Undo(env, plan.dir, *found);
   return info;
 }
 

@@ -1,8 +1,10 @@
 // How does a member of a new cluster begin with what a backup holds?
 //
 // Nobody is asked, so that every member can be restored where it will run: ids of cluster and
-// members follow from the backup and from who the members are to be. The folder is built beside its
-// place, synced, and renamed: it is there whole or not at all.
+// members follow from the backup and from who the members are to be. The folder is built in its
+// place, which may be a mounted volume, or in a folder that is not the user's. The first step puts
+// the file `restoring` into it, and with that no member opens it; the last one renames that file,
+// which is the record by then: the folder is valid whole or not at all.
 #pragma once
 
 #include <cstdint>
@@ -37,11 +39,7 @@ struct RestorePlan {
 Result<raft::Configuration> NewCluster(std::uint64_t backup_id, std::vector<raft::Member> members,
                                        const raft::QuorumRule& quorum);
 
-/// Where the folder is built; a restore that was interrupted leaves it, and the next one goes on
-/// from nothing.
-std::string RestoringFolder(const std::string& dir);
-
-/// Errors: see raftkv::Restore.
+/// Errors: see raftkv::Restore. What a restore left that was cut short the next one removes.
 Result<BackupInfo> RestoreMember(rocksdb::Env& env, RestorePlan plan);
 
 }  // namespace raftkv::storage

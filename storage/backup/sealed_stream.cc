@@ -93,8 +93,9 @@ std::unique_ptr<ByteSink> SealTo(std::unique_ptr<ByteSink> to, std::shared_ptr<c
 }
 
 Result<std::unique_ptr<ByteSource>> OpenMaybeSealed(rocksdb::Env& env, const std::string& path,
-                                                    const std::shared_ptr<const Secret>& key) {
-  Result<std::unique_ptr<ByteSource>> file = OpenFileSource(env, path);
+                                                    const std::shared_ptr<const Secret>& key,
+                                                    KeepGoing keep_going) {
+  Result<std::unique_ptr<ByteSource>> file = OpenFileSource(env, path, std::move(keep_going));
   if (!file.ok()) return file.status();
   Result<std::string> begin = ReadBegin(**file, kSealedHeaderBytes);
   if (!begin.ok()) return begin.status();

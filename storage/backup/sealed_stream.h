@@ -21,6 +21,7 @@ std::unique_ptr<ByteSink> SealTo(std::unique_ptr<ByteSink> to, std::shared_ptr<c
 /// The bytes of the file at `path`; if it is sealed, what was sealed. `key` may be null.
 /// PermissionDenied: it is sealed, and not with this key.
 Result<std::unique_ptr<ByteSource>> OpenMaybeSealed(rocksdb::Env& env, const std::string& path,
-                                                    const std::shared_ptr<const Secret>& key);
+                                                    const std::shared_ptr<const Secret>& key,
+                                                    KeepGoing keep_going);
 
 }  // namespace raftkv::storage

@@ -67,7 +67,8 @@ Status CheckHeader(const Secret& key, std::string_view header) {
 bool IsSealed(std::string_view begin) { return begin.starts_with(kMagic); }
 
 std::string EncodeSealedHeader(const Secret& key, std::string_view salt, std::string_view nonce) {
-  RAFTKV_CHECK(salt.size() == kSaltBytes && nonce.size() == kNonceBytes, salt.size(), nonce.size());
+  RAFTKV_CHECK(salt.size() == kSaltBytes, salt.size());
+  RAFTKV_CHECK(nonce.size() == kNonceBytes, nonce.size());
   std::string out(kMagic);
   AppendBigEndian32(out, kSealedFormatVersion);
   AppendBigEndian32(out, static_cast<std::uint32_t>(kSealedChunkBytes));
@@ -107,9 +108,11 @@ bool ChunkCipher::Seal(std::string_view plain, bool last, std::string& out) {
   int done = plain.empty() ? 1
                            : EVP_CipherUpdate(context_, Raw(out), &size, Raw(plain),
                                               static_cast<int>(plain.size()));
-  RAFTKV_CHECK(done == 1 && size == static_cast<int>(plain.size()), size);
+  RAFTKV_CHECK(done == 1, done);
+  RAFTKV_CHECK(size == static_cast<int>(plain.size()), size);
   done = EVP_CipherFinal_ex(context_, Raw(out, plain.size()), &size);
-  RAFTKV_CHECK(done == 1 && size == 0, size);
+  RAFTKV_CHECK(done == 1, done);
+  RAFTKV_CHECK(size == 0, size);
   done = EVP_CIPHER_CTX_ctrl(context_, EVP_CTRL_AEAD_GET_TAG, static_cast<int>(kSealedTagBytes),
                              Raw(out, plain.size()));
   RAFTKV_CHECK(done == 1, done);
@@ -125,7 +128,8 @@ bool ChunkCipher::Open(std::string_view sealed, bool last, std::string& out) {
   int done = text.empty() ? 1
                           : EVP_CipherUpdate(context_, Raw(out), &size, Raw(text),
                                              static_cast<int>(text.size()));
-  RAFTKV_CHECK(done == 1 && size == static_cast<int>(text.size()), size);
+  RAFTKV_CHECK(done == 1, done);
+  RAFTKV_CHECK(size == static_cast<int>(text.size()), size);
   done = EVP_CIPHER_CTX_ctrl(context_, EVP_CTRL_AEAD_SET_TAG, static_cast<int>(kSealedTagBytes),
                              tag.data());
   RAFTKV_CHECK(done == 1, done);

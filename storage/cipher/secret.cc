@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <new>
 #include <system_error>
 
 #include <openssl/crypto.h>
@@ -27,7 +28,8 @@ void Hmac(const unsigned char* key, std::string_view text, unsigned char* out) {
   const unsigned char* made =
       HMAC(EVP_sha256(), key, static_cast<int>(Secret::kBytes),
            reinterpret_cast<const unsigned char*>(text.data()), text.size(), out, &size);
-  RAFTKV_CHECK(made != nullptr && size == Secret::kBytes, size);
+  RAFTKV_CHECK(made != nullptr);
+  RAFTKV_CHECK(size == Secret::kBytes, size);
 }
 
 /// What stands in a key file, wiped when it ends.
@@ -90,7 +92,7 @@ bool DecodeHex(const KeyText& text, unsigned char* key) {
 SecretPage::SecretPage() {
   const auto size = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
   void* page = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  RAFTKV_CHECK(page != MAP_FAILED, errno);
+  if (page == MAP_FAILED) throw std::bad_alloc();  // as for any other memory
   // A kernel that does not know it dumps the page: no reason to be without encryption.
   static_cast<void>(madvise(page, size, MADV_DONTDUMP));
   bytes_ = static_cast<unsigned char*>(page);

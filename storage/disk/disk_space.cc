@@ -24,7 +24,7 @@ std::optional<std::uint64_t> FolderSpace::Free() {
 }
 
 bool FolderSpace::TakeReserve() {
-  const int file = open(path_.c_str(), O_CREAT | O_WRONLY | O_CLOEXEC, 0644);
+  const int file = open(path_.c_str(), O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
   if (file < 0) return false;
   // Where the file system cannot do it at once the C library writes to each block.
   const auto bytes = static_cast<off_t>(reserve_bytes_);
@@ -48,12 +48,11 @@ Status CheckReserve(const std::string& folder, std::uint64_t reserve_bytes) {
     there = ParentOf(there);
   }
   const std::uint64_t size = static_cast<std::uint64_t>(found.f_blocks) * found.f_frsize;
-  if (size == 0 || reserve_bytes <= size / 4) return Status::Ok();
+  if (size == 0 || reserve_bytes < size) return Status::Ok();
   return Status(Code::kInvalidArgument, "a disk reserve of " + std::to_string(reserve_bytes) +
-                                            " bytes is too much for " + folder +
-                                            ", whose disk has " + std::to_string(size) +
-                                            " bytes: it may be a quarter of the disk, " +
-                                            std::to_string(size / 4) + " bytes, at most");
+                                            " bytes is more than the disk of " + folder +
+                                            " can hold, which has " + std::to_string(size) +
+                                            " bytes in all: choose a smaller one");
 }
 
 raft::Space SpaceRules::Judge(raft::Space before, std::uint64_t free, bool held) const {

@@ -42,7 +42,7 @@ class FolderSpace final : public DiskSpace {
 };
 
 /// InvalidArgument: the disk of `folder`, which need not exist yet, can never hold the reserve and
-/// what a member wants to be free beside it.
+/// anything beside it.
 Status CheckReserve(const std::string& folder, std::uint64_t reserve_bytes);
 
 /// When a member calls its disk full, in bytes that are free besides the reserve.

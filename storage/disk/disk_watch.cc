@@ -36,8 +36,9 @@ DiskWatch::DiskWatch(DiskWatchOptions options)
   held_ = options_.space != nullptr;
 }
 
-void DiskWatch::Start(std::function<void()> reclaim) {
+void DiskWatch::Start(std::function<void()> reclaim, std::function<Status()> in_place) {
   reclaim_ = std::move(reclaim);
+  in_place_ = std::move(in_place);
   {
     const std::lock_guard lock(mutex_);
     if (held_) held_ = options_.space->TakeReserve();
@@ -57,6 +58,7 @@ void DiskWatch::Run() {
       look_now_ = false;
     }
     Look();
+    if (const Status there = in_place_(); !there.ok()) Gone(there.message());
     const auto now = std::chrono::steady_clock::now();
     if (space() == raft::Space::kEnough || now < reclaimed_at + kReclaimEvery) continue;
     reclaimed_at = now;
@@ -145,13 +147,22 @@ void DiskWatch::Wrote(std::uint64_t bytes) {
 }
 
 void DiskWatch::Failed(const std::string& doing, const std::string& path, const std::string& why) {
+  Fail("could not " + doing + " " + path + ": " + why +
+       "; this member stops for good: check the disk, then start it again");
+}
+
+void DiskWatch::Gone(const std::string& what) {
+  Fail(what +
+       "; this member stops for good, since nothing that it writes would be found again: put the "
+       "data folder back as it was, or replace the member");
+}
+
+void DiskWatch::Fail(std::string what) {
   node::DiskHealth health;
   {
     const std::lock_guard lock(mutex_);
     if (!failure_.ok()) return;
-    failure_ = Status(Code::kIOError,
-                      "could not " + doing + " " + path + ": " + why +
-                          "; this member stops for good: check the disk, then start it again");
+    failure_ = Status(Code::kIOError, std::move(what));
     health = {told_space_.load(), failure_};
   }
   if (options_.tell) options_.tell(health);

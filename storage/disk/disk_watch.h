@@ -7,7 +7,8 @@
 //     fails, and the loop is told at once. A sync is never done again, whatever its error was.
 //   - a compaction is no reason to use up the rest: it ends once space is short, and what it wrote
 //     goes. RocksDB then asks for room before it begins the next one.
-//   - a thread of its own looks how much space is left (disk_space.h).
+//   - a thread of its own looks how much space is left (disk_space.h), and whether the folder is
+//     still where it was.
 #pragma once
 
 #include <atomic>
@@ -46,8 +47,9 @@ class DiskWatch {
   [[nodiscard]] rocksdb::Env& env() { return *env_; }
 
   /// The folder is there: takes the reserve if it can, looks at the space from now on, and calls
-  /// `reclaim`, on a thread of its own, about once a second while there is too little.
-  void Start(std::function<void()> reclaim);
+  /// `reclaim`, on a thread of its own, about once a second while there is too little. What
+  /// `in_place` says of the folder is asked as often; not ok is as final as a failed write.
+  void Start(std::function<void()> reclaim, std::function<Status()> in_place);
   /// Nothing waits for space any more: it fails instead.
   void StopWaiting();
   /// StopWaiting, and ends the thread.
@@ -71,6 +73,8 @@ class DiskWatch {
   /// While it is set what surely fits may be compacted though space is short.
   void SetReclaims(bool reclaims) { reclaims_.store(reclaims); }
   void Failed(const std::string& doing, const std::string& path, const std::string& why);
+  /// What the folder is written to is no longer what its paths lead to.
+  void Gone(const std::string& what);
 
   /// While one lives its thread never waits for space: it belongs to the loop, or to who opens.
   class NoWaiting {
@@ -84,11 +88,13 @@ class DiskWatch {
  private:
   void Look();
   void Run();
+  void Fail(std::string what);
 
   const DiskWatchOptions options_;
   const SpaceRules rules_;
   std::unique_ptr<rocksdb::Env> env_;
   std::function<void()> reclaim_;
+  std::function<Status()> in_place_;
 
   std::atomic<raft::Space> told_space_{raft::Space::kEnough};
   std::atomic<bool> starved_{false};

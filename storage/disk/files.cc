@@ -13,6 +13,8 @@ std::string ParentOf(const std::string& path) {
   return slash == 0 ? "/" : path.substr(0, slash);
 }
 
+bool IsDiskFull(int error) { return error == ENOSPC || error == EDQUOT || error == EFBIG; }
+
 bool IsDiskFull(const rocksdb::Status& status) {
   if (status.IsNoSpace()) return true;
   if (!status.IsIOError()) return false;
@@ -40,7 +42,7 @@ Status ToStatus(const rocksdb::Status& status, const std::string& doing) {
 Status ToOpenStatus(const rocksdb::Status& status, const std::string& doing) {
   const Status said = ToStatus(status, doing);
   const bool of_the_system = (status.IsIOError() && !status.IsPathNotFound()) ||
-                             status.IsNoSpace() || status.IsBusy() || status.IsIncomplete() ||
+                             IsDiskFull(status) || status.IsBusy() || status.IsIncomplete() ||
                              status.IsMemoryLimit() || status.IsTimedOut();
   if (said.ok() || of_the_system) return said;
   return Status(Code::kCorruption, said.message());
@@ -77,6 +79,23 @@ Status SyncFolder(rocksdb::Env& env, const std::string& folder) {
   return ToStatus(status, "sync folder " + folder);
 }
 
+namespace {
+
+/// Whoever made `folder` may not have synced it into the one above it. One that may not even be
+/// opened is somebody else's.
+Status SyncAbove(rocksdb::Env& env, const std::string& folder) {
+  // The second is another one where `folder` is a link, or ".".
+  for (const std::string& above : {ParentOf(folder), folder + "/.."}) {
+    std::unique_ptr<rocksdb::Directory> directory;
+    if (!env.NewDirectory(above, &directory).ok()) continue;
+    if (Status s = ToStatus(directory->Fsync(), "sync folder " + above); !s.ok()) return s;
+  }
+  const std::string parent = ParentOf(folder);
+  return parent == folder || parent == "." ? Status::Ok() : SyncAbove(env, parent);
+}
+
+}  // namespace
+
 Status MakeFolder(rocksdb::Env& env, const std::string& folder) {
   const rocksdb::Status exists = env.FileExists(folder);
   if (exists.ok()) {
@@ -85,7 +104,7 @@ Status MakeFolder(rocksdb::Env& env, const std::string& folder) {
     if (looked.ok() && !is_folder) {
       return Status(Code::kInvalidArgument, folder + " is not a folder; name another one");
     }
-    return Status::Ok();
+    return SyncAbove(env, folder);
   }
   if (!exists.IsNotFound()) return ToStatus(exists, "look at " + folder);
   const std::string parent = ParentOf(folder);
@@ -95,22 +114,22 @@ Status MakeFolder(rocksdb::Env& env, const std::string& folder) {
   return SyncFolder(env, parent);
 }
 
-Status RemoveTree(rocksdb::Env& env, const std::string& folder) {
-  Result<std::optional<std::vector<std::string>>> names = ListFolder(env, folder);
+Status RemoveTree(rocksdb::Env& env, const std::string& path) {
+  // This takes a link and leaves what it points to; only a folder is refused.
+  const rocksdb::Status unlinked = env.DeleteFile(path);
+  if (unlinked.ok()) return Status::Ok();
+  bool is_folder = false;
+  const rocksdb::Status looked = env.IsDirectory(path, &is_folder);
+  if (looked.IsNotFound() || looked.IsPathNotFound()) return Status::Ok();
+  if (!looked.ok()) return ToStatus(looked, "look at " + path);
+  if (!is_folder) return ToStatus(unlinked, "remove " + path);
+  Result<std::optional<std::vector<std::string>>> names = ListFolder(env, path);
   if (!names.ok()) return names.status();
   if (!names->has_value()) return Status::Ok();
   for (const std::string& name : **names) {
-    const std::string path = folder + "/" + name;
-    bool is_folder = false;
-    const rocksdb::Status looked = env.IsDirectory(path, &is_folder);
-    if (!looked.ok()) return ToStatus(looked, "look at " + path);
-    if (is_folder) {
-      if (Status removed = RemoveTree(env, path); !removed.ok()) return removed;
-    } else if (rocksdb::Status deleted = env.DeleteFile(path); !deleted.ok()) {
-      return ToStatus(deleted, "remove " + path);
-    }
+    if (Status removed = RemoveTree(env, path + "/" + name); !removed.ok()) return removed;
   }
-  return ToStatus(env.DeleteDir(folder), "remove folder " + folder);
+  return ToStatus(env.DeleteDir(path), "remove folder " + path);
 }
 
 bool Fits(rocksdb::Env& env, const std::string& folder, std::uint64_t bytes) {

@@ -15,11 +15,13 @@
 
 namespace raftkv::storage {
 
-/// `doing` says what was tried, for example "open the log database"; it begins the message.
-/// ENOSPC, a quota that is used up (EDQUOT), or a file that may not grow (EFBIG): whoever can,
-/// waits until there is room again.
+/// An errno that means a full disk: ENOSPC, a quota that is used up (EDQUOT), or a file that may not
+/// grow (EFBIG). Whoever can waits until there is room again.
+bool IsDiskFull(int error);
+/// The same of what RocksDB makes of it.
 bool IsDiskFull(const rocksdb::Status& status);
 
+/// `doing` says what was tried, for example "open the log database"; it begins the message.
 Status ToStatus(const rocksdb::Status& status, const std::string& doing);
 
 /// The same where a database is opened: there, nearly everything that RocksDB does not like is
@@ -39,9 +41,12 @@ std::string TemporaryName(const std::string& name);
 /// Where `path` is; "." for a plain name.
 std::string ParentOf(const std::string& path);
 Status SyncFolder(rocksdb::Env& env, const std::string& folder);
-/// Makes `folder` and those above it that are missing; each is durable in the one above it.
+/// Makes `folder` and those above it that are missing; each is durable in the one above it, those
+/// that were there as well, where they may be opened.
 Status MakeFolder(rocksdb::Env& env, const std::string& folder);
-Status RemoveTree(rocksdb::Env& env, const std::string& folder);
+/// Removes what is at `path`: a file, a folder with all that is in it, or nothing. Of a link, at
+/// `path` or below it, only the link.
+Status RemoveTree(rocksdb::Env& env, const std::string& path);
 
 /// Whether so much may be written beside `folder`, as far as the file system says.
 bool Fits(rocksdb::Env& env, const std::string& folder, std::uint64_t bytes);

@@ -42,6 +42,14 @@ IOStatus Named(IOStatus status) {
   return IOStatus::NoSpace(status.ToString());
 }
 
+/// What the kernel could not write it may have thrown away, so a second sync that succeeds says
+/// nothing. That holds for a full disk, too, if only the sync finds it: nobody is to wait for space
+/// then.
+IOStatus Final(IOStatus sync) {
+  if (!IsDiskFull(sync)) return sync;
+  return IOStatus::IOError("a sync failed: " + sync.ToString(), "it is not tried again");
+}
+
 /// Repeats `operation`, which has no effect where it does not fit.
 template <class Operation>
 IOStatus UntilItFits(DiskWatch& watch, const Operation& operation) {
@@ -130,12 +138,10 @@ class GuardedFile final : public rocksdb::FSWritableFileOwnerWrapper {
     return status;
   }
 
-  /// KNOWN_BUGS 24: what the kernel could not write it may have thrown away, so a second sync that
-  /// succeeds says nothing. That holds for a lack of space, too, if only the sync finds it.
   IOStatus Synced(IOStatus status) {
     if (status.ok()) return status;
     watch_.Failed("sync", path_, status.ToString());
-    return status.IsNoSpace() ? IOStatus::IOError("a sync failed", status.ToString()) : status;
+    return Final(std::move(status));
   }
 
   DiskWatch& watch_;
@@ -165,7 +171,7 @@ class GuardedDirectory final : public rocksdb::FSDirectoryWrapper {
   IOStatus Synced(IOStatus status) {
     if (status.ok()) return status;
     watch_.Failed("sync the folder", path_, status.ToString());
-    return status.IsNoSpace() ? IOStatus::IOError("a sync failed", status.ToString()) : status;
+    return Final(std::move(status));
   }
 
   DiskWatch& watch_;

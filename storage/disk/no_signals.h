@@ -7,8 +7,10 @@
 namespace raftkv::storage {
 
 /// While one lives its thread takes no signal, and a thread that is started inherits that for good.
-/// RocksDB starts its threads in the calls that open a database. A signal for the thread itself,
-/// such as SIGXFSZ, stays pending: the write fails with EFBIG instead of ending the process.
+/// RocksDB starts its threads in the calls that open a database. On a thread that has it for good a
+/// signal for the thread itself, such as SIGXFSZ, stays pending: the write fails with EFBIG instead
+/// of ending the process. On the thread that opens it is only put off; a host that limits the size
+/// of files ignores that signal.
 class NoSignals {
  public:
   NoSignals() {

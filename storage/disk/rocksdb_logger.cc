@@ -3,6 +3,7 @@
 #include <array>
 #include <cstdarg>
 #include <cstdio>
+#include <string_view>
 #include <utility>
 
 namespace raftkv::storage {
@@ -16,6 +17,13 @@ node::LogSeverity SeverityOf(rocksdb::InfoLogLevel level) {
     case rocksdb::InfoLogLevel::FATAL_LEVEL: return node::LogSeverity::kError;
     default: return node::LogSeverity::kDebug;
   }
+}
+
+/// Each checkpoint counts who wants no file deleted, first up and then down, and RocksDB warns of
+/// both although it is the only one that counts.
+bool IsOrdinary(std::string_view text) {
+  return text.find("File Deletions Disabled, but already disabled") != std::string_view::npos ||
+         text.find("File Deletions Enable, but not really enabled") != std::string_view::npos;
 }
 
 class SinkLogger final : public rocksdb::Logger {
@@ -40,7 +48,7 @@ class SinkLogger final : public rocksdb::Logger {
     for (char& c : text) {
       if (c == '\n' || c == '\r') c = ' ';
     }
-    sink_(SeverityOf(level), text);
+    sink_(IsOrdinary(text) ? node::LogSeverity::kDebug : SeverityOf(level), text);
   }
   void Logv(const char* format, va_list arguments) override {
     Logv(rocksdb::InfoLogLevel::INFO_LEVEL, format, arguments);

@@ -12,7 +12,8 @@ namespace raftkv::storage {
 Worker::Worker(std::string name, std::size_t max_queued, std::size_t threads)
     : max_queued_(max_queued) {
   RAFTKV_CHECK(name.size() <= 15, name);
-  RAFTKV_CHECK(max_queued > 0 && threads > 0, max_queued, threads);
+  RAFTKV_CHECK(max_queued > 0);
+  RAFTKV_CHECK(threads > 0);
   const NoSignals no_signals;
   for (std::size_t i = 0; i < threads; ++i) {
     threads_.emplace_back([this] { Run(); });
@@ -24,6 +25,16 @@ bool Worker::Post(std::function<void()> task) {
   {
     const std::lock_guard lock(mutex_);
     if (stopping_ || queue_.size() >= max_queued_) return false;
+    queue_.push_back(std::move(task));
+  }
+  wake_.notify_one();
+  return true;
+}
+
+bool Worker::PostRelease(std::function<void()> task) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (stopping_) return false;
     queue_.push_back(std::move(task));
   }
   wake_.notify_one();

@@ -26,6 +26,10 @@ class Worker {
   /// Safe from any thread. False: the queue is full or the worker was stopped; `task` did not run
   /// and will not.
   [[nodiscard]] bool Post(std::function<void()> task);
+  /// The same for what must be let go of elsewhere than on the calling thread (files to remove, a
+  /// database to close, a thread to join): a full queue takes it as well. There is one of these for
+  /// each thing that is let go of, so they are few. False: the worker was stopped.
+  [[nodiscard]] bool PostRelease(std::function<void()> task);
   /// Runs what is queued, then joins. Not from a task of its own.
   void Stop();
 

@@ -18,11 +18,6 @@ namespace {
 
 using Names = std::vector<std::string>;
 
-/// What a folder may hold that was not even given its first record.
-bool IsOfNoMember(const std::string& name) {
-  return name == kLockName || name == TemporaryName(kRecordName) || name == "lost+found";
-}
-
 /// 0: `name` is no such name.
 std::uint64_t NumberBehind(std::string_view prefix, std::string_view name) {
   if (!name.starts_with(prefix)) return 0;
@@ -34,11 +29,21 @@ std::uint64_t NumberBehind(std::string_view prefix, std::string_view name) {
 
 }  // namespace
 
+bool IsOfNoMember(std::string_view name) {
+  return name == kLockName || name == TemporaryName(kRecordName) ||
+         name == TemporaryName(kRestoringName) || name == "lost+found";
+}
+
 Result<std::optional<Record>> InspectFolder(rocksdb::Env& env, const std::string& folder,
                                             const std::string& name) {
   Result<std::optional<Names>> names = ListFolder(env, folder);
   if (!names.ok()) return names.status();
   if (!names->has_value()) return std::optional<Record>();
+  if (std::find((*names)->begin(), (*names)->end(), kRestoringName) != (*names)->end()) {
+    return Status(Code::kUnavailable, "a restore into data folder " + folder +
+                                          " was cut short: run the same `raftkv snapshot restore` "
+                                          "again");
+  }
   Result<std::optional<Record>> record = ReadRecord(env, folder);
   if (!record.ok()) return record.status();
   if (!record->has_value()) {
@@ -67,16 +72,24 @@ Result<std::unique_ptr<FolderLock>> FolderLock::Take(rocksdb::Env& env, const st
   const std::string path = folder + "/" + kLockName;
   rocksdb::FileLock* lock = nullptr;
   const rocksdb::Status locked = env.LockFile(path, &lock);
-  if (locked.ok()) return std::unique_ptr<FolderLock>(new FolderLock(env, lock));
-  const std::string text = locked.ToString();
-  // RocksDB has no code of its own for it; these two are from its PosixFileSystem::LockFile.
-  if (text.find("lock hold by current process") != std::string::npos ||
-      text.find("hile lock file") != std::string::npos) {
+  if (locked.ok()) return std::unique_ptr<FolderLock>(new FolderLock(env, lock, folder));
+  if (locked.IsBusy()) {
     return Status(Code::kUnavailable, "data folder " + folder +
-                                          " is in use by another process; stop that one or name "
-                                          "another folder");
+                                          " is in use by another process, or elsewhere in this "
+                                          "one; stop that one or name another folder");
   }
   return ToStatus(locked, "lock " + path);
+}
+
+FolderLock::FolderLock(rocksdb::Env& env, rocksdb::FileLock* lock, const std::string& folder)
+    : env_(env),
+      lock_(lock),
+      folder_(FilePin::Of(env, folder)),
+      file_(FilePin::Of(env, folder + "/" + kLockName)) {}
+
+Status FolderLock::CheckInPlace() const {
+  if (Status s = folder_.Check(); !s.ok()) return s;
+  return file_.Check();
 }
 
 FolderLock::~FolderLock() { env_.UnlockFile(lock_).PermitUncheckedError(); }
@@ -127,10 +140,11 @@ Status RemoveUnreferenced(rocksdb::Env& env, const std::string& folder, const st
   for (const std::string& name : names->value_or(Names())) {
     if (name == live || name == snapshot) continue;
     if (IsRekeyCopy(name)) {
-      if (Status s = RemoveCopy(env, folder + "/" + name); !s.ok()) return s;
+      if (Status s = RemoveTree(env, folder + "/" + name); !s.ok()) return s;
       continue;
     }
-    if (!name.starts_with(kKvFolderPrefix) && !name.starts_with(kSnapshotFolderPrefix)) continue;
+    // Of what begins like it only what has a number is ours.
+    if (KvFolderNumber(name) == 0 && SnapshotFolderNumber(name) == 0) continue;
     if (Status s = RemoveTree(env, folder + "/" + name); !s.ok()) return s;
   }
   return Status::Ok();
@@ -142,6 +156,17 @@ std::uint64_t KvFolderNumber(std::string_view name) { return NumberBehind(kKvFol
 
 std::string SnapshotFolderName(std::uint64_t number) {
   return kSnapshotFolderPrefix + std::to_string(number);
+}
+
+std::uint64_t SnapshotFolderNumber(std::string_view name) {
+  return NumberBehind(kSnapshotFolderPrefix, name);
+}
+
+bool IsSetAside(std::string_view name) {
+  if (!name.starts_with(kSetAsidePrefix)) return false;
+  const bool again = name.starts_with(kSetAsideAgainPrefix);
+  name.remove_prefix((again ? std::string_view(kSetAsideAgainPrefix) : kSetAsidePrefix).size());
+  return name == kLogFolder || KvFolderNumber(name) > 0;
 }
 
 Result<std::uint64_t> LastNumber(rocksdb::Env& env, const std::string& folder,
@@ -159,7 +184,7 @@ Status RemoveSetAside(rocksdb::Env& env, const std::string& folder, std::string_
   Result<std::optional<Names>> names = ListFolder(env, folder);
   if (!names.ok()) return names.status();
   for (const std::string& name : names->value_or(Names())) {
-    if (!name.starts_with(prefix)) continue;
+    if (!IsSetAside(name) || !name.starts_with(prefix)) continue;
     if (Status s = RemoveTree(env, folder + "/" + name); !s.ok()) return s;
   }
   return Status::Ok();

@@ -7,6 +7,7 @@
 //   snapshot-<n>/  a checkpoint of it that was or is being sent to another member
 //   log.new/  what takes the place of a damaged log/, see repair.h
 //   damaged-*/  what a repair set aside, until the others have refilled this member
+//   restoring  while it stands the folder is being made out of a backup (backup/restore.h)
 //
 // A new folder is made in an order in which a crash at any point is followed by an open that
 // succeeds: a record that says "not complete", the databases, a record that says "complete". Until
@@ -24,6 +25,7 @@
 
 #include <raftkv/status.h>
 
+#include "storage/disk/real_fs.h"
 #include "storage/folder/record.h"
 
 namespace raftkv::storage {
@@ -34,6 +36,8 @@ inline constexpr char kKvFolderPrefix[] = "kv-";
 inline constexpr char kFirstKvFolder[] = "kv-1";
 /// Checkpoints that are being sent.
 inline constexpr char kSnapshotFolderPrefix[] = "snapshot-";
+/// A restore that was not ended, or was cut short; at its end it becomes the record.
+inline constexpr char kRestoringName[] = "restoring";
 inline constexpr char kNewLogFolder[] = "log.new";
 inline constexpr char kSetAsidePrefix[] = "damaged-";
 /// By a repair of what was repaired; goes at once.
@@ -43,14 +47,22 @@ std::string KvFolderName(std::uint64_t number);
 /// 0: `name` is none.
 std::uint64_t KvFolderNumber(std::string_view name);
 std::string SnapshotFolderName(std::uint64_t number);
+/// 0: `name` is none.
+std::uint64_t SnapshotFolderNumber(std::string_view name);
+/// Whether `name` is what a repair sets aside.
+bool IsSetAside(std::string_view name);
+/// What no member needs to have made: a folder with nothing else is empty.
+bool IsOfNoMember(std::string_view name);
 
 /// The record of a folder that member `name` may use; nullopt: the folder is missing, empty, or was
 /// not made to its end. Changes nothing. PermissionDenied: it is another member's. InvalidArgument:
-/// it holds something else. VersionMismatch, Corruption: see record.h.
+/// it holds something else. Unavailable: a restore into it was cut short. VersionMismatch,
+/// Corruption: see record.h.
 Result<std::optional<Record>> InspectFolder(rocksdb::Env& env, const std::string& folder,
                                             const std::string& name);
 
-/// Releases the folder when it ends.
+/// Releases the folder when it ends. On the real disk the lock belongs to an inode, not to a path
+/// (disk/real_fs.h).
 class FolderLock {
  public:
   /// Unavailable: in use.
@@ -59,11 +71,16 @@ class FolderLock {
   FolderLock(const FolderLock&) = delete;
   FolderLock& operator=(const FolderLock&) = delete;
 
+  /// IOError: the folder or its LOCK was removed or replaced since. Safe from any thread.
+  [[nodiscard]] Status CheckInPlace() const;
+
  private:
-  FolderLock(rocksdb::Env& env, rocksdb::FileLock* lock) : env_(env), lock_(lock) {}
+  FolderLock(rocksdb::Env& env, rocksdb::FileLock* lock, const std::string& folder);
 
   rocksdb::Env& env_;
   rocksdb::FileLock* const lock_;
+  const FilePin folder_;
+  const FilePin file_;
 };
 
 /// Locks the folder of `name` and returns its record; what is no folder of anybody yet is made one

@@ -10,6 +10,7 @@ RecordKeeper::RecordKeeper(rocksdb::Env& env, std::string folder, Record record,
       folder_(std::move(folder)),
       worker_(worker),
       sink_(std::move(sink)),
+      file_(FilePin::Of(env_, folder_ + "/" + kRecordName)),
       written_(record),
       latest_(std::move(record)) {}
 
@@ -17,8 +18,10 @@ Status RecordKeeper::Durable(const Record& bounds, std::size_t log_bytes, bool s
   {
     const std::lock_guard lock(mutex_);
     const Damaged damaged = latest_.damaged;
+    const bool tail_may_be_torn = latest_.tail_may_be_torn;
     latest_ = bounds;
     latest_.damaged = damaged;
+    latest_.tail_may_be_torn = tail_may_be_torn;
     bytes_since_ += log_bytes;
     const bool told = bounds.term != written_.term || bounds.vote != written_.vote ||
                       bounds.cluster != written_.cluster || bounds.has_peers != written_.has_peers;
@@ -45,7 +48,10 @@ Status RecordKeeper::WriteNow() {
     bytes_since_ = 0;
     queued_ = false;
   }
-  Status written = WriteRecord(env_, folder_, record);
+  // Written again it would hide that it is gone.
+  Status written = file_.Check();
+  if (written.ok()) written = WriteRecord(env_, folder_, record);
+  if (written.ok()) file_ = FilePin::Of(env_, folder_ + "/" + kRecordName);
   const std::lock_guard lock(mutex_);
   if (written.ok()) {
     written_ = std::move(record);
@@ -66,10 +72,12 @@ void RecordKeeper::TailMayBeTorn(const Record& bounds) {
     record.tail_may_be_torn = true;
     latest_ = record;
   }
-  // Not WriteNow: an earlier record that failed is no reason to keep this one back.
-  const Status written = WriteRecord(env_, folder_, record);
+  // Not WriteNow: an earlier record that failed is no reason to keep this one back. One that is
+  // gone is: written again it would hide that.
+  if (!file_.Check().ok() || !WriteRecord(env_, folder_, record).ok()) return;
+  file_ = FilePin::Of(env_, folder_ + "/" + kRecordName);
   const std::lock_guard lock(mutex_);
-  if (written.ok()) written_ = std::move(record);
+  written_ = std::move(record);
 }
 
 Status RecordKeeper::MarkDamaged(Damaged damaged) {
@@ -81,6 +89,11 @@ Status RecordKeeper::MarkDamaged(Damaged damaged) {
   return WriteNow();
 }
 
+Status RecordKeeper::CheckInPlace() const {
+  const std::unique_lock lock(file_mutex_, std::try_to_lock);
+  return lock.owns_lock() ? file_.Check() : Status::Ok();
+}
+
 Status RecordKeeper::WriteCleanClose(Record record) {
   {
     const std::lock_guard lock(mutex_);
@@ -88,6 +101,8 @@ Status RecordKeeper::WriteCleanClose(Record record) {
     record.damaged = latest_.damaged;
   }
   record.clean_close = true;
+  const std::lock_guard file_lock(file_mutex_);
+  if (Status there = file_.Check(); !there.ok()) return there;
   return WriteRecord(env_, folder_, record);
 }
 

@@ -12,6 +12,7 @@
 #include <rocksdb/env.h>
 
 #include "lib/node/ports.h"
+#include "storage/disk/real_fs.h"
 #include "storage/disk/worker.h"
 #include "storage/folder/record.h"
 
@@ -33,6 +34,9 @@ class RecordKeeper {
   /// A write or sync of the log failed, and the log takes no other: `bounds` are all that was
   /// acknowledged. Where the disk does not take the record either, the next call tries again.
   void TailMayBeTorn(const Record& bounds);
+  /// IOError: the file was removed or replaced by somebody else. Ok while it is being written. Safe
+  /// from any thread.
+  [[nodiscard]] Status CheckInPlace() const;
   /// After the worker stopped: writes the record with exact bounds and the mark of a clean close.
   Status WriteCleanClose(Record record);
 
@@ -45,7 +49,8 @@ class RecordKeeper {
   Worker& worker_;
   const node::LogSink sink_;
   /// Held while the file is written; taken before mutex_.
-  std::mutex file_mutex_;
+  mutable std::mutex file_mutex_;
+  FilePin file_;  ///< guarded by file_mutex_
   // Guarded by mutex_.
   std::mutex mutex_;
   Record written_;

@@ -22,7 +22,5 @@ bool IsRekeyed(std::string_view name);
 Result<bool> RekeyWasCutShort(rocksdb::Env& env, const std::string& folder);
 /// Whether `name` is what a Rekey that was cut short left beside the data.
 bool IsRekeyCopy(std::string_view name);
-/// Removes a file, or a folder with all that is in it.
-Status RemoveCopy(rocksdb::Env& env, const std::string& path);
 
 }  // namespace raftkv::storage

@@ -200,7 +200,7 @@ Status KvEngine::Flush() {
   return ToStatus(db_->Flush(rocksdb::FlushOptions()), "flush the key-value database");
 }
 
-Status KvEngine::Reclaim() {
+Status KvEngine::Reclaim(const CancelToken& token) {
   // A table that comes to its end for lack of space would only take the rest of it.
   std::uint64_t memory = 0;
   db_->GetIntProperty(rocksdb::DB::Properties::kSizeAllMemTables, &memory);
@@ -228,6 +228,7 @@ Status KvEngine::Reclaim() {
   }
   rocksdb::CompactRangeOptions compact;
   compact.exclusive_manual_compaction = false;
+  compact.canceled = token.flag();
   compact.bottommost_level_compaction = rocksdb::BottommostLevelCompaction::kForceOptimized;
   return ToStatus(db_->CompactRange(compact, nullptr, nullptr), "compact the key-value database");
 }

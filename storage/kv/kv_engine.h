@@ -16,6 +16,7 @@
 
 #include <raftkv/status.h>
 
+#include "lib/base/cancel_token.h"
 #include "lib/base/ids.h"
 #include "lib/kv/engine.h"
 #include "lib/kv/record.h"
@@ -50,8 +51,9 @@ class KvEngine final : public kv::Engine {
   [[nodiscard]] bool TakesWritesAtOnce();
   /// Makes what was written durable. Safe from any thread.
   Status Flush();
-  /// Flushes, and compacts what was deleted, each if that surely fits. Safe from any thread.
-  Status Reclaim();
+  /// Flushes, and compacts what was deleted, each if that surely fits. Safe from any thread. The
+  /// compaction ends early once `token` is cancelled.
+  Status Reclaim(const CancelToken& token = {});
   /// The applied index that the database has even after a crash. Safe from any thread.
   [[nodiscard]] Index flushed() const { return Index(flushed_->load()); }
   /// To look at one that nobody has open; changes nothing on disk.

@@ -170,8 +170,8 @@ Status LocalLog::WriteBatch(const GroupCommit::Group& group, Ends after) {
     bytes += write->bytes;
     Encode(batch, write->operations, ends);
   }
-  RAFTKV_CHECK(ends.last == after.last && ends.base == after.base, ends.last.value,
-               after.last.value);
+  RAFTKV_CHECK(ends.base == after.base, ends.base.value, after.base.value);
+  RAFTKV_CHECK(ends.last == after.last, ends.last.value, after.last.value);
   if (after.base != old_base) {
     log_.PutState(batch, kHeadKey, EncodeHead(after.base.Next()));
     log_.Begins(after.base);
@@ -281,7 +281,8 @@ Status LocalLog::Close() {
   worker_.Stop();
   const std::unique_lock nobody_reads(reading_);
   read_closed_ = true;
-  const Status failure = log_.failure();
+  // The mark below says that nothing can be torn, so nothing may be left unsynced.
+  const Status failure = log_.Sync();
   if (!failure.ok()) keeper_.TailMayBeTorn(durable_);
   const Status closed = log_.Close();
   if (!failure.ok()) return failure;

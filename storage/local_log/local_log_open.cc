@@ -1,4 +1,5 @@
 // How is a raftkv::Log opened, and what is found in it?
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -6,6 +7,7 @@
 
 #include "storage/disk/files.h"
 #include "storage/disk/machine_boot.h"
+#include "storage/disk/real_fs.h"
 #include "storage/folder/folder_key.h"
 #include "storage/local_log/local_log.h"
 #include "storage/log/log_recovery.h"
@@ -119,6 +121,8 @@ Result<LocalLogFound> Find(const LogOptions& options, LogGround& ground) {
   Result<Record> record = TakeFolder(*ground.env, options.dir, kLocalLogName, make, found.lock);
   if (!record.ok()) return record.status();
   found.record = std::move(*record);
+  const std::optional<std::string> wide = WiderModeOf(*ground.env, options.dir);
+  if (wide && options.on_warning) options.on_warning(*wide);
 
   const auto check = [&](const LogHandles& handles) -> Result<BatchMark> {
     Result<Contents> contents = LoadContents(handles, found.record);
@@ -158,7 +162,7 @@ Result<LocalLogFound> Find(const LogOptions& options, LogGround& ground) {
 Result<std::unique_ptr<Log>> OpenLocalLog(LogOptions options, LogGround ground) {
   if (Status s = CheckOptions(options); !s.ok()) return s;
   while (options.dir.size() > 1 && options.dir.back() == '/') options.dir.pop_back();
-  if (ground.env == nullptr) ground.env = rocksdb::Env::Default();
+  if (ground.env == nullptr) ground.env = &RealEnv();
   if (ground.machine_boot.empty()) ground.machine_boot = ReadMachineBoot();
   Result<LocalLogFound> found = Find(options, ground);
   if (found.code() == Code::kCorruption) {

@@ -101,6 +101,12 @@ Status EntryLog::Commit(rocksdb::WriteBatch& batch, Index last_index, bool sync)
   return Status::Ok();
 }
 
+Status EntryLog::Sync() {
+  if (!failure_.ok() || unsynced_ == 0) return failure_;
+  rocksdb::WriteBatch batch = Begin(mark_.last_index);
+  return Commit(batch, mark_.last_index);
+}
+
 Status EntryLog::Close() { return handles_->Close(); }
 
 std::vector<std::string> EntryLog::Tables() const { return TablesOf(handles_->db()); }
@@ -126,7 +132,8 @@ Status EntryLog::Reclaim() const {
 
 Result<std::vector<raft::Entry>> EntryLog::Read(Index first, Index last,
                                                 std::size_t max_bytes) const {
-  RAFTKV_CHECK(first.value > 0 && first <= last, first.value, last.value);
+  RAFTKV_CHECK(first.value > 0);
+  RAFTKV_CHECK(first <= last, first.value, last.value);
   if (first.value <= base_index_.load()) return CutMeanwhile();
   const std::uint64_t cuts = cuts_.load();
   // A cut that is counted in `cuts` already has lowered last_index_.

@@ -56,6 +56,8 @@ class EntryLog {
   /// A failure is final: every later call returns it again. Without `sync` the batch is safe from a
   /// kill of the process only.
   Status Commit(rocksdb::WriteBatch& batch, Index last_index, bool sync = true);
+  /// Makes durable what was committed without sync; if there is any it is a batch of its own.
+  Status Sync();
   Status Close();
 
   // --- Safe from any thread.

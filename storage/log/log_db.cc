@@ -144,8 +144,8 @@ void LogDb::Appended(const std::vector<raft::Entry>& entries) {
 
 Status LogDb::SaveFormation(ClusterId cluster, const Bytes& payload) {
   if (!log_.failure().ok()) return log_.failure();
-  RAFTKV_CHECK(cluster.value != 0 && identity_.cluster.value == 0, cluster.value,
-               identity_.cluster.value);
+  RAFTKV_CHECK(cluster.value != 0);
+  RAFTKV_CHECK(identity_.cluster.value == 0, cluster.value, identity_.cluster.value);
   RAFTKV_CHECK(log_.mark().last_index.value == 0, log_.mark().last_index.value);
   raft::Entry first;
   first.index = Index(1);
@@ -154,7 +154,7 @@ Status LogDb::SaveFormation(ClusterId cluster, const Bytes& payload) {
   first.payload = payload;
   Identity identity = identity_;
   identity.cluster = cluster;
-  riding_ = raft::HardState{Term(1), kNobody, Index(1)};
+  riding_ = raft::HardState{.term = Term(1), .vote = kNobody, .commit = Index(1)};
   rocksdb::WriteBatch batch = BeginBatch(first.index);
   log_.PutState(batch, kIdentityKey, EncodeIdentity(identity));
   log_.PutState(batch, kFormationKey, EncodeBytes(payload.view()));

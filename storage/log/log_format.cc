@@ -162,7 +162,7 @@ std::string EncodeBoot(const node::Boot& boot) { return EncodeNumbers({boot.coun
 Result<node::Boot> DecodeBoot(std::string_view value) {
   Result<std::array<std::uint64_t, 2>> numbers = DecodeNumbers<2>(value, "a boot counter");
   if (!numbers.ok()) return numbers.status();
-  return node::Boot{(*numbers)[0], (*numbers)[1]};
+  return node::Boot{.counter = (*numbers)[0], .nonce = (*numbers)[1]};
 }
 
 std::string EncodeHardState(const raft::HardState& state) {
@@ -172,7 +172,8 @@ std::string EncodeHardState(const raft::HardState& state) {
 Result<raft::HardState> DecodeHardState(std::string_view value) {
   Result<std::array<std::uint64_t, 3>> numbers = DecodeNumbers<3>(value, "the hard state");
   if (!numbers.ok()) return numbers.status();
-  return raft::HardState{Term((*numbers)[0]), NodeId((*numbers)[1]), Index((*numbers)[2])};
+  return raft::HardState{
+      .term = Term((*numbers)[0]), .vote = NodeId((*numbers)[1]), .commit = Index((*numbers)[2])};
 }
 
 std::string EncodeBatchMark(const BatchMark& mark) {

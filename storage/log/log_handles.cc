@@ -21,9 +21,7 @@ constexpr std::size_t kStateWriteBufferBytes = 4 << 20;
 rocksdb::Options DatabaseOptions(const LogDbOptions& options, const OpenMode& mode) {
   rocksdb::Options out;
   out.env = options.env;
-  // What an examination meets on its way the scanner judges: RocksDB's own words, "dropping 7
-  // bytes" where the filter ends its reading, would only alarm.
-  out.info_log = NewRocksdbLogger("log", mode.read_only ? node::LogSink() : options.log_sink);
+  out.info_log = NewRocksdbLogger("log", options.log_sink);
   out.listeners = {NewGuardListener()};
   out.create_if_missing = false;
   out.wal_recovery_mode = mode.recovery;

@@ -42,33 +42,31 @@ Record LogStore::Bounds() const {
   return record;
 }
 
-void LogStore::OnDisk(std::function<Status(LogDb&)> batch, std::size_t entries, std::size_t bytes,
-                      node::DoneStatus done) {
+void LogStore::OnDisk(std::function<Status(LogDb&)> batch, Amount amount, node::DoneStatus done) {
   auto shared_done = std::make_shared<node::DoneStatus>(std::move(done));
   // Once it is posted back, the callback belongs to the loop alone: it may hold what only the loop
   // may destroy, so each task gives its share away.
-  const bool posted =
-      disk_.Post([this, batch = std::move(batch), entries, bytes, shared_done]() mutable {
-        const std::uint64_t syncs_before = db_->sync_count();
-        const auto begin = std::chrono::steady_clock::now();
-        // KNOWN_BUGS 24: nothing is promised any more once anything could not be written or synced.
-        Status outcome = options_.disk->failure();
-        if (outcome.ok()) outcome = batch(*db_);
-        if (Status failed = options_.disk->failure(); !failed.ok()) outcome = std::move(failed);
-        const Duration took = std::chrono::steady_clock::now() - begin;
-        const bool synced = db_->sync_count() != syncs_before;
-        if (synced && outcome.ok()) outcome = keeper_.Durable(Bounds(), bytes);
-        if (!db_->failure().ok()) keeper_.TailMayBeTorn(Bounds());
-        if (outcome.code() == Code::kCorruption) options_.on_damage(outcome);
-        completions_.Post([observer = options_.observer, synced, took, entries, bytes,
-                           shared_done = std::move(shared_done), outcome = std::move(outcome)] {
-          if (observer != nullptr && synced) {
-            observer->Observe(node::Stage::kLogSync, took);
-            observer->CountLogSync(entries, bytes);
-          }
-          (*shared_done)(outcome);
-        });
-      });
+  const bool posted = disk_.Post([this, batch = std::move(batch), amount, shared_done]() mutable {
+    const std::uint64_t syncs_before = db_->sync_count();
+    const auto begin = std::chrono::steady_clock::now();
+    // Nothing is promised any more once anything could not be written or synced.
+    Status outcome = options_.disk->failure();
+    if (outcome.ok()) outcome = batch(*db_);
+    if (Status failed = options_.disk->failure(); !failed.ok()) outcome = std::move(failed);
+    const Duration took = std::chrono::steady_clock::now() - begin;
+    const bool synced = db_->sync_count() != syncs_before;
+    if (synced && outcome.ok()) outcome = keeper_.Durable(Bounds(), amount.bytes);
+    if (!db_->failure().ok()) keeper_.TailMayBeTorn(Bounds());
+    if (outcome.code() == Code::kCorruption) options_.on_damage(outcome);
+    completions_.Post([observer = options_.observer, synced, took, amount,
+                       shared_done = std::move(shared_done), outcome = std::move(outcome)] {
+      if (observer != nullptr && synced) {
+        observer->Observe(node::Stage::kLogSync, took);
+        observer->CountLogSync(amount.entries, amount.bytes);
+      }
+      (*shared_done)(outcome);
+    });
+  });
   if (!posted) completions_.Post([shared_done] { (*shared_done)(QueueFull()); });
 }
 
@@ -84,7 +82,7 @@ void LogStore::Write(node::LogWrite write, node::DoneStatus done) {
         if (written.ok() && shared->refilled) Refilled();
         return written;
       },
-      entries, bytes, std::move(done));
+      {.entries = entries, .bytes = bytes}, std::move(done));
 }
 
 /// What this member had before it was repaired is of no use to anybody any more.
@@ -97,11 +95,12 @@ void LogStore::SaveFormation(ClusterId cluster, Bytes payload, node::DoneStatus 
   const std::size_t bytes = payload.size();
   OnDisk([cluster,
           payload = std::move(payload)](LogDb& db) { return db.SaveFormation(cluster, payload); },
-         1, bytes, std::move(done));
+         {.entries = 1, .bytes = bytes}, std::move(done));
 }
 
 void LogStore::SavePeerBoot(NodeId peer, node::Boot boot, node::DoneStatus done) {
-  OnDisk([peer, boot](LogDb& db) { return db.SavePeerBoot(peer, boot); }, 0, 0, std::move(done));
+  OnDisk([peer, boot](LogDb& db) { return db.SavePeerBoot(peer, boot); }, Amount{},
+         std::move(done));
 }
 
 void LogStore::Read(Index first, Index last, std::size_t max_bytes,
@@ -121,7 +120,8 @@ void LogStore::Read(Index first, Index last, std::size_t max_bytes,
 }
 
 void LogStore::Begun() {
-  static_cast<void>(keeper_.Durable(Bounds(), 0, /*soon=*/true));
+  constexpr std::size_t kNoLogBytes = 0;
+  static_cast<void>(keeper_.Durable(Bounds(), kNoLogBytes, /*soon=*/true));
   // Where the queue is full the next cut deletes what this one leaves.
   static_cast<void>(reader_.Post([this] { Warn(db_->DropCutFiles()); }));
 }
@@ -152,16 +152,16 @@ void LogStore::Install(const raft::SnapshotMeta& snapshot, node::LogWrite write,
         if (installed.ok() && shared->refilled) Refilled();
         return installed;
       },
-      0, 0, std::move(done));
+      Amount{}, std::move(done));
 }
 
 Status LogStore::Close(bool clean) {
   if (std::exchange(closed_, true)) return Status::Ok();
   disk_.Stop();
   reader_.Stop();
-  const bool failed = !db_->failure().ok();
-  if (failed) keeper_.TailMayBeTorn(Bounds());
+  // It may write a last batch.
   const Status status = db_->Close();
+  if (!db_->failure().ok()) keeper_.TailMayBeTorn(Bounds());
   if (!status.ok() || !clean) return status;
   return keeper_.WriteCleanClose(Bounds());
 }

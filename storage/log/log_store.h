@@ -66,6 +66,7 @@ class LogStore final : public node::LogStore, public node::MetaStore {
   [[nodiscard]] std::vector<std::string> Tables() const { return db_->Tables(); }
   /// See RecordKeeper. Safe from any thread.
   Status MarkDamaged(Damaged damaged) { return keeper_.MarkDamaged(damaged); }
+  Status CheckRecordInPlace() const { return keeper_.CheckInPlace(); }
   /// Synced writes of the log database since the open.
   [[nodiscard]] std::uint64_t sync_count() const { return db_->sync_count(); }
 
@@ -74,9 +75,13 @@ class LogStore final : public node::LogStore, public node::MetaStore {
   Status Close(bool clean);
 
  private:
+  /// What a batch adds to the log.
+  struct Amount {
+    std::size_t entries = 0;
+    std::size_t bytes = 0;
+  };
   /// Runs one batch on the disk thread and posts its outcome.
-  void OnDisk(std::function<Status(LogDb&)> batch, std::size_t entries, std::size_t bytes,
-              node::DoneStatus done);
+  void OnDisk(std::function<Status(LogDb&)> batch, Amount amount, node::DoneStatus done);
   [[nodiscard]] Record Bounds() const;
   /// The log has another beginning. On the disk thread.
   void Begun();

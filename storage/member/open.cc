@@ -1,6 +1,7 @@
 #include "storage/member/open.h"
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include <rocksdb/env.h>
@@ -10,6 +11,7 @@
 #include "storage/disk/disk_watch.h"
 #include "storage/disk/files.h"
 #include "storage/disk/machine_boot.h"
+#include "storage/disk/real_fs.h"
 #include "storage/folder/data_folder.h"
 #include "storage/folder/folder_key.h"
 #include "storage/kv/kv_state_machine.h"
@@ -115,7 +117,7 @@ Result<Record> BeginBoot(const StoreOptions& options, Record record, LogDb& log,
   record.clean_close = false;
   record.tail_may_be_torn = false;
   if (Status s = WriteRecord(*options.env, options.dir, record); !s.ok()) return s;
-  boot = node::Boot{found.boot.counter + 1, DrawId()};
+  boot = node::Boot{.counter = found.boot.counter + 1, .nonce = DrawId()};
   if (Status s = log.SaveBoot(boot); !s.ok()) return s;
   record.boot = boot;
   record.batch_number = log.mark().number;
@@ -237,6 +239,7 @@ void Store::StartScrubber(const StoreOptions& options) {
 
 void Store::Abandon() {
   StopCompletions();
+  cancel_.Cancel();
   if (scrubber_) scrubber_->Stop();
   if (disk_) disk_->Stop();
   if (snapshots_) snapshots_->Stop();
@@ -252,7 +255,7 @@ void Store::Reclaim() {
   const bool posted = upkeep_->Post([this] {
     disk_->SetReclaims(true);
     // It is tried again as long as space is short.
-    static_cast<void>(machine_->engine()->Reclaim());
+    static_cast<void>(machine_->engine()->Reclaim(cancel_));
     disk_->SetReclaims(false);
     log_->Reclaim();
     reclaiming_.store(false);
@@ -262,6 +265,7 @@ void Store::Reclaim() {
 
 Status Store::Close() {
   StopCompletions();
+  cancel_.Cancel();
   if (scrubber_) scrubber_->Stop();
   disk_->Stop();
   snapshots_->Stop();
@@ -308,6 +312,8 @@ class Opener {
         TakeFolder(*options_.env, options_.dir, options_.name, make, store_->lock_);
     if (!record.ok()) return record.status();
     record_ = *std::move(record);
+    const std::optional<std::string> wide = WiderModeOf(*options_.env, options_.dir);
+    if (wide && options_.log_sink) options_.log_sink(node::LogSeverity::kWarn, *wide);
     if (Status s = FinishRepair(*options_.env, options_.dir); !s.ok()) return s;
     Status opened = record_.damaged == Damaged::kNothing
                         ? OpenDatabases()
@@ -419,7 +425,11 @@ class Opener {
                                left_snapshot_};
     store.snapshots_ = std::make_unique<Snapshots>(std::move(snapshots), *store.log_,
                                                    *store.machine_, store.completions_);
-    store.disk_->Start([&store] { store.Reclaim(); });
+    store.disk_->Start([&store] { store.Reclaim(); },
+                       [&store] {
+                         Status there = store.lock_->CheckInPlace();
+                         return there.ok() ? store.log_->CheckRecordInPlace() : there;
+                       });
     store.StartScrubber(options_);
     return Status::Ok();
   }
@@ -440,7 +450,7 @@ Result<std::unique_ptr<Store>> Open(StoreOptions options) {
   }
   if (options.name.empty()) return Status(Code::kInvalidArgument, "the member has no name");
   while (options.dir.size() > 1 && options.dir.back() == '/') options.dir.pop_back();
-  if (options.env == nullptr) options.env = rocksdb::Env::Default();
+  if (options.env == nullptr) options.env = &RealEnv();
   if (options.reserve_bytes > 0 && options.space == nullptr) {
     if (Status s = CheckReserve(options.dir, options.reserve_bytes); !s.ok()) return s;
   }

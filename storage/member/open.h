@@ -12,6 +12,7 @@
 
 #include <raftkv/status.h>
 
+#include "lib/base/cancel_token.h"
 #include "lib/base/time.h"
 #include "lib/kv/store.h"
 #include "lib/node/member.h"
@@ -134,6 +135,8 @@ class Store {
   void Reclaim();
 
   Completions completions_;
+  /// For what may be cut short when the store is closed.
+  const CancelToken cancel_;
   /// What the store tells by itself, of its disk and of damage.
   Completions notices_;
   node::LogSink log_sink_;

@@ -11,6 +11,7 @@
 #include "storage/cipher/encrypted_fs.h"
 #include "storage/cipher/file_cipher.h"
 #include "storage/disk/files.h"
+#include "storage/disk/real_fs.h"
 #include "storage/folder/data_folder.h"
 #include "storage/folder/folder_key.h"
 #include "storage/folder/record.h"
@@ -92,17 +93,17 @@ Status Finish(rocksdb::Env& env, const std::string& dir) {
   for (const std::string& name : *names) {
     if (!IsRekeyCopy(name)) continue;
     const std::string path = dir + "/" + name.substr(0, name.size() - kRekeyCopySuffix.size());
-    if (Status s = RemoveCopy(env, path); !s.ok()) return s;
+    if (Status s = RemoveTree(env, path); !s.ok()) return s;
     const rocksdb::Status renamed = env.RenameFile(dir + "/" + name, path);
     if (!renamed.ok()) return ToStatus(renamed, "rename " + dir + "/" + name + " to " + path);
   }
   // What would be left with the old key.
   for (const std::string& name : *names) {
-    if (!name.starts_with(kSnapshotFolderPrefix) && name != TemporaryName(kRecordName)) continue;
-    if (Status s = RemoveCopy(env, dir + "/" + name); !s.ok()) return s;
+    if (SnapshotFolderNumber(name) == 0 && name != TemporaryName(kRecordName)) continue;
+    if (Status s = RemoveTree(env, dir + "/" + name); !s.ok()) return s;
   }
   if (Status s = SyncFolder(env, dir); !s.ok()) return s;
-  if (Status s = RemoveCopy(env, dir + "/" + kRekeyMarkName); !s.ok()) return s;
+  if (Status s = RemoveTree(env, dir + "/" + kRekeyMarkName); !s.ok()) return s;
   return SyncFolder(env, dir);
 }
 
@@ -111,7 +112,7 @@ Status CopyAll(rocksdb::Env& base, const std::string& dir, Copier& copier) {
   if (!names.ok()) return names.status();
   for (const std::string& name : *names) {
     if (!IsRekeyCopy(name)) continue;
-    if (Status s = RemoveCopy(base, dir + "/" + name); !s.ok()) return s;
+    if (Status s = RemoveTree(base, dir + "/" + name); !s.ok()) return s;
   }
   for (const std::string& name : *names) {
     if (!IsRekeyed(name)) continue;
@@ -167,7 +168,7 @@ Result<Task> TaskIn(rocksdb::Env& env, const std::string& dir, const Ciphers& ci
 }  // namespace
 
 Result<Rekeyed> Rekey(RekeyOptions options) {
-  if (options.env == nullptr) options.env = rocksdb::Env::Default();
+  if (options.env == nullptr) options.env = &RealEnv();
   rocksdb::Env& base = *options.env;
   const std::string& dir = options.dir;
   const Result<Ciphers> ciphers = CiphersOf(options);

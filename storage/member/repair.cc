@@ -96,9 +96,8 @@ class Repairer {
     const auto names = ListFolder(env_, options_.dir);
     if (!names.ok()) return names.status();
     const std::vector<std::string> there = names->value_or(std::vector<std::string>());
-    const bool first = std::none_of(there.begin(), there.end(), [](const std::string& name) {
-      return name.starts_with(kSetAsidePrefix);
-    });
+    const bool first = std::none_of(there.begin(), there.end(),
+                                    [](const std::string& name) { return IsSetAside(name); });
     const std::string prefix =
         options_.dir + "/" + (first ? kSetAsidePrefix : kSetAsideAgainPrefix);
     for (const std::string& name : there) {
@@ -120,6 +119,7 @@ class Repairer {
     Record record = record_;
     record.damaged = Damaged::kNothing;
     record.clean_close = false;
+    record.tail_may_be_torn = false;
     record.batch_number = mark_.number;
     record.durable_index = contents_.raft.hard_state.commit;
     record.term = contents_.raft.hard_state.term;
@@ -149,7 +149,9 @@ Status FinishRepair(rocksdb::Env& env, const std::string& dir) {
 }
 
 Result<Record> Repair(const RepairOptions& options, const Record& record, std::string& keeps) {
-  RAFTKV_CHECK(record.complete && record.cluster.value != 0 && record.has_peers);
+  RAFTKV_CHECK(record.complete);
+  RAFTKV_CHECK(record.cluster.value != 0);
+  RAFTKV_CHECK(record.has_peers);
   return Repairer(options, record).Run(keeps);
 }
 

@@ -12,11 +12,12 @@ namespace {
 /// All is read just once.
 constexpr std::size_t kCacheBytes = 4 << 20;
 
-Result<node::BackupContent> Count(KvEngineOptions options, const std::atomic<bool>& cancelled) {
+Result<node::BackupContent> Count(KvEngineOptions options, const CancelToken& cancel) {
+  if (cancel.cancelled()) return Status(Code::kCancelled, "the backup is not wanted any more");
   options.cache_bytes = kCacheBytes;
   const Result<std::shared_ptr<KvEngine>> engine = KvEngine::OpenReadOnly(options);
   if (!engine.ok()) return engine.status();
-  const Result<kv::ContentHash> hash = kv::HashContent(**engine, &cancelled);
+  const Result<kv::ContentHash> hash = kv::HashContent(**engine, cancel);
   if (!hash.ok()) return hash.status();
   return node::BackupContent{hash->hash, hash->keys};
 }
@@ -29,15 +30,15 @@ CheckpointBackup::CheckpointBackup(std::shared_ptr<SnapshotFiles> files,
     : files_(std::move(files)),
       worker_(std::move(worker)),
       completions_(std::move(completions)),
-      counter_("raftkv-backup", 1) {
+      counter_(std::make_shared<Worker>("raftkv-backup", 1)) {
   head_.index = files_->position().index;
   head_.term = files_->position().term;
   head_.stream_bytes = files_->total_bytes();
   KvEngineOptions options = engine;
   options.folder = files_->folder();
-  const bool posted =
-      counter_.Post([this, options, counted = counted_, completions = completions_]() mutable {
-        Result<node::BackupContent> content = Count(options, cancelled_);
+  const bool posted = counter_->Post(
+      [cancel = cancel_, options, counted = counted_, completions = completions_]() mutable {
+        Result<node::BackupContent> content = Count(options, cancel);
         completions.Post([counted, content = std::move(content)] {
           counted->content = content;
           if (counted->waits) std::exchange(counted->waits, nullptr)(content);
@@ -47,11 +48,14 @@ CheckpointBackup::CheckpointBackup(std::shared_ptr<SnapshotFiles> files,
 }
 
 CheckpointBackup::~CheckpointBackup() {
-  cancelled_.store(true);
+  cancel_.Cancel();
   counted_->waits = nullptr;
-  counter_.Stop();
-  // Removing it takes time; where there is no worker any more this thread is not the loop.
-  static_cast<void>(worker_->Post([files = std::move(files_)] {}));
+  // Both take time; where there is no worker any more this thread is not the loop.
+  static_cast<void>(
+      worker_->PostRelease([files = std::move(files_), counter = std::move(counter_)]() mutable {
+        counter.reset();  // joins what reads the files
+        files.reset();
+      }));
 }
 
 void CheckpointBackup::Read(std::uint64_t offset, std::size_t bytes, node::Done<Bytes> done) {

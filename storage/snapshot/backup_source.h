@@ -4,10 +4,10 @@
 // in it meanwhile.
 #pragma once
 
-#include <atomic>
 #include <memory>
 #include <optional>
 
+#include "lib/base/cancel_token.h"
 #include "lib/node/backup.h"
 #include "storage/disk/completions.h"
 #include "storage/disk/worker.h"
@@ -21,7 +21,7 @@ class CheckpointBackup final : public node::BackupSource {
   /// `engine`: how the checkpoint is opened; its folder is that of `files`. On the loop.
   CheckpointBackup(std::shared_ptr<SnapshotFiles> files, const KvEngineOptions& engine,
                    std::shared_ptr<Worker> worker, Completions completions);
-  /// Removes the checkpoint, later.
+  /// Stops counting and removes the checkpoint, later: nothing of that is done on the loop.
   ~CheckpointBackup() override;
 
   [[nodiscard]] const node::BackupHead& head() const override { return head_; }
@@ -42,9 +42,8 @@ class CheckpointBackup final : public node::BackupSource {
   const std::shared_ptr<Worker> worker_;
   Completions completions_;
   const std::shared_ptr<Counted> counted_ = std::make_shared<Counted>();
-  std::atomic<bool> cancelled_{false};
-  // Ends before what it uses.
-  Worker counter_;
+  const CancelToken cancel_;
+  std::shared_ptr<Worker> counter_;
 };
 
 }  // namespace raftkv::storage

@@ -16,8 +16,12 @@ constexpr unsigned kMaxDamagedFiles = 3;
 }  // namespace
 
 SnapshotIntake::SnapshotIntake(rocksdb::Env& env, std::string folder, std::uint64_t first_number,
-                               node::LogSink sink)
-    : env_(env), folder_(std::move(folder)), sink_(std::move(sink)), number_(first_number) {}
+                               node::LogSink sink, CancelToken token)
+    : env_(env),
+      folder_(std::move(folder)),
+      sink_(std::move(sink)),
+      token_(std::move(token)),
+      number_(first_number) {}
 
 void SnapshotIntake::Say(node::LogSeverity severity, const std::string& line) const {
   if (sink_) sink_(severity, line);
@@ -122,7 +126,7 @@ void SnapshotIntake::LinkFrom(const std::string& live, const ManifestFile& file)
   const std::string path = live + "/" + file.name;
   std::uint64_t size = 0;
   if (!env_.GetFileSize(path, &size).ok() || size != file.size) return;
-  const Result<ManifestFile> found = ChecksumFile(env_, live, file.name);
+  const Result<ManifestFile> found = ChecksumFile(env_, live, file.name, token_);
   if (!found.ok() || *found != file) return;
   // It may be gone meanwhile: then it is asked for.
   if (env_.LinkFile(path, PathOf(file.name)).ok()) have_.emplace(file.name, file);

@@ -26,8 +26,9 @@ namespace raftkv::storage {
 class SnapshotIntake {
  public:
   /// Folders are called `folder`/kv-<n>, beginning with `first_number`.
+  /// Reading what is here already ends once `token` is cancelled.
   SnapshotIntake(rocksdb::Env& env, std::string folder, std::uint64_t first_number,
-                 node::LogSink sink);
+                 node::LogSink sink, CancelToken token = {});
 
   /// Answers with the offset that is wanted next; with whole() that is the end. `live`: the folder
   /// of the database in use. Corruption, InvalidArgument: the sender's bytes make no sense;
@@ -67,6 +68,7 @@ class SnapshotIntake {
   rocksdb::Env& env_;
   const std::string folder_;
   const node::LogSink sink_;
+  const CancelToken token_;
 
   std::uint64_t number_;  ///< of the folder
   bool made_ = false;

@@ -39,7 +39,7 @@ bool IsPlainName(std::string_view name) {
 }
 
 Result<ManifestFile> ChecksumFile(rocksdb::Env& env, const std::string& folder,
-                                  const std::string& name) {
+                                  const std::string& name, const CancelToken& token) {
   constexpr std::size_t kPieceBytes = 1 << 20;
   const std::string path = folder + "/" + name;
   std::unique_ptr<rocksdb::SequentialFile> file;
@@ -47,8 +47,9 @@ Result<ManifestFile> ChecksumFile(rocksdb::Env& env, const std::string& folder,
   if (!opened.ok()) return ToStatus(opened, "open " + path);
   const std::unique_ptr<char[]> piece(new char[kPieceBytes]);
   RunningChecksum checksum;
-  ManifestFile found{name, 0, 0};
+  ManifestFile found{.name = name};
   while (true) {
+    if (token.cancelled()) return Status(Code::kCancelled, "reading " + path + " was stopped");
     rocksdb::Slice read;
     const rocksdb::Status status = file->Read(kPieceBytes, &read, piece.get());
     if (!status.ok()) return ToStatus(status, "read " + path);

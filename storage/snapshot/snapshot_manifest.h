@@ -13,6 +13,7 @@
 
 #include <raftkv/status.h>
 
+#include "lib/base/cancel_token.h"
 #include "lib/base/ids.h"
 
 namespace raftkv::storage {
@@ -37,9 +38,9 @@ struct Manifest {
 /// A file of the folder itself, and nothing that could lead out of it.
 bool IsPlainName(std::string_view name);
 
-/// `name` in `folder` as it is now: reads all of it.
+/// `name` in `folder` as it is now: reads all of it. Cancelled once `token` is.
 Result<ManifestFile> ChecksumFile(rocksdb::Env& env, const std::string& folder,
-                                  const std::string& name);
+                                  const std::string& name, const CancelToken& token = {});
 
 std::string EncodeManifest(const Manifest& manifest);
 /// The length of the manifest that begins with `bytes`; nullopt: more of it is needed.

@@ -26,16 +26,18 @@ SnapshotFiles::~SnapshotFiles() {
 
 Result<std::shared_ptr<SnapshotFiles>> SnapshotFiles::Make(KvEngine& engine,
                                                            const std::string& folder,
-                                                           TableChecksums& known, bool verify) {
+                                                           TableChecksums& known, bool verify,
+                                                           const CancelToken& token) {
   const Status made = engine.Checkpoint(folder);
-  if (made.ok()) return Open(engine.options(), folder, known, verify);
+  if (made.ok()) return Open(engine.options(), folder, known, verify, token);
   static_cast<void>(RemoveTree(engine.env(), folder));
   return made;
 }
 
 Result<std::shared_ptr<SnapshotFiles>> SnapshotFiles::Open(const KvEngineOptions& engine,
                                                            const std::string& folder,
-                                                           TableChecksums& known, bool verify) {
+                                                           TableChecksums& known, bool verify,
+                                                           const CancelToken& token) {
   // From here on the folder is removed whatever happens.
   std::shared_ptr<SnapshotFiles> files(new SnapshotFiles(engine, folder));
   KvEngineOptions options = engine;
@@ -46,12 +48,13 @@ Result<std::shared_ptr<SnapshotFiles>> SnapshotFiles::Open(const KvEngineOptions
   files->position_ = head->applied;
   files->manifest_.applied = head->applied.index;
   files->written_ = std::move(head->checksums);
-  if (Status added = files->AddFiles(known, verify); !added.ok()) return added;
+  if (Status added = files->AddFiles(known, verify, token); !added.ok()) return added;
   return files;
 }
 
 /// What is damaged must not get a checksum that says it is right.
-Result<ManifestFile> SnapshotFiles::Describe(const std::string& name, bool verify) const {
+Result<ManifestFile> SnapshotFiles::Describe(const std::string& name, bool verify,
+                                             const CancelToken& token) const {
   const std::string path = folder_ + "/" + name;
   const auto written = written_.find(name);
   if (written != written_.end() && !verify) {
@@ -61,17 +64,18 @@ Result<ManifestFile> SnapshotFiles::Describe(const std::string& name, bool verif
     return file;
   }
   if (verify && written == written_.end() && IsTable(name)) {
-    const Status whole = VerifyTable(env_, path, [](std::size_t) { return true; });
+    const Status whole =
+        VerifyTable(env_, path, [&token](std::size_t) { return !token.cancelled(); });
     if (!whole.ok()) return whole;
   }
-  Result<ManifestFile> read = ChecksumFile(env_, folder_, name);
+  Result<ManifestFile> read = ChecksumFile(env_, folder_, name, token);
   if (read.ok() && written != written_.end() && read->checksum != written->second) {
     return Status(Code::kCorruption, path + " is not as it was written");
   }
   return read;
 }
 
-Status SnapshotFiles::AddFiles(TableChecksums& known, bool verify) {
+Status SnapshotFiles::AddFiles(TableChecksums& known, bool verify, const CancelToken& token) {
   Result<std::optional<std::vector<std::string>>> names = ListFolder(env_, folder_);
   if (!names.ok()) return names.status();
   TableChecksums tables;
@@ -80,7 +84,7 @@ Status SnapshotFiles::AddFiles(TableChecksums& known, bool verify) {
     if (const auto found = known.find(name); found != known.end()) {
       file = found->second;
     } else {
-      Result<ManifestFile> described = Describe(name, verify);
+      Result<ManifestFile> described = Describe(name, verify, token);
       if (!described.ok()) return described.status();
       file = *std::move(described);
     }
@@ -157,7 +161,7 @@ Result<std::string> SnapshotFiles::ReadPart(std::uint64_t offset, std::size_t ma
 
 CheckpointSource::~CheckpointSource() {
   // Removing it takes time; where there is no worker any more this thread is not the loop.
-  static_cast<void>(worker_->Post([files = std::move(files_)] {}));
+  static_cast<void>(worker_->PostRelease([files = std::move(files_)] {}));
 }
 
 void CheckpointSource::Read(std::uint64_t offset, std::size_t max_bytes, node::Done<Part> done) {

@@ -29,12 +29,15 @@ class SnapshotFiles {
  public:
   /// Takes a checkpoint of `engine` in `folder`, which does not exist, and reads all of it.
   /// Without `verify` nobody looks whether a table is as it was written: somebody else will.
+  /// Cancelled once `token` is.
   static Result<std::shared_ptr<SnapshotFiles>> Make(KvEngine& engine, const std::string& folder,
-                                                     TableChecksums& known, bool verify = true);
+                                                     TableChecksums& known, bool verify = true,
+                                                     const CancelToken& token = {});
   /// Reads the checkpoint that is in `folder`; it goes if it is of no use.
   static Result<std::shared_ptr<SnapshotFiles>> Open(const KvEngineOptions& engine,
                                                      const std::string& folder,
-                                                     TableChecksums& known, bool verify = true);
+                                                     TableChecksums& known, bool verify = true,
+                                                     const CancelToken& token = {});
   /// Removes the folder.
   ~SnapshotFiles();
   SnapshotFiles(const SnapshotFiles&) = delete;
@@ -52,8 +55,9 @@ class SnapshotFiles {
 
  private:
   SnapshotFiles(const KvEngineOptions& engine, std::string folder);
-  Status AddFiles(TableChecksums& known, bool verify);
-  [[nodiscard]] Result<ManifestFile> Describe(const std::string& name, bool verify) const;
+  Status AddFiles(TableChecksums& known, bool verify, const CancelToken& token);
+  [[nodiscard]] Result<ManifestFile> Describe(const std::string& name, bool verify,
+                                              const CancelToken& token) const;
   Result<std::string> ReadPart(std::uint64_t offset, std::size_t max_bytes);
 
   rocksdb::Env& env_;

@@ -29,7 +29,7 @@ Snapshots::Snapshots(SnapshotsOptions options, LogStore& log, KvStateMachine& ma
       completions_(std::move(completions)),
       may_have_left_(options_.left_snapshot > 0),
       intake_(*options_.engine.env, options_.dir, NumberOf(machine.engine()->folder()) + 1,
-              options_.log_sink),
+              options_.log_sink, cancel_),
       left_snapshot_(options_.left_snapshot),
       next_checkpoint_(options_.left_snapshot + 1),
       worker_(std::make_shared<Worker>("raftkv-snapshot", kMaxQueued)) {}
@@ -46,7 +46,8 @@ std::shared_ptr<SnapshotFiles> Snapshots::TakeLeft(Index base) {
   if (left_snapshot_ == 0) return nullptr;
   const std::string folder = CheckpointFolder(std::exchange(left_snapshot_, 0));
   TableChecksums none;  // it may be of another database
-  Result<std::shared_ptr<SnapshotFiles>> left = SnapshotFiles::Open(options_.engine, folder, none);
+  Result<std::shared_ptr<SnapshotFiles>> left =
+      SnapshotFiles::Open(options_.engine, folder, none, /*verify=*/true, cancel_);
   if (!left.ok() || (*left)->applied() < base) return nullptr;
   return *std::move(left);
 }
@@ -70,7 +71,8 @@ Result<std::shared_ptr<SnapshotFiles>> Snapshots::MakeNow(KvEngine& engine, Inde
 Result<std::shared_ptr<SnapshotFiles>> Snapshots::MakeAnew(KvEngine& engine, bool verify) {
   if (checksums_of_ != engine.folder()) checksums_.clear();
   checksums_of_ = engine.folder();
-  return SnapshotFiles::Make(engine, CheckpointFolder(next_checkpoint_++), checksums_, verify);
+  return SnapshotFiles::Make(engine, CheckpointFolder(next_checkpoint_++), checksums_, verify,
+                             cancel_);
 }
 
 void Snapshots::Make(node::Done<Made> done) {
@@ -80,7 +82,7 @@ void Snapshots::Make(node::Done<Made> done) {
         Result<std::shared_ptr<SnapshotFiles>> files = MakeNow(*engine, base);
         engine.reset();
         if (files.code() == Code::kCorruption) options_.on_damage(files.status());
-        if (!files.ok() && options_.log_sink) {
+        if (!files.ok() && files.code() != Code::kCancelled && options_.log_sink) {
           options_.log_sink(node::LogSeverity::kWarn,
                             "no snapshot could be made: " + files.status().message());
         }
@@ -182,7 +184,7 @@ Result<std::shared_ptr<Snapshots::Ready>> Snapshots::OpenReceived(Index index) {
 void Snapshots::DropReady() {
   if (ready_ == nullptr) return;
   // Closing and removing it takes time.
-  static_cast<void>(worker_->Post([ready = std::move(ready_)] {}));
+  static_cast<void>(worker_->PostRelease([ready = std::move(ready_)] {}));
   ready_ = nullptr;
 }
 
@@ -204,7 +206,7 @@ void Snapshots::Install(const raft::SnapshotMeta& snapshot, node::LogWrite write
                      machine_.Replace(std::move(ready->engine), std::move(ready->store));
                  // Whoever reads it lets go of it last; the loop is not to close it.
                  old->RemoveAtEnd(true);
-                 static_cast<void>(worker_->Post([old = std::move(old)] {}));
+                 static_cast<void>(worker_->PostRelease([old = std::move(old)] {}));
                  done(time_ms);
                });
 }

@@ -53,8 +53,12 @@ class Snapshots final : public node::Snapshots {
   void Compact(Index through) override;
   Index Beyond(std::uint64_t bytes) override { return log_.Beyond(bytes); }
 
-  /// Ends what is queued, joins the thread. No other call afterwards.
-  void Stop() { worker_->Stop(); }
+  /// Cuts short what is made or read, ends what is queued, joins the thread. No other call
+  /// afterwards.
+  void Stop() {
+    cancel_.Cancel();
+    worker_->Stop();
+  }
 
  private:
   /// A received database, opened and found to be what it should be.
@@ -83,6 +87,7 @@ class Snapshots final : public node::Snapshots {
   LogStore& log_;
   KvStateMachine& machine_;
   Completions completions_;
+  const CancelToken cancel_;
 
   // Owned by the loop.
   std::shared_ptr<Ready> ready_;

@@ -104,7 +104,8 @@ int EpollOf(int socket) {
   const int epoll = epoll_create1(EPOLL_CLOEXEC);
   epoll_event event = {};
   event.events = EPOLLIN;
-  RAFTKV_CHECK(epoll >= 0 && epoll_ctl(epoll, EPOLL_CTL_ADD, socket, &event) == 0);
+  RAFTKV_CHECK(epoll >= 0);
+  RAFTKV_CHECK(epoll_ctl(epoll, EPOLL_CTL_ADD, socket, &event) == 0);
   return epoll;
 }
 
@@ -133,7 +134,8 @@ std::pair<int, int> Connection() {
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
   socklen_t size = sizeof(address);
   auto* generic = reinterpret_cast<sockaddr*>(&address);
-  RAFTKV_CHECK(bind(listener, generic, size) == 0 && listen(listener, 1) == 0);
+  RAFTKV_CHECK(bind(listener, generic, size) == 0);
+  RAFTKV_CHECK(listen(listener, 1) == 0);
   RAFTKV_CHECK(getsockname(listener, generic, &size) == 0);
   const int client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   RAFTKV_CHECK(connect(client, generic, size) == 0);

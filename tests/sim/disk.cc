@@ -15,7 +15,8 @@ void SimDisk::Write(const node::LogWrite& write, bool durable) {
   if (write.refilled) suspect = false;
   if (!write.entries.empty()) {
     const Index first = write.entries.front().index;
-    RAFTKV_CHECK(first >= first_index() && first <= last_index().Next(), first.value);
+    RAFTKV_CHECK(first >= first_index(), first.value);
+    RAFTKV_CHECK(first <= last_index().Next(), first.value);
     replaced.kept = first.Previous();
     const auto from = log_.begin() + static_cast<std::ptrdiff_t>(first - first_index());
     if (!durable) replaced.cut.assign(from, log_.end());

@@ -206,7 +206,8 @@ void Process::Read(Index first, Index last, std::size_t max_bytes,
 
 void Process::Apply(std::vector<raft::Entry> entries, node::Done<node::Applied> done) {
   if (!PortCall()) return;
-  RAFTKV_CHECK(applying_.empty() && !entries.empty());
+  RAFTKV_CHECK(applying_.empty());
+  RAFTKV_CHECK(!entries.empty());
   world_.checks().OnApply(host_, entries);
   applying_ = std::move(entries);
   apply_done_ = std::move(done);
@@ -333,7 +334,8 @@ void Process::PutInPlace(const raft::SnapshotMeta& snapshot, const node::LogWrit
 void Process::Install(const raft::SnapshotMeta& snapshot, node::LogWrite write,
                       node::Done<std::uint64_t> done) {
   if (!PortCall()) return;
-  RAFTKV_CHECK(!writing_ && applying_.empty());
+  RAFTKV_CHECK(!writing_);
+  RAFTKV_CHECK(applying_.empty());
   writing_ = true;
   installing_ = snapshot;
   write_ = std::move(write);

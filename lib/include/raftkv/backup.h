@@ -64,7 +64,8 @@ Result<BackupInfo> ReadBackup(const std::string& file, const BackupProgressCallb
 
 struct RestoreOptions {
   std::string file;
-  /// Must not exist yet, or be an empty folder.
+  /// Must not exist yet, or be an empty folder (a mounted volume, for example), or be what a
+  /// restore left that was cut short.
   std::string data_dir;
   /// Which of `cluster` this data folder is for.
   std::string name;
@@ -79,7 +80,8 @@ struct RestoreOptions {
   std::string encryption_key_file;
 };
 
-/// Builds the data folder, which appears whole or not at all. Errors: those of ReadBackup;
+/// Builds the data folder, which becomes valid with the last step; cut short, it is opened by no
+/// member, and the same call builds it again. Errors: those of ReadBackup;
 /// InvalidArgument (options), PermissionDenied (the data folder holds something), Unavailable
 /// (another restore is at it), NoSpace.
 Result<BackupInfo> Restore(const RestoreOptions& options);

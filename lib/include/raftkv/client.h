@@ -20,6 +20,10 @@ namespace raftkv {
 struct ClientOptions {
   /// "host:port" of some or all members.
   std::vector<std::string> endpoints;
+  /// The id of the cluster that is meant (NodeStatus::cluster_id); 0: that of the first member
+  /// reached. A client never talks to another one, whatever answers at an address: endpoints of
+  /// other clusters are passed over, and named in the error where no other one is left.
+  std::uint64_t cluster = 0;
   Limits limits;
   /// Gather concurrent calls into one request while another is under way: for 20 ms at most, or
   /// until one that failed is tried again.
@@ -66,7 +70,8 @@ class Client {
   virtual KV& kv() = 0;
   /// Who takes part: to be seen and changed.
   virtual Cluster& cluster() = 0;
-  /// Asks just the one endpoint.
+  /// Asks just the one endpoint, whichever cluster it belongs to unless ClientOptions::cluster
+  /// names one.
   virtual Result<EndpointStatus> Status(const std::string& endpoint,
                                         std::chrono::milliseconds timeout, bool with_hash) = 0;
   /// The header of the latest answer, for `-w json`: cluster, member, term.

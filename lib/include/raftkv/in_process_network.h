@@ -22,7 +22,7 @@ struct InProcessNetworkOptions {
   std::chrono::microseconds min_delay{0};
   std::chrono::microseconds max_delay{0};
   unsigned loss_percent = 0;
-  unsigned double_percent = 0;  ///< each copy with a delay of its own
+  unsigned duplicate_percent = 0;  ///< each copy has a delay of its own
   std::uint64_t seed = 1;
   /// Of frames under way; more are dropped.
   std::size_t max_bytes = 256 * 1024 * 1024;

@@ -111,7 +111,10 @@ struct NodeOptions {
   /// only); 0: SIGUSR1.
   int reserved_signal = 0;
   LogLevel log_level = LogLevel::kInfo;
-  /// Where log lines go; runs on any thread, one line without a line break. Unset: stderr.
+  /// Where log lines go, one at a time and without a line break. Unset: stderr. Runs on a thread
+  /// that does nothing else, so it may block: lines that a bounded queue cannot hold meanwhile are
+  /// dropped and counted. Close() waits one second for it; a sink that hangs for longer must not
+  /// use what goes with the node.
   std::function<void(LogLevel, std::string_view)> log_sink;
 };
 

@@ -117,7 +117,7 @@ TEST(Transport, NothingIsCarriedOutTwiceOverANetworkThatLosesAndDoubles) {
   InProcessNetworkOptions network;
   network.max_delay = 20ms;
   network.loss_percent = 5;
-  network.double_percent = 30;
+  network.duplicate_percent = 30;
   TransportCluster cluster(3, network);
   cluster.OpenAll();
   std::atomic<int> added{0};

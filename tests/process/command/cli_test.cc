@@ -127,7 +127,12 @@ TEST_F(Cli, Cas) {
   Expect({"cas", "c", "first", ""}, "SUCCESS\n");
   Expect({"cas", "c", "", "third"}, "SUCCESS\n");
   Expect({"get", "c", "--print-value-only"}, "third\n");
-  EXPECT_EQ(RunJson({"cas", "c", "no", "x"}, 7)["succeeded"], false);
+  const Json failed = RunJson({"cas", "c", "no", "x"}, 7);
+  EXPECT_EQ(failed["succeeded"], false);
+  // Nothing was written, so that there is no revision, least of all 0.
+  EXPECT_EQ(Names(failed["header"]), Strings({"cluster_id", "member", "term"}));
+  EXPECT_EQ(Names(RunJson({"member", "list"})["header"]),
+            Strings({"cluster_id", "member", "term"}));
   EXPECT_EQ(RunJson({"cas", "c", "third", "x"})["succeeded"], true);
   ExpectError({"cas", "c", "x"}, 128);
 }
@@ -152,7 +157,7 @@ TEST_F(Cli, JsonOfReadsAndWrites) {
   EXPECT_GT(put["header"]["term"].get<std::uint64_t>(), 0U);
   const Json get = RunJson({"get", "j"});
   EXPECT_EQ(Names(get), Strings({"header", "kvs", "count", "more"}));
-  EXPECT_EQ(Names(get["kvs"][0]), Strings({"key", "value", "mod_revision", "lease"}));
+  EXPECT_EQ(Names(get["kvs"][0]), Strings({"key", "value", "mod_revision"}));
   EXPECT_EQ(get["kvs"][0]["key"], "ag==");
   EXPECT_EQ(get["kvs"][0]["value"], "dmFsdWU=");
   EXPECT_EQ(get["kvs"][0]["mod_revision"], put["header"]["revision"]);
@@ -189,7 +194,9 @@ TEST_F(Cli, EndpointStatusAndHealth) {
   EXPECT_EQ(health.exit_code, 5) << health.err;
   EXPECT_NE(health.out.find(cluster_->address(0) + " is healthy"), std::string::npos) << health.out;
   EXPECT_NE(health.out.find(nobody + " is unhealthy"), std::string::npos) << health.out;
-  ExpectError({"endpoint", "status", "--endpoints", nobody, "--timeout", "500ms"}, 2);
+  const RunResult down = Run({"endpoint", "status", "--endpoints", nobody, "--timeout", "500ms"});
+  EXPECT_EQ(down.exit_code, 2);
+  EXPECT_EQ(down.err, "raftkv: " + nobody + ": Connection refused\n");
 }
 
 TEST_F(Cli, Tables) {

@@ -1,6 +1,8 @@
 // Where may the flags of `serve` come from, and which source wins?
 #include <chrono>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
@@ -44,6 +46,74 @@ TEST(Config, AFileTheEnvironmentAndTheCommandLine) {
                   {{"RAFTKV_NAME", "from-environment"}})
                 .find("ready name=from-flag "),
             0U);
+}
+
+TEST(Config, AllOfTomlIsUnderstood) {
+  const TempFolder folder;
+  const std::string file = folder / "raftkv.toml";
+  WriteFile(file,
+            "name = \"a # no comment \\u00e9\\\\\" # one\n"
+            "data-dir = '" +
+                (folder / "the # data") +
+                "'\n"
+                "listen = \"127.0.0.1:0\"\n"
+                "cluster = [\n  \"a # no comment \\u00e9\\\\=127.0.0.1:4511\", # the first\n]\n"
+                "advertise = \"\"\"127.0.0.1:4511\"\"\"\n"
+                "log-keep-entries = 1_000\n\"log-keep-bytes\" = 0x10_0000\n"
+                "disk-reserve = \"0\"\nlease-reads = false\n");
+  EXPECT_EQ(Ready(folder, {"--config", file}).find("ready name=a # no comment \u00e9\\ listen="),
+            0U)
+      << Ready(folder, {"--config", file});
+  // A pipe serves too.
+  Process process(
+      {.command = {"/bin/bash", "-c",
+                   std::string("exec ") + RAFTKV_BINARY + " serve --config <(cat " + file + ")"},
+       .environment = {},
+       .stdin_content = {},
+       .stdout_path = folder.path() / "stdout",
+       .stderr_path = folder.path() / "stderr"});
+  EXPECT_TRUE(process.WaitForLine("ready ", 20s)) << process.Stderr();
+}
+
+TEST(Config, WhatIsWrongIsNamedWithItsLine) {
+  const TempFolder folder;
+  const std::string file = folder / "raftkv.toml";
+  const std::vector<std::pair<std::string, std::string>> cases = {
+      {"no-such-flag = 1", "line 3: 'no-such-flag' is no flag of raftkv serve"},
+      {"config = \"x\"", "line 3: 'config' is no flag"},
+      {"zone = 1", "line 3: 'zone' takes a text in quotes"},
+      {"zone = true", "line 3: 'zone' takes a text in quotes"},
+      {"zone = 1979-05-27", "line 3: 'zone' takes a text in quotes"},
+      {"zone = [\"a\", \"b\"]", "line 3: 'zone' takes one value"},
+      {"zone = \"a\\u0000b\"", "line 3: 'zone' has a zero byte"},
+      {"zone = unquoted", "line 3: "},
+      {"zone = \"a", "line 3: "},
+      {"zone = \"\\q\"", "line 3: "},
+      {"zone = \"a\" x", "line 3: "},
+      {"name = \"twice\"", "line 3: "},
+      {"log-keep-entries = -1", "line 3: "},
+      {"log-keep-entries = 1.5", "line 3: 'log-keep-entries' takes"},
+      {"log-keep-entries = 0100", "line 3: "},
+      {"log-keep-entries = 99999999999999999999", "line 3: "},
+      {"election-timeout = 500", "line 3: "},
+      {"election-timeout = 500ms", "line 3: "},
+      {"join = \"maybe\"", "line 3: "},
+      {"join = 1", "line 3: "},
+      {"cluster = []", "line 3: 'cluster' has no value"},
+      {"cluster = [\"a=h:1,b=h:2\"]", "line 3: each part of 'cluster'"},
+      {"cluster = [1]", "line 3: each part of 'cluster'"},
+      {"a.b = 1", "line 3: section [a]"},
+      {"[serve]\nzone = \"x\"", "line 3: section [serve]"},
+  };
+  for (const auto& [line, words] : cases) {
+    WriteFile(file, "name = \"a\"\n\n" + line + "\n");
+    const RunResult run = RunRaftkv({"serve", "--data-dir", folder / "data", "--config", file},
+                                    {.environment = {}, .stdin_content = {}, .timeout = 20s});
+    EXPECT_EQ(run.exit_code, 128) << line << run.err;
+    EXPECT_EQ(run.ErrorLines(), 1U) << run.err;
+    EXPECT_NE(run.err.find(file + ": " + words), std::string::npos) << line << "\n" << run.err;
+  }
+  EXPECT_FALSE(std::filesystem::exists(folder / "data"));
 }
 
 TEST(Config, LogLinesAsJson) {

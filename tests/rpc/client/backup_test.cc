@@ -78,7 +78,8 @@ TEST(RemoteBackup, ComesWholeAndInOrder) {
   TestServer server;
   Give(server)->refusals = 5;
   const auto loop = StartLoop();
-  auto feed = BeginRemoteBackup(*loop, {server.address()}, std::chrono::seconds(10));
+  auto feed = BeginRemoteBackup(*loop, {server.address()}, std::make_shared<ClusterPin>(),
+                                std::chrono::seconds(10));
   ASSERT_TRUE(feed.ok()) << feed.status().ToString();
   EXPECT_EQ((*feed)->head().index, Index(12));
   EXPECT_EQ((*feed)->head().cluster, ClusterId(5));
@@ -106,13 +107,15 @@ TEST(RemoteBackup, GoesToTheNextMemberThatGivesOne) {
   Give(gives);
   const auto loop = StartLoop();
   auto feed = BeginRemoteBackup(*loop, {"127.0.0.1:1", none.address(), gives.address()},
-                                milliseconds(5000));
+                                std::make_shared<ClusterPin>(), milliseconds(5000));
   ASSERT_TRUE(feed.ok()) << feed.status().ToString();
   EXPECT_EQ((*feed)->head().member, NodeId(12));
   feed = Status(Code::kCancelled, "let go of it");
-  const auto refused = BeginRemoteBackup(*loop, {none.address()}, milliseconds(300));
+  const auto refused =
+      BeginRemoteBackup(*loop, {none.address()}, std::make_shared<ClusterPin>(), milliseconds(300));
   EXPECT_EQ(refused.code(), Code::kUnavailable) << refused.status().ToString();
-  const auto nobody = BeginRemoteBackup(*loop, {"127.0.0.1:1"}, milliseconds(300));
+  const auto nobody =
+      BeginRemoteBackup(*loop, {"127.0.0.1:1"}, std::make_shared<ClusterPin>(), milliseconds(300));
   EXPECT_EQ(nobody.code(), Code::kDeadlineExceeded) << nobody.status().ToString();
   loop->Stop();
 }
@@ -121,7 +124,8 @@ TEST(RemoteBackup, ALostMemberIsSaidToBeLost) {
   auto server = std::make_unique<TestServer>();
   Give(*server)->hold_after = kBytes / 2;
   const auto loop = StartLoop();
-  auto feed = BeginRemoteBackup(*loop, {server->address()}, milliseconds(5000));
+  auto feed = BeginRemoteBackup(*loop, {server->address()}, std::make_shared<ClusterPin>(),
+                                milliseconds(5000));
   ASSERT_TRUE(feed.ok()) << feed.status().ToString();
   std::uint64_t done = 0;
   while (done < kBytes / 2 - (1 << 20)) {

@@ -108,14 +108,28 @@ TEST_F(HttpTest, BoundsConnectionsAndTheirPatience) {
   options.request_timeout = std::chrono::milliseconds(200);
   Start(options);
   RawSocket first(address);
-  RawSocket second(address);
   first.Write("GET /metr");
-  RawSocket third(address);
-  EXPECT_EQ(third.ReadToEnd(), "");
-  EXPECT_EQ(log.Count("all 2 are in use"), 1u);
+  RawSocket second(address);
   EXPECT_TRUE(first.ReadToEnd().has_value()) << "half a request is not waited for";
   EXPECT_TRUE(second.ReadToEnd().has_value());
   EXPECT_TRUE(WaitFor([&] { return Has(Get("/livez"), "200 OK"); }));
+}
+
+TEST_F(HttpTest, AProbeIsAnsweredBesideAnyNumberOfSilentConnections) {
+  HttpOptions options;
+  options.request_timeout = std::chrono::minutes(10);
+  options.connection_life = std::chrono::minutes(10);
+  Start(options);
+  std::vector<std::unique_ptr<RawSocket>> silent;
+  for (std::uint32_t i = 0; i < 2 * options.max_connections; ++i) {
+    silent.push_back(std::make_unique<RawSocket>(address));
+    if (i % 2 == 0) silent.back()->Write("GET /metr");
+  }
+  EXPECT_TRUE(Has(Get("/livez"), "200 OK"));
+  EXPECT_TRUE(Has(Get("/readyz"), "200 OK"));
+  EXPECT_TRUE(silent.front()->ReadToEnd().has_value()) << "the oldest makes room";
+  EXPECT_EQ(silent.back()->ReadToEnd(std::chrono::milliseconds(50)), std::nullopt);
+  EXPECT_GE(log.Count("closed the oldest HTTP connection: all 64 are in use"), 1u);
 }
 
 }  // namespace

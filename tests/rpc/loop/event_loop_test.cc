@@ -6,6 +6,9 @@
 
 #include <atomic>
 #include <cstring>
+#include <new>
+
+#include <kj/debug.h>
 
 #include "tests/rpc/server/rpc_fixture.h"
 
@@ -56,6 +59,27 @@ TEST(EventLoop, RunsWhatIsPostedFromManyThreads) {
   for (auto& thread : threads) thread.join();
   ASSERT_TRUE(WaitFor([&] { return ran.load() == kThreads * kEach; })) << ran.load();
   loop->Call([&] { EXPECT_TRUE(on_loop); });
+}
+
+TEST(EventLoop, WhatThrowsEndsAloneAndTheRestRuns) {
+  LogLines log;
+  EventLoopOptions options;
+  options.log_sink = log.Sink();
+  auto started = EventLoop::Start(options);
+  ASSERT_TRUE(started.ok());
+  auto& loop = *started;
+  std::atomic<int> ran{0};
+  loop->Call([&] {
+    // One batch of posted work, and one of timers.
+    loop->Post([] { throw std::bad_alloc(); });
+    loop->Post([&] { ++ran; });
+    loop->At(loop->Now(), [] { kj::throwFatalException(KJ_EXCEPTION(OVERLOADED, "full")); });
+    loop->At(loop->Now(), [&] { ++ran; });
+  });
+  EXPECT_TRUE(WaitFor([&] { return ran == 2; })) << ran;
+  loop->Post([&] { ++ran; });
+  EXPECT_TRUE(WaitFor([&] { return ran == 3; }));
+  EXPECT_EQ(log.Count("a task failed"), 2u);
 }
 
 TEST(EventLoop, KeepsTheOrderOfOneThread) {

@@ -72,7 +72,7 @@ TEST(InProcessNetwork, LosesDoublesAndReordersAsItIsTold) {
   InProcessNetworkOptions options;
   options.max_delay = std::chrono::milliseconds(5);
   options.loss_percent = 20;
-  options.double_percent = 20;
+  options.duplicate_percent = 20;
   InProcessNetwork network(options);
   Received received;
   const auto a = network.NewTransport("a");

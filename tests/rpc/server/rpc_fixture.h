@@ -250,6 +250,8 @@ class TestServer {
     return *peers_;
   }
   EventLoop& loop() { return *loop_; }
+  /// On the loop.
+  Server& server() { return *server_; }
   const std::string& address() const { return address_; }
 
   LogLines log;

@@ -86,7 +86,8 @@ TEST(Server, CutsOffAClientWhoseRequestIsFarTooLarge) {
   auto loop = StartLoop();
   std::promise<std::string> failure;
   loop->Post([&] {
-    auto link = ClientLink::Open(*loop, server.address(), std::chrono::seconds(5));
+    auto link = ClientLink::Open(*loop, server.address(), std::make_shared<ClusterPin>(),
+                                 std::chrono::seconds(5));
     loop->Spawn(link.then([&](std::shared_ptr<ClientLink>&& link) {
                       // A client that does not check sizes.
                       auto request = link->service().submitRequest();

@@ -129,6 +129,7 @@ TEST_F(Restoring, ARetriedRequestIsNotCarriedOutAgain) {
 TEST_F(Restoring, APowerCutAtAnyStepLeavesAWholeFolderOrNone) {
   std::uint64_t operation = 1;
   int whole = 0;
+  int cut_short = 0;
   for (bool over = false; !over; ++operation) {
     StoreWorld world(NewDisk());
     world.fs->CrashAt(operation);
@@ -137,10 +138,15 @@ TEST_F(Restoring, APowerCutAtAnyStepLeavesAWholeFolderOrNone) {
     EXPECT_EQ(restored.ok(), over) << operation;
     world.fs->Reboot(operation);
     Aim(world, "n1", "/data/new");
-    const bool there = world.env->FileExists("/data/new").ok();
+    const bool there = world.env->FileExists("/data/new/record").ok();
     whole += there ? 1 : 0;
     EXPECT_TRUE(there || !over) << "it was said to be there";
     if (!there) {
+      cut_short += world.env->FileExists("/data/new/restoring").ok() ? 1 : 0;
+      if (world.env->FileExists("/data/new/restoring").ok()) {
+        const Status refused = world.Open();
+        EXPECT_EQ(refused.code(), Code::kUnavailable) << operation << refused.ToString();
+      }
       const auto again = storage::RestoreMember(*world.env, PlanFor("n1", "/data/new"));
       ASSERT_TRUE(again.ok()) << operation << ": " << again.status().ToString();
     }
@@ -148,11 +154,12 @@ TEST_F(Restoring, APowerCutAtAnyStepLeavesAWholeFolderOrNone) {
     ASSERT_TRUE(opened.ok()) << operation << ": " << opened.ToString();
     EXPECT_EQ(HashOf(world), info_.content_hash) << operation;
     EXPECT_EQ(world.store->birth().raft.applied, Index(info_.index)) << operation;
-    EXPECT_FALSE(world.env->FileExists(storage::RestoringFolder("/data/new")).ok() && over);
+    EXPECT_FALSE(world.env->FileExists("/data/new/restoring").ok()) << operation;
     ASSERT_LT(operation, 2000U);
   }
   EXPECT_GT(operation, 30U);
   EXPECT_GE(whole, 1);
+  EXPECT_GE(cut_short, 10);
 }
 
 TEST_F(Restoring, WhatIsRefusedChangesNothing) {

@@ -106,7 +106,8 @@ CrashFs::InodePtr CrashFs::Survive(const InodePtr& inode, Random& random,
 std::string CrashFs::Content(const std::string& path) const {
   const std::lock_guard lock(mutex_);
   const InodePtr inode = Find(path);
-  RAFTKV_CHECK(inode != nullptr && !inode->is_folder, path);
+  RAFTKV_CHECK(inode != nullptr, path);
+  RAFTKV_CHECK(!inode->is_folder, path);
   return inode->data;
 }
 
@@ -289,7 +290,9 @@ rocksdb::IOStatus CrashFs::GetChildren(const std::string& path, const IOOptions&
 
 rocksdb::IOStatus CrashFs::DeleteFile(const std::string& path, const IOOptions&, Debug*) {
   return WithPlace(path, [&](const Place& place) {
-    if (!place.folder->entries.contains(place.name)) return NotFound(path);
+    const auto found = place.folder->entries.find(place.name);
+    if (found == place.folder->entries.end()) return NotFound(path);
+    if (found->second->is_folder) return IOStatus::IOError("Is a directory", path);
     return ChangeOperation(place.folder,
                            [name = place.name](Entries& entries) { entries.erase(name); });
   });
@@ -376,7 +379,7 @@ rocksdb::IOStatus CrashFs::LinkFile(const std::string& from, const std::string& 
 rocksdb::IOStatus CrashFs::LockFile(const std::string& path, const IOOptions&,
                                     rocksdb::FileLock** out, Debug*) {
   return WithPlace(path, [&](const Place& place) {
-    if (locks_.contains(path)) return IOStatus::IOError("lock hold by current process", path);
+    if (locks_.contains(path)) return IOStatus::Busy("locked by this process", path);
     if (!place.folder->entries.contains(place.name)) {
       IOStatus made =
           ChangeOperation(place.folder, [name = place.name, inode = std::make_shared<Inode>()](

@@ -145,7 +145,8 @@ bool Clients::Done() const {
 }
 
 void Clients::AskAll(const std::vector<Json>& bodies, Milliseconds timeout) {
-  RAFTKV_CHECK(!asking_ && Idle());
+  RAFTKV_CHECK(!asking_);
+  RAFTKV_CHECK(Idle());
   const std::size_t first = places_.size();
   for (std::size_t i = 0; i < network_.size() * bodies.size(); ++i) {
     unanswered_.insert(places_.size());

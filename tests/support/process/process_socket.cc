@@ -84,7 +84,8 @@ BusyPort::BusyPort() {
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
   socklen_t size = sizeof(address);
   auto* generic = reinterpret_cast<sockaddr*>(&address);
-  RAFTKV_CHECK(bind(socket_, generic, size) == 0 && listen(socket_, 1) == 0, errno);
+  RAFTKV_CHECK(bind(socket_, generic, size) == 0, errno);
+  RAFTKV_CHECK(listen(socket_, 1) == 0, errno);
   RAFTKV_CHECK(getsockname(socket_, generic, &size) == 0, errno);
   address_ = "127.0.0.1:" + std::to_string(ntohs(address.sin_port));
 }

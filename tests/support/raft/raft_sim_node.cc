@@ -63,7 +63,8 @@ std::vector<std::pair<Index, raft::Configuration>> SimDisk::Configurations() con
 }
 
 void SimDisk::Compact(Index through) {
-  RAFTKV_CHECK(through <= applied && through <= last_index());
+  RAFTKV_CHECK(through <= applied);
+  RAFTKV_CHECK(through <= last_index());
   if (through <= base.index) return;
   for (const auto& [index, configuration] : Configurations()) {
     if (index > through) break;

@@ -165,6 +165,31 @@ TEST(Handshake, ARolledBackOrCopiedDiskIsRefused) {
   EXPECT_EQ(Judge([](node::Hello& hello) { ++hello.boot.counter; }).refusal, "");
 }
 
+TEST(Handshake, BootsAreWrittenDownOfMembersOnly) {
+  NodeWorld world;
+  StartAll(world);
+  ASSERT_TRUE(world.Put("n1", "k", "v"));
+  const std::size_t before = world.Disk("n1").birth.peer_boots.size();
+  node::Hello hello = world.Find("n2")->member().MakeHello(world.Disk("n1").birth.member, "n1");
+  hello.boot.counter = 7;
+  int accepted = 0;
+  for (int i = 0; i < 2000; ++i) {
+    ++hello.member.value;
+    hello.name = "invented" + std::to_string(i);
+    world.Find("n1")->member().OnHello(
+        hello, [&](const node::HelloAnswer& answer) { accepted += answer.refusal.empty(); });
+  }
+  world.RunFor(std::chrono::milliseconds(100));
+  EXPECT_EQ(accepted, 2000) << "it may have been taken in while this one was behind";
+  EXPECT_EQ(world.Disk("n1").birth.peer_boots.size(), before);
+  EXPECT_TRUE(world.Find("n1")->member().KnowsBoot(hello.member, hello.boot)) << "it is heard";
+  --hello.boot.counter;
+  std::string refusal;
+  world.Find("n1")->member().OnHello(
+      hello, [&](const node::HelloAnswer& answer) { refusal = answer.refusal; });
+  EXPECT_NE(refusal.find("rolled back or copied"), std::string::npos) << refusal;
+}
+
 TEST(Handshake, OfTwoTwinsThatComeAtTheSameInstantOneIsRefused) {
   NodeWorld world;
   StartAll(world);

@@ -93,6 +93,43 @@ TEST(OfferSnapshot, WhatIsCommittedAlreadyIsAcknowledgedAtOnce) {
   EXPECT_EQ(me.core().commit_index(), Index(4));
 }
 
+// Every acknowledgement says what the disk of its sender has room for: a leader that believes a
+// full member to have room goes on taking writes that this member cannot store.
+TEST(AckSpace, OfASnapshotThatIsHereAlreadyNamesIt) {
+  Solo me(3, {1, 1, 1, 1, 1}, 1, 4);
+  me->Input([](raft::Raft& core) { core.SetDisk(raft::Space::kNone, false); });
+  EXPECT_FALSE(me->Offer(NodeId(2), Term(2), Snapshot(1, 3)));
+  const auto acks = All<AppendEntriesReply>(me->Drain());
+  ASSERT_EQ(acks.size(), 1u);
+  EXPECT_EQ(acks[0].space, raft::Space::kNone);
+}
+
+TEST(AckSpace, OfAnInstalledSnapshotNamesIt) {
+  Solo me(3, {1, 1}, 1, 1);
+  me->Input([](raft::Raft& core) { core.SetDisk(raft::Space::kDeletes, false); });
+  ASSERT_TRUE(me->Offer(NodeId(2), Term(4), Snapshot(3, 9)));
+  const auto acks = All<AppendEntriesReply>(me->Drain());
+  ASSERT_EQ(acks.size(), 1u);
+  EXPECT_EQ(acks[0].space, raft::Space::kDeletes);
+}
+
+TEST(AckSpace, OfARefusalWhileASnapshotIsInstalledNamesIt) {
+  Solo me(3, {1, 1}, 1, 1);
+  me->Input([](raft::Raft& core) { core.SetDisk(raft::Space::kNone, false); });
+  ASSERT_TRUE(me->Offer(NodeId(2), Term(4), Snapshot(3, 9)));
+  const auto acks = All<AppendEntriesReply>(me.Step(2, Append(4, 9, 3, 9)));
+  ASSERT_FALSE(acks.empty());
+  for (const AppendEntriesReply& ack : acks) EXPECT_EQ(ack.space, raft::Space::kNone);
+}
+
+TEST(AckSpace, OfARefusalOfAnOlderTermNamesIt) {
+  Solo me(3, {1, 1}, 5, 1);
+  me->Input([](raft::Raft& core) { core.SetDisk(raft::Space::kNone, false); });
+  const auto acks = All<AppendEntriesReply>(me.Step(2, Append(4, 2, 1, 1)));
+  ASSERT_EQ(acks.size(), 1u);
+  EXPECT_EQ(acks[0].space, raft::Space::kNone);
+}
+
 // §7, InstallSnapshot 6: an entry with the same index and term: what follows it is kept.
 TEST(OfferSnapshot, AnEntryThatIsPresentIsCommittedByIt) {
   Solo me(3, {1, 1, 2, 2, 2}, 2, 1);

@@ -1,0 +1,122 @@
+#include "lib/open/log_queue.h"
+
+#include <pthread.h>
+#include <signal.h>
+
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <exception>
+#include <mutex>
+#include <system_error>
+#include <utility>
+
+namespace raftkv {
+
+struct LogQueue::State {
+  explicit State(Sink sink) : sink(std::move(sink)) {}
+
+  // Constant after construction; used by the queue's thread only.
+  const Sink sink;
+
+  struct Line {
+    LogLevel level;
+    std::string text;
+  };
+  std::mutex mutex;
+  // Guarded by mutex.
+  std::condition_variable changed;
+  std::deque<Line> lines;
+  std::size_t bytes = 0;
+  std::uint64_t dropped = 0;
+  bool closing = false;
+  bool ended = false;
+
+  void Add(LogLevel level, const std::string& text) {
+    const std::lock_guard lock(mutex);
+    if (closing) return;
+    if (lines.size() >= kMaxLines || bytes + text.size() > kMaxBytes) {
+      ++dropped;
+      return;
+    }
+    bytes += text.size();
+    lines.push_back({level, text});
+    if (lines.size() == 1) changed.notify_all();
+  }
+
+  void Run() {
+    std::unique_lock lock(mutex);
+    while (true) {
+      changed.wait(lock, [this] { return closing || !lines.empty(); });
+      if (lines.empty()) break;
+      std::deque<Line> taken;
+      taken.swap(lines);
+      const std::uint64_t lost = std::exchange(dropped, 0);
+      bytes = 0;
+      lock.unlock();
+      for (const Line& line : taken) HandOn(line);
+      if (lost > 0) {
+        HandOn({LogLevel::kWarn,
+                std::to_string(lost) + " log lines were dropped here: the log sink was too slow"});
+      }
+      lock.lock();
+    }
+    ended = true;
+    changed.notify_all();
+  }
+
+  void HandOn(const Line& line) const {
+    try {
+      sink(line.level, line.text);
+    } catch (const std::exception&) {  // of the host, which has no other place to hear of it
+    } catch (...) {
+    }
+  }
+};
+
+LogQueue::LogQueue(Sink sink) : state_(std::make_shared<State>(std::move(sink))) {}
+
+Result<std::unique_ptr<LogQueue>> LogQueue::Start(Sink sink) {
+  std::unique_ptr<LogQueue> queue(new LogQueue(std::move(sink)));
+  // A guest's threads take no signal that is meant for the host: they inherit a full mask.
+  sigset_t all;
+  sigset_t before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  Status made;
+  try {
+    queue->thread_ = std::thread([state = queue->state_] { state->Run(); });
+    pthread_setname_np(queue->thread_.native_handle(), "raftkv-log");
+  } catch (const std::system_error& error) {
+    made = Status(Code::kUnavailable, std::string("cannot start a thread: ") + error.what());
+  }
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  if (!made.ok()) return made;
+  return queue;
+}
+
+LogQueue::~LogQueue() { Close(); }
+
+LogQueue::Add LogQueue::adder() const {
+  return [state = state_](LogLevel level, const std::string& line) { state->Add(level, line); };
+}
+
+void LogQueue::Close() {
+  if (!thread_.joinable()) return;
+  bool ended = false;
+  {
+    std::unique_lock lock(state_->mutex);
+    state_->closing = true;
+    state_->changed.notify_all();
+    // The sink itself may be what closes the node.
+    const bool inside = thread_.get_id() == std::this_thread::get_id();
+    ended = !inside && state_->changed.wait_for(lock, kLinger, [this] { return state_->ended; });
+  }
+  if (ended) {
+    thread_.join();
+  } else {
+    thread_.detach();  // check:allow detach: a sink that hangs cannot be joined
+  }
+}
+
+}  // namespace raftkv
