@@ -9,7 +9,6 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <new>
 #include <system_error>
 
 #include <openssl/crypto.h>
@@ -92,7 +91,7 @@ bool DecodeHex(const KeyText& text, unsigned char* key) {
 SecretPage::SecretPage() {
   const auto size = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
   void* page = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (page == MAP_FAILED) throw std::bad_alloc();  // as for any other memory
+  RAFTKV_CHECK(page != MAP_FAILED, errno);
   // A kernel that does not know it dumps the page: no reason to be without encryption.
   static_cast<void>(madvise(page, size, MADV_DONTDUMP));
   bytes_ = static_cast<unsigned char*>(page);
