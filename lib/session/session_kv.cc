@@ -4,6 +4,7 @@
 #include <array>
 #include <utility>
 
+#include "lib/kv/continuation.h"
 #include "lib/session/read_stream.h"
 #include "lib/session/session_call.h"
 #include "lib/session/write_stream.h"
@@ -108,8 +109,16 @@ class SessionKv final : public KV {
   }
 
   void ScanAsync(KeyRange range, ScanOptions options, Callback<ScanResult> done) override {
-    ReadOne({kv::Range::From(range), options.limit, options.keys_only, options.count_only}, options,
-            std::move(done));
+    const kv::Hold hold = options.keep_state ? kv::Hold::kAlways : kv::Hold::kWhereFull;
+    kv::ReadOp read{kv::Range::From(range), options.limit, options.keys_only, options.count_only,
+                    hold};
+    if (!options.continuation.empty()) {
+      Status bad = options.count_only
+                       ? Status(Code::kInvalidArgument, "a count has no further pages")
+                       : kv::ContinueAt(options.continuation, read);
+      if (!bad.ok()) return done(bad);
+    }
+    ReadOne(std::move(read), options, std::move(done));
   }
 
  private:
@@ -154,6 +163,7 @@ class SessionKv final : public KV {
     if (bad.ok()) bad = TakeBudget(bytes);
     if (!bad.ok()) return finish(bad);
     auto call = std::make_shared<ReadCall>(Deadline(options.timeout), budget_, bytes);
+    call->alone = read.view.IsSet();
     call->read = std::move(read);
     call->max_staleness = std::min(options.max_staleness, kLongest);
     call->finish = std::move(finish);

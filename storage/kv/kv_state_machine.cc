@@ -1,5 +1,7 @@
 #include "storage/kv/kv_state_machine.h"
 
+#include <chrono>
+#include <random>
 #include <utility>
 
 #include "lib/base/check.h"
@@ -13,6 +15,13 @@ constexpr std::size_t kMaxQueuedApplies = 16;
 constexpr std::size_t kQuickApplyBytes = 96 << 10;
 constexpr std::size_t kMaxQueuedReads = 4096;
 constexpr std::size_t kReaders = 2;
+
+std::shared_ptr<kv::HeldViews> NewViews() {
+  std::random_device device;
+  const std::uint64_t table = (std::uint64_t{device()} << 32 | device()) | 1;
+  return std::make_shared<kv::HeldViews>(
+      table, [] { return MonoTime(std::chrono::steady_clock::now().time_since_epoch()); });
+}
 
 }  // namespace
 
@@ -35,6 +44,7 @@ KvStateMachine::KvStateMachine(const KvStateMachineOptions& options,
       completions_(std::move(completions)),
       upkeep_(upkeep),
       engine_(std::move(engine)),
+      views_(NewViews()),
       store_(std::move(store)),
       apply_("raftkv-apply", kMaxQueuedApplies),
       readers_("raftkv-kvread", kMaxQueuedReads, kReaders) {}
@@ -50,9 +60,19 @@ std::shared_ptr<KvEngine> KvStateMachine::Replace(std::shared_ptr<KvEngine> engi
                store_->applied().value);
   store_ = std::move(store);
   bytes_since_flush_ = 0;
+  // The old views go behind the lock: what they hold may be much.
+  std::shared_ptr<kv::HeldViews> views = NewViews();
   const std::lock_guard lock(engine_mutex_);
+  views_.swap(views);
   return std::exchange(engine_, std::move(engine));
 }
+
+std::shared_ptr<kv::HeldViews> KvStateMachine::views() const {
+  const std::lock_guard lock(engine_mutex_);
+  return views_;
+}
+
+void KvStateMachine::DropViews() { views()->Clear(); }
 
 Result<node::Applied> KvStateMachine::ApplyNow(const std::vector<raft::Entry>& entries) {
   if (!failure_.ok()) return failure_;
@@ -63,6 +83,8 @@ Result<node::Applied> KvStateMachine::ApplyNow(const std::vector<raft::Entry>& e
     return failure_;
   }
   MaybeFlush(entries);
+  // What was written is what makes an old view cost something.
+  views()->Sweep();
   node::Applied applied;
   applied.index = store_->applied();
   applied.durable = engine()->flushed();
@@ -133,9 +155,19 @@ void KvStateMachine::Read(Bytes request, std::size_t max_bytes, node::Done<Bytes
         [shared_done, quick = std::move(quick)]() mutable { (*shared_done)(std::move(quick)); });
     return;
   }
-  const bool posted = readers_.Post([this, engine = std::move(engine), request = std::move(request),
-                                     max_bytes, shared_done]() mutable {
-    Result<Bytes> answer = kv::Read(*engine, kv::ReadTier::kAll, request.view(), max_bytes);
+  // Engine and views belong together.
+  std::shared_ptr<kv::HeldViews> views;
+  {
+    const std::lock_guard lock(engine_mutex_);
+    engine = engine_;
+    views = views_;
+  }
+  const bool posted = readers_.Post([this, engine = std::move(engine), views = std::move(views),
+                                     request = std::move(request), max_bytes,
+                                     shared_done]() mutable {
+    Result<Bytes> answer = kv::Read(*engine, kv::ReadTier::kAll, request.view(), max_bytes,
+                                    kv::kMaxVisitedBytes, views.get());
+    views.reset();
     engine.reset();
     if (answer.code() == Code::kCorruption) options_.on_damage(answer.status());
     completions_.Post([shared_done = std::move(shared_done), full = std::move(answer)]() mutable {
@@ -152,6 +184,8 @@ Status KvStateMachine::Close(bool clean) {
   if (std::exchange(closed_, true)) return Status::Ok();
   apply_.Stop();
   readers_.Stop();
+  // They are of the engine, and end before it.
+  views_.reset();
   if (!clean || !failure_.ok()) return failure_;
   return engine_->Close();
 }

@@ -14,6 +14,7 @@
 
 #include <raftkv/status.h>
 
+#include "lib/kv/held_views.h"
 #include "lib/kv/store.h"
 #include "lib/node/ports.h"
 #include "storage/disk/completions.h"
@@ -48,6 +49,9 @@ class KvStateMachine final : public node::StateMachine {
 
   /// The database as it is now; nobody may hold it any more at Close(). Safe from any thread.
   [[nodiscard]] std::shared_ptr<KvEngine> engine() const;
+  /// Lets go what is kept for scans of more than one page, which have to begin again. Safe from any
+  /// thread.
+  void DropViews();
   /// What comes after the present state of both; no Apply is under way. Returns the database that
   /// was there, which readers may still hold. On the loop.
   std::shared_ptr<KvEngine> Replace(std::shared_ptr<KvEngine> engine,
@@ -66,6 +70,7 @@ class KvStateMachine final : public node::StateMachine {
   KvStateMachine(const KvStateMachineOptions& options, std::shared_ptr<KvEngine> engine,
                  std::unique_ptr<kv::Store> store, Completions completions, Worker& upkeep);
   Result<node::Applied> ApplyNow(const std::vector<raft::Entry>& entries);
+  [[nodiscard]] std::shared_ptr<kv::HeldViews> views() const;
   void MaybeFlush(const std::vector<raft::Entry>& entries);
 
   // Constant after construction.
@@ -77,6 +82,8 @@ class KvStateMachine final : public node::StateMachine {
   // Guarded by engine_mutex_.
   mutable std::mutex engine_mutex_;
   std::shared_ptr<KvEngine> engine_;
+  /// Of `engine_`, which whoever holds these holds as well.
+  std::shared_ptr<kv::HeldViews> views_;
   // Of the apply thread while an apply is under way there, else of the loop.
   std::unique_ptr<kv::Store> store_;
   /// The first failure; nothing is applied after it.
