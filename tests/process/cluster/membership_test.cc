@@ -246,8 +246,8 @@ TEST(Membership, WhatMakesNoSenseIsRefusedInOneLine) {
     EXPECT_EQ(result.out, "");
   };
   expect({"member", "add", "n1", "127.0.0.1:1"}, 3);
-  expect({"member", "add", "n2", "nonsense"}, 3);
-  expect({"member", "add", "n=2", "127.0.0.1:1"}, 3);
+  expect({"member", "add", "n2", "nonsense"}, 128);
+  expect({"member", "add", "n=2", "127.0.0.1:1"}, 128);
   expect({"member", "add", "n2"}, 128);
   expect({"member", "promote", "n9"}, 4);
   expect({"member", "remove", "n9"}, 4);
