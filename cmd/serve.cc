@@ -211,7 +211,8 @@ void AddServeFlags(CLI::App& verb, ServeFlags& flags) {
   add("--data-dir", flags.data_dir, "folder of the data; made if it does not exist");
   add("--listen", flags.listen, "HOST:PORT for peers and clients")->capture_default_str();
   add("--cluster", flags.cluster, "n1=HOST:PORT,... all members of a new cluster; none: of one");
-  add("--advertise", flags.advertise, "HOST:PORT that others connect to; as --listen");
+  add("--advertise", flags.advertise,
+      "HOST:PORT that others connect to; as --listen, and needed where that is a wildcard");
   add("--http", flags.http, "HOST:PORT of /metrics, /livez and /readyz; none");
   add("--config", flags.config, "file.toml with these flags")->configurable(false);
   add("--log-level", flags.log_level, "trace, debug, info, warn, error or off")
