@@ -22,8 +22,34 @@ pkg_check_modules(xxhash REQUIRED QUIET IMPORTED_TARGET libxxhash)
 pkg_check_modules(libarchive REQUIRED QUIET IMPORTED_TARGET libarchive>=3.6)
 pkg_check_modules(zstd REQUIRED QUIET IMPORTED_TARGET libzstd>=1.4)
 
-set(RAFTKV_LINK_LIBRARIES
-  CapnProto::capnp-rpc CapnProto::capnp CapnProto::kj-tls CapnProto::kj-http CapnProto::kj-async
-  CapnProto::kj PkgConfig::rocksdb PkgConfig::prometheus PkgConfig::xxhash
-  PkgConfig::libarchive PkgConfig::zstd spdlog::spdlog fmt::fmt
-  nlohmann_json::nlohmann_json OpenSSL::SSL OpenSSL::Crypto Threads::Threads)
+# The heavy ones as static archives, for a target with the property RAFTKV_ARCHIVES: the time that a
+# program takes to start is mostly the relocation of shared libraries (XML and ICU among them, by
+# way of libarchive). Empty where Debian's packages lack one of them.
+set(raftkv_archives)
+foreach(name capnp-rpc capnp kj-tls kj-http kj-async kj ssl crypto rocksdb archive
+    snappy lz4 zstd bz2 z)
+  find_library(raftkv_archive_${name} NAMES lib${name}.a)
+  mark_as_advanced(raftkv_archive_${name})
+  list(APPEND raftkv_archives ${raftkv_archive_${name}})
+endforeach()
+if(raftkv_archives MATCHES "NOTFOUND")
+  message(STATUS "Not all static archives were found: every program is linked with shared libraries")
+  set(raftkv_archives)
+endif()
+
+set(RAFTKV_LINK_LIBRARIES)
+foreach(library
+    CapnProto::capnp-rpc CapnProto::capnp CapnProto::kj-tls CapnProto::kj-http CapnProto::kj-async
+    CapnProto::kj PkgConfig::rocksdb PkgConfig::libarchive PkgConfig::zstd OpenSSL::SSL
+    OpenSSL::Crypto)
+  if(raftkv_archives)
+    set(library $<$<NOT:$<BOOL:$<TARGET_PROPERTY:RAFTKV_ARCHIVES>>>:${library}>)
+  endif()
+  list(APPEND RAFTKV_LINK_LIBRARIES ${library})
+endforeach()
+foreach(archive ${raftkv_archives})
+  list(APPEND RAFTKV_LINK_LIBRARIES $<$<BOOL:$<TARGET_PROPERTY:RAFTKV_ARCHIVES>>:${archive}>)
+endforeach()
+list(APPEND RAFTKV_LINK_LIBRARIES
+  PkgConfig::prometheus PkgConfig::xxhash spdlog::spdlog fmt::fmt nlohmann_json::nlohmann_json
+  Threads::Threads)

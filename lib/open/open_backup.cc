@@ -36,14 +36,14 @@ Source Counted(Source source, std::shared_ptr<std::atomic<int>> count) {
           }};
 }
 
-Status Invalid(const std::string& what) { return {Code::kInvalidArgument, what}; }
+Status InvalidRestore(const std::string& what) { return {Code::kInvalidArgument, what}; }
 
 /// The addresses get their one spelling.
 Status CheckRestore(RestoreOptions& options) {
-  if (options.file.empty()) return Invalid("no backup was named");
-  if (options.data_dir.empty()) return Invalid("a data folder is needed");
-  if (options.name.empty()) return Invalid("which member is it for? name it");
-  if (options.cluster.empty()) return Invalid("the members of the new cluster are needed");
+  if (options.file.empty()) return InvalidRestore("no backup was named");
+  if (options.data_dir.empty()) return InvalidRestore("a data folder is needed");
+  if (options.name.empty()) return InvalidRestore("which member is it for? name it");
+  if (options.cluster.empty()) return InvalidRestore("the members of the new cluster are needed");
   for (MemberAddress& member : options.cluster) {
     const Status named = CheckMemberName("a name in the cluster list", member.name);
     if (!named.ok()) return named;
@@ -60,11 +60,13 @@ Status CheckRestore(RestoreOptions& options) {
     names.insert(member.name);
     const bool zones = options.quorum.kind == QuorumOptions::Kind::kZones;
     if (zones && !options.zones.contains(member.name)) {
-      return Invalid("quorums by zones need to know the zone of '" + member.name + "': name it");
+      return InvalidRestore("quorums by zones need to know the zone of '" + member.name +
+                            "': name it");
     }
   }
   for (const auto& [name, zone] : options.zones) {
-    if (!names.contains(name)) return Invalid("the zone of '" + name + "', who is no member");
+    if (!names.contains(name))
+      return InvalidRestore("the zone of '" + name + "', who is no member");
     if (Status bad = CheckMemberName("the zone of '" + name + "'", zone); !bad.ok()) return bad;
   }
   return Status::Ok();
@@ -106,7 +108,7 @@ void OpenNode::Backup(node::Done<Source> done) {
 }
 
 Result<BackupInfo> OpenNode::Backup(const std::string& file, const BackupOptions& options) {
-  if (loop_->OnLoop()) return Invalid("Backup() blocks: not from a callback");
+  if (loop_->OnLoop()) return InvalidRestore("Backup() blocks: not from a callback");
   auto made = std::make_shared<std::promise<Result<Source>>>();
   auto future = made->get_future();
   loop_->Post([this, made = std::move(made)] {

@@ -9,7 +9,7 @@ namespace raftkv::node {
 namespace {
 
 /// A failure that another attempt cannot mend.
-bool IsFinal(Code code) {
+bool IsFinalForRead(Code code) {
   return code == Code::kInvalidArgument || code == Code::kVersionMismatch ||
          code == Code::kPermissionDenied || code == Code::kCorruption;
 }
@@ -52,7 +52,7 @@ void ReadStream::OnAnswer(const RequestPtr& request, const Result<Bytes>& answer
     failure = results.ok() ? Status(Code::kCorruption, "the response has a result too few or many")
                            : results.status();
   }
-  if (IsFinal(failure.code())) return Fail(request, failure);
+  if (IsFinalForRead(failure.code())) return Fail(request, failure);
   Retry(request, failure);
 }
 

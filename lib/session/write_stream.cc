@@ -9,13 +9,13 @@ namespace raftkv::node {
 namespace {
 
 /// A failure that another attempt cannot mend.
-bool IsFinal(Code code) {
+bool IsFinalForWrite(Code code) {
   return code == Code::kInvalidArgument || code == Code::kVersionMismatch ||
          code == Code::kPermissionDenied || code == Code::kNoSpace;
 }
 
 bool SaysNotCarriedOut(Code code) {
-  return IsFinal(code) || code == Code::kNotLeader || code == Code::kUnavailable ||
+  return IsFinalForWrite(code) || code == Code::kNotLeader || code == Code::kUnavailable ||
          code == Code::kDeadlineExceeded || code == Code::kSessionExpired;
 }
 
@@ -78,7 +78,7 @@ void WriteStream::OnSession(const Result<std::uint64_t>& opened_at_ms) {
     return Pump();
   }
   opening_failure_ = opened_at_ms.status();
-  if (IsFinal(opening_failure_.code())) {
+  if (IsFinalForWrite(opening_failure_.code())) {
     opening_ = false;
     return FailUnsent(opening_failure_);
   }
@@ -140,7 +140,7 @@ void WriteStream::OnOutcome(const RequestPtr& request, const SubmitOutcome& outc
   }
   const Code code = outcome.status.code();
   if (code == Code::kSessionExpired) return OnSessionExpired(request, outcome.status);
-  if (IsFinal(code)) {
+  if (IsFinalForWrite(code)) {
     return Finish(request, request->maybe_carried_out ? Unknown(outcome.status) : outcome.status,
                   {});
   }

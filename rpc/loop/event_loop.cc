@@ -64,7 +64,7 @@ kj::AsyncIoContext SetupIoLikeAGuest() {
   return io;
 }
 
-kj::TimePoint ToKj(MonoTime when) {
+kj::TimePoint ToKjTime(MonoTime when) {
   return kj::origin<kj::TimePoint>() + when.time_since_epoch().count() * kj::NANOSECONDS;
 }
 
@@ -261,7 +261,7 @@ void EventLoop::At(MonoTime when, std::function<void()> work) {
 void EventLoop::ArmTimer() {
   armed_for_ = timers_.front().when;
   body_->timer_wait = timer()
-                          .atTime(ToKj(armed_for_))
+                          .atTime(ToKjTime(armed_for_))
                           .then([this] {
                             // Not from inside the promise that FireTimers may replace.
                             armed_for_ = kNever;

@@ -20,32 +20,32 @@ namespace {
 
 using SteadyClock = std::chrono::steady_clock;
 
-/// Where a member takes its frames.
-class Mailbox {
- public:
-  void Open(Transport::Receiver receiver) {
-    const std::lock_guard lock(mutex_);
-    receiver_ = std::move(receiver);
-  }
-  /// Waits for a call that runs.
-  void Close() {
-    const std::lock_guard lock(mutex_);
-    receiver_ = nullptr;
-  }
-  void Deliver(const std::string& from, std::string frame) {
-    const std::lock_guard lock(mutex_);
-    if (receiver_) receiver_(from, std::move(frame));
-  }
-
- private:
-  std::mutex mutex_;
-  Transport::Receiver receiver_;
-};
-
 }  // namespace
 
 class InProcessNetwork::Body {
  public:
+  /// Where a member takes its frames.
+  class Mailbox {
+   public:
+    void Open(Transport::Receiver receiver) {
+      const std::lock_guard lock(mutex_);
+      receiver_ = std::move(receiver);
+    }
+    /// Waits for a call that runs.
+    void Close() {
+      const std::lock_guard lock(mutex_);
+      receiver_ = nullptr;
+    }
+    void Deliver(const std::string& from, std::string frame) {
+      const std::lock_guard lock(mutex_);
+      if (receiver_) receiver_(from, std::move(frame));
+    }
+
+   private:
+    std::mutex mutex_;
+    Transport::Receiver receiver_;
+  };
+
   explicit Body(const InProcessNetworkOptions& options)
       : options_(options), random_(options.seed), thread_([this] { Run(); }) {}
 

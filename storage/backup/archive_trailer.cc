@@ -11,13 +11,12 @@ namespace raftkv::storage {
 
 namespace {
 
-constexpr std::string_view kMagic = "raftkvbk";
+constexpr std::string_view kTrailerMagic = "raftkvbk";
 /// The magic number of a zstd frame that is skipped, and the length of what follows, both as zstd
 /// has them: little-endian.
 constexpr std::string_view kFrame("\x50\x2a\x4d\x18\x1c\x00\x00\x00", 8);
-constexpr std::size_t kPieceBytes = 1 << 20;
 
-Status Damaged() {
+Status DamagedTrailer() {
   return Status(Code::kCorruption, "it is damaged, cut off, or no backup of raftkv");
 }
 
@@ -25,7 +24,7 @@ Status Damaged() {
 
 std::string EncodeTrailer(std::uint64_t length, std::uint64_t checksum) {
   std::string out(kFrame);
-  out.append(kMagic);
+  out.append(kTrailerMagic);
   AppendBigEndian32(out, kArchiveFormatVersion);
   AppendBigEndian64(out, length);
   AppendBigEndian64(out, checksum);
@@ -34,14 +33,14 @@ std::string EncodeTrailer(std::uint64_t length, std::uint64_t checksum) {
 }
 
 Status CheckTrailer(std::string_view trailer, std::uint64_t length, std::uint64_t checksum) {
-  if (trailer.size() != kTrailerBytes || !trailer.starts_with(kFrame)) return Damaged();
+  if (trailer.size() != kTrailerBytes || !trailer.starts_with(kFrame)) return DamagedTrailer();
   std::string_view in = trailer.substr(kFrame.size());
-  if (!in.starts_with(kMagic)) return Damaged();
-  in.remove_prefix(kMagic.size());
+  if (!in.starts_with(kTrailerMagic)) return DamagedTrailer();
+  in.remove_prefix(kTrailerMagic.size());
   const std::uint32_t version = *TakeBigEndian32(in);
-  if (*TakeBigEndian64(in) != length || *TakeBigEndian64(in) != checksum) return Damaged();
+  if (*TakeBigEndian64(in) != length || *TakeBigEndian64(in) != checksum) return DamagedTrailer();
   if (version == kArchiveFormatVersion) return Status::Ok();
-  if (version < kArchiveFormatVersion) return Damaged();
+  if (version < kArchiveFormatVersion) return DamagedTrailer();
   return Status(Code::kVersionMismatch, "the backup has format version " + std::to_string(version) +
                                             ", this program knows " +
                                             std::to_string(kArchiveFormatVersion) +

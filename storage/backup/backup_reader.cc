@@ -13,8 +13,6 @@ namespace raftkv::storage {
 
 namespace {
 
-constexpr std::size_t kPieceBytes = 1 << 20;
-
 class BackupReader {
  public:
   BackupReader(ArchiveReader& archive, BackupTaker* taker, std::uint64_t total_bytes,

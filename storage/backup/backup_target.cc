@@ -22,7 +22,6 @@ namespace {
 
 constexpr std::string_view kStdout = "-";
 constexpr std::string_view kPartEnd = ".part";
-constexpr int kLookEveryMs = 100;
 /// poll() promises that a pipe takes so much without waiting (PIPE_BUF).
 constexpr std::size_t kPortion = 4096;
 

@@ -48,7 +48,6 @@ class FileSink final : public ByteSink {
 };
 
 /// While a pipe is silent, or full.
-constexpr int kLookEveryMs = 100;
 
 Status GivenUp() { return Status(Code::kCancelled, "stopped"); }
 

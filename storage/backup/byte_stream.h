@@ -4,6 +4,7 @@
 // thread.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -15,6 +16,11 @@
 #include <raftkv/status.h>
 
 namespace raftkv::storage {
+
+/// A backup is read, compressed and verified in pieces of this size.
+inline constexpr std::size_t kPieceBytes = 1 << 20;
+/// How often a pipe that keeps us waiting is given up or waited for again.
+inline constexpr int kLookEveryMs = 100;
 
 class ByteSink {
  public:

@@ -14,7 +14,6 @@ constexpr int kLevel = 1;
 /// 16 KiB. Four times that, the default, takes half as long again and saves 2 % of text.
 constexpr int kHashLog = 12;
 /// The most in one frame.
-constexpr std::size_t kPieceBytes = 1 << 20;
 constexpr std::size_t kFrameBytes = ZSTD_COMPRESSBOUND(kPieceBytes);
 
 }  // namespace

@@ -14,8 +14,8 @@ namespace raftkv::storage {
 
 namespace {
 
-constexpr std::string_view kMagic = "raftkvef";
-constexpr std::size_t kBlockBytes = 16;
+constexpr std::string_view kFileMagic = "raftkvef";
+constexpr std::size_t kCipherBlockBytes = 16;
 /// EVP counts in int.
 constexpr std::size_t kMostAtOnce = std::size_t{1} << 30;
 
@@ -47,14 +47,14 @@ FileCipher::~FileCipher() {
 // --- The prefix.
 
 FileCipher::Counter FileCipher::DrawCounter() {
-  const std::string bytes = DrawBytes(kBlockBytes);
+  const std::string bytes = DrawBytes(kCipherBlockBytes);
   Counter counter;
   std::copy(bytes.begin(), bytes.end(), counter.begin());
   return counter;
 }
 
 std::string FileCipher::MakePrefix(const Counter& counter) const {
-  std::string out(kMagic);
+  std::string out(kFileMagic);
   AppendBigEndian32(out, kFilePrefixVersion);
   out.append(counter.begin(), counter.end());
   out.append(check_key_.Seal(out));
@@ -64,19 +64,19 @@ std::string FileCipher::MakePrefix(const Counter& counter) const {
   return out;
 }
 
-bool FileCipher::IsEncrypted(std::string_view begin) { return begin.starts_with(kMagic); }
+bool FileCipher::IsEncrypted(std::string_view begin) { return begin.starts_with(kFileMagic); }
 
 PrefixKind FileCipher::Inspect(std::string_view begin, std::uint64_t file_bytes,
                                Counter& counter) const {
   counter.fill(0);
   const std::string_view header = begin.substr(0, kFileHeaderBytes);
-  const bool magic = header.starts_with(kMagic.substr(0, header.size()));
+  const bool magic = header.starts_with(kFileMagic.substr(0, header.size()));
   const bool cut_short = magic && header.size() < kFileHeaderBytes;
   if (file_bytes <= kFilePrefixBytes && (AllZero(begin) || cut_short)) {
     return PrefixKind::kUnfinished;
   }
   if (!magic || header.size() < kFileHeaderBytes) return PrefixKind::kPlain;
-  std::string_view in = header.substr(kMagic.size());
+  std::string_view in = header.substr(kFileMagic.size());
   const std::uint32_t version = TakeBigEndian32(in).value_or(0);
   if (version > kFilePrefixVersion) return PrefixKind::kNewer;
   constexpr std::size_t kChecked = kFileHeaderBytes - 8;
@@ -119,13 +119,13 @@ void FileCipher::GiveBack(Context* context) const {
 void FileCipher::Crypt(const Counter& first, std::uint64_t position, char* data,
                        std::size_t size) const {
   if (size == 0) return;
-  const Counter counter = Advance(first, position / kBlockBytes);
+  const Counter counter = Advance(first, position / kCipherBlockBytes);
   Context* const context = Borrow();
   int done = EVP_EncryptInit_ex(context, nullptr, nullptr, nullptr, counter.data());
   RAFTKV_CHECK(done == 1, done);
   int out = 0;
-  if (const std::size_t passed = position % kBlockBytes; passed > 0) {
-    std::array<unsigned char, kBlockBytes> begun{};
+  if (const std::size_t passed = position % kCipherBlockBytes; passed > 0) {
+    std::array<unsigned char, kCipherBlockBytes> begun{};
     done = EVP_EncryptUpdate(context, begun.data(), &out, begun.data(), static_cast<int>(passed));
     RAFTKV_CHECK(done == 1, done);
   }

@@ -16,7 +16,7 @@ namespace raftkv::storage {
 
 namespace {
 
-constexpr std::string_view kMagic = "raftkvsl";
+constexpr std::string_view kSealedMagic = "raftkvsl";
 constexpr std::size_t kSaltBytes = 32;
 constexpr std::size_t kNonceBytes = 7;  // and 4 of the number, and 1 for the last chunk
 constexpr std::size_t kSaltAt = 8 + 4 + 4;
@@ -43,7 +43,7 @@ Status BadHeader() {
 
 Status CheckHeader(const Secret& key, std::string_view header) {
   if (header.size() < kSealedHeaderBytes || !IsSealed(header)) return BadHeader();
-  std::string_view in = header.substr(kMagic.size());
+  std::string_view in = header.substr(kSealedMagic.size());
   const std::uint32_t version = *TakeBigEndian32(in);
   if (version > kSealedFormatVersion) {
     return Status(Code::kVersionMismatch, "the sealed file has format version " +
@@ -64,12 +64,12 @@ Status CheckHeader(const Secret& key, std::string_view header) {
 
 }  // namespace
 
-bool IsSealed(std::string_view begin) { return begin.starts_with(kMagic); }
+bool IsSealed(std::string_view begin) { return begin.starts_with(kSealedMagic); }
 
 std::string EncodeSealedHeader(const Secret& key, std::string_view salt, std::string_view nonce) {
   RAFTKV_CHECK(salt.size() == kSaltBytes, salt.size());
   RAFTKV_CHECK(nonce.size() == kNonceBytes, nonce.size());
-  std::string out(kMagic);
+  std::string out(kSealedMagic);
   AppendBigEndian32(out, kSealedFormatVersion);
   AppendBigEndian32(out, static_cast<std::uint32_t>(kSealedChunkBytes));
   out.append(salt);

@@ -13,7 +13,14 @@
 #include <thread>
 #include <vector>
 
+#include <raftkv/status.h>
+
 namespace raftkv::storage {
+
+/// What a call is answered whose work a Worker did not take.
+inline Status QueueFull() {
+  return {Code::kUnavailable, "too many calls are waiting for the disk; try again"};
+}
 
 class Worker {
  public:

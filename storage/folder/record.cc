@@ -9,7 +9,7 @@ namespace raftkv::storage {
 
 namespace {
 
-constexpr std::string_view kMagic = "raftkvrc";
+constexpr std::string_view kRecordMagic = "raftkvrc";
 constexpr std::uint32_t kCompleteFlag = 1;
 constexpr std::uint32_t kCleanCloseFlag = 2;
 constexpr std::uint32_t kPeersFlag = 4;
@@ -59,7 +59,7 @@ void SetFlags(Record& record, std::uint32_t flags) {
 
 /// The copy that begins with `bytes`; what stands behind it does not matter.
 Result<Record> DecodeCopy(std::string_view bytes) {
-  std::string_view in = bytes.substr(kMagic.size());
+  std::string_view in = bytes.substr(kRecordMagic.size());
   const std::optional<std::uint32_t> version = TakeBigEndian32(in);
   if (!version.has_value() || *version == 0) return NotWhole();
   if (*version > kRecordFormatVersion) {
@@ -87,7 +87,7 @@ Result<Record> DecodeCopy(std::string_view bytes) {
 }  // namespace
 
 std::string EncodeRecord(const Record& record) {
-  std::string out(kMagic);
+  std::string out(kRecordMagic);
   AppendBigEndian32(out, kRecordFormatVersion);
   AppendBigEndian32(out, FlagsOf(record));
   for (const std::uint64_t number :
@@ -101,12 +101,12 @@ std::string EncodeRecord(const Record& record) {
   return out + out;
 }
 
-bool IsRecord(std::string_view bytes) { return bytes.find(kMagic) != std::string_view::npos; }
+bool IsRecord(std::string_view bytes) { return bytes.find(kRecordMagic) != std::string_view::npos; }
 
 Result<Record> DecodeRecord(std::string_view bytes) {
   Result<Record> outcome = NotWhole();
-  for (std::size_t at = bytes.find(kMagic); at != std::string_view::npos;
-       at = bytes.find(kMagic, at + 1)) {
+  for (std::size_t at = bytes.find(kRecordMagic); at != std::string_view::npos;
+       at = bytes.find(kRecordMagic, at + 1)) {
     Result<Record> copy = DecodeCopy(bytes.substr(at));
     if (copy.ok()) return copy;
     // A damaged version looks like a newer one: the other copy knows.

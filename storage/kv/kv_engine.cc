@@ -28,7 +28,7 @@ constexpr std::size_t kReadAheadBytes = 256 << 10;
 
 rocksdb::Slice Slice(std::string_view bytes) { return {bytes.data(), bytes.size()}; }
 
-rocksdb::Options DatabaseOptions(const KvEngineOptions& options) {
+rocksdb::Options KvDatabaseOptions(const KvEngineOptions& options) {
   rocksdb::Options out;
   out.env = options.env;
   out.info_log = NewRocksdbLogger("kv", options.log_sink);
@@ -128,7 +128,7 @@ class KvView final : public kv::View {
 }  // namespace
 
 Status KvEngine::Create(const KvEngineOptions& options) {
-  rocksdb::Options database = DatabaseOptions(options);
+  rocksdb::Options database = KvDatabaseOptions(options);
   database.create_if_missing = true;
   database.error_if_exists = true;
   rocksdb::DB* db = nullptr;
@@ -140,7 +140,7 @@ Status KvEngine::Create(const KvEngineOptions& options) {
 
 Result<std::shared_ptr<KvEngine>> KvEngine::Open(const KvEngineOptions& options) {
   auto flushed = std::make_shared<std::atomic<std::uint64_t>>(0);
-  rocksdb::Options database = DatabaseOptions(options);
+  rocksdb::Options database = KvDatabaseOptions(options);
   database.listeners = {std::make_shared<FlushWatch>(flushed), NewGuardListener()};
   rocksdb::DB* db = nullptr;
   const rocksdb::Status opened = rocksdb::DB::Open(database, options.folder, &db);
@@ -248,7 +248,7 @@ std::vector<std::string> KvEngine::Tables() const {
 Result<std::shared_ptr<KvEngine>> KvEngine::OpenReadOnly(const KvEngineOptions& options) {
   rocksdb::DB* db = nullptr;
   const rocksdb::Status opened =
-      rocksdb::DB::OpenForReadOnly(DatabaseOptions(options), options.folder, &db);
+      rocksdb::DB::OpenForReadOnly(KvDatabaseOptions(options), options.folder, &db);
   if (!opened.ok()) return ToOpenStatus(opened, "open the checkpoint " + options.folder);
   std::shared_ptr<KvEngine> engine(new KvEngine(options, std::unique_ptr<rocksdb::DB>(db),
                                                 std::make_shared<std::atomic<std::uint64_t>>(0)));

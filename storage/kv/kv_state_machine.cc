@@ -11,7 +11,7 @@ namespace {
 constexpr std::size_t kMaxQueuedApplies = 16;
 /// About 300 small puts, or a millisecond.
 constexpr std::size_t kQuickApplyBytes = 96 << 10;
-constexpr std::size_t kMaxQueuedReads = 4096;
+constexpr std::size_t kMaxQueuedKvReads = 4096;
 constexpr std::size_t kReaders = 2;
 
 }  // namespace
@@ -37,7 +37,7 @@ KvStateMachine::KvStateMachine(const KvStateMachineOptions& options,
       engine_(std::move(engine)),
       store_(std::move(store)),
       apply_("raftkv-apply", kMaxQueuedApplies),
-      readers_("raftkv-kvread", kMaxQueuedReads, kReaders) {}
+      readers_("raftkv-kvread", kMaxQueuedKvReads, kReaders) {}
 
 std::shared_ptr<KvEngine> KvStateMachine::engine() const {
   const std::lock_guard lock(engine_mutex_);

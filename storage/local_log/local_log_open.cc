@@ -18,8 +18,6 @@ namespace {
 
 constexpr char kAdvice[] = "restore this folder from a copy, or begin a new log in an empty one";
 
-Status Broken(const std::string& what) { return Status(Code::kCorruption, what); }
-
 Status CheckOptions(const LogOptions& options) {
   const auto wrong = [](const std::string& what) { return Status(Code::kInvalidArgument, what); };
   if (options.dir.empty()) return wrong("no folder was named: set dir");
@@ -74,7 +72,7 @@ template <class T, class Decode>
 Result<T> Require(const LogHandles& handles, std::string_view key, Decode decode) {
   Result<std::optional<std::string>> value = GetState(handles, key);
   if (!value.ok()) return value.status();
-  if (!value->has_value()) return Broken("the log database lacks " + std::string(key));
+  if (!value->has_value()) return DamagedLog("the log database lacks " + std::string(key));
   return decode(**value);
 }
 
@@ -98,8 +96,8 @@ Result<Contents> LoadContents(const LogHandles& handles, const Record& record) {
       VisitEntries(handles, base, *mark, [](const StoredEntry&) { return Status::Ok(); });
   if (!visited.ok()) return visited;
   if (mark->number < record.batch_number) {
-    return Broken("its log database ends at batch " + std::to_string(mark->number) +
-                  ", but batch " + std::to_string(record.batch_number) + " was synced");
+    return DamagedLog("its log database ends at batch " + std::to_string(mark->number) +
+                      ", but batch " + std::to_string(record.batch_number) + " was synced");
   }
   return Contents{*mark, base};
 }
@@ -163,7 +161,7 @@ Result<std::unique_ptr<Log>> OpenLocalLog(LogOptions options, LogGround ground) 
   if (ground.machine_boot.empty()) ground.machine_boot = ReadMachineBoot();
   Result<LocalLogFound> found = Find(options, ground);
   if (found.code() == Code::kCorruption) {
-    return Broken("the data folder is damaged: " + found.status().message() + "; " + kAdvice);
+    return DamagedLog("the data folder is damaged: " + found.status().message() + "; " + kAdvice);
   }
   if (!found.ok()) return found.status();
   return std::unique_ptr<Log>(

@@ -10,13 +10,13 @@ namespace raftkv::storage {
 
 namespace {
 
-constexpr std::size_t kReadAheadBytes = 256 << 10;
+constexpr std::size_t kPrefetchBytes = 256 << 10;
 
 }  // namespace
 
 Result<LogEntry> LocalLogIterator::Next() {
   if (used_ == ahead_.size()) {
-    Result<std::vector<raft::Entry>> read = log_.ReadFrom(next_, kReadAheadBytes);
+    Result<std::vector<raft::Entry>> read = log_.ReadFrom(next_, kPrefetchBytes);
     if (!read.ok()) return read.status();
     ahead_ = std::move(*read);
     used_ = 0;

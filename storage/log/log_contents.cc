@@ -13,10 +13,6 @@ namespace raftkv::storage {
 
 namespace {
 
-Status Broken(const std::string& what) { return Status(Code::kCorruption, what); }
-
-std::string_view View(const rocksdb::Slice& slice) { return {slice.data(), slice.size()}; }
-
 /// Decodes a value that must be there.
 template <class T, class Decode>
 Status Require(const LogHandles& handles, std::string_view key, Decode decode, T& out) {
@@ -25,7 +21,7 @@ Status Require(const LogHandles& handles, std::string_view key, Decode decode, T
   if (!value->has_value()) {
     std::string what = "the log database lacks ";
     what.append(key);
-    return Broken(what);
+    return DamagedLog(what);
   }
   Result<T> decoded = decode(**value);
   if (!decoded.ok()) return decoded.status();
@@ -136,17 +132,18 @@ Result<LogContents> LoadContents(const LogHandles& handles) {
   const raft::InitialState& raft = contents.raft;
   const Term last_term = raft.term_runs.empty() ? raft.base.term : raft.term_runs.back().term;
   if (raft.hard_state.term < last_term) {
-    return Broken("the hard state is of term " + std::to_string(raft.hard_state.term.value) +
-                  ", but the log of term " + std::to_string(last_term.value));
+    return DamagedLog("the hard state is of term " + std::to_string(raft.hard_state.term.value) +
+                      ", but the log of term " + std::to_string(last_term.value));
   }
   if (raft.hard_state.commit > raft.last_index) {
-    return Broken("entry " + std::to_string(raft.hard_state.commit.value) +
-                  " is committed, but the log ends at " + std::to_string(raft.last_index.value));
+    return DamagedLog("entry " + std::to_string(raft.hard_state.commit.value) +
+                      " is committed, but the log ends at " +
+                      std::to_string(raft.last_index.value));
   }
   if (raft.hard_state.commit < raft.base.index) {
-    return Broken("the log is cut up to entry " + std::to_string(raft.base.index.value) +
-                  ", but only entry " + std::to_string(raft.hard_state.commit.value) +
-                  " is committed");
+    return DamagedLog("the log is cut up to entry " + std::to_string(raft.base.index.value) +
+                      ", but only entry " + std::to_string(raft.hard_state.commit.value) +
+                      " is committed");
   }
   return contents;
 }
@@ -154,10 +151,10 @@ Result<LogContents> LoadContents(const LogHandles& handles) {
 Status CheckAgainstRecord(const LogContents& contents, const Record& record) {
   const raft::HardState& hard_state = contents.raft.hard_state;
   if (contents.identity.member != record.member || contents.identity.name != record.name) {
-    return Broken("its record and its log database belong to different members");
+    return DamagedLog("its record and its log database belong to different members");
   }
   if (record.cluster.value != 0 && contents.identity.cluster != record.cluster) {
-    return Broken("its record and its log database belong to different clusters");
+    return DamagedLog("its record and its log database belong to different clusters");
   }
   const bool behind =
       contents.mark.number < record.batch_number ||
@@ -166,7 +163,7 @@ Status CheckAgainstRecord(const LogContents& contents, const Record& record) {
       (contents.boot.counter == record.boot.counter && contents.boot != record.boot) ||
       (hard_state.term == record.term && record.vote != kNobody && hard_state.vote != record.vote);
   if (!behind) return Status::Ok();
-  return Broken(
+  return DamagedLog(
       "its log database (batch " + std::to_string(contents.mark.number) + ", entry " +
       std::to_string(contents.raft.last_index.value) + ", term " +
       std::to_string(hard_state.term.value) + ", boot " + std::to_string(contents.boot.counter) +

@@ -16,7 +16,7 @@ namespace {
 // version u8, kind u8, term u64, time u64, batch u64, checksum u64
 constexpr std::size_t kChecksumOffset = kEntryHeaderBytes - 8;
 
-Status Damaged(std::string_view what) {
+Status DamagedValue(std::string_view what) {
   return Status(Code::kCorruption, std::string(what) + " in the log database is damaged");
 }
 
@@ -41,11 +41,11 @@ std::string EncodeNumbers(std::initializer_list<std::uint64_t> numbers) {
 
 /// Takes the version off the front of `value`.
 Status TakeVersion(std::string_view& value, std::string_view what) {
-  if (value.empty()) return Damaged(what);
+  if (value.empty()) return DamagedValue(what);
   const auto version = static_cast<std::uint8_t>(value.front());
   value.remove_prefix(1);
   if (version == kValueFormatVersion) return Status::Ok();
-  if (version == 0) return Damaged(what);
+  if (version == 0) return DamagedValue(what);
   return Status(Code::kVersionMismatch, std::string(what) + " has format version " +
                                             std::to_string(version) + ", this program knows " +
                                             std::to_string(kValueFormatVersion) +
@@ -56,7 +56,7 @@ template <std::size_t kCount>
 Result<std::array<std::uint64_t, kCount>> DecodeNumbers(std::string_view value,
                                                         std::string_view what) {
   if (Status version = TakeVersion(value, what); !version.ok()) return version;
-  if (value.size() != kCount * 8) return Damaged(what);
+  if (value.size() != kCount * 8) return DamagedValue(what);
   std::array<std::uint64_t, kCount> numbers;
   for (std::uint64_t& number : numbers) number = *TakeBigEndian64(value);
   return numbers;
@@ -77,7 +77,7 @@ std::string EncodeLogKey(Index index) {
 
 Result<Index> DecodeLogKey(std::string_view key) {
   const std::optional<std::uint64_t> index = TakeBigEndian64(key);
-  if (!index.has_value() || !key.empty()) return Damaged("a log key");
+  if (!index.has_value() || !key.empty()) return DamagedValue("a log key");
   return Index(*index);
 }
 
@@ -103,7 +103,7 @@ std::string EncodeEntry(const raft::Entry& entry, std::uint64_t batch_number) {
 
 Result<StoredEntry> DecodeEntry(Index index, std::string_view value) {
   const std::string what = "log entry " + std::to_string(index.value);
-  if (value.size() < kEntryHeaderBytes) return Damaged(what);
+  if (value.size() < kEntryHeaderBytes) return DamagedValue(what);
   const std::string_view header = value.substr(0, kChecksumOffset);
   std::string_view rest = value;
   if (Status version = TakeVersion(rest, what); !version.ok()) return version;
@@ -115,7 +115,7 @@ Result<StoredEntry> DecodeEntry(Index index, std::string_view value) {
   stored.entry.time_ms = *TakeBigEndian64(rest);
   stored.batch_number = *TakeBigEndian64(rest);
   const std::uint64_t checksum = *TakeBigEndian64(rest);
-  if (checksum != EntryChecksum(index, header, rest)) return Damaged(what);
+  if (checksum != EntryChecksum(index, header, rest)) return DamagedValue(what);
   if (kind > static_cast<std::uint8_t>(raft::EntryKind::kConfiguration)) {
     return Status(Code::kVersionMismatch, what + " is of unknown kind " + std::to_string(kind) +
                                               ": a newer program wrote it, use that");
@@ -133,7 +133,7 @@ std::string EncodeFormatVersion(std::uint32_t version) {
 
 Result<std::uint32_t> DecodeFormatVersion(std::string_view value) {
   const std::optional<std::uint32_t> version = TakeBigEndian32(value);
-  if (!version.has_value() || !value.empty()) return Damaged("the format version");
+  if (!version.has_value() || !value.empty()) return DamagedValue("the format version");
   return *version;
 }
 
@@ -153,7 +153,7 @@ Result<Identity> DecodeIdentity(std::string_view value) {
   if (Status version = TakeVersion(value, "the identity"); !version.ok()) return version;
   const std::optional<std::uint64_t> member = TakeBigEndian64(value);
   const std::optional<std::uint64_t> cluster = TakeBigEndian64(value);
-  if (!member || !cluster || *member == 0 || value.empty()) return Damaged("the identity");
+  if (!member || !cluster || *member == 0 || value.empty()) return DamagedValue("the identity");
   return Identity{NodeId(*member), ClusterId(*cluster), std::string(value)};
 }
 
@@ -187,10 +187,11 @@ Result<BatchMark> DecodeBatchMark(std::string_view value) {
   if (Status version = TakeVersion(value, kWhat); !version.ok()) return version;
   const std::optional<std::uint64_t> number = TakeBigEndian64(value);
   const std::optional<std::uint64_t> last = TakeBigEndian64(value);
-  if (!number || !last) return Damaged(kWhat);
+  if (!number || !last) return DamagedValue(kWhat);
   if (value.empty()) return BatchMark{*number, Index(*last)};
   const std::optional<std::uint64_t> unsynced = TakeBigEndian64(value);
-  if (!unsynced || *unsynced == 0 || *unsynced >= *number || !value.empty()) return Damaged(kWhat);
+  if (!unsynced || *unsynced == 0 || *unsynced >= *number || !value.empty())
+    return DamagedValue(kWhat);
   return BatchMark{*number, Index(*last), *unsynced};
 }
 
@@ -208,7 +209,7 @@ Result<StoredBase> DecodeBase(std::string_view value) {
   const std::optional<std::uint64_t> configured = TakeBigEndian64(value);
   const bool sound = index && term && configured && *term > 0 && *configured > 0 &&
                      *configured <= *index && !value.empty();
-  if (!sound) return Damaged("the base of the log");
+  if (!sound) return DamagedValue("the base of the log");
   return StoredBase{{Index(*index), Term(*term)}, Index(*configured), Bytes(std::string(value))};
 }
 
@@ -217,7 +218,7 @@ std::string EncodeHead(Index first) { return EncodeNumbers({first.value}); }
 Result<Index> DecodeHead(std::string_view value) {
   Result<std::array<std::uint64_t, 1>> numbers = DecodeNumbers<1>(value, "the head of the log");
   if (!numbers.ok()) return numbers.status();
-  if ((*numbers)[0] == 0) return Damaged("the head of the log");
+  if ((*numbers)[0] == 0) return DamagedValue("the head of the log");
   return Index((*numbers)[0]);
 }
 
@@ -239,10 +240,10 @@ std::string PeerBootKey(NodeId peer) {
 }
 
 Result<NodeId> DecodePeerBootKey(std::string_view key) {
-  if (key.substr(0, kPeerBootPrefix.size()) != kPeerBootPrefix) return Damaged("a peer's key");
+  if (key.substr(0, kPeerBootPrefix.size()) != kPeerBootPrefix) return DamagedValue("a peer's key");
   key.remove_prefix(kPeerBootPrefix.size());
   const std::optional<std::uint64_t> peer = TakeBigEndian64(key);
-  if (!peer.has_value() || !key.empty()) return Damaged("a peer's key");
+  if (!peer.has_value() || !key.empty()) return DamagedValue("a peer's key");
   return NodeId(*peer);
 }
 

@@ -17,7 +17,7 @@ namespace {
 
 constexpr std::size_t kStateWriteBufferBytes = 4 << 20;
 
-rocksdb::Options DatabaseOptions(const LogDbOptions& options, const OpenMode& mode) {
+rocksdb::Options LogDatabaseOptions(const LogDbOptions& options, const OpenMode& mode) {
   rocksdb::Options out;
   out.env = options.env;
   out.info_log = NewRocksdbLogger("log", options.log_sink);
@@ -86,7 +86,7 @@ Status LogHandles::Close() {
 }
 
 Result<std::unique_ptr<LogHandles>> CreateLogHandles(const LogDbOptions& options) {
-  rocksdb::Options database = DatabaseOptions(options, OpenMode{});
+  rocksdb::Options database = LogDatabaseOptions(options, OpenMode{});
   database.create_if_missing = true;
   database.create_missing_column_families = true;
   database.error_if_exists = true;
@@ -99,7 +99,7 @@ Result<std::unique_ptr<LogHandles>> CreateLogHandles(const LogDbOptions& options
 }
 
 Result<std::unique_ptr<LogHandles>> OpenLogHandles(const LogDbOptions& options, OpenMode mode) {
-  const rocksdb::Options database = DatabaseOptions(options, mode);
+  const rocksdb::Options database = LogDatabaseOptions(options, mode);
   rocksdb::DB* db = nullptr;
   std::vector<rocksdb::ColumnFamilyHandle*> families;
   const rocksdb::Status opened =

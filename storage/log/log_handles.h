@@ -3,9 +3,11 @@
 
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include <rocksdb/db.h>
 #include <rocksdb/options.h>
+#include <rocksdb/slice.h>
 
 #include <raftkv/status.h>
 
@@ -16,6 +18,11 @@ class WalFilter;
 }
 
 namespace raftkv::storage {
+
+inline std::string_view View(const rocksdb::Slice& slice) { return {slice.data(), slice.size()}; }
+
+/// Something in the log's folder contradicts what it says elsewhere.
+inline Status DamagedLog(const std::string& what) { return {Code::kCorruption, what}; }
 
 struct LogDbOptions {
   std::string folder;

@@ -16,8 +16,6 @@ namespace raftkv::storage {
 
 namespace {
 
-Status Broken(const std::string& what) { return Status(Code::kCorruption, what); }
-
 /// What is in the tables, without the write-ahead log.
 struct Flushed {
   std::uint64_t batch_number = 0;
@@ -79,7 +77,7 @@ Status TryCut(const LogDbOptions& options, const LogCheck& check, std::uint64_t 
   Result<BatchMark> mark = check(**handles);
   if (!mark.ok()) return mark.status();
   if (mark->number == last_batch) return Status::Ok();
-  return Broken("batch " + std::to_string(last_batch) + " is there but cannot be recovered");
+  return DamagedLog("batch " + std::to_string(last_batch) + " is there but cannot be recovered");
 }
 
 }  // namespace
@@ -102,16 +100,16 @@ Result<LogRecovery> ExamineLog(const LogDbOptions& options, const Record& record
   if (!files.ok()) return files.status();
   const WalScan scan = ScanWal(*files, flushed->batch_number);
 
-  if (scan.state == WalState::kDamaged) return Broken("write-ahead log " + scan.where);
+  if (scan.state == WalState::kDamaged) return DamagedLog("write-ahead log " + scan.where);
   if (scan.first_batch > flushed->batch_number + 1) {
-    return Broken("batches " + std::to_string(flushed->batch_number + 1) + " to " +
-                  std::to_string(scan.first_batch - 1) + " are missing in the write-ahead log");
+    return DamagedLog("batches " + std::to_string(flushed->batch_number + 1) + " to " +
+                      std::to_string(scan.first_batch - 1) + " are missing in the write-ahead log");
   }
   const std::uint64_t last_batch = std::max(flushed->batch_number, scan.last_batch);
   if (last_batch < record.batch_number) {
-    return Broken("its log database ends at batch " + std::to_string(last_batch) + ", but batch " +
-                  std::to_string(record.batch_number) + " was synced" +
-                  (scan.where.empty() ? "" : " (write-ahead log " + scan.where + ")"));
+    return DamagedLog("its log database ends at batch " + std::to_string(last_batch) +
+                      ", but batch " + std::to_string(record.batch_number) + " was synced" +
+                      (scan.where.empty() ? "" : " (write-ahead log " + scan.where + ")"));
   }
   switch (scan.state) {
     case WalState::kWhole: return LogRecovery{};
@@ -125,9 +123,9 @@ Result<LogRecovery> ExamineLog(const LogDbOptions& options, const Record& record
     }
     case WalState::kDamaged: break;
   }
-  return Broken("write-ahead log " + scan.where + ", and " +
-                (record.clean_close ? "the folder was closed cleanly"
-                                    : "the machine was not restarted since it was written"));
+  return DamagedLog("write-ahead log " + scan.where + ", and " +
+                    (record.clean_close ? "the folder was closed cleanly"
+                                        : "the machine was not restarted since it was written"));
 }
 
 }  // namespace raftkv::storage

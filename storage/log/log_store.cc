@@ -13,9 +13,7 @@ namespace {
 // A node has one write under way, and one meta write a peer: these bounds are never met by a sane
 // one.
 constexpr std::size_t kMaxQueuedWrites = 256;
-constexpr std::size_t kMaxQueuedReads = 256;
-
-Status QueueFull() { return Status(Code::kUnavailable, "the queue to the disk is full"); }
+constexpr std::size_t kMaxQueuedLogReads = 256;
 
 }  // namespace
 
@@ -26,7 +24,7 @@ LogStore::LogStore(LogStoreOptions options, std::unique_ptr<LogDb> db, Record re
       opened_(std::move(record)),
       completions_(std::move(completions)),
       disk_("raftkv-disk", kMaxQueuedWrites),
-      reader_("raftkv-reader", kMaxQueuedReads),
+      reader_("raftkv-reader", kMaxQueuedLogReads),
       keeper_(*options_.env, options_.folder, opened_, reader_, options_.log_sink) {
   RAFTKV_CHECK(options_.disk != nullptr);
 }

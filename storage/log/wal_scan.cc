@@ -12,8 +12,8 @@ namespace raftkv::storage {
 
 namespace {
 
-constexpr std::size_t kBlockBytes = 32 * 1024;
-constexpr std::size_t kHeaderBytes = 4 + 2 + 1;
+constexpr std::size_t kWalBlockBytes = 32 * 1024;
+constexpr std::size_t kFragmentHeaderBytes = 4 + 2 + 1;
 /// Of the representation of a WriteBatch; an empty one has nothing else.
 constexpr std::size_t kBatchHeaderBytes = 8 + 4;
 
@@ -51,17 +51,17 @@ struct Fragment {
 Fragment ReadFragment(std::string_view file, std::size_t at) {
   Fragment fragment;
   const std::size_t in_file = file.size() - at;
-  const std::size_t in_block = kBlockBytes - at % kBlockBytes;
+  const std::size_t in_block = kWalBlockBytes - at % kWalBlockBytes;
   if (in_file == 0) {
     fragment.kind = Fragment::Kind::kEnd;
     return fragment;
   }
-  if (in_block < kHeaderBytes) {
+  if (in_block < kFragmentHeaderBytes) {
     fragment.kind = Fragment::Kind::kPadding;
     fragment.size = std::min(in_block, in_file);
     return fragment;
   }
-  if (in_file < kHeaderBytes) {
+  if (in_file < kFragmentHeaderBytes) {
     fragment.kind = Fragment::Kind::kCutShort;
     return fragment;
   }
@@ -71,11 +71,11 @@ Fragment ReadFragment(std::string_view file, std::size_t at) {
       static_cast<std::uint32_t>(p[2]) << 16 | static_cast<std::uint32_t>(p[3]) << 24;
   const std::size_t length = static_cast<std::size_t>(p[4]) | static_cast<std::size_t>(p[5]) << 8;
   fragment.type = p[6];
-  if (fragment.type < kFull || fragment.type > kLast || length > in_block - kHeaderBytes) {
+  if (fragment.type < kFull || fragment.type > kLast || length > in_block - kFragmentHeaderBytes) {
     return fragment;
   }
   // The CRC covers type and payload, not the length: a wrong length can look like a short file.
-  const std::size_t there = std::min(length, in_file - kHeaderBytes);
+  const std::size_t there = std::min(length, in_file - kFragmentHeaderBytes);
   const bool fits = MaskedCrc32c(file.substr(at + 6, 1 + there)) == crc;
   if (there < length) {
     fragment.kind = fits ? Fragment::Kind::kBroken : Fragment::Kind::kCutShort;
@@ -83,8 +83,8 @@ Fragment ReadFragment(std::string_view file, std::size_t at) {
   }
   if (!fits) return fragment;
   fragment.kind = Fragment::Kind::kIntact;
-  fragment.payload = file.substr(at + kHeaderBytes, length);
-  fragment.size = kHeaderBytes + length;
+  fragment.payload = file.substr(at + kFragmentHeaderBytes, length);
+  fragment.size = kFragmentHeaderBytes + length;
   return fragment;
 }
 

@@ -22,8 +22,6 @@ namespace {
 /// Entries written at a time, in bytes.
 constexpr std::size_t kChunkBytes = 1 << 20;
 
-std::string_view View(const rocksdb::Slice& slice) { return {slice.data(), slice.size()}; }
-
 std::unique_ptr<rocksdb::Iterator> IterateFrom(const LogHandles& handles, Index first) {
   rocksdb::ReadOptions options;
   options.fill_cache = false;

@@ -14,12 +14,14 @@ namespace raftkv::storage {
 
 namespace {
 
-constexpr std::string_view kMagic = "raftkvsm";
+constexpr std::string_view kManifestMagic = "raftkvsm";
 constexpr std::size_t kChecksumBytes = 8;
 // magic, version, length, applied, number of files
-constexpr std::size_t kHeaderBytes = 8 + 4 + 4 + 8 + 4;
+constexpr std::size_t kManifestHeaderBytes = 8 + 4 + 4 + 8 + 4;
 
-Status Damaged() { return Status(Code::kCorruption, "the manifest of a snapshot is damaged"); }
+Status DamagedManifest() {
+  return Status(Code::kCorruption, "the manifest of a snapshot is damaged");
+}
 
 bool TakeFile(std::string_view& in, ManifestFile& file) {
   const std::optional<std::uint64_t> size = TakeBigEndian64(in);
@@ -70,9 +72,9 @@ std::string EncodeManifest(const Manifest& manifest) {
     AppendBigEndian32(files, static_cast<std::uint32_t>(file.name.size()));
     files.append(file.name);
   }
-  const std::size_t length = kHeaderBytes + files.size() + kChecksumBytes;
+  const std::size_t length = kManifestHeaderBytes + files.size() + kChecksumBytes;
   RAFTKV_CHECK(length <= kMaxManifestBytes, length);
-  std::string out(kMagic);
+  std::string out(kManifestMagic);
   AppendBigEndian32(out, kManifestFormatVersion);
   AppendBigEndian32(out, static_cast<std::uint32_t>(length));
   AppendBigEndian64(out, manifest.applied.value);
@@ -83,29 +85,30 @@ std::string EncodeManifest(const Manifest& manifest) {
 }
 
 Result<std::optional<std::size_t>> ManifestLength(std::string_view bytes) {
-  if (bytes.substr(0, kMagic.size()) != kMagic.substr(0, bytes.size())) return Damaged();
-  if (bytes.size() < kHeaderBytes) return std::optional<std::size_t>();
-  std::string_view in = bytes.substr(kMagic.size());
+  if (bytes.substr(0, kManifestMagic.size()) != kManifestMagic.substr(0, bytes.size()))
+    return DamagedManifest();
+  if (bytes.size() < kManifestHeaderBytes) return std::optional<std::size_t>();
+  std::string_view in = bytes.substr(kManifestMagic.size());
   const std::uint32_t version = *TakeBigEndian32(in);
   const std::uint32_t length = *TakeBigEndian32(in);
-  if (version == 0 || length < kHeaderBytes + kChecksumBytes) return Damaged();
+  if (version == 0 || length < kManifestHeaderBytes + kChecksumBytes) return DamagedManifest();
   if (version > kManifestFormatVersion) {
     return Status(Code::kVersionMismatch, "a snapshot has format version " +
                                               std::to_string(version) + ", this program knows " +
                                               std::to_string(kManifestFormatVersion) +
                                               ": use the newer program");
   }
-  if (length > kMaxManifestBytes) return Damaged();
+  if (length > kMaxManifestBytes) return DamagedManifest();
   return std::optional<std::size_t>(length);
 }
 
 Result<Manifest> DecodeManifest(std::string_view bytes) {
   const Result<std::optional<std::size_t>> length = ManifestLength(bytes);
   if (!length.ok()) return length.status();
-  if (!length->has_value() || **length != bytes.size()) return Damaged();
+  if (!length->has_value() || **length != bytes.size()) return DamagedManifest();
   const std::string_view checked = bytes.substr(0, bytes.size() - kChecksumBytes);
-  if (SnapshotId(bytes) != XXH3_64bits(checked.data(), checked.size())) return Damaged();
-  std::string_view in = checked.substr(kHeaderBytes - 12);
+  if (SnapshotId(bytes) != XXH3_64bits(checked.data(), checked.size())) return DamagedManifest();
+  std::string_view in = checked.substr(kManifestHeaderBytes - 12);
   Manifest manifest;
   manifest.applied = Index(*TakeBigEndian64(in));
   const std::uint32_t count = *TakeBigEndian32(in);
@@ -113,12 +116,12 @@ Result<Manifest> DecodeManifest(std::string_view bytes) {
   std::uint64_t total = bytes.size();
   for (std::uint32_t i = 0; i < count; ++i) {
     ManifestFile file;
-    if (!TakeFile(in, file) || !names.insert(file.name).second) return Damaged();
-    if (file.size > std::numeric_limits<std::uint64_t>::max() - total) return Damaged();
+    if (!TakeFile(in, file) || !names.insert(file.name).second) return DamagedManifest();
+    if (file.size > std::numeric_limits<std::uint64_t>::max() - total) return DamagedManifest();
     total += file.size;
     manifest.files.push_back(std::move(file));
   }
-  if (!in.empty()) return Damaged();
+  if (!in.empty()) return DamagedManifest();
   return manifest;
 }
 

@@ -13,8 +13,6 @@ namespace {
 /// Chunks to all members, one received one, one snapshot that is made: far fewer.
 constexpr std::size_t kMaxQueued = 256;
 
-Status QueueFull() { return Status(Code::kUnavailable, "too much waits for the disk; try again"); }
-
 std::uint64_t NumberOf(const std::string& path) {
   return KvFolderNumber(path.substr(path.find_last_of('/') + 1));
 }
