@@ -84,28 +84,30 @@ void AddBenchVerb(Program& program, CLI::App& parent, const std::string& operati
   const auto add = [verb](const std::string& name, auto& value, const std::string& text) {
     return verb->add_option(name, value, text)->type_name("N");
   };
-  add("--clients", flags->load.clients, "calls under way at a time")
+  add("--clients", flags->load.clients, "number of concurrent calls")
       ->check(IsNumber(1, 100'000))
       ->capture_default_str();
-  add("--connections", flags->connections, "that the calls are spread over")
+  add("--connections", flags->connections, "number of connections that the calls are spread over")
       ->check(IsNumber(1, 1000))
       ->capture_default_str();
-  auto* total = add("--total", flags->load.total, "calls in all, 10000 without --duration")
+  auto* total = add("--total", flags->load.total,
+                    "number of calls (default: 10000 unless --duration is given)")
                     ->check(IsNumber(1, kMaxCount));
-  verb->add_option("--duration", flags->duration, "instead of --total")
+  verb->add_option("--duration", flags->duration, "run for this long instead of --total calls")
       ->check(IsDuration())
       ->type_name("DURATION")
       ->excludes(total);
-  add("--value-size", flags->load.value_bytes, "bytes")
+  add("--value-size", flags->load.value_bytes, "size of a value in bytes")
       ->check(IsNumber(0, Limits{}.max_value_bytes))
       ->capture_default_str();
-  add("--key-space", flags->load.key_space, "how many different keys")
+  add("--key-space", flags->load.key_space, "number of distinct keys")
       ->check(IsNumber(1, kMaxCount))
       ->capture_default_str();
-  add("--rate", flags->load.rate, "calls a second; 0: as fast as they go")
+  add("--rate", flags->load.rate, "calls per second; 0: as fast as possible")
       ->check(IsNumber(0, kMaxRate))
       ->capture_default_str();
-  verb->add_flag("--no-coalesce", flags->no_coalesce, "one request for each call");
+  verb->add_flag("--no-coalesce", flags->no_coalesce,
+                 "send one request per call instead of gathering them");
   verb->callback([&program, flags, operation] {
     program.run = [&client = program.client, flags, operation] {
       return RunBench(client, *flags, operation);

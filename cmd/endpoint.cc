@@ -162,17 +162,20 @@ Exit RunHealth(const ClientFlags& flags) {
 }  // namespace
 
 void AddEndpointVerbs(Program& program) {
-  CLI::App* endpoint = program.AddClientVerb(program.app, "endpoint", "ask each of --endpoints");
+  CLI::App* endpoint = program.AddClientVerb(program.app, "endpoint", "query each of --endpoints");
   endpoint->require_subcommand(0, 1);
 
   auto with_hash = std::make_shared<bool>(false);
-  CLI::App* verb = program.AddClientVerb(*endpoint, "status", "what each member says of itself");
-  verb->add_flag("--hash", *with_hash, "a hash of the content, equal on members at an equal index");
+  CLI::App* verb = program.AddClientVerb(*endpoint, "status", "show the status of each member");
+  verb->add_flag("--hash", *with_hash,
+                 "also hash the content, which is equal on members at an equal applied index");
   verb->callback([&program, with_hash] {
     program.run = [&client = program.client, with_hash] { return RunStatus(client, *with_hash); };
   });
 
-  verb = program.AddClientVerb(*endpoint, "health", "exit 5 unless all answer a linearizable read");
+  verb = program.AddClientVerb(
+      *endpoint, "health",
+      "check that every member serves a linearizable read; exit with status 5 otherwise");
   verb->callback(
       [&program] { program.run = [&client = program.client] { return RunHealth(client); }; });
 }

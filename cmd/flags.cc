@@ -32,9 +32,9 @@ CLI::Validator IsBytesWith(std::string_view end, const std::string& examples) {
     BytesFlag bytes;
     const bool has_end = text.ends_with("/s");
     if ((!has_end || end == "/s") && lexical_cast(text, bytes)) return {};
-    return "'" + text + "' is no number of bytes such as " + examples;
+    return "'" + text + "' is not a size in bytes, such as " + examples;
   };
-  return {check, "BYTES"};
+  return {check, ""};
 }
 
 }  // namespace
@@ -58,9 +58,9 @@ CLI::Validator IsDuration() {
   const auto check = [](std::string& text) -> std::string {
     DurationFlag duration;
     if (lexical_cast(text, duration) && duration.value.count() > 0) return {};
-    return "'" + text + "' is no duration from 1ms to 8760h such as 500ms, 5s or 1m";
+    return "'" + text + "' is not a duration from 1ms to 8760h, such as 500ms, 5s or 1m";
   };
-  return {check, "DURATION"};
+  return {check, ""};
 }
 
 bool lexical_cast(const std::string& text, BytesFlag& bytes) {
@@ -87,7 +87,7 @@ CLI::Validator IsNumber(std::uint64_t min, std::uint64_t max) {
     std::string_view rest = text;
     const auto number = TakeDigits(rest);
     if (number && rest.empty() && *number >= min && *number <= max) return {};
-    return fmt::format("'{}' is no whole number from {} to {}", text, min, max);
+    return fmt::format("'{}' is not a whole number from {} to {}", text, min, max);
   };
   return {check, ""};
 }
@@ -119,22 +119,24 @@ CLI::App* Program::AddClientVerb(CLI::App& parent, const std::string& name,
 void AddClientFlags(Program& program) {
   ClientFlags& flags = program.client;
   CLI::App& app = program.app;
-  WithEnvironment(app.add_option("--endpoints", flags.endpoints, "HOST:PORT,... to talk to"))
+  WithEnvironment(app.add_option("--endpoints", flags.endpoints, "members to connect to"))
+      ->type_name("HOST:PORT,...")
       ->capture_default_str();
   WithEnvironment(app.add_option("--cluster-id", flags.cluster_id,
-                                 "id of the cluster to talk to (default: that of the first member "
-                                 "reached)"))
+                                 "id of the cluster to talk to (default: the cluster of the first "
+                                 "member reached)"))
       ->type_name("ID");
-  WithEnvironment(app.add_option("--timeout", flags.timeout, "for the whole call, such as 5s"))
+  WithEnvironment(app.add_option("--timeout", flags.timeout, "time limit for the whole command"))
       ->check(IsDuration())
       ->type_name("DURATION")
       ->default_str("5s");
   WithEnvironment(app.add_option("-w,--write-out", flags.write_out, "output format"))
       ->check(CLI::IsMember({"simple", "json", "table"}))
       ->capture_default_str();
-  WithEnvironment(app.add_flag("--hex", flags.hex, "print keys and values as \\x68\\x69"));
+  WithEnvironment(app.add_flag("--hex", flags.hex,
+                               "print keys and values as hexadecimal escapes, such as \\x68\\x69"));
   WithEnvironment(app.add_flag("--json-strings", flags.json_strings,
-                               "keys and values in JSON as text instead of base64"));
+                               "print keys and values in JSON as text instead of base64"));
 }
 
 std::optional<std::uint32_t> ParseNumber(std::string_view text) {
@@ -175,7 +177,7 @@ Result<QuorumOptions> ParseQuorum(std::string_view text) {
   }
   return Status(
       Code::kInvalidArgument,
-      fmt::format("--quorum: '{}' is none of majority, zones, flexible:COMMIT,ELECTION", text));
+      fmt::format("--quorum: '{}' is not one of majority, zones, flexible:COMMIT,ELECTION", text));
 }
 
 Result<std::unique_ptr<Client>> Connect(const ClientFlags& flags, ClientOptions options) {

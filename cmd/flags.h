@@ -22,7 +22,7 @@ namespace raftkv::cmd {
 struct DurationFlag {
   std::chrono::milliseconds value{0};
 };
-/// Found by CLI11 where it reads a DurationFlag; false if `text` is no duration.
+/// Found by CLI11 where it reads a DurationFlag; false if `text` is not a duration.
 bool lexical_cast(const std::string& text, DurationFlag& duration);
 /// For ->check(): from 1 ms to a year, and says how a duration is written.
 CLI::Validator IsDuration();

@@ -158,26 +158,29 @@ Exit RunGet(const ClientFlags& flags, const GetFlags& get) {
 
 void AddGetVerb(Program& program) {
   auto get = std::make_shared<GetFlags>();
-  CLI::App* verb =
-      program.AddClientVerb(program.app, "get", "read a key, or the keys in [KEY, END)");
+  CLI::App* verb = program.AddClientVerb(program.app, "get", "read a key or the range [KEY, END)");
   verb->add_option("KEY", get->key)->required();
-  get->end.AddTo(*verb, "END", "read all keys from KEY to before END");
-  verb->add_flag("--prefix", get->prefix, "read all keys that start with KEY");
-  verb->add_option("--limit", get->limit, "at most so many pairs; 0: all")
+  get->end.AddTo(*verb, "END", "end of the range, exclusive");
+  verb->add_flag("--prefix", get->prefix, "read all keys with the prefix KEY");
+  verb->add_option("--limit", get->limit, "largest number of pairs to return; 0: no limit")
       ->check(IsNumber(0, std::numeric_limits<std::uint64_t>::max()))
       ->type_name("N");
-  auto* keys_only = verb->add_flag("--keys-only", get->keys_only, "leave the values out");
-  verb->add_flag("--print-value-only", get->print_value_only, "leave the keys out")
+  auto* keys_only = verb->add_flag("--keys-only", get->keys_only, "print keys only");
+  verb->add_flag("--print-value-only", get->print_value_only, "print values only")
       ->excludes(keys_only);
-  verb->add_flag("--count-only", get->count_only, "just the number of keys")->excludes(keys_only);
-  verb->add_flag("--fail-if-missing", get->fail_if_missing, "exit 8 where no key was found");
-  verb->add_option("--consistency", get->consistency,
-                   "linearizable; lease: the same by the leader's clock, without a round to the "
-                   "others; bounded: not older than --max-staleness; local: what the asked member "
-                   "has, without a quorum")
+  verb->add_flag("--count-only", get->count_only, "print the number of keys only")
+      ->excludes(keys_only);
+  verb->add_flag("--fail-if-missing", get->fail_if_missing,
+                 "exit with status 8 if no key is found");
+  verb->add_option(
+          "--consistency", get->consistency,
+          "linearizable; lease: linearizable by the leader's clock, without a round trip to a "
+          "quorum; bounded: at most --max-staleness old; local: whatever the member asked "
+          "has, without a quorum")
       ->check(CLI::IsMember({"linearizable", "lease", "bounded", "local"}))
       ->capture_default_str();
-  verb->add_option("--max-staleness", get->max_staleness, "of --consistency bounded")
+  verb->add_option("--max-staleness", get->max_staleness,
+                   "staleness limit of --consistency bounded")
       ->check(IsDuration())
       ->type_name("DURATION")
       ->default_str("1s");

@@ -134,30 +134,33 @@ void AddKvVerbs(Program& program) {
   auto put = std::make_shared<PutFlags>();
   CLI::App* verb = program.AddClientVerb(program.app, "put", "write a key");
   verb->add_option("KEY", put->key)->required();
-  put->value.AddTo(*verb, "VALUE", "from stdin when left out");
+  put->value.AddTo(*verb, "VALUE", "value to write (default: read from stdin)");
   verb->callback(
       [&program, &client, put] { program.run = [&client, put] { return RunPut(client, *put); }; });
 
   auto del = std::make_shared<DelFlags>();
-  verb = program.AddClientVerb(program.app, "del", "delete a key, or the keys in [KEY, END)");
+  verb = program.AddClientVerb(program.app, "del", "delete a key or the range [KEY, END)");
   verb->add_option("KEY", del->key)->required();
-  del->end.AddTo(*verb, "END", "delete all keys from KEY to before END");
-  verb->add_flag("--prefix", del->prefix, "delete all keys that start with KEY");
+  del->end.AddTo(*verb, "END", "end of the range, exclusive");
+  verb->add_flag("--prefix", del->prefix, "delete all keys with the prefix KEY");
   verb->callback(
       [&program, &client, del] { program.run = [&client, del] { return RunDel(client, *del); }; });
 
   auto cas = std::make_shared<CasFlags>();
-  verb = program.AddClientVerb(program.app, "cas", "compare and swap: KEY EXPECTED NEW");
+  verb = program.AddClientVerb(program.app, "cas",
+                               "replace a value if it is the expected one (compare-and-swap)");
   verb->add_option("KEY", cas->key)->required();
-  verb->add_option("EXPECTED", cas->first, "the value it must have; left out with --absent")
+  verb->add_option("EXPECTED", cas->first, "value that the key must have; omitted with --absent")
       ->required();
-  cas->second.AddTo(*verb, "NEW", "the value it gets");
-  verb->add_flag("--absent", cas->absent, "create only: KEY NEW --absent");
+  cas->second.AddTo(*verb, "NEW", "value to write");
+  verb->add_flag("--absent", cas->absent,
+                 "write only if the key does not exist: cas KEY NEW --absent");
   verb->callback(
       [&program, &client, cas] { program.run = [&client, cas] { return RunCas(client, *cas); }; });
 
   auto incr = std::make_shared<IncrFlags>();
-  verb = program.AddClientVerb(program.app, "incr", "add to a 64-bit signed decimal number");
+  verb = program.AddClientVerb(program.app, "incr",
+                               "add to a counter (a signed 64-bit decimal number)");
   verb->add_option("KEY", incr->key)->required();
   verb->add_option("DELTA", incr->delta)->capture_default_str();
   verb->callback([&program, &client, incr] {

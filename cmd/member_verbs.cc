@@ -136,7 +136,7 @@ CLI::App* AddVerb(Program& program, CLI::App& parent, const std::string& verb_na
                   const std::string& help, const std::shared_ptr<MemberFlags>& flags,
                   RunWithName run) {
   CLI::App* verb = program.AddClientVerb(parent, verb_name, help);
-  verb->add_option("NAME", flags->name, "the member's name")->required();
+  verb->add_option("NAME", flags->name, "name of the member")->required();
   verb->callback([&program, flags, run] {
     program.run = [&client = program.client, flags, run] { return run(client, *flags); };
   });
@@ -146,23 +146,27 @@ CLI::App* AddVerb(Program& program, CLI::App& parent, const std::string& verb_na
 }  // namespace
 
 void AddMemberVerbs(Program& program) {
-  CLI::App* member = program.AddClientVerb(program.app, "member", "who takes part in the cluster");
+  CLI::App* member =
+      program.AddClientVerb(program.app, "member", "list and change the members of the cluster");
   member->require_subcommand(0, 1);
-  CLI::App* list = program.AddClientVerb(*member, "list", "the members, and who was only invited");
+  CLI::App* list = program.AddClientVerb(
+      *member, "list", "list members and invited members that have not joined yet");
   list->callback(
       [&program] { program.run = [&client = program.client] { return RunList(client); }; });
 
   auto flags = std::make_shared<MemberFlags>();
   CLI::App* add =
       AddVerb(program, *member, "add",
-              "invite a member: a learner once it comes (raftkv serve --join)", flags, RunAdd);
-  add->add_option("ADDRESS", flags->address, "HOST:PORT that the others reach it at")->required();
-  add->add_flag("--voter", flags->voter, "promote it as soon as it has caught up");
-  AddVerb(program, *member, "promote", "make a learner that has caught up a voter", flags,
+              "invite a member, which becomes a learner when it joins (raftkv serve --join)", flags,
+              RunAdd);
+  add->add_option("ADDRESS", flags->address, "address that the other members connect to, HOST:PORT")
+      ->required();
+  add->add_flag("--voter", flags->voter, "promote it to voter as soon as it has caught up");
+  AddVerb(program, *member, "promote", "promote a learner that has caught up to voter", flags,
           RunPromote);
-  AddVerb(program, *member, "remove", "for good: its data folder is not admitted again", flags,
-          RunRemove);
-  AddVerb(program, program.app, "move-leader", "hand the leadership to a member", flags,
+  AddVerb(program, *member, "remove",
+          "remove a member for good: its data folder is never admitted again", flags, RunRemove);
+  AddVerb(program, program.app, "move-leader", "transfer the leadership to a member", flags,
           RunMoveLeader);
 }
 

@@ -40,12 +40,11 @@ Exit RunRekey(storage::RekeyOptions options) {
 void AddRekeyVerb(Program& program) {
   auto options = std::make_shared<storage::RekeyOptions>();
   CLI::App* verb = program.app.add_subcommand(
-      "rekey", "encrypt the data of a stopped member with another key, or decrypt it");
-  WithEnvironment(verb->add_option("--data-dir", options->dir, "its folder"));
+      "rekey", "encrypt the data of a stopped member with a new key, or decrypt it");
+  WithEnvironment(verb->add_option("--data-dir", options->dir, "data folder of the member"));
   verb->add_option("--old-key-file", options->old_key_file,
-                   "its key until now; without, it is not encrypted");
-  verb->add_option("--new-key-file", options->new_key_file,
-                   "its key from now on; without, it is decrypted");
+                   "current key (default: the data is not encrypted)");
+  verb->add_option("--new-key-file", options->new_key_file, "new key (default: decrypt the data)");
   verb->callback([&program, options] { program.run = [options] { return RunRekey(*options); }; });
 }
 

@@ -58,8 +58,9 @@ Result<unsigned> ParsePercent(std::string_view text) {
   const auto number =
       text.ends_with('%') ? ParseNumber(text.substr(0, text.size() - 1)) : std::nullopt;
   if (number && *number < 50) return static_cast<unsigned>(*number);
-  return Status(Code::kInvalidArgument,
-                fmt::format("--clock-error: '{}' is no percentage below 50% such as 10%", text));
+  return Status(
+      Code::kInvalidArgument,
+      fmt::format("--clock-error: '{}' is not a percentage below 50%, such as 10%", text));
 }
 
 Result<NodeOptions> OptionsOf(const ServeFlags& flags) {
@@ -203,66 +204,86 @@ Exit RunServe(const ServeFlags& flags) {
   std::_Exit(static_cast<int>(Exit::kOk));
 }
 
-void AddServeFlags(CLI::App& verb, ServeFlags& flags) {
-  const auto add = [&verb](const std::string& name, auto& value, const std::string& help) {
+auto FlagAdder(CLI::App& verb) {
+  return [&verb](const std::string& name, auto& value, const std::string& help) {
     return WithEnvironment(verb.add_option(name, value, help));
   };
+}
+
+void AddIdentityFlags(CLI::App& verb, ServeFlags& flags) {
+  const auto add = FlagAdder(verb);
   add("--name", flags.name, "this member's name in the cluster")->capture_default_str();
-  add("--data-dir", flags.data_dir, "folder of the data; made if it does not exist");
-  add("--listen", flags.listen, "HOST:PORT for peers and clients")->capture_default_str();
-  add("--cluster", flags.cluster, "n1=HOST:PORT,... all members of a new cluster; none: of one");
+  add("--data-dir", flags.data_dir, "data folder; created if it does not exist");
+  add("--listen", flags.listen, "address to listen on for peers and clients")
+      ->type_name("HOST:PORT")
+      ->capture_default_str();
+  add("--cluster", flags.cluster, "all members of a new cluster (default: a cluster of one)")
+      ->type_name("n1=HOST:PORT,...");
   add("--advertise", flags.advertise,
-      "HOST:PORT that others connect to; as --listen, and needed where that is a wildcard");
-  add("--http", flags.http, "HOST:PORT of /metrics, /livez and /readyz; none");
-  add("--config", flags.config, "file.toml with these flags")->configurable(false);
-  add("--log-level", flags.log_level, "trace, debug, info, warn, error or off")
+      "address that peers and clients connect to (default: --listen; required if that is a "
+      "wildcard)")
+      ->type_name("HOST:PORT");
+  add("--http", flags.http, "address of /metrics, /livez and /readyz (default: not served)")
+      ->type_name("HOST:PORT");
+  add("--config", flags.config, "TOML file that sets these flags")
+      ->type_name("FILE")
+      ->configurable(false);
+  add("--log-level", flags.log_level, "lowest level that is logged")
       ->check(CLI::IsMember({"trace", "debug", "info", "warn", "error", "off"}))
       ->capture_default_str();
-  add("--log-format", flags.log_format, "of stderr")
+  add("--log-format", flags.log_format, "format of the log lines on stderr")
       ->check(CLI::IsMember({"text", "json"}))
       ->capture_default_str();
-  WithEnvironment(verb.add_flag("--join", flags.join,
-                                "the cluster exists, and takes this member in once it was added"));
-  add("--zone", flags.zone, "label of where this member runs");
+  WithEnvironment(
+      verb.add_flag("--join", flags.join,
+                    "join an existing cluster, which \"member add\" has told of this member"));
+  add("--zone", flags.zone, "failure domain that this member runs in, for --quorum zones");
   add("--quorum", flags.quorum,
-      "of a new cluster: majority, zones, or flexible:COMMIT,ELECTION (numbers of voters)")
+      "quorum of a new cluster: majority, zones, or flexible:COMMIT,ELECTION (numbers of voters)")
       ->capture_default_str();
-  add("--election-timeout", flags.election_timeout, "T: a timeout is drawn from [T, 2T)")
+}
+
+void AddTimingAndDiskFlags(CLI::App& verb, ServeFlags& flags) {
+  const auto add = FlagAdder(verb);
+  add("--election-timeout", flags.election_timeout,
+      "T: a follower campaigns after [T, 2T) without a leader")
       ->check(IsDuration())
       ->type_name("DURATION")
       ->default_str("300ms");
-  add("--heartbeat", flags.heartbeat, "how often the leader is heard")
+  add("--heartbeat", flags.heartbeat, "interval of the leader's heartbeats")
       ->check(IsDuration())
       ->type_name("DURATION")
       ->default_str("100ms");
-  WithEnvironment(
-      verb.add_flag("--lease-reads", flags.lease_reads,
-                    "answer lease reads by the leader's clock; of use while a quorum has it"));
-  add("--clock-error", flags.clock_error, "how wrong any member's clock may run, for leases")
+  WithEnvironment(verb.add_flag(
+      "--lease-reads", flags.lease_reads,
+      "serve lease reads by the leader's clock; takes effect once a quorum has it set"));
+  add("--clock-error", flags.clock_error, "largest drift of any member's clock, for leases")
       ->type_name("PERCENT")
       ->capture_default_str();
-  add("--log-keep-bytes", flags.log_keep_bytes,
-      "of the log are kept, for members that are a little behind")
+  add("--log-keep-bytes", flags.log_keep_bytes, "bytes of log to keep for lagging members")
       ->check(IsBytes())
       ->type_name("BYTES")
       ->default_str("256MiB");
-  add("--log-keep-entries", flags.log_keep_entries, "the same in entries; the smaller one counts")
+  add("--log-keep-entries", flags.log_keep_entries,
+      "entries of log to keep for lagging members; the smaller limit applies")
       ->check(IsNumber(1, std::uint64_t{1} << 50))
       ->type_name("NUMBER")
       ->capture_default_str();
-  add("--snapshot-rate", flags.snapshot_rate, "how fast snapshots go to other members; 0: no limit")
+  add("--snapshot-rate", flags.snapshot_rate,
+      "rate limit for snapshots sent to other members; 0: no limit")
       ->check(IsRate())
       ->type_name("BYTES/s")
       ->default_str("64MiB/s");
   add("--scrub-rate", flags.scrub_rate,
-      "how fast the data on disk is read over and over to find damage; 0: not at all")
+      "rate at which the data on disk is read again to find damage; 0: never")
       ->check(IsRate())
       ->type_name("BYTES/s")
       ->default_str("4MiB/s");
   add("--encryption-key-file", flags.encryption_key_file,
-      "key that encrypts the data on disk: 32 bytes, or 64 hexadecimal digits; none")
+      "key for encryption at rest: 32 bytes or 64 hexadecimal digits (default: none)")
       ->type_name("FILE");
-  add("--disk-reserve", flags.disk_reserve, "held back for when the disk is full; 0: none")
+  add("--disk-reserve", flags.disk_reserve,
+      "disk space to hold in reserve for when the disk is full; 0: none")
       ->check(IsBytes())
       ->type_name("BYTES")
       ->default_str("16MiB");
@@ -273,7 +294,8 @@ void AddServeFlags(CLI::App& verb, ServeFlags& flags) {
 void AddServeVerb(Program& program) {
   auto flags = std::make_shared<ServeFlags>();
   CLI::App* verb = program.app.add_subcommand("serve", "run a member of a cluster");
-  AddServeFlags(*verb, *flags);
+  AddIdentityFlags(*verb, *flags);
+  AddTimingAndDiskFlags(*verb, *flags);
   verb->callback([&program, verb, flags] {
     program.run = [verb, flags] {
       if (!flags->config.empty()) {

@@ -196,9 +196,9 @@ CLI::App* AddVerb(Program& program, CLI::App& parent, const std::string& verb_na
                   const std::string& help, const std::shared_ptr<SnapshotFlags>& flags,
                   RunWithFile run) {
   CLI::App* verb = program.AddClientVerb(parent, verb_name, help);
-  verb->add_option("FILE", flags->file, "the backup, a .tar.zst")->required();
+  verb->add_option("FILE", flags->file, "backup file (.tar.zst)")->required();
   verb->add_option("--encryption-key-file", flags->encryption_key_file,
-                   "the key that the backup is encrypted with, and what is restored from it")
+                   "key that encrypts the backup and whatever is restored from it")
       ->envname("RAFTKV_ENCRYPTION_KEY_FILE")
       ->type_name("FILE");
   verb->callback([&program, flags, run] {
@@ -210,29 +210,35 @@ CLI::App* AddVerb(Program& program, CLI::App& parent, const std::string& verb_na
 }  // namespace
 
 void AddSnapshotVerbs(Program& program) {
-  CLI::App* snapshot =
-      program.AddClientVerb(program.app, "snapshot", "backups, and new clusters out of them");
+  CLI::App* snapshot = program.AddClientVerb(
+      program.app, "snapshot", "save and verify backups, and restore them as new clusters");
   snapshot->require_subcommand(0, 1);
   auto flags = std::make_shared<SnapshotFlags>();
   AddVerb(program, *snapshot, "save",
-          "write the state of the first of --endpoints that answers to FILE; -: to stdout", flags,
+          "save a backup of the first of --endpoints that answers to FILE (-: stdout)", flags,
           RunSave);
-  AddVerb(program, *snapshot, "status", "verify all of FILE, and say what is in it", flags,
-          RunStatus);
-  CLI::App* restore =
-      AddVerb(program, *snapshot, "restore",
-              "make the data folder of one member of a new cluster from FILE", flags, RunRestore);
-  restore->add_option("--data-dir", flags->data_dir, "the folder; it must not exist, or be empty")
-      ->required();
-  restore->add_option("--name", flags->name, "which member of --cluster it is for")->required();
+  AddVerb(program, *snapshot, "status", "verify a backup and show what it holds", flags, RunStatus);
+  CLI::App* restore = AddVerb(program, *snapshot, "restore",
+                              "create the data folder of one member of a new cluster from a backup",
+                              flags, RunRestore);
   restore
-      ->add_option("--cluster", flags->cluster,
-                   "n1=HOST:PORT,... all members of the new cluster; the same for each of them")
+      ->add_option("--data-dir", flags->data_dir,
+                   "data folder to create; must be empty or not exist")
       ->required();
-  restore->add_option("--quorum", flags->quorum, "as for serve; the same for each member")
+  restore->add_option("--name", flags->name, "name of the member of --cluster to restore")
+      ->required();
+  restore
+      ->add_option(
+          "--cluster", flags->cluster,
+          "all members of the new cluster, n1=HOST:PORT,...; the same list for every member")
+      ->required();
+  restore
+      ->add_option("--quorum", flags->quorum,
+                   "quorum of the new cluster, as for serve; the same for every member")
       ->capture_default_str();
-  restore->add_option("--zones", flags->zones,
-                      "n1=ZONE,... of all members, for --quorum zones; the same for each member");
+  restore->add_option(
+      "--zones", flags->zones,
+      "zones of all members, n1=ZONE,..., for --quorum zones; the same list for every member");
 }
 
 }  // namespace raftkv::cmd

@@ -28,7 +28,7 @@ TEST(Arguments, NumbersHaveARange) {
   for (const std::string number :
        {"-1", "010", "18446744073709551617", "0x10", "+3", " 3", "3 ", "1e3", "1.5", "3k", ""}) {
     SCOPED_TRACE(number);
-    const std::string words = "'" + number + "' is no whole number";
+    const std::string words = "'" + number + "' is not a whole number";
     ExpectRefused({"get", "k", "--limit", number}, words);
     ExpectRefused({"bench", "put", "--rate", number}, words);
     ExpectRefused({"bench", "put", "--total", number}, words);
@@ -49,16 +49,16 @@ TEST(Arguments, NumbersHaveARange) {
 TEST(Arguments, DurationsAndBytesHaveARange) {
   for (const std::string text : {"0", "0s", "-5s", "5", "05s", "1.5s", "8761h", "1e3s",
                                  "9223372036854775807ms", "18446744073709551617s", "5 s", "s"}) {
-    ExpectRefused({"get", "k", "--timeout", text}, "'" + text + "' is no duration");
-    ExpectRefused({"get", "k", "--max-staleness", text}, "'" + text + "' is no duration");
-    ExpectRefused({"serve", "--heartbeat", text}, "'" + text + "' is no duration");
-    ExpectRefused({"get", "k"}, "'" + text + "' is no duration", {{"RAFTKV_TIMEOUT", text}});
+    ExpectRefused({"get", "k", "--timeout", text}, "'" + text + "' is not a duration");
+    ExpectRefused({"get", "k", "--max-staleness", text}, "'" + text + "' is not a duration");
+    ExpectRefused({"serve", "--heartbeat", text}, "'" + text + "' is not a duration");
+    ExpectRefused({"get", "k"}, "'" + text + "' is not a duration", {{"RAFTKV_TIMEOUT", text}});
   }
   for (const std::string text : {"-1", "010", "1 MiB", "1MB", "17179869184GiB", "MiB", "1MiB/s"}) {
-    ExpectRefused({"serve", "--disk-reserve", text}, "'" + text + "' is no number of bytes");
+    ExpectRefused({"serve", "--disk-reserve", text}, "'" + text + "' is not a size in bytes");
   }
-  ExpectRefused({"serve", "--snapshot-rate", "-1MiB/s"}, "'-1MiB/s' is no number of bytes");
-  ExpectRefused({"serve", "--scrub-rate", "1MiB/h"}, "'1MiB/h' is no number of bytes");
+  ExpectRefused({"serve", "--snapshot-rate", "-1MiB/s"}, "'-1MiB/s' is not a size in bytes");
+  ExpectRefused({"serve", "--scrub-rate", "1MiB/h"}, "'1MiB/h' is not a size in bytes");
 }
 
 TEST(Arguments, UnknownVerbsAndFlagsAreCalledThat) {
