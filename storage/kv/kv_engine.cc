@@ -16,6 +16,7 @@
 #include "lib/kv/layout.h"
 #include "storage/disk/files.h"
 #include "storage/disk/guarded_fs.h"
+#include "storage/disk/no_signals.h"
 #include "storage/disk/rocksdb_logger.h"
 #include "storage/disk/tables.h"
 
@@ -132,6 +133,7 @@ Status KvEngine::Create(const KvEngineOptions& options) {
   database.create_if_missing = true;
   database.error_if_exists = true;
   rocksdb::DB* db = nullptr;
+  const NoSignals no_signals;
   const rocksdb::Status made = rocksdb::DB::Open(database, options.folder, &db);
   if (!made.ok()) return ToStatus(made, "make the key-value database " + options.folder);
   const std::unique_ptr<rocksdb::DB> owned(db);
@@ -143,6 +145,7 @@ Result<std::shared_ptr<KvEngine>> KvEngine::Open(const KvEngineOptions& options)
   rocksdb::Options database = DatabaseOptions(options);
   database.listeners = {std::make_shared<FlushWatch>(flushed), NewGuardListener()};
   rocksdb::DB* db = nullptr;
+  const NoSignals no_signals;
   const rocksdb::Status opened = rocksdb::DB::Open(database, options.folder, &db);
   if (!opened.ok()) return ToOpenStatus(opened, "open the key-value database " + options.folder);
   std::shared_ptr<KvEngine> engine(
@@ -247,6 +250,7 @@ std::vector<std::string> KvEngine::Tables() const {
 
 Result<std::shared_ptr<KvEngine>> KvEngine::OpenReadOnly(const KvEngineOptions& options) {
   rocksdb::DB* db = nullptr;
+  const NoSignals no_signals;
   const rocksdb::Status opened =
       rocksdb::DB::OpenForReadOnly(DatabaseOptions(options), options.folder, &db);
   if (!opened.ok()) return ToOpenStatus(opened, "open the checkpoint " + options.folder);

@@ -8,6 +8,7 @@
 #include "lib/base/check.h"
 #include "storage/disk/files.h"
 #include "storage/disk/guarded_fs.h"
+#include "storage/disk/no_signals.h"
 #include "storage/disk/rocksdb_logger.h"
 #include "storage/log/log_format.h"
 
@@ -92,6 +93,7 @@ Result<std::unique_ptr<LogHandles>> CreateLogHandles(const LogDbOptions& options
   database.error_if_exists = true;
   rocksdb::DB* db = nullptr;
   std::vector<rocksdb::ColumnFamilyHandle*> families;
+  const NoSignals no_signals;
   const rocksdb::Status made =
       rocksdb::DB::Open(database, options.folder, Families(options, database), &families, &db);
   if (!made.ok()) return ToStatus(made, "make the log database " + options.folder);
@@ -102,6 +104,7 @@ Result<std::unique_ptr<LogHandles>> OpenLogHandles(const LogDbOptions& options, 
   const rocksdb::Options database = DatabaseOptions(options, mode);
   rocksdb::DB* db = nullptr;
   std::vector<rocksdb::ColumnFamilyHandle*> families;
+  const NoSignals no_signals;
   const rocksdb::Status opened =
       mode.read_only ? rocksdb::DB::OpenForReadOnly(database, options.folder,
                                                     Families(options, database), &families, &db)
