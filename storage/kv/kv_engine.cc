@@ -37,6 +37,7 @@ rocksdb::Options DatabaseOptions(const KvEngineOptions& options) {
   out.write_buffer_size = 64 << 20;
   out.max_write_buffer_number = 3;
   out.max_background_jobs = 2;
+  out.max_open_files = MostOpenTables();
   // What failed is not tried again: the member stops, and a restart reads what is really there.
   out.max_bgerror_resume_count = 0;
   out.stats_dump_period_sec = 0;

@@ -10,6 +10,7 @@
 #include "storage/disk/guarded_fs.h"
 #include "storage/disk/no_signals.h"
 #include "storage/disk/rocksdb_logger.h"
+#include "storage/disk/tables.h"
 #include "storage/log/log_format.h"
 
 namespace raftkv::storage {
@@ -32,6 +33,7 @@ rocksdb::Options DatabaseOptions(const LogDbOptions& options, const OpenMode& mo
   // A recycled file holds old records behind the end: a torn tail would look like damage.
   out.recycle_log_file_num = 0;
   out.max_background_jobs = 2;
+  out.max_open_files = MostOpenTables();
   // What failed is not tried again: the member stops, and a restart reads what is really there.
   out.max_bgerror_resume_count = 0;
   out.stats_dump_period_sec = 0;
