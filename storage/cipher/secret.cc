@@ -1,12 +1,15 @@
 #include "storage/cipher/secret.h"
 
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
+#include <new>
 #include <system_error>
 
 #include <openssl/crypto.h>
@@ -34,9 +37,9 @@ struct KeyText {
   KeyText() = default;
   KeyText(const KeyText&) = delete;
   KeyText& operator=(const KeyText&) = delete;
-  ~KeyText() { OPENSSL_cleanse(bytes.data(), bytes.size()); }
 
-  std::array<unsigned char, 128> bytes{};
+  static constexpr std::size_t kMostBytes = 128;
+  const SecretPage bytes;
   std::size_t size = 0;
 };
 
@@ -59,8 +62,8 @@ int ReadKeyText(const std::string& path, KeyText& text, mode_t& mode) {
   struct stat about {};
   int error = fstat(file, &about) == 0 ? 0 : errno;
   mode = about.st_mode;
-  while (error == 0 && text.size < text.bytes.size()) {
-    const ssize_t got = read(file, text.bytes.data() + text.size, text.bytes.size() - text.size);
+  while (error == 0 && text.size < KeyText::kMostBytes) {
+    const ssize_t got = read(file, text.bytes.data() + text.size, KeyText::kMostBytes - text.size);
     if (got == 0) break;
     if (got > 0) text.size += static_cast<std::size_t>(got);
     if (got < 0 && errno != EINTR) error = errno;
@@ -72,12 +75,12 @@ int ReadKeyText(const std::string& path, KeyText& text, mode_t& mode) {
 /// False: these are no hexadecimal digits of a key.
 bool DecodeHex(const KeyText& text, unsigned char* key) {
   std::size_t size = text.size;
-  if (size > 0 && text.bytes[size - 1] == '\n') --size;
-  if (size < text.size && size > 0 && text.bytes[size - 1] == '\r') --size;
+  if (size > 0 && text.bytes.data()[size - 1] == '\n') --size;
+  if (size < text.size && size > 0 && text.bytes.data()[size - 1] == '\r') --size;
   if (size != 2 * Secret::kBytes) return false;
   for (std::size_t i = 0; i < Secret::kBytes; ++i) {
-    const int high = DigitOf(text.bytes[2 * i]);
-    const int low = DigitOf(text.bytes[2 * i + 1]);
+    const int high = DigitOf(text.bytes.data()[2 * i]);
+    const int low = DigitOf(text.bytes.data()[2 * i + 1]);
     if (high < 0 || low < 0) return false;
     key[i] = static_cast<unsigned char>(high * 16 + low);
   }
@@ -86,17 +89,33 @@ bool DecodeHex(const KeyText& text, unsigned char* key) {
 
 }  // namespace
 
-Secret::Secret(const unsigned char* bytes) { std::copy_n(bytes, kBytes, bytes_.begin()); }
+namespace {
 
-Secret::Secret(const Secret& parent, std::string_view label, std::string_view salt) {
-  Hmac(parent.data(), std::string(label).append(salt), bytes_.data());
+std::size_t PageBytes() { return static_cast<std::size_t>(sysconf(_SC_PAGESIZE)); }
+
+}  // namespace
+
+SecretPage::SecretPage()
+    : bytes_(new (std::align_val_t(PageBytes())) unsigned char[PageBytes()]()) {
+  // A kernel that does not know it dumps the page: no reason to be without encryption.
+  static_cast<void>(madvise(bytes_, PageBytes(), MADV_DONTDUMP));
 }
 
-Secret::~Secret() { OPENSSL_cleanse(bytes_.data(), bytes_.size()); }
+SecretPage::~SecretPage() {
+  OPENSSL_cleanse(bytes_, PageBytes());
+  static_cast<void>(madvise(bytes_, PageBytes(), MADV_DODUMP));
+  operator delete[](bytes_, std::align_val_t(PageBytes()));
+}
+
+Secret::Secret(const unsigned char* bytes) { std::copy_n(bytes, kBytes, page_.data()); }
+
+Secret::Secret(const Secret& parent, std::string_view label, std::string_view salt) {
+  Hmac(parent.data(), std::string(label).append(salt), page_.data());
+}
 
 std::string Secret::Seal(std::string_view text) const {
   std::array<unsigned char, kBytes> whole{};
-  Hmac(bytes_.data(), text, whole.data());
+  Hmac(page_.data(), text, whole.data());
   return {reinterpret_cast<const char*>(whole.data()), kSealBytes};
 }
 
@@ -110,10 +129,10 @@ Result<std::shared_ptr<const Secret>> ReadKeyFile(const std::string& path,
   }
   KeyText key;
   if (text.size == Secret::kBytes) {
-    std::copy_n(text.bytes.begin(), Secret::kBytes, key.bytes.begin());
+    std::copy_n(text.bytes.data(), Secret::kBytes, key.bytes.data());
   } else if (!DecodeHex(text, key.bytes.data())) {
     const std::string size =
-        text.size < text.bytes.size() ? std::to_string(text.size) : "more than 100";
+        text.size < KeyText::kMostBytes ? std::to_string(text.size) : "more than 100";
     return BadKeyFile(path, "it holds " + size +
                                 " bytes that are no key: 32 raw bytes or 64 hexadecimal digits "
                                 "are wanted; make one with: openssl rand -hex 32");

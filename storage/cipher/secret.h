@@ -4,7 +4,6 @@
 // label), so that no two uses share one. Keys are wiped from memory when they end.
 #pragma once
 
-#include <array>
 #include <cstddef>
 #include <memory>
 #include <string>
@@ -16,6 +15,20 @@
 
 namespace raftkv::storage {
 
+/// A page that is left out of core dumps, and wiped when it ends.
+class SecretPage {
+ public:
+  SecretPage();
+  ~SecretPage();
+  SecretPage(const SecretPage&) = delete;
+  SecretPage& operator=(const SecretPage&) = delete;
+
+  [[nodiscard]] unsigned char* data() const { return bytes_; }
+
+ private:
+  unsigned char* bytes_;
+};
+
 class Secret {
  public:
   static constexpr std::size_t kBytes = 32;
@@ -24,16 +37,15 @@ class Secret {
   explicit Secret(const unsigned char* bytes);
   /// What `parent` gives for `label` and `salt`.
   Secret(const Secret& parent, std::string_view label, std::string_view salt);
-  ~Secret();
   Secret(const Secret&) = delete;
   Secret& operator=(const Secret&) = delete;
 
-  [[nodiscard]] const unsigned char* data() const { return bytes_.data(); }
+  [[nodiscard]] const unsigned char* data() const { return page_.data(); }
   /// 16 bytes that nobody finds for `text` without this key.
   [[nodiscard]] std::string Seal(std::string_view text) const;
 
  private:
-  std::array<unsigned char, kBytes> bytes_;
+  const SecretPage page_;
 };
 
 inline constexpr std::size_t kSealBytes = 16;

@@ -1,11 +1,11 @@
 #include "storage/disk/worker.h"
 
 #include <pthread.h>
-#include <signal.h>
 
 #include <utility>
 
 #include "lib/base/check.h"
+#include "storage/disk/no_signals.h"
 
 namespace raftkv::storage {
 
@@ -14,16 +14,11 @@ Worker::Worker(std::string name, std::size_t max_queued, std::size_t threads)
   RAFTKV_CHECK(name.size() <= 15, name);
   RAFTKV_CHECK(max_queued > 0);
   RAFTKV_CHECK(threads > 0);
-  // A guest's threads take no signal that is meant for the host: they inherit a full mask.
-  sigset_t all;
-  sigset_t before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
+  const NoSignals no_signals;
   for (std::size_t i = 0; i < threads; ++i) {
     threads_.emplace_back([this] { Run(); });
     pthread_setname_np(threads_.back().native_handle(), name.c_str());
   }
-  pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }
 
 bool Worker::Post(std::function<void()> task) {

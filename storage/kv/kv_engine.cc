@@ -16,6 +16,7 @@
 #include "lib/kv/layout.h"
 #include "storage/disk/files.h"
 #include "storage/disk/guarded_fs.h"
+#include "storage/disk/no_signals.h"
 #include "storage/disk/rocksdb_logger.h"
 #include "storage/disk/tables.h"
 
@@ -36,6 +37,7 @@ rocksdb::Options KvDatabaseOptions(const KvEngineOptions& options) {
   out.write_buffer_size = 64 << 20;
   out.max_write_buffer_number = 3;
   out.max_background_jobs = 2;
+  out.max_open_files = MostOpenTables();
   // What failed is not tried again: the member stops, and a restart reads what is really there.
   out.max_bgerror_resume_count = 0;
   out.stats_dump_period_sec = 0;
@@ -132,6 +134,7 @@ Status KvEngine::Create(const KvEngineOptions& options) {
   database.create_if_missing = true;
   database.error_if_exists = true;
   rocksdb::DB* db = nullptr;
+  const NoSignals no_signals;
   const rocksdb::Status made = rocksdb::DB::Open(database, options.folder, &db);
   if (!made.ok()) return ToStatus(made, "make the key-value database " + options.folder);
   const std::unique_ptr<rocksdb::DB> owned(db);
@@ -143,6 +146,7 @@ Result<std::shared_ptr<KvEngine>> KvEngine::Open(const KvEngineOptions& options)
   rocksdb::Options database = KvDatabaseOptions(options);
   database.listeners = {std::make_shared<FlushWatch>(flushed), NewGuardListener()};
   rocksdb::DB* db = nullptr;
+  const NoSignals no_signals;
   const rocksdb::Status opened = rocksdb::DB::Open(database, options.folder, &db);
   if (!opened.ok()) return ToOpenStatus(opened, "open the key-value database " + options.folder);
   std::shared_ptr<KvEngine> engine(
@@ -247,6 +251,7 @@ std::vector<std::string> KvEngine::Tables() const {
 
 Result<std::shared_ptr<KvEngine>> KvEngine::OpenReadOnly(const KvEngineOptions& options) {
   rocksdb::DB* db = nullptr;
+  const NoSignals no_signals;
   const rocksdb::Status opened =
       rocksdb::DB::OpenForReadOnly(KvDatabaseOptions(options), options.folder, &db);
   if (!opened.ok()) return ToOpenStatus(opened, "open the checkpoint " + options.folder);

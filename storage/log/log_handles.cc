@@ -8,7 +8,9 @@
 #include "lib/base/check.h"
 #include "storage/disk/files.h"
 #include "storage/disk/guarded_fs.h"
+#include "storage/disk/no_signals.h"
 #include "storage/disk/rocksdb_logger.h"
+#include "storage/disk/tables.h"
 #include "storage/log/log_format.h"
 
 namespace raftkv::storage {
@@ -31,6 +33,7 @@ rocksdb::Options LogDatabaseOptions(const LogDbOptions& options, const OpenMode&
   // A recycled file holds old records behind the end: a torn tail would look like damage.
   out.recycle_log_file_num = 0;
   out.max_background_jobs = 2;
+  out.max_open_files = MostOpenTables();
   // What failed is not tried again: the member stops, and a restart reads what is really there.
   out.max_bgerror_resume_count = 0;
   out.stats_dump_period_sec = 0;
@@ -92,6 +95,7 @@ Result<std::unique_ptr<LogHandles>> CreateLogHandles(const LogDbOptions& options
   database.error_if_exists = true;
   rocksdb::DB* db = nullptr;
   std::vector<rocksdb::ColumnFamilyHandle*> families;
+  const NoSignals no_signals;
   const rocksdb::Status made =
       rocksdb::DB::Open(database, options.folder, Families(options, database), &families, &db);
   if (!made.ok()) return ToStatus(made, "make the log database " + options.folder);
@@ -102,6 +106,7 @@ Result<std::unique_ptr<LogHandles>> OpenLogHandles(const LogDbOptions& options, 
   const rocksdb::Options database = LogDatabaseOptions(options, mode);
   rocksdb::DB* db = nullptr;
   std::vector<rocksdb::ColumnFamilyHandle*> families;
+  const NoSignals no_signals;
   const rocksdb::Status opened =
       mode.read_only ? rocksdb::DB::OpenForReadOnly(database, options.folder,
                                                     Families(options, database), &families, &db)

@@ -4,16 +4,16 @@
 #include <utility>
 
 #include "lib/base/check.h"
+#include "storage/disk/no_signals.h"
 #include "storage/disk/tables.h"
 
 namespace raftkv::storage {
 
 Scrubber::Scrubber(ScrubberOptions options, std::vector<Subject> subjects, Found found)
-    : options_(std::move(options)),
-      subjects_(std::move(subjects)),
-      found_(std::move(found)),
-      thread_([this] { Run(); }) {
+    : options_(std::move(options)), subjects_(std::move(subjects)), found_(std::move(found)) {
   RAFTKV_CHECK(options_.bytes_per_second > 0);
+  const NoSignals no_signals;
+  thread_ = std::thread([this] { Run(); });
 }
 
 void Scrubber::Stop() {

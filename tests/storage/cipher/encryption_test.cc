@@ -1,6 +1,8 @@
 // Is everything on disk encrypted, readable through the Env only, and is a wrong key told?
 #include <algorithm>
+#include <cctype>
 #include <filesystem>
+#include <fstream>
 #include <mutex>
 #include <set>
 #include <thread>
@@ -303,6 +305,34 @@ TEST(KeyFiles, AreBytesOrDigits) {
     ASSERT_TRUE(ReadsAs(content, &key).ok()) << content;
     EXPECT_EQ(std::string(reinterpret_cast<const char*>(key->data()), 32), raw);
   }
+}
+
+/// The flags of the memory that `at` lies in, as the kernel has them; empty: it is not mapped.
+std::string MemoryFlags(const void* at) {
+  const auto address = reinterpret_cast<std::uintptr_t>(at);
+  std::ifstream maps("/proc/self/smaps");
+  bool here = false;
+  for (std::string line; std::getline(maps, line);) {
+    const std::size_t dash = line.find('-');
+    if (dash != std::string::npos && dash <= 16 && std::isxdigit(line[0]) != 0) {
+      here = std::stoull(line.substr(0, dash), nullptr, 16) <= address &&
+             address < std::stoull(line.substr(dash + 1), nullptr, 16);
+    }
+    if (here && line.starts_with("VmFlags:")) return line + " ";
+  }
+  return {};
+}
+
+TEST(KeyFiles, KeysStayOutOfCoreDumps) {
+  const storage::Secret* key = nullptr;
+  ASSERT_TRUE(ReadsAs(std::string(32, 'k'), &key).ok());
+  EXPECT_NE(MemoryFlags(key->data()).find(" dd "), std::string::npos) << MemoryFlags(key->data());
+  const storage::Secret derived(*key, "a label", "");
+  EXPECT_NE(MemoryFlags(derived.data()).find(" dd "), std::string::npos);
+  const storage::SecretPage text;
+  EXPECT_NE(MemoryFlags(text.data()).find(" dd "), std::string::npos) << "what is read of a file";
+  const std::string other(100, 'x');
+  EXPECT_EQ(MemoryFlags(other.data()).find(" dd "), std::string::npos);
 }
 
 TEST(KeyFiles, OthersAreRefusedWithWhatIsWrong) {

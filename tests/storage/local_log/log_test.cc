@@ -2,6 +2,7 @@
 #include <atomic>
 #include <filesystem>
 #include <future>
+#include <mutex>
 #include <thread>
 
 #include <gtest/gtest.h>
@@ -10,6 +11,27 @@
 
 namespace raftkv::test {
 namespace {
+
+TEST(Log, AnOrdinaryOpenWarnsOfNothing) {
+  LogWorld world;
+  world.options.write_buffer_bytes = 64 << 10;
+  ASSERT_TRUE(world.Open().ok());
+  for (std::uint64_t first = 1; first < 200; first += 4) {
+    ASSERT_TRUE(world.log->AppendBatch(EntryTexts(first, 4, 1000)).ok());
+  }
+  LogWorld again(world.CopyAsKilled());
+  again.options = world.options;
+  std::mutex mutex;
+  std::vector<std::string> warnings;
+  again.options.on_warning = [&](std::string_view line) {
+    const std::lock_guard lock(mutex);
+    warnings.emplace_back(line);
+  };
+  ASSERT_TRUE(again.Open().ok());
+  EXPECT_EQ(again.log->Seq(), world.log->Seq());
+  again.log.reset();
+  EXPECT_EQ(warnings, std::vector<std::string>());
+}
 
 using namespace std::chrono_literals;
 

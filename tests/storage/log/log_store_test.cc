@@ -1,4 +1,5 @@
 // Is a log write one batch and one sync, and is the log read back as it was written?
+#include <mutex>
 #include <thread>
 
 #include <gtest/gtest.h>
@@ -33,6 +34,39 @@ TEST(LogStore, EachOpenRaisesTheBootAndDrawsANonce) {
   EXPECT_EQ(world.store->birth().boot.counter, first.counter + 1);
   EXPECT_NE(world.store->birth().boot.nonce, first.nonce);
   EXPECT_EQ(world.store->birth().member, member);
+}
+
+// A look at the tables leaves the write-ahead logs alone, and RocksDB calls that dropping them.
+TEST(LogStore, AnOrdinaryStartWarnsOfNothing) {
+  for (const bool clean : {false, true}) {
+    StoreWorld world;
+    world.options.log_keep_bytes = 4 << 20;  // so that there are several write-ahead logs
+    std::mutex mutex;
+    std::vector<std::string> warnings;
+    world.options.log_sink = [&](node::LogSeverity severity, std::string_view line) {
+      const std::lock_guard lock(mutex);
+      if (severity >= node::LogSeverity::kWarn) warnings.emplace_back(line);
+    };
+    ASSERT_TRUE(world.Open().ok());
+    ASSERT_TRUE(world.Form().ok());
+    for (std::uint64_t first = 2; first < 26; first += 8) {
+      ASSERT_TRUE(world.WriteEntries(Index(first), Term(2), 8, 70'000).ok());
+    }
+    if (clean) {
+      ASSERT_TRUE(world.CloseCleanly().ok());
+    } else {
+      world.Drop();
+    }
+    int logs = 0;
+    for (const std::string& name : world.fs->List("/data/n1/log")) {
+      if (name.ends_with(".log") && !world.fs->Content("/data/n1/log/" + name).empty()) ++logs;
+    }
+    EXPECT_GE(logs, 2);
+    ASSERT_TRUE(world.Open().ok());
+    EXPECT_EQ(world.store->birth().raft.last_index, Index(25));
+    const std::lock_guard lock(mutex);
+    EXPECT_EQ(warnings, std::vector<std::string>()) << "closed cleanly: " << clean;
+  }
 }
 
 TEST(LogStore, WhatWasWrittenIsFoundAgain) {
