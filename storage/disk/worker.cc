@@ -1,29 +1,25 @@
 #include "storage/disk/worker.h"
 
-#include <pthread.h>
-#include <signal.h>
-
 #include <utility>
 
 #include "lib/base/check.h"
+#include "lib/base/host_code.h"
+#include "lib/base/thread.h"
 
 namespace raftkv::storage {
 
 Worker::Worker(std::string name, std::size_t max_queued, std::size_t threads)
     : max_queued_(max_queued) {
-  RAFTKV_CHECK(name.size() <= 15, name);
   RAFTKV_CHECK(max_queued > 0);
   RAFTKV_CHECK(threads > 0);
-  // A guest's threads take no signal that is meant for the host: they inherit a full mask.
-  sigset_t all;
-  sigset_t before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
-  for (std::size_t i = 0; i < threads; ++i) {
-    threads_.emplace_back([this] { Run(); });
-    pthread_setname_np(threads_.back().native_handle(), name.c_str());
+  try {
+    for (std::size_t i = 0; i < threads; ++i) {
+      threads_.push_back(ThreadOrThrow(name, [this] { Run(); }));
+    }
+  } catch (...) {
+    Stop();  // those that there are
+    throw;   // check:allow throw: a constructor has no other way to say it
   }
-  pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }
 
 bool Worker::Post(std::function<void()> task) {
@@ -57,6 +53,7 @@ void Worker::Stop() {
 }
 
 void Worker::Run() {
+  const HostScope no_waiting;
   std::unique_lock lock(mutex_);
   while (true) {
     wake_.wait(lock, [this] { return stopping_ || !queue_.empty(); });

@@ -7,6 +7,8 @@
 #include <rocksdb/write_batch.h>
 
 #include "lib/base/check.h"
+#include "lib/base/host_code.h"
+#include "lib/base/time.h"
 #include "storage/local_log/log_iterator.h"
 
 namespace raftkv::storage {
@@ -69,9 +71,7 @@ LocalLog::LocalLog(LogOptions options, const LogGround& ground, LocalLogFound fo
       worker_("raftkv-log", options_.max_waiting_writes + kMoreTasks),
       keeper_(*env_, options_.dir, opened_, worker_,
               [this](node::LogSeverity severity, const std::string& line) {
-                if (severity >= node::LogSeverity::kWarn && options_.on_warning) {
-                  options_.on_warning(line);
-                }
+                if (severity >= node::LogSeverity::kWarn) Warn(line);
               }),
       commit_(
           {options_.max_waiting_bytes, options_.max_waiting_writes, kMaxGroupBytes,
@@ -111,9 +111,7 @@ Result<std::shared_ptr<GroupWrite>> LocalLog::Prepare(std::vector<LogTxn::Operat
     write->bytes += kEntryOverheadBytes;
   }
   write->operations = std::move(operations);
-  // A timeout beyond a year would leave the range of the clock.
-  constexpr std::chrono::milliseconds kYear = std::chrono::hours(24 * 365);
-  write->deadline = std::chrono::steady_clock::now() + std::min(options.timeout, kYear);
+  write->deadline = std::chrono::steady_clock::now() + BoundedTimeout(options.timeout);
   return write;
 }
 
@@ -125,7 +123,12 @@ Result<LogRange> LocalLog::Write(std::vector<LogTxn::Operation> operations,
 }
 
 void LocalLog::WriteAsync(std::vector<LogTxn::Operation> operations, LogWriteOptions options,
-                          Callback<LogRange> done) {
+                          Callback<LogRange> callback) {
+  // Not `this`: the callback may let go of the log, and throw then.
+  Callback<LogRange> done =
+      Contained(std::move(callback), [warn = options_.on_warning](const std::string& line) {
+        if (warn) warn(line);
+      });
   Result<std::shared_ptr<GroupWrite>> write = Prepare(std::move(operations), options);
   if (!write.ok()) {
     done(write.status());
@@ -220,13 +223,13 @@ void LocalLog::DropCutFiles() {
   // Where the queue is full the next cut deletes what this one leaves.
   const bool posted = worker_.Post([this] {
     drop_queued_ = false;
-    Warn(log_.DropCutFiles());
+    if (const Status dropped = log_.DropCutFiles(); !dropped.ok()) Warn(dropped.message());
   });
   if (!posted) drop_queued_ = false;
 }
 
-void LocalLog::Warn(const Status& status) const {
-  if (!status.ok() && options_.on_warning) options_.on_warning(status.message());
+void LocalLog::Warn(const std::string& line) const {
+  if (options_.on_warning) options_.on_warning(line);
 }
 
 // --- Reads.
@@ -268,6 +271,7 @@ std::unique_ptr<LogIterator> LocalLog::Iterate(std::uint64_t from) {
 }
 
 Status LocalLog::Close() {
+  const std::lock_guard one_at_a_time(close_mutex_);
   if (std::exchange(closing_, true)) return Status::Ok();
   {
     const std::lock_guard lock(mutex_);

@@ -93,7 +93,7 @@ class LocalLog final : public Log {
   void Encode(rocksdb::WriteBatch& batch, std::vector<LogTxn::Operation>& operations, Ends& ends);
   void Written(Ends after, bool synced, std::size_t bytes);
   void DropCutFiles();
-  void Warn(const Status& status) const;
+  void Warn(const std::string& line) const;
 
   // Constant after construction.
   const LogOptions options_;
@@ -117,7 +117,8 @@ class LocalLog final : public Log {
   bool read_closed_ = false;  ///< guarded by reading_
 
   std::atomic<bool> drop_queued_{false};
-  bool closing_ = false;  ///< of whoever closes
+  std::mutex close_mutex_;
+  bool closing_ = false;  ///< guarded by close_mutex_
 
   Worker worker_;
   RecordKeeper keeper_;

@@ -4,16 +4,15 @@
 #include <utility>
 
 #include "lib/base/check.h"
+#include "lib/base/thread.h"
 #include "storage/disk/tables.h"
 
 namespace raftkv::storage {
 
 Scrubber::Scrubber(ScrubberOptions options, std::vector<Subject> subjects, Found found)
-    : options_(std::move(options)),
-      subjects_(std::move(subjects)),
-      found_(std::move(found)),
-      thread_([this] { Run(); }) {
+    : options_(std::move(options)), subjects_(std::move(subjects)), found_(std::move(found)) {
   RAFTKV_CHECK(options_.bytes_per_second > 0);
+  thread_ = ThreadOrThrow("raftkv-scrub", [this] { Run(); });
 }
 
 void Scrubber::Stop() {
