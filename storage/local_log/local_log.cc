@@ -138,13 +138,21 @@ void LocalLog::WriteAsync(std::vector<LogTxn::Operation> operations, LogWriteOpt
   commit_.Post(*write);
 }
 
+Status LocalLog::CheckInPlace() {
+  if (!log_.failure().ok()) return log_.failure();
+  if (gone_.ok()) gone_ = lock_->CheckInPlace();
+  if (gone_.ok()) gone_ = keeper_.CheckInPlace();
+  return gone_;
+}
+
 void LocalLog::WriteGroup(const GroupCommit::Group& group) {
+  const Status in_place = CheckInPlace();
   Ends ends{log_.base(), log_.mark().last_index};
   GroupCommit::Group sound;
   for (const std::shared_ptr<GroupWrite>& write : group) {
     Ends after = ends;
     Index own = ends.last.Next();
-    Status possible = log_.failure();
+    Status possible = in_place;
     for (const LogTxn::Operation& operation : write->operations) {
       if (possible.ok()) possible = Step(operation, after.base, after.last, own);
     }
@@ -283,7 +291,8 @@ Status LocalLog::Close() {
   const std::unique_lock nobody_reads(reading_);
   read_closed_ = true;
   // The mark below says that nothing can be torn, so nothing may be left unsynced.
-  const Status failure = log_.Sync();
+  Status failure = CheckInPlace();
+  if (failure.ok()) failure = log_.Sync();
   const Status closed = log_.Close();
   if (!failure.ok()) return failure;
   if (!closed.ok()) return closed;

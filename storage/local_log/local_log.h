@@ -88,6 +88,9 @@ class LocalLog final : public Log {
   };
   Result<std::shared_ptr<GroupWrite>> Prepare(std::vector<LogTxn::Operation> operations,
                                               const LogWriteOptions& options) const;
+  /// Not ok: the log has failed, or what it is written to is not what its paths lead to any more,
+  /// and then never again: others may have written there.
+  Status CheckInPlace();
   void WriteGroup(const GroupCommit::Group& group);
   Status WriteBatch(const GroupCommit::Group& group, Ends after);
   void Encode(rocksdb::WriteBatch& batch, std::vector<LogTxn::Operation>& operations, Ends& ends);
@@ -105,6 +108,7 @@ class LocalLog final : public Log {
   // Of whoever leads the group.
   EntryLog log_;
   Record durable_;  ///< what is synced
+  Status gone_;     ///< see CheckInPlace
 
   // Guarded by mutex_.
   mutable std::mutex mutex_;

@@ -131,7 +131,8 @@ class Log {
   // Errors of every write: InvalidArgument, Compacted (it begins before the log does), Unavailable,
   // Cancelled or DeadlineExceeded (it was not carried out), UnknownOutcome (it is under way when
   // the timeout ends). After IOError or NoSpace too it may be there at the next open; the log takes
-  // no further writes then.
+  // no further writes then. IOError is also what the next write, or Close(), answers where the
+  // folder or a file of the log was removed or replaced.
 
   /// Its number.
   Result<std::uint64_t> Append(std::string entry, LogWriteOptions options = {});
