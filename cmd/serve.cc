@@ -20,11 +20,11 @@
 
 #include <raftkv/node.h>
 
-#include "cmd/clock.h"
 #include "cmd/config_file.h"
 #include "cmd/flags.h"
 #include "cmd/log.h"
 #include "cmd/output.h"
+#include "storage/disk/wall_clock.h"
 
 namespace raftkv::cmd {
 namespace {
@@ -175,7 +175,8 @@ class StopSignals {
 Exit RunServe(const ServeFlags& flags) {
   auto options = OptionsOf(flags);
   if (!options.ok()) return Fail(Exit::kBadArguments, options.status().message());
-  if (const Status clock = CheckClock(); !clock.ok()) return Fail(Exit::kError, clock.message());
+  if (const Status clock = storage::CheckWallClock(); !clock.ok())
+    return Fail(Exit::kError, clock.message());
   StopSignals& stop = *new StopSignals();  // never destroyed: its thread lives on
   signal(SIGPIPE, SIG_IGN);                // whoever reads our stderr may go away
   RaiseFileLimit();

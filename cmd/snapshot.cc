@@ -13,10 +13,10 @@
 
 #include <raftkv/backup.h>
 
-#include "cmd/clock.h"
 #include "cmd/flags.h"
 #include "cmd/output.h"
 #include "cmd/progress.h"
+#include "storage/disk/wall_clock.h"
 
 namespace raftkv::cmd {
 namespace {
@@ -114,7 +114,8 @@ void KeepFreedMemory() {
 
 Exit RunSave(const ClientFlags& flags, const SnapshotFlags& snapshot) {
   KeepFreedMemory();
-  if (const Status clock = CheckClock(); !clock.ok()) return Fail(Exit::kError, clock.message());
+  if (const Status clock = storage::CheckWallClock(); !clock.ok())
+    return Fail(Exit::kError, clock.message());
   signal(SIGPIPE, SIG_IGN);  // whoever reads FILE may go away, which is an error like a full disk
   auto client = Connect(flags);
   if (!client.ok()) return Fail(Exit::kBadArguments, client.status().message());

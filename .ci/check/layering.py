@@ -23,7 +23,7 @@ _MAY_INCLUDE = {
     "session": ("base", "kv", "node"),
     "storage": _CORE,
     "rpc": _PURE,
-    "blocking": (),  # waits on another thread; knows the public KV only
+    "blocking": ("base",),  # waits on another thread; knows the public KV only
     "open": _PURE + ("storage", "rpc"),
     "cmd": _PURE + ("storage", "rpc", "open"),
     "tests": _PURE + ("storage", "rpc", "open", "cmd"),

@@ -1,6 +1,7 @@
 // What time is it? Whatever the caller says: monotonic time comes into the core from outside.
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 
@@ -19,5 +20,14 @@ using Duration = MonotonicClock::duration;
 using MonoTime = MonotonicClock::time_point;
 
 inline constexpr MonoTime kNever = MonoTime::max();
+
+/// What a host asked for, as something that can be added to any clock: a year stands for all that
+/// is longer ("for ever"), nothing for what is below zero ("at once").
+template <class Rep, class Period>
+constexpr std::chrono::duration<Rep, Period> BoundedTimeout(
+    std::chrono::duration<Rep, Period> timeout) {
+  using Time = std::chrono::duration<Rep, Period>;
+  return std::clamp(timeout, Time::zero(), Time(std::chrono::hours(24 * 365)));
+}
 
 }  // namespace raftkv

@@ -1,6 +1,6 @@
 // How does a blocking call wait? Each one is its asynchronous twin and a promise.
 //
-// Not to be called from a callback: it would wait for the thread that it runs on.
+// Inside a callback it would wait for the thread that it runs on: InvalidArgument.
 #pragma once
 
 #include <future>
@@ -9,11 +9,14 @@
 
 #include <raftkv/status.h>
 
+#include "lib/base/host_code.h"
+
 namespace raftkv {
 
 /// `start(callback)` begins the call; it ends by itself at its timeout.
 template <class T, class Start>
 T WaitFor(const Start& start) {
+  if (Status may = MayBlock("a blocking call"); !may.ok()) return may;
   // Shared: the promise must outlive set_value on the other thread.
   const auto promise = std::make_shared<std::promise<T>>();
   std::future<T> future = promise->get_future();

@@ -4,12 +4,16 @@
 #include <filesystem>
 #include <utility>
 
+#include <raftkv/backup.h>
 #include <raftkv/node.h>
 
 #include "lib/base/address.h"
+#include "lib/base/host_code.h"
 #include "lib/node/formation.h"
 #include "lib/open/open_node.h"
 #include "lib/raft/quorum.h"
+#include "storage/disk/rocksdb_process.h"
+#include "storage/disk/wall_clock.h"
 
 namespace raftkv {
 
@@ -55,7 +59,8 @@ Status CheckLogAndSnapshots(const NodeOptions& options) {
 Status CheckTimes(const NodeOptions& options) {
   using std::chrono::milliseconds;
   if (options.heartbeat < milliseconds(1)) return Invalid("the heartbeat must be 1 ms at least");
-  if (options.election_timeout < 2 * options.heartbeat) {
+  // Not twice the heartbeat, which may be beyond the numbers.
+  if (options.heartbeat > options.election_timeout / 2) {
     return Invalid("the election timeout must be twice the heartbeat at least");
   }
   if (options.election_timeout > std::chrono::minutes(10)) {
@@ -194,13 +199,55 @@ raft::QuorumRule RuleOf(const QuorumOptions& quorum) {
 
 Result<std::unique_ptr<Node>> OpenWith(NodeOptions options, const OpenInternals& internals) {
   if (Status status = CheckOptions(options); !status.ok()) return status;
+  if (Status clock = storage::CheckWallClock(); !clock.ok()) return clock;
   auto node = std::make_unique<OpenNode>(std::move(options), internals);
   if (Status status = node->Start(); !status.ok()) return status;
   return std::unique_ptr<Node>(std::move(node));
 }
 
+namespace {
+
+/// What the host holds.
+class OwnedNode final : public Node {
+ public:
+  explicit OwnedNode(std::unique_ptr<Node> node)
+      : node_(std::move(node), [](Node& open) { static_cast<void>(open.Close()); }) {}
+
+  Status WaitForLeader(std::chrono::milliseconds timeout) override {
+    if (Status may = node_.MayBlock("WaitForLeader"); !may.ok()) return may;
+    return node_->WaitForLeader(timeout);
+  }
+  KV& kv() override { return node_->kv(); }
+  NodeStatus status() override { return node_->status(); }
+  [[nodiscard]] std::string listen_address() const override { return node_->listen_address(); }
+  [[nodiscard]] std::string http_address() const override { return node_->http_address(); }
+  Status WaitForFailure(std::chrono::milliseconds timeout) override {
+    if (Status may = node_.MayBlock("WaitForFailure"); !may.ok()) return may;
+    return node_->WaitForFailure(timeout);
+  }
+  Result<BackupInfo> Backup(const std::string& file, const BackupOptions& options) override {
+    if (Status may = node_.MayBlock("Backup"); !may.ok()) return may;
+    return node_->Backup(file, options);
+  }
+  Status Close() override {
+    if (Status may = node_.MayBlock("Close"); !may.ok()) return may;
+    return node_->Close();
+  }
+
+ private:
+  ThreadedOwner<Node> node_;
+};
+
+}  // namespace
+
 Result<std::unique_ptr<Node>> Node::Open(NodeOptions options) {
-  return OpenWith(std::move(options), {});
+  if (Status may = MayBlock("Open"); !may.ok()) return may;
+  return OpenApart([&]() -> Result<std::unique_ptr<Node>> {
+    if (Status ready = storage::PrepareRocksdb(); !ready.ok()) return ready;
+    Result<std::unique_ptr<Node>> node = OpenWith(std::move(options), {});
+    if (!node.ok()) return node.status();
+    return std::unique_ptr<Node>(std::make_unique<OwnedNode>(*std::move(node)));
+  });
 }
 
 std::string_view RoleName(Role role) {

@@ -1,15 +1,13 @@
 #include "lib/open/log_queue.h"
 
-#include <pthread.h>
-#include <signal.h>
-
 #include <condition_variable>
 #include <cstdint>
 #include <deque>
-#include <exception>
 #include <mutex>
-#include <system_error>
 #include <utility>
+
+#include "lib/base/host_code.h"
+#include "lib/base/thread.h"
 
 namespace raftkv {
 
@@ -66,11 +64,7 @@ struct LogQueue::State {
   }
 
   void HandOn(const Line& line) const {
-    try {
-      sink(line.level, line.text);
-    } catch (const std::exception&) {  // of the host, which has no other place to hear of it
-    } catch (...) {
-    }
+    RunHostCode("log_sink", nullptr, [&] { sink(line.level, line.text); });
   }
 };
 
@@ -78,20 +72,14 @@ LogQueue::LogQueue(Sink sink) : state_(std::make_shared<State>(std::move(sink)))
 
 Result<std::unique_ptr<LogQueue>> LogQueue::Start(Sink sink) {
   std::unique_ptr<LogQueue> queue(new LogQueue(std::move(sink)));
-  // A guest's threads take no signal that is meant for the host: they inherit a full mask.
-  sigset_t all;
-  sigset_t before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
-  Status made;
-  try {
-    queue->thread_ = std::thread([state = queue->state_] { state->Run(); });
-    pthread_setname_np(queue->thread_.native_handle(), "raftkv-log");
-  } catch (const std::system_error& error) {
-    made = Status(Code::kUnavailable, std::string("cannot start a thread: ") + error.what());
-  }
-  pthread_sigmask(SIG_SETMASK, &before, nullptr);
-  if (!made.ok()) return made;
+  auto thread = StartThread("raftkv-log", [state = queue->state_]() mutable {
+    // What the sink holds may go with the last of the queue, here.
+    const HostScope no_waiting;
+    const std::shared_ptr<State> held = std::move(state);
+    held->Run();
+  });
+  if (!thread.ok()) return thread.status();
+  queue->thread_ = *std::move(thread);
   return queue;
 }
 

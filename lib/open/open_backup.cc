@@ -9,6 +9,7 @@
 
 #include "lib/base/address.h"
 #include "lib/base/check.h"
+#include "lib/base/host_code.h"
 #include "lib/node/formation.h"
 #include "lib/open/open_node.h"
 #include "rpc/client/backup_feed.h"
@@ -16,6 +17,8 @@
 #include "storage/backup/backup_writer.h"
 #include "storage/backup/restore.h"
 #include "storage/disk/real_fs.h"
+#include "storage/disk/rocksdb_process.h"
+#include "storage/disk/wall_clock.h"
 #include "storage/snapshot/backup_source.h"
 
 namespace raftkv {
@@ -27,13 +30,29 @@ using Source = std::shared_ptr<node::BackupSource>;
 /// Each keeps the space of what is deleted meanwhile, and reads everything.
 constexpr int kMaxBackups = 2;
 
-/// `source`, counted in `count` (already) for as long as anybody holds it.
-Source Counted(Source source, std::shared_ptr<std::atomic<int>> count) {
+/// One backup more, for as long as anybody holds what is returned.
+std::shared_ptr<void> CountIn(std::shared_ptr<std::atomic<int>> count) {
+  ++*count;
+  return {nullptr, [count = std::move(count)](auto) { --*count; }};
+}
+
+/// `source`, with `counted` for as long as anybody holds it.
+Source With(std::shared_ptr<void> counted, Source source) {
   node::BackupSource* const raw = source.get();
-  return {raw, [source = std::move(source), count = std::move(count)](auto*) mutable {
+  return {raw, [source = std::move(source), counted = std::move(counted)](auto*) mutable {
             source.reset();
-            --*count;
+            counted.reset();
           }};
+}
+
+/// As the rule for the host's code has it: one that throws cancels.
+BackupProgressCallback ContainedProgress(const BackupProgressCallback& progress) {
+  if (!progress) return nullptr;
+  return [progress](const BackupProgress& now) {
+    bool go_on = false;
+    RunHostCode("progress", nullptr, [&] { go_on = progress(now); });
+    return go_on;
+  };
 }
 
 Status InvalidRestore(const std::string& what) { return {Code::kInvalidArgument, what}; }
@@ -88,13 +107,11 @@ void OpenNode::Backup(node::Done<Source> done) {
     return refuse("this member gives " + std::to_string(kMaxBackups) +
                   " backups already: wait for them, or ask another member");
   }
-  ++*backups_;
-  const auto made = [this, done](Result<std::shared_ptr<storage::CheckpointBackup>> made) {
-    if (!made.ok()) {
-      --*backups_;
-      return done(made.status());
-    }
-    const Source counted = Counted(*made, backups_);
+  // Also where it is dropped unanswered: whoever opens the store anew waits for the last one.
+  const auto made = [this, done, counted = CountIn(backups_)](
+                        Result<std::shared_ptr<storage::CheckpointBackup>> made) {
+    if (!made.ok()) return done(made.status());
+    const Source source = With(counted, *made);
     if (!member_) return done(raftkv::Status(Code::kUnavailable, "this member is being stopped"));
     const NodeStatus status = member_->status();
     node::BackupHead& head = (*made)->head();
@@ -102,13 +119,12 @@ void OpenNode::Backup(node::Done<Source> done) {
     head.member = NodeId(status.member_id);
     head.member_name = status.name;
     if (auto members = Members(); members.ok()) head.members = *std::move(members);
-    done(counted);
+    done(source);
   };
   store_->MakeBackup(made);
 }
 
 Result<BackupInfo> OpenNode::Backup(const std::string& file, const BackupOptions& options) {
-  if (loop_->OnLoop()) return InvalidRestore("Backup() blocks: not from a callback");
   auto made = std::make_shared<std::promise<Result<Source>>>();
   auto future = made->get_future();
   loop_->Post([this, made = std::move(made)] {
@@ -126,26 +142,30 @@ Result<BackupInfo> OpenNode::Backup(const std::string& file, const BackupOptions
   rocksdb::Env* const env = internals_.env == nullptr ? &storage::RealEnv() : internals_.env;
   const std::string& key_file = options.encryption_key_file.empty() ? options_.encryption_key_file
                                                                     : options.encryption_key_file;
-  return storage::WriteBackup(*env, file, feed, key_file, options.progress);
+  return storage::WriteBackup(*env, file, feed, key_file, ContainedProgress(options.progress));
 }
 
 // --- Of a client.
 
 Result<BackupInfo> Client::Backup(const std::string& file, const BackupOptions& options) {
+  if (auto clock = storage::CheckWallClock(); !clock.ok()) return clock;
   const auto feed = BeginBackup(options.timeout);
   if (!feed.ok()) return feed.status();
   return storage::WriteBackup(storage::RealEnv(), file, **feed, options.encryption_key_file,
-                              options.progress);
+                              ContainedProgress(options.progress));
 }
 
 // --- Of nobody.
 
 Result<BackupInfo> ReadBackup(const std::string& file, const BackupProgressCallback& progress,
                               const std::string& encryption_key_file) {
-  return storage::ReadBackupFile(storage::RealEnv(), file, encryption_key_file, nullptr, progress);
+  if (Status may = MayBlock("ReadBackup"); !may.ok()) return may;
+  return storage::ReadBackupFile(storage::RealEnv(), file, encryption_key_file, nullptr,
+                                 ContainedProgress(progress));
 }
 
 Result<BackupInfo> Restore(const RestoreOptions& given) {
+  if (Status may = MayBlock("Restore"); !may.ok()) return may;
   RestoreOptions options = given;
   if (Status status = CheckRestore(options); !status.ok()) return status;
   storage::RestorePlan plan;
@@ -161,9 +181,13 @@ Result<BackupInfo> Restore(const RestoreOptions& given) {
     plan.members.push_back(std::move(voter));
   }
   plan.quorum = RuleOf(options.quorum);
-  plan.progress = options.progress;
+  plan.progress = ContainedProgress(options.progress);
   plan.key_file = options.encryption_key_file;
-  return storage::RestoreMember(storage::RealEnv(), std::move(plan));
+  // On this thread: it is the one that is told of the progress.
+  return OpenOrUnavailable([&]() -> Result<BackupInfo> {
+    if (Status ready = storage::PrepareRocksdb(); !ready.ok()) return ready;
+    return storage::RestoreMember(storage::RealEnv(), std::move(plan));
+  });
 }
 
 }  // namespace raftkv

@@ -8,9 +8,11 @@
 
 #include "lib/base/build_version.h"
 #include "lib/base/check.h"
+#include "lib/base/host_code.h"
 #include "lib/kv/store.h"
 #include "rpc/peers/frame_peers.h"
 #include "rpc/peers/peers.h"
+#include "storage/disk/wall_clock.h"
 
 namespace raftkv {
 
@@ -23,6 +25,8 @@ std::uint64_t Entropy() {
   std::random_device device;
   return std::uint64_t{device()} << 32 | device();
 }
+
+Status Closed() { return {Code::kCancelled, "the member was closed"}; }
 
 void LogToStderr(LogLevel level, std::string_view line) {
   static constexpr const char* kNames[] = {"trace", "debug", "info", "warn", "error", "off"};
@@ -55,6 +59,9 @@ raftkv::Status OpenNode::Start() {
   auto loop = rpc::EventLoop::Start({"raftkv-loop", options_.reserved_signal, Sink()});
   if (!loop.ok()) return loop.status();
   loop_ = *std::move(loop);
+  status_.name = options_.name;
+  // There already when damage is found: then there might be no thread to be had.
+  opener_ = std::make_unique<storage::Worker>("raftkv-opener", 1);
   // Ports first: if one is taken, nothing was changed on disk.
   raftkv::Status status = Listen();
   if (status.ok()) status = OpenStore();
@@ -186,6 +193,7 @@ void OpenNode::Assemble() {
   node::SessionKvOptions kv;
   kv.limits = options_.limits;
   kv.seed = Entropy();
+  kv.log_sink = Sink();
   kv_ = node::NewSessionKv(*loop_, *this, kv);
 }
 
@@ -218,11 +226,13 @@ void OpenNode::ArmTimer() {
   });
 }
 
-/// Tells the threads that wait for a leader or a failure.
+/// Tells the threads that wait for a leader or a failure, and those that must not wait.
 void OpenNode::Publish() {
   const bool settled = member_->HasSettledLeader();
   const bool failed = !member_->failure().ok() && member_->failure().code() != Code::kCancelled;
+  NodeStatus status = member_->status();
   const std::lock_guard lock(mutex_);
+  status_ = std::move(status);
   if (settled == settled_ && failed == !failure_.ok()) return;
   settled_ = settled;
   if (failed) failure_ = member_->failure();
@@ -247,9 +257,15 @@ void OpenNode::OnDamage(const raftkv::Status& what) {
   {
     const std::lock_guard lock(mutex_);
     settled_ = false;
+    ForgetStatus();
   }
-  if (opener_.joinable()) opener_.join();  // it has ended long ago
-  opener_ = std::thread([this] { OpenAnew(); });
+  // There is room for one. A member that is being closed has stopped it, and is not opened anew.
+  static_cast<void>(opener_->Post([this] { OpenAnew(); }));
+}
+
+void OpenNode::ForgetStatus() {
+  status_ = NodeStatus();
+  status_.name = options_.name;
 }
 
 /// Off the loop, which still takes (and drops) what the disk threads post.
@@ -269,7 +285,7 @@ void OpenNode::OpenAnew() {
     store_.reset();
     inspector_.reset();
   });
-  const raftkv::Status status = OpenStore();
+  const raftkv::Status status = OpenOrUnavailable([this] { return OpenStore(); });
   loop_->Call([&] {
     if (closing_) return;
     if (status.ok()) return Assemble();
@@ -300,15 +316,20 @@ void OpenNode::HandOver() {
 }
 
 raftkv::Status OpenNode::Close() {
+  const std::lock_guard one_at_a_time(close_mutex_);
   if (std::exchange(closed_, true) || !loop_) return raftkv::Status::Ok();
-  closing_ = true;
-  if (opener_.joinable()) opener_.join();
+  {
+    const std::lock_guard lock(mutex_);
+    closing_ = true;
+    changed_.notify_all();
+  }
+  if (opener_) opener_->Stop();
   HandOver();
   loop_->Call([this] {
     if (member_) Publish();  // a failure that the pump has not told yet
     if (member_) member_->Stop();
     if (store_) store_->StopCompletions();
-    kv_.reset();
+    if (kv_) kv_->Stop();
     http_.reset();
     peers_.reset();
     server_.reset();
@@ -328,6 +349,7 @@ raftkv::Status OpenNode::Close() {
   log_->Close();
   const std::lock_guard lock(mutex_);
   settled_ = false;
+  ForgetStatus();
   changed_.notify_all();
   return status;
 }
@@ -336,20 +358,28 @@ raftkv::Status OpenNode::Close() {
 
 raftkv::Status OpenNode::WaitForLeader(std::chrono::milliseconds timeout) {
   std::unique_lock lock(mutex_);
-  changed_.wait_for(lock, timeout, [this] { return settled_ || !failure_.ok(); });
+  changed_.wait_for(lock, BoundedTimeout(timeout),
+                    [this] { return settled_ || !failure_.ok() || closing_; });
   if (!failure_.ok()) return failure_;
+  if (closing_) return Closed();
   if (settled_) return raftkv::Status::Ok();
   return {Code::kDeadlineExceeded, "no leader was found in time: a majority of members must be up"};
 }
 
 raftkv::Status OpenNode::WaitForFailure(std::chrono::milliseconds timeout) {
   std::unique_lock lock(mutex_);
-  changed_.wait_for(lock, timeout, [this] { return !failure_.ok(); });
+  changed_.wait_for(lock, BoundedTimeout(timeout), [this] { return !failure_.ok() || closing_; });
   if (!failure_.ok()) return failure_;
+  if (closing_) return Closed();
   return {Code::kDeadlineExceeded, "the member still runs"};
 }
 
 NodeStatus OpenNode::status() {
+  if (InCallback() && !loop_->OnLoop()) {
+    // Its loop may be waiting for this one's.
+    const std::lock_guard lock(mutex_);
+    return status_;
+  }
   NodeStatus status;
   status.name = options_.name;
   loop_->Call([&] {
@@ -358,9 +388,6 @@ NodeStatus OpenNode::status() {
   return status;
 }
 
-std::uint64_t OpenNode::WallTimeMs() {
-  const auto now = std::chrono::system_clock::now().time_since_epoch();
-  return std::chrono::duration_cast<std::chrono::milliseconds>(now).count();
-}
+std::uint64_t OpenNode::WallTimeMs() { return storage::WallTimeMs(); }
 
 }  // namespace raftkv

@@ -9,7 +9,6 @@
 #include <memory>
 #include <mutex>
 #include <string>
-#include <thread>
 
 #include <raftkv/node.h>
 
@@ -77,6 +76,8 @@ class OpenNode final : public Node,
   void HandOver();
   void OnDamage(const raftkv::Status& what);
   void OpenAnew();
+  /// Nothing runs now; under mutex_.
+  void ForgetStatus();
   node::LogSink Sink();
   void FillStatus(EndpointStatus& status);
   [[nodiscard]] rpc::MetricsSnapshot SnapshotForMetrics();
@@ -129,7 +130,8 @@ class OpenNode final : public Node,
   std::unique_ptr<node::Member> member_;
   std::unique_ptr<rpc::Server> server_;
   std::unique_ptr<rpc::HttpServer> http_;
-  std::unique_ptr<KV> kv_;
+  /// Answers Cancelled once it was closed.
+  std::unique_ptr<node::StoppableKv> kv_;
   /// Hashes the content and measures the folder, which may take seconds.
   std::unique_ptr<storage::Worker> inspector_;
   /// Of what the inspector does; a new one with each opening of the store.
@@ -137,11 +139,12 @@ class OpenNode final : public Node,
   node::DiskHealth disk_;
   bool pump_scheduled_ = false;
   MonoTime armed_for_ = kNever;
-  bool closed_ = false;  ///< of the thread that closes
+  std::mutex close_mutex_;
+  bool closed_ = false;  ///< guarded by close_mutex_
   /// How often the store was opened anew; read by any thread.
   std::atomic<std::uint64_t> opens_{0};
   /// Opens a damaged store anew; one at a time.
-  std::thread opener_;
+  std::unique_ptr<storage::Worker> opener_;
 
   // --- Shared with whoever holds a backup.
   const std::shared_ptr<std::atomic<int>> backups_ = std::make_shared<std::atomic<int>>(0);
@@ -152,6 +155,7 @@ class OpenNode final : public Node,
   std::condition_variable changed_;
   bool settled_ = false;
   raftkv::Status failure_;
+  NodeStatus status_;  ///< as of the last time that the loop was pumped
 };
 
 }  // namespace raftkv

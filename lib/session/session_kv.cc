@@ -4,6 +4,7 @@
 #include <array>
 #include <utility>
 
+#include "lib/base/host_code.h"
 #include "lib/session/read_stream.h"
 #include "lib/session/session_call.h"
 #include "lib/session/write_stream.h"
@@ -18,7 +19,7 @@ Status OperationStatus(const Status& request, const kv::OperationResult* result)
 
 /// Ends a call of which `make(revision, result)` is the value.
 template <class T, class Make>
-WriteCall::Finish FinishWith(Callback<T> done, Make make) {
+WriteCall::Finish FinishBy(Callback<T> done, Make make) {
   return [done = std::move(done), make](const Status& status, std::uint64_t revision,
                                         const kv::OperationResult* result) {
     const Status outcome = OperationStatus(status, result);
@@ -37,11 +38,12 @@ IncrementResult ToIncrementResult(std::uint64_t revision, const kv::OperationRes
   return {result.number, revision};
 }
 
-class SessionKv final : public KV {
+class SessionKv final : public StoppableKv {
  public:
   SessionKv(Loop& loop, Channel& channel, const SessionKvOptions& options)
       : loop_(loop),
         limits_(options.limits),
+        thrown_(SinkOf(options.log_sink)),
         budget_(std::make_shared<CallBudget>(options.max_queued_bytes)),
         writes_(std::make_shared<WriteStream>(loop, channel, options)) {
     for (std::size_t i = 0; i < reads_.size(); ++i) {
@@ -49,7 +51,9 @@ class SessionKv final : public KV {
     }
   }
 
-  ~SessionKv() override {
+  ~SessionKv() override { Stop(); }
+
+  void Stop() override {
     writes_->Stop();
     for (const auto& reads : reads_) reads->Stop();
   }
@@ -99,7 +103,7 @@ class SessionKv final : public KV {
   }
 
   void GetAsync(std::string key, ReadOptions options, Callback<KeyValue> done) override {
-    auto finish = [done = std::move(done)](Result<ScanResult> result) {
+    auto finish = [done = Contained(std::move(done), thrown_)](Result<ScanResult> result) {
       if (!result.ok()) return done(result.status());
       if (result->kvs.empty()) return done(Status(Code::kNotFound, "no such key"));
       done(std::move(result->kvs.front()));
@@ -112,10 +116,20 @@ class SessionKv final : public KV {
              .limit = options.limit,
              .keys_only = options.keys_only,
              .count_only = options.count_only},
-            options, std::move(done));
+            options, Contained(std::move(done), thrown_));
   }
 
  private:
+  static ThrownSink SinkOf(const LogSink& sink) {
+    if (!sink) return nullptr;
+    return [sink](const std::string& line) { sink(LogSeverity::kError, line); };
+  }
+
+  template <class T, class Make>
+  WriteCall::Finish FinishWith(Callback<T> done, Make make) const {
+    return FinishBy<T>(Contained(std::move(done), thrown_), make);
+  }
+
   void WriteOne(kv::Operation operation, const WriteOptions& options, WriteCall::Finish finish) {
     std::vector<kv::Operation> operations;
     operations.push_back(std::move(operation));
@@ -158,7 +172,7 @@ class SessionKv final : public KV {
     if (!bad.ok()) return finish(bad);
     auto call = std::make_shared<ReadCall>(Deadline(options.timeout), budget_, bytes);
     call->read = std::move(read);
-    call->max_staleness = std::min(options.max_staleness, kLongest);
+    call->max_staleness = BoundedTimeout(options.max_staleness);
     call->finish = std::move(finish);
     const auto& reads = reads_.at(static_cast<std::size_t>(options.consistency));
     loop_.Post([call = std::move(call), stream = std::weak_ptr(reads)]() mutable {
@@ -189,15 +203,13 @@ class SessionKv final : public KV {
   }
 
   MonoTime Deadline(std::chrono::milliseconds timeout) {
-    return loop_.Now() + std::clamp(timeout, std::chrono::milliseconds(0), kLongest);
+    return loop_.Now() + BoundedTimeout(timeout);
   }
-
-  /// Far below what the clock's numbers can hold.
-  static constexpr std::chrono::milliseconds kLongest = std::chrono::hours(24 * 365);
 
   // Constant after construction; the streams' insides belong to the loop.
   Loop& loop_;
   const Limits limits_;
+  const ThrownSink thrown_;
   const std::shared_ptr<CallBudget> budget_;
   const std::shared_ptr<WriteStream> writes_;
   /// By consistency: each gathers what is to be answered alike.
@@ -206,7 +218,7 @@ class SessionKv final : public KV {
 
 }  // namespace
 
-std::unique_ptr<KV> NewSessionKv(Loop& loop, Channel& channel, SessionKvOptions options) {
+std::unique_ptr<StoppableKv> NewSessionKv(Loop& loop, Channel& channel, SessionKvOptions options) {
   return std::make_unique<SessionKv>(loop, channel, options);
 }
 

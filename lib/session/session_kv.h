@@ -61,10 +61,18 @@ struct SessionKvOptions {
   /// Requests of writes, and of reads of each consistency, under way at a time (the server bounds
   /// it as well).
   std::size_t max_outstanding = 64;  ///< half of kv::StoreOptions::max_outstanding at most
+  /// For what callbacks throw; empty: stderr.
+  LogSink log_sink = nullptr;
 };
 
-/// `loop` and `channel` outlive the KV. Destroy it on the loop: open calls end with Cancelled or,
-/// where a write may have been carried out, UnknownOutcome.
-std::unique_ptr<KV> NewSessionKv(Loop& loop, Channel& channel, SessionKvOptions options);
+class StoppableKv : public KV {
+ public:
+  /// On the loop. Open calls end with Cancelled or, where a write may have been carried out,
+  /// UnknownOutcome; later ones with Cancelled. Afterwards it may be destroyed on any thread.
+  virtual void Stop() = 0;
+};
+
+/// `loop` outlives the KV, and `channel` its Stop(). Destroying it on the loop stops it.
+std::unique_ptr<StoppableKv> NewSessionKv(Loop& loop, Channel& channel, SessionKvOptions options);
 
 }  // namespace raftkv::node

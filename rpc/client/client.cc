@@ -1,10 +1,12 @@
 // raftkv::Client: an event loop of its own, and on it a channel and a session for each connection.
 #include <future>
+#include <limits>
 #include <mutex>
 #include <random>
 
 #include <raftkv/client.h>
 
+#include "lib/base/host_code.h"
 #include "rpc/client/remote_backup.h"
 #include "rpc/client/remote_channel.h"
 #include "rpc/client/remote_cluster.h"
@@ -52,9 +54,7 @@ class RemoteClient final : public Client {
                                 bool with_hash) override {
     const Result<HostPort> parsed = ParseRemoteAddress("endpoint", endpoint);
     if (!parsed.ok()) return parsed.status();
-    if (loop_->OnLoop()) {
-      return raftkv::Status(Code::kInvalidArgument, "Status() blocks: not from a callback");
-    }
+    timeout = BoundedTimeout(timeout);
     auto result = std::make_shared<std::promise<Result<EndpointStatus>>>();
     auto future = result->get_future();
     loop_->Post([this, endpoint, timeout, with_hash, result = std::move(result)] {
@@ -104,7 +104,8 @@ class RemoteClient final : public Client {
             .then([this, timeout, with_hash, result](std::shared_ptr<ClientLink>&& link) {
               auto request = link->service().statusRequest();
               request.setWithHash(with_hash);
-              request.setTimeoutMs(static_cast<std::uint32_t>(timeout.count()));
+              request.setTimeoutMs(static_cast<std::uint32_t>(std::min<std::int64_t>(
+                  timeout.count(), std::numeric_limits<std::uint32_t>::max())));
               return request.send().then(
                   [this, link, result](capnp::Response<wire::KvService::StatusResults>&& answer) {
                     result->set_value(StatusOf(link->address(), answer));
@@ -134,14 +135,13 @@ class RemoteClient final : public Client {
     return status;
   }
 
+ public:
   Result<std::shared_ptr<node::BackupFeed>> BeginBackup(
       std::chrono::milliseconds timeout) override {
-    if (loop_->OnLoop()) {
-      return raftkv::Status(Code::kInvalidArgument, "Backup() blocks: not from a callback");
-    }
     return BeginRemoteBackup(*loop_, endpoints_, pin_, timeout);
   }
 
+ private:
   const std::vector<std::string> endpoints_;
   const ClusterId cluster_id_;             // as the options name it
   const std::shared_ptr<ClusterPin> pin_;  // its inside is of the loop
@@ -155,6 +155,30 @@ class RemoteClient final : public Client {
 
   std::mutex mutex_;
   Header header_;  // guarded by mutex_
+};
+
+/// What the host holds.
+class OwnedClient final : public Client {
+ public:
+  explicit OwnedClient(std::unique_ptr<RemoteClient> client) : client_(std::move(client)) {}
+
+  KV& kv() override { return client_->kv(); }
+  Cluster& cluster() override { return client_->cluster(); }
+  Result<EndpointStatus> Status(const std::string& endpoint, std::chrono::milliseconds timeout,
+                                bool with_hash) override {
+    if (auto may = client_.MayBlock("Status"); !may.ok()) return may;
+    return client_->Status(endpoint, timeout, with_hash);
+  }
+  Header LastHeader() override { return client_->LastHeader(); }
+
+ private:
+  Result<std::shared_ptr<node::BackupFeed>> BeginBackup(
+      std::chrono::milliseconds timeout) override {
+    if (auto may = client_.MayBlock("Backup"); !may.ok()) return may;
+    return client_->BeginBackup(timeout);
+  }
+
+  ThreadedOwner<RemoteClient> client_;
 };
 
 }  // namespace
@@ -177,10 +201,12 @@ Result<std::unique_ptr<Client>> Client::Connect(ClientOptions options) {
   rpc::EventLoopOptions loop_options;
   loop_options.thread_name = "raftkv-client";
   loop_options.reserved_signal = options.reserved_signal;
-  auto loop = rpc::EventLoop::Start(std::move(loop_options));
-  if (!loop.ok()) return loop.status();
-  return std::unique_ptr<Client>(
-      std::make_unique<rpc::RemoteClient>(options, std::move(loop).value()));
+  return OpenOrUnavailable([&]() -> Result<std::unique_ptr<Client>> {
+    auto loop = rpc::EventLoop::Start(std::move(loop_options));
+    if (!loop.ok()) return loop.status();
+    return std::unique_ptr<Client>(std::make_unique<rpc::OwnedClient>(
+        std::make_unique<rpc::RemoteClient>(options, std::move(loop).value())));
+  });
 }
 
 }  // namespace raftkv

@@ -130,7 +130,10 @@ Result<Source> AskAndWait(EventLoop& loop, const std::string& endpoint,
 Result<std::shared_ptr<node::BackupFeed>> BeginRemoteBackup(
     EventLoop& loop, const std::vector<std::string>& endpoints,
     const std::shared_ptr<ClusterPin>& pin, std::chrono::milliseconds timeout) {
-  const MonoTime deadline = loop.Now() + timeout;
+  const MonoTime deadline = loop.Now() + BoundedTimeout(timeout);
+  if (BoundedTimeout(timeout) == timeout.zero()) {
+    return Status(Code::kDeadlineExceeded, "no time was given to find a member");
+  }
   while (true) {
     std::string failures;
     Code code = Code::kDeadlineExceeded;

@@ -3,15 +3,11 @@
 #include <algorithm>
 #include <utility>
 
+#include "lib/base/host_code.h"
 #include "lib/base/random.h"
 #include "lib/session/backoff.h"
 
 namespace raftkv::rpc {
-namespace {
-
-constexpr std::chrono::milliseconds kLongest = std::chrono::hours(24);
-
-}  // namespace
 
 struct RemoteCluster::State {
   EventLoop& loop;
@@ -55,8 +51,8 @@ void RemoteCluster::MembersAsync(Timeout timeout, Callback<std::vector<ClusterMe
           answer(result.status(), false);
         });
   };
-  call->deadline = loop_.Now() + std::clamp(timeout, Timeout(0), kLongest);
-  call->done = [members, done = std::move(done)](const Status& status) {
+  call->deadline = loop_.Now() + BoundedTimeout(timeout);
+  call->done = [members, done = Contained(std::move(done), nullptr)](const Status& status) {
     if (!status.ok()) return done(status);
     done(std::move(*members));
   };
@@ -89,14 +85,18 @@ void RemoteCluster::Change(MemberChange change, Timeout timeout, StatusCallback 
     if (!checked.ok()) return answer(checked, true);
     channel.ChangeMembers(change, deadline, std::move(answer));
   };
-  call->deadline = loop_.Now() + std::clamp(timeout, Timeout(0), kLongest);
-  call->done = std::move(done);
+  call->deadline = loop_.Now() + BoundedTimeout(timeout);
+  call->done = Contained(std::move(done), nullptr);
   Begin(std::move(call));
 }
 
 void RemoteCluster::Begin(std::shared_ptr<Call> call) {
   loop_.Post([weak = std::weak_ptr(state_), call = std::move(call)] {
-    if (const auto state = weak.lock()) Attempt(state, call);
+    const auto state = weak.lock();
+    if (state == nullptr) return;  // the call ends itself
+    if (call->deadline > state->loop.Now()) return Attempt(state, call);
+    std::exchange(call->done,
+                  nullptr)(Status(Code::kDeadlineExceeded, "the timeout ended before it was sent"));
   });
 }
 

@@ -1,7 +1,6 @@
 #include "rpc/loop/event_loop.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -10,10 +9,11 @@
 
 #include <algorithm>
 #include <future>
-#include <system_error>
 #include <tuple>
 
 #include "lib/base/check.h"
+#include "lib/base/host_code.h"
+#include "lib/base/thread.h"
 
 namespace raftkv::rpc {
 namespace {
@@ -111,20 +111,12 @@ Result<std::unique_ptr<EventLoop>> EventLoop::Start(EventLoopOptions options) {
     return Status(Code::kUnavailable, std::string("cannot make an eventfd: ") + strerror(errno));
   }
   std::promise<Status> started;
-  // A new thread inherits the mask of the one that makes it.
-  sigset_t all, before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
-  Status made;
-  try {
-    loop->thread_ = std::thread([&loop_ref = *loop, &started] {
-      loop_ref.Run([&started](Status status) { started.set_value(std::move(status)); });
-    });
-  } catch (const std::system_error& error) {
-    made = Status(Code::kUnavailable, std::string("cannot start a thread: ") + error.what());
-  }
-  pthread_sigmask(SIG_SETMASK, &before, nullptr);
-  if (!made.ok()) return made;
+  auto thread =
+      StartThread(loop->options_.thread_name.substr(0, 15), [&loop_ref = *loop, &started] {
+        loop_ref.Run([&started](Status status) { started.set_value(std::move(status)); });
+      });
+  if (!thread.ok()) return thread.status();
+  loop->thread_ = *std::move(thread);
   Status status = started.get_future().get();
   if (!status.ok()) return status;
   return loop;
@@ -136,7 +128,7 @@ EventLoop::~EventLoop() {
 }
 
 void EventLoop::Run(const std::function<void(Status)>& started) {
-  pthread_setname_np(pthread_self(), options_.thread_name.substr(0, 15).c_str());
+  const HostScope no_waiting;
   loop_thread_.store(std::this_thread::get_id());
   LogToSink log_to_sink(options_.log_sink);
   bool running = false;

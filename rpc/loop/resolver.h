@@ -15,6 +15,10 @@
 
 #include <kj/async-io.h>
 
+#include <raftkv/status.h>
+
+#include "lib/base/time.h"
+
 namespace raftkv::rpc {
 
 struct SocketAddress {
@@ -24,6 +28,11 @@ struct SocketAddress {
 
 /// On a loop. At least one address, in the order of the system's choice; numeric ones come at once.
 kj::Promise<std::vector<SocketAddress>> Resolve(const std::string& host, std::uint16_t port);
+
+/// The same on any thread, which waits. InvalidArgument: there is no such name; Unavailable: the
+/// resolver did not answer in time, or has no thread to be asked on.
+Result<std::vector<SocketAddress>> ResolveWithin(const std::string& host, std::uint16_t port,
+                                                 Duration timeout);
 
 /// For tests: what is called in place of getaddrinfo(); null: that.
 using LookUp = int (*)(const char* host, const char* port, const addrinfo* hints, addrinfo** found);

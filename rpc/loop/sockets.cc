@@ -10,7 +10,8 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <memory>
+
+#include "rpc/loop/resolver.h"
 
 namespace raftkv::rpc {
 namespace {
@@ -60,13 +61,12 @@ struct Bound {
 
 /// A socket for each address of the list, on one port: the first one's, if that was drawn. Those
 /// that this machine does not have are left out, as long as there is another.
-Bound BindEach(const addrinfo* list) {
+Bound BindEach(const std::vector<SocketAddress>& list) {
   Bound bound;
   int missing = EADDRNOTAVAIL;
-  const bool several = list->ai_next != nullptr;
-  for (const addrinfo* one = list; one != nullptr; one = one->ai_next) {
-    kj::AutoCloseFd fd(
-        socket(one->ai_family, one->ai_socktype | SOCK_CLOEXEC | SOCK_NONBLOCK, one->ai_protocol));
+  for (const SocketAddress& one : list) {
+    const int family = one.storage.ss_family;
+    kj::AutoCloseFd fd(socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
     if (fd.get() < 0) {
       missing = errno;
       continue;
@@ -75,14 +75,13 @@ Bound BindEach(const addrinfo* list) {
     // A restarted member takes its port back though old connections linger.
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
     // Else "::" would take the port of 0.0.0.0 as well, which has a socket of its own.
-    if (several && one->ai_family == AF_INET6) {
+    if (list.size() > 1 && family == AF_INET6) {
       setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
     }
-    sockaddr_storage address{};
-    memcpy(&address, one->ai_addr, one->ai_addrlen);
+    sockaddr_storage address = one.storage;
     auto* const to = reinterpret_cast<sockaddr*>(&address);
     if (!bound.fds.empty()) SetPort(to, BoundPort(bound.fds.front()));
-    if (bind(fd, to, one->ai_addrlen) == 0 && listen(fd, kBacklog) == 0) {
+    if (bind(fd, to, one.size) == 0 && listen(fd, kBacklog) == 0) {
       bound.fds.push_back(kj::mv(fd));
     } else if (errno == EADDRNOTAVAIL || errno == EAFNOSUPPORT) {
       missing = errno;
@@ -111,27 +110,19 @@ Status CannotListen(const std::string& address, int error, std::string_view opti
 
 }  // namespace
 
-Result<Listener> Listen(const std::string& address, std::string_view option) {
+Result<Listener> Listen(const std::string& address, std::string_view option, Duration look_up) {
   const Result<HostPort> parsed = ParseHostPort(address);
   if (!parsed.ok()) return parsed.status();
-  addrinfo hints{};
-  hints.ai_family = AF_UNSPEC;
-  hints.ai_socktype = SOCK_STREAM;
-  hints.ai_flags = AI_PASSIVE | AI_NUMERICSERV;
-  addrinfo* found = nullptr;
-  const int failed = getaddrinfo(parsed->host.empty() ? nullptr : parsed->host.c_str(),
-                                 std::to_string(parsed->port).c_str(), &hints, &found);
-  if (failed != 0) {
-    return Status(Code::kInvalidArgument, "cannot listen on " + address + ": " +
-                                              gai_strerror(failed) + "; choose another " +
-                                              std::string(option));
+  const auto found = ResolveWithin(parsed->host, parsed->port, look_up);
+  if (!found.ok()) {
+    return Status(found.code(), "cannot listen on " + address + ": " + found.status().message() +
+                                    "; choose another " + std::string(option));
   }
-  const std::unique_ptr<addrinfo, void (*)(addrinfo*)> owned(found, freeaddrinfo);
   // With port 0 the first one draws it, and another program may hold it on the next address.
   constexpr int kDraws = 8;
   Bound bound;
   for (int draw = 0; draw < kDraws; ++draw) {
-    bound = BindEach(found);
+    bound = BindEach(*found);
     if (bound.error != EADDRINUSE || parsed->port != 0) break;
   }
   if (bound.error != 0) return CannotListen(address, bound.error, option);

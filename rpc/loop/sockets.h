@@ -12,8 +12,12 @@
 #include <raftkv/status.h>
 
 #include "lib/base/address.h"
+#include "lib/base/time.h"
 
 namespace raftkv::rpc {
+
+/// For a name to listen on. The system's resolver asks each of its servers for 5 s, and again.
+inline constexpr Duration kLookUpPatience = std::chrono::seconds(20);
 
 struct Listener {
   kj::AutoCloseFd fd;
@@ -23,9 +27,10 @@ struct Listener {
   std::string address;
 };
 /// Binds and listens on each address that the name stands for and that this machine has. `option`
-/// names what the user would change, for example "--listen". Unavailable: the port is taken;
-/// InvalidArgument: not an address of this machine.
-Result<Listener> Listen(const std::string& address, std::string_view option);
+/// names what the user would change, for example "--listen". Unavailable: the port is taken,
+/// or the name was not looked up in time; InvalidArgument: not an address of this machine.
+Result<Listener> Listen(const std::string& address, std::string_view option,
+                        Duration look_up = kLookUpPatience);
 
 /// TCP_NODELAY; keepalive and TCP_USER_TIMEOUT, so that a peer that vanished without a word is
 /// noticed within about ten seconds.

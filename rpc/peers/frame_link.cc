@@ -41,7 +41,7 @@ void FrameLink::Greet() {
 }
 
 void FrameLink::SendHello() {
-  peers_.transport_.Send(peer_.address, hello_);
+  peers_.SendBytes(peer_.address, hello_);
   After(resend_, &FrameLink::SendHello);
   resend_ = std::min(2 * resend_, peers_.options_.max_backoff);
 }

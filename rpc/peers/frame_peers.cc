@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "lib/base/check.h"
+#include "lib/base/host_code.h"
 #include "rpc/peers/frame_link.h"
 
 namespace raftkv::rpc {
@@ -70,13 +71,15 @@ FramePeers::FramePeers(EventLoop& loop, raftkv::Transport& transport, Service& s
       inbox_(std::make_shared<Inbox>(options_.max_inbox_bytes)),
       random_(options_.seed) {
   inbox_->Open(*this);
-  transport_.Start([inbox = inbox_](const std::string& from, std::string frame) {
-    inbox->Take(from, std::move(frame));
+  RunTransport("Transport::Start", [this] {
+    transport_.Start([inbox = inbox_](const std::string& from, std::string frame) {
+      inbox->Take(from, std::move(frame));
+    });
   });
 }
 
 FramePeers::~FramePeers() {
-  transport_.Stop();
+  RunTransport("Transport::Stop", [this] { transport_.Stop(); });
   inbox_->Close();
 }
 
@@ -87,7 +90,19 @@ void FramePeers::After(Duration wait, std::function<void()> work) {
 }
 
 void FramePeers::Send(const std::string& to, const Frame& frame) {
-  transport_.Send(to, EncodeFrame(frame));
+  SendBytes(to, EncodeFrame(frame));
+}
+
+void FramePeers::SendBytes(const std::string& to, std::string bytes) {
+  RunTransport("Transport::Send", [&] { transport_.Send(to, std::move(bytes)); });
+}
+
+/// It is the host's code: what it throws must not leave a member half way.
+void FramePeers::RunTransport(const char* what, const std::function<void()>& call) const {
+  const auto say = [this](const std::string& line) {
+    if (options_.log_sink) options_.log_sink(node::LogSeverity::kError, line);
+  };
+  RunHostCode(what, say, call);
 }
 
 // --- The links that this member opens.
@@ -159,7 +174,7 @@ void FramePeers::OnHello(const std::string& from, LinkId link, node::Hello hello
   if (known->boot == hello.boot && link.number <= known->number) {
     // Safety: a late one must not open an old link anew.
     if (link.number == known->number && !known->answer.empty()) {
-      transport_.Send(from, known->answer);
+      SendBytes(from, known->answer);
     }
     return;
   }
@@ -190,7 +205,7 @@ void FramePeers::OnJudged(const std::string& from, LinkId link, const node::Hell
     // What was sent to its earlier start, and what that would have answered, is lost.
     if (was_open && restarted) service_.PeerDisconnected(hello.member);
   }
-  transport_.Send(from, std::move(bytes));
+  SendBytes(from, std::move(bytes));
   if (!accepted) return;
   if (FrameLink* own = links_.Find(hello.member)) own->OnBoot(hello.boot);
 }

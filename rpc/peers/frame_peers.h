@@ -88,6 +88,8 @@ class FramePeers final : public PeerNetwork {
   FrameLink* FindLink(LinkId link) const;
   void After(Duration wait, std::function<void()> work);
   void Send(const std::string& to, const Frame& frame);
+  void SendBytes(const std::string& to, std::string bytes);
+  void RunTransport(const char* what, const std::function<void()>& call) const;
 
   EventLoop& loop_;
   raftkv::Transport& transport_;

@@ -5,7 +5,6 @@
 #include <map>
 #include <mutex>
 #include <set>
-#include <thread>
 #include <tuple>
 #include <utility>
 #include <vector>
@@ -13,6 +12,8 @@
 #include <raftkv/in_process_network.h>
 
 #include "lib/base/random.h"
+#include "lib/base/thread.h"
+#include "lib/base/time.h"
 
 namespace raftkv {
 
@@ -47,7 +48,10 @@ class InProcessNetwork::Body {
   };
 
   explicit Body(const InProcessNetworkOptions& options)
-      : options_(options), random_(options.seed), thread_([this] { Run(); }) {}
+      : options_(Bounded(options)), random_(options.seed) {
+    const std::lock_guard lock(mutex_);
+    StartIfNeeded();
+  }
 
   void Stop() {
     {
@@ -55,7 +59,7 @@ class InProcessNetwork::Body {
       stopped_ = true;
     }
     changed_.notify_all();
-    thread_.join();
+    if (thread_.joinable()) thread_.join();
   }
 
   void Attach(const std::string& address, std::shared_ptr<Mailbox> mailbox) {
@@ -71,6 +75,7 @@ class InProcessNetwork::Body {
   void Send(const std::string& from, const std::string& to, std::string frame) {
     const std::lock_guard lock(mutex_);
     if (stopped_ || cut_.contains({from, to}) || Happens(options_.loss_percent)) return;
+    StartIfNeeded();
     if (Happens(options_.duplicate_percent)) Queue(from, to, frame);
     Queue(from, to, std::move(frame));
     changed_.notify_one();
@@ -102,7 +107,21 @@ class InProcessNetwork::Body {
     return std::tie(b.at, b.order) < std::tie(a.at, a.order);
   }
 
+  static InProcessNetworkOptions Bounded(InProcessNetworkOptions options) {
+    options.min_delay = BoundedTimeout(options.min_delay);
+    options.max_delay = BoundedTimeout(options.max_delay);
+    return options;
+  }
+
   // Under mutex_.
+  /// Where the system has no thread to give what is sent waits, and is lost beyond max_bytes, until
+  /// it has one.
+  void StartIfNeeded() {
+    if (thread_.joinable()) return;
+    if (auto thread = StartThread("raftkv-network", [this] { Run(); }); thread.ok()) {
+      thread_ = *std::move(thread);
+    }
+  }
   bool Happens(unsigned percent) { return random_.Below(100) < percent; }
   void Queue(const std::string& from, const std::string& to, std::string frame) {
     if (bytes_ + frame.size() > options_.max_bytes) return;
@@ -152,7 +171,6 @@ class InProcessNetwork::Body {
   std::size_t bytes_ = 0;
   std::uint64_t order_ = 0;
 
-  // The last member: it uses the others.
   std::thread thread_;
 
   friend class InProcessNetwork;

@@ -11,16 +11,12 @@
 #include "storage/backup/backup_target.h"
 #include "storage/backup/sealed_stream.h"
 #include "storage/disk/checksums.h"
+#include "storage/disk/wall_clock.h"
 #include "storage/folder/data_folder.h"
 
 namespace raftkv::storage {
 
 namespace {
-
-std::uint64_t WallTimeMs() {
-  const auto now = std::chrono::system_clock::now().time_since_epoch();
-  return std::chrono::duration_cast<std::chrono::milliseconds>(now).count();
-}
 
 Status NotAsAnnounced(const std::string& what) {
   return Status(Code::kCorruption, "the member sent " + what + ": try another one");

@@ -49,9 +49,35 @@ bool MakePrivateFolder(const std::string& path) {
 class RealFile final : public rocksdb::FSWritableFileOwnerWrapper {
  public:
   using Base = rocksdb::FSWritableFileOwnerWrapper;
+  using Slice = rocksdb::Slice;
+  using Verification = rocksdb::DataVerificationInfo;
   RealFile(std::unique_ptr<rocksdb::FSWritableFile> target, const std::string& path)
       : Base(std::move(target)), pin_(FilePin::OfReal(path)) {}
 
+  IOStatus Append(const Slice& data, const IOOptions& options, Debug* debug) override {
+    wrote_ = true;
+    return Base::Append(data, options, debug);
+  }
+  IOStatus Append(const Slice& data, const IOOptions& options, const Verification& info,
+                  Debug* debug) override {
+    wrote_ = true;
+    return Base::Append(data, options, info, debug);
+  }
+  IOStatus PositionedAppend(const Slice& data, std::uint64_t offset, const IOOptions& options,
+                            Debug* debug) override {
+    wrote_ = true;
+    return Base::PositionedAppend(data, offset, options, debug);
+  }
+  IOStatus PositionedAppend(const Slice& data, std::uint64_t offset, const IOOptions& options,
+                            const Verification& info, Debug* debug) override {
+    wrote_ = true;
+    return Base::PositionedAppend(data, offset, options, info, debug);
+  }
+  /// One that has nothing to hand on, as before a close, asks nothing of the file.
+  IOStatus Flush(const IOOptions& options, Debug* debug) override {
+    const IOStatus flushed = Base::Flush(options, debug);
+    return std::exchange(wrote_, false) ? InPlace(flushed) : flushed;
+  }
   IOStatus Sync(const IOOptions& options, Debug* debug) override {
     return InPlace(Base::Sync(options, debug));
   }
@@ -60,13 +86,14 @@ class RealFile final : public rocksdb::FSWritableFileOwnerWrapper {
   }
 
  private:
-  IOStatus InPlace(IOStatus synced) const {
-    if (!synced.ok()) return synced;
+  IOStatus InPlace(IOStatus done) const {
+    if (!done.ok()) return done;
     const Status there = pin_.Check();
     return there.ok() ? IOStatus::OK() : IOStatus::IOError(there.message());
   }
 
   const FilePin pin_;
+  bool wrote_ = false;  ///< since the last flush
 };
 
 IOStatus Pinned(IOStatus opened, const std::string& path, RealFs::WritablePtr* file) {

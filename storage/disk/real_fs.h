@@ -4,8 +4,11 @@
 //   - folders have mode 700 and files 600, whatever the umask is: the data is its owner's;
 //   - a lock belongs to an inode. It is one of an open file description, which nobody's close() of
 //     that file takes away, and a process holds no inode twice, by whatever path;
-//   - a sync succeeds only where the file still stands at its path: what was written to a file that
-//     was removed or replaced meanwhile is gone with its last close.
+//   - a flush or a sync succeeds only where the file still stands at its path: what was written to
+//   a
+//     file that was removed or replaced meanwhile is gone with its last close. What becomes of the
+//     file once a sync has returned nobody can know before the next one: it is as if it had
+//     happened after the answer.
 #pragma once
 
 #include <sys/types.h>

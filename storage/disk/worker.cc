@@ -1,23 +1,24 @@
 #include "storage/disk/worker.h"
 
-#include <pthread.h>
-
 #include <utility>
 
 #include "lib/base/check.h"
-#include "storage/disk/no_signals.h"
+#include "lib/base/host_code.h"
+#include "lib/base/thread.h"
 
 namespace raftkv::storage {
 
 Worker::Worker(std::string name, std::size_t max_queued, std::size_t threads)
     : max_queued_(max_queued) {
-  RAFTKV_CHECK(name.size() <= 15, name);
   RAFTKV_CHECK(max_queued > 0);
   RAFTKV_CHECK(threads > 0);
-  const NoSignals no_signals;
-  for (std::size_t i = 0; i < threads; ++i) {
-    threads_.emplace_back([this] { Run(); });
-    pthread_setname_np(threads_.back().native_handle(), name.c_str());
+  try {
+    for (std::size_t i = 0; i < threads; ++i) {
+      threads_.push_back(ThreadOrThrow(name, [this] { Run(); }));
+    }
+  } catch (...) {
+    Stop();  // those that there are
+    throw;   // check:allow throw: a constructor has no other way to say it
   }
 }
 
@@ -52,6 +53,7 @@ void Worker::Stop() {
 }
 
 void Worker::Run() {
+  const HostScope no_waiting;
   std::unique_lock lock(mutex_);
   while (true) {
     wake_.wait(lock, [this] { return stopping_ || !queue_.empty(); });

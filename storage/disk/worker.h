@@ -24,7 +24,8 @@ inline Status QueueFull() {
 
 class Worker {
  public:
-  /// `name`: at most 15 bytes, as the system shows it for the thread.
+  /// `name`: at most 15 bytes, as the system shows it for the thread. Throws std::system_error
+  /// where the system has no thread to give (see OpenOrUnavailable).
   Worker(std::string name, std::size_t max_queued, std::size_t threads = 1);
   ~Worker() { Stop(); }
   Worker(const Worker&) = delete;

@@ -16,8 +16,8 @@
 #include "lib/kv/layout.h"
 #include "storage/disk/files.h"
 #include "storage/disk/guarded_fs.h"
-#include "storage/disk/no_signals.h"
 #include "storage/disk/rocksdb_logger.h"
+#include "storage/disk/rocksdb_process.h"
 #include "storage/disk/tables.h"
 
 namespace raftkv::storage {
@@ -40,6 +40,9 @@ rocksdb::Options KvDatabaseOptions(const KvEngineOptions& options) {
   out.max_open_files = MostOpenTables();
   // What failed is not tried again: the member stops, and a restart reads what is really there.
   out.max_bgerror_resume_count = 0;
+  // Of several threads that open tables RocksDB leaves those that it has made unjoined where it
+  // cannot make the next, which ends the process.
+  out.max_file_opening_threads = 1;
   out.stats_dump_period_sec = 0;
   out.stats_persist_period_sec = 0;
   out.skip_stats_update_on_db_open = true;
@@ -133,26 +136,22 @@ Status KvEngine::Create(const KvEngineOptions& options) {
   rocksdb::Options database = KvDatabaseOptions(options);
   database.create_if_missing = true;
   database.error_if_exists = true;
-  rocksdb::DB* db = nullptr;
-  const NoSignals no_signals;
-  const rocksdb::Status made = rocksdb::DB::Open(database, options.folder, &db);
+  std::unique_ptr<rocksdb::DB> db;
+  const rocksdb::Status made = OpenRocksdb(database, options.folder, /*read_only=*/false, db);
   if (!made.ok()) return ToStatus(made, "make the key-value database " + options.folder);
-  const std::unique_ptr<rocksdb::DB> owned(db);
-  return ToStatus(owned->Close(), "close the key-value database");
+  return ToStatus(db->Close(), "close the key-value database");
 }
 
 Result<std::shared_ptr<KvEngine>> KvEngine::Open(const KvEngineOptions& options) {
   auto flushed = std::make_shared<std::atomic<std::uint64_t>>(0);
   rocksdb::Options database = KvDatabaseOptions(options);
   database.listeners = {std::make_shared<FlushWatch>(flushed), NewGuardListener()};
-  rocksdb::DB* db = nullptr;
-  const NoSignals no_signals;
-  const rocksdb::Status opened = rocksdb::DB::Open(database, options.folder, &db);
+  std::unique_ptr<rocksdb::DB> db;
+  const rocksdb::Status opened = OpenRocksdb(database, options.folder, /*read_only=*/false, db);
   if (!opened.ok()) return ToOpenStatus(opened, "open the key-value database " + options.folder);
-  std::shared_ptr<KvEngine> engine(
-      new KvEngine(options, std::unique_ptr<rocksdb::DB>(db), flushed));
+  std::shared_ptr<KvEngine> engine(new KvEngine(options, std::move(db), flushed));
   // All that is found is in tables: there is no write-ahead log.
-  const Result<kv::Position> applied = AppliedIn(*db, rocksdb::kReadAllTier);
+  const Result<kv::Position> applied = AppliedIn(*engine->db_, rocksdb::kReadAllTier);
   if (!applied.ok()) return applied.status();
   flushed->store(applied->index.value);
   return engine;
@@ -250,13 +249,12 @@ std::vector<std::string> KvEngine::Tables() const {
 }
 
 Result<std::shared_ptr<KvEngine>> KvEngine::OpenReadOnly(const KvEngineOptions& options) {
-  rocksdb::DB* db = nullptr;
-  const NoSignals no_signals;
+  std::unique_ptr<rocksdb::DB> db;
   const rocksdb::Status opened =
-      rocksdb::DB::OpenForReadOnly(KvDatabaseOptions(options), options.folder, &db);
+      OpenRocksdb(KvDatabaseOptions(options), options.folder, /*read_only=*/true, db);
   if (!opened.ok()) return ToOpenStatus(opened, "open the checkpoint " + options.folder);
-  std::shared_ptr<KvEngine> engine(new KvEngine(options, std::unique_ptr<rocksdb::DB>(db),
-                                                std::make_shared<std::atomic<std::uint64_t>>(0)));
+  std::shared_ptr<KvEngine> engine(
+      new KvEngine(options, std::move(db), std::make_shared<std::atomic<std::uint64_t>>(0)));
   engine->reads_once_ = true;
   return engine;
 }

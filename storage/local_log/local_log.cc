@@ -7,6 +7,8 @@
 #include <rocksdb/write_batch.h>
 
 #include "lib/base/check.h"
+#include "lib/base/host_code.h"
+#include "lib/base/time.h"
 #include "storage/local_log/log_iterator.h"
 
 namespace raftkv::storage {
@@ -69,9 +71,7 @@ LocalLog::LocalLog(LogOptions options, const LogGround& ground, LocalLogFound fo
       worker_("raftkv-log", options_.max_waiting_writes + kMoreTasks),
       keeper_(*env_, options_.dir, opened_, worker_,
               [this](node::LogSeverity severity, const std::string& line) {
-                if (severity >= node::LogSeverity::kWarn && options_.on_warning) {
-                  options_.on_warning(line);
-                }
+                if (severity >= node::LogSeverity::kWarn) Warn(line);
               }),
       commit_(
           {options_.max_waiting_bytes, options_.max_waiting_writes, kMaxGroupBytes,
@@ -111,9 +111,7 @@ Result<std::shared_ptr<GroupWrite>> LocalLog::Prepare(std::vector<LogTxn::Operat
     write->bytes += kEntryOverheadBytes;
   }
   write->operations = std::move(operations);
-  // A timeout beyond a year would leave the range of the clock.
-  constexpr std::chrono::milliseconds kYear = std::chrono::hours(24 * 365);
-  write->deadline = std::chrono::steady_clock::now() + std::min(options.timeout, kYear);
+  write->deadline = std::chrono::steady_clock::now() + BoundedTimeout(options.timeout);
   return write;
 }
 
@@ -125,7 +123,12 @@ Result<LogRange> LocalLog::Write(std::vector<LogTxn::Operation> operations,
 }
 
 void LocalLog::WriteAsync(std::vector<LogTxn::Operation> operations, LogWriteOptions options,
-                          Callback<LogRange> done) {
+                          Callback<LogRange> callback) {
+  // Not `this`: the callback may let go of the log, and throw then.
+  Callback<LogRange> done =
+      Contained(std::move(callback), [warn = options_.on_warning](const std::string& line) {
+        if (warn) warn(line);
+      });
   Result<std::shared_ptr<GroupWrite>> write = Prepare(std::move(operations), options);
   if (!write.ok()) {
     done(write.status());
@@ -135,13 +138,21 @@ void LocalLog::WriteAsync(std::vector<LogTxn::Operation> operations, LogWriteOpt
   commit_.Post(*write);
 }
 
+Status LocalLog::CheckInPlace() {
+  if (!log_.failure().ok()) return log_.failure();
+  if (gone_.ok()) gone_ = lock_->CheckInPlace();
+  if (gone_.ok()) gone_ = keeper_.CheckInPlace();
+  return gone_;
+}
+
 void LocalLog::WriteGroup(const GroupCommit::Group& group) {
+  const Status in_place = CheckInPlace();
   Ends ends{log_.base(), log_.mark().last_index};
   GroupCommit::Group sound;
   for (const std::shared_ptr<GroupWrite>& write : group) {
     Ends after = ends;
     Index own = ends.last.Next();
-    Status possible = log_.failure();
+    Status possible = in_place;
     for (const LogTxn::Operation& operation : write->operations) {
       if (possible.ok()) possible = Step(operation, after.base, after.last, own);
     }
@@ -220,13 +231,13 @@ void LocalLog::DropCutFiles() {
   // Where the queue is full the next cut deletes what this one leaves.
   const bool posted = worker_.Post([this] {
     drop_queued_ = false;
-    Warn(log_.DropCutFiles());
+    if (const Status dropped = log_.DropCutFiles(); !dropped.ok()) Warn(dropped.message());
   });
   if (!posted) drop_queued_ = false;
 }
 
-void LocalLog::Warn(const Status& status) const {
-  if (!status.ok() && options_.on_warning) options_.on_warning(status.message());
+void LocalLog::Warn(const std::string& line) const {
+  if (options_.on_warning) options_.on_warning(line);
 }
 
 // --- Reads.
@@ -268,6 +279,7 @@ std::unique_ptr<LogIterator> LocalLog::Iterate(std::uint64_t from) {
 }
 
 Status LocalLog::Close() {
+  const std::lock_guard one_at_a_time(close_mutex_);
   if (std::exchange(closing_, true)) return Status::Ok();
   {
     const std::lock_guard lock(mutex_);
@@ -279,7 +291,8 @@ Status LocalLog::Close() {
   const std::unique_lock nobody_reads(reading_);
   read_closed_ = true;
   // The mark below says that nothing can be torn, so nothing may be left unsynced.
-  const Status failure = log_.Sync();
+  Status failure = CheckInPlace();
+  if (failure.ok()) failure = log_.Sync();
   const Status closed = log_.Close();
   if (!failure.ok()) return failure;
   if (!closed.ok()) return closed;

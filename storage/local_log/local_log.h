@@ -88,12 +88,15 @@ class LocalLog final : public Log {
   };
   Result<std::shared_ptr<GroupWrite>> Prepare(std::vector<LogTxn::Operation> operations,
                                               const LogWriteOptions& options) const;
+  /// Not ok: the log has failed, or what it is written to is not what its paths lead to any more,
+  /// and then never again: others may have written there.
+  Status CheckInPlace();
   void WriteGroup(const GroupCommit::Group& group);
   Status WriteBatch(const GroupCommit::Group& group, Ends after);
   void Encode(rocksdb::WriteBatch& batch, std::vector<LogTxn::Operation>& operations, Ends& ends);
   void Written(Ends after, bool synced, std::size_t bytes);
   void DropCutFiles();
-  void Warn(const Status& status) const;
+  void Warn(const std::string& line) const;
 
   // Constant after construction.
   const LogOptions options_;
@@ -105,6 +108,7 @@ class LocalLog final : public Log {
   // Of whoever leads the group.
   EntryLog log_;
   Record durable_;  ///< what is synced
+  Status gone_;     ///< see CheckInPlace
 
   // Guarded by mutex_.
   mutable std::mutex mutex_;
@@ -117,7 +121,8 @@ class LocalLog final : public Log {
   bool read_closed_ = false;  ///< guarded by reading_
 
   std::atomic<bool> drop_queued_{false};
-  bool closing_ = false;  ///< of whoever closes
+  std::mutex close_mutex_;
+  bool closing_ = false;  ///< guarded by close_mutex_
 
   Worker worker_;
   RecordKeeper keeper_;

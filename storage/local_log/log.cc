@@ -3,6 +3,8 @@
 
 #include <raftkv/log.h>
 
+#include "lib/base/host_code.h"
+#include "storage/disk/rocksdb_process.h"
 #include "storage/local_log/local_log.h"
 
 namespace raftkv {
@@ -35,10 +37,48 @@ Callback<LogRange> StatusOnly(std::function<void(Status)> done) {
   return [done = std::move(done)](const Result<LogRange>& range) { done(range.status()); };
 }
 
+/// What the host holds.
+class OwnedLog final : public Log {
+ public:
+  explicit OwnedLog(std::unique_ptr<Log> log)
+      : log_(std::move(log), [](Log& open) { static_cast<void>(open.Close()); }) {}
+
+  [[nodiscard]] std::uint64_t Head() const override { return log_->Head(); }
+  [[nodiscard]] std::uint64_t Seq() const override { return log_->Seq(); }
+  Result<std::string> Read(std::uint64_t index) override { return log_->Read(index); }
+  std::unique_ptr<LogIterator> Iterate(std::uint64_t from) override { return log_->Iterate(from); }
+  Status Close() override {
+    if (Status may = log_.MayBlock("Close"); !may.ok()) return may;
+    return log_->Close();
+  }
+  Result<LogRange> Write(std::vector<Operation> operations, LogWriteOptions options) override {
+    if (Status may = log_.MayBlock("a blocking write"); !may.ok()) return may;
+    return log_->Write(std::move(operations), options);
+  }
+  void WriteAsync(std::vector<Operation> operations, LogWriteOptions options,
+                  Callback<LogRange> done) override {
+    log_->WriteAsync(std::move(operations), options, std::move(done));
+  }
+
+ private:
+  ThreadedOwner<Log> log_;
+};
+
 }  // namespace
 
 Result<std::unique_ptr<Log>> Log::Open(LogOptions options) {
-  return storage::OpenLocalLog(std::move(options), {});
+  if (Status may = MayBlock("Open"); !may.ok()) return may;
+  if (options.on_warning) {
+    options.on_warning = [warn = std::move(options.on_warning)](std::string_view line) {
+      RunHostCode("on_warning", nullptr, [&] { warn(line); });
+    };
+  }
+  return OpenApart([&]() -> Result<std::unique_ptr<Log>> {
+    if (Status ready = storage::PrepareRocksdb(); !ready.ok()) return ready;
+    Result<std::unique_ptr<Log>> log = storage::OpenLocalLog(std::move(options), {});
+    if (!log.ok()) return log.status();
+    return std::unique_ptr<Log>(std::make_unique<OwnedLog>(*std::move(log)));
+  });
 }
 
 Result<std::uint64_t> Log::Append(std::string entry, LogWriteOptions options) {

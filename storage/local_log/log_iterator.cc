@@ -4,6 +4,8 @@
 #include <string>
 #include <utility>
 
+#include "lib/base/host_code.h"
+#include "lib/base/time.h"
 #include "storage/local_log/local_log.h"
 
 namespace raftkv::storage {
@@ -27,8 +29,8 @@ Result<LogEntry> LocalLogIterator::Next() {
 }
 
 Result<LogEntry> LocalLogIterator::Next(std::chrono::milliseconds timeout) {
-  const auto deadline = std::chrono::steady_clock::now() +
-                        std::min(timeout, std::chrono::milliseconds(std::chrono::hours(24 * 365)));
+  if (Status may = MayBlock("Next"); !may.ok()) return may;
+  const auto deadline = std::chrono::steady_clock::now() + BoundedTimeout(timeout);
   while (true) {
     Result<LogEntry> entry = Next();
     if (entry.code() != Code::kNotFound) return entry;

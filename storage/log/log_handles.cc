@@ -8,8 +8,8 @@
 #include "lib/base/check.h"
 #include "storage/disk/files.h"
 #include "storage/disk/guarded_fs.h"
-#include "storage/disk/no_signals.h"
 #include "storage/disk/rocksdb_logger.h"
+#include "storage/disk/rocksdb_process.h"
 #include "storage/disk/tables.h"
 #include "storage/log/log_format.h"
 
@@ -36,6 +36,9 @@ rocksdb::Options LogDatabaseOptions(const LogDbOptions& options, const OpenMode&
   out.max_open_files = MostOpenTables();
   // What failed is not tried again: the member stops, and a restart reads what is really there.
   out.max_bgerror_resume_count = 0;
+  // Of several threads that open tables RocksDB leaves those that it has made unjoined where it
+  // cannot make the next, which ends the process.
+  out.max_file_opening_threads = 1;
   out.stats_dump_period_sec = 0;
   out.stats_persist_period_sec = 0;
   out.skip_stats_update_on_db_open = true;
@@ -93,27 +96,20 @@ Result<std::unique_ptr<LogHandles>> CreateLogHandles(const LogDbOptions& options
   database.create_if_missing = true;
   database.create_missing_column_families = true;
   database.error_if_exists = true;
-  rocksdb::DB* db = nullptr;
-  std::vector<rocksdb::ColumnFamilyHandle*> families;
-  const NoSignals no_signals;
-  const rocksdb::Status made =
-      rocksdb::DB::Open(database, options.folder, Families(options, database), &families, &db);
+  OpenDatabase open;
+  const rocksdb::Status made = OpenRocksdb(database, options.folder, Families(options, database),
+                                           /*read_only=*/false, open);
   if (!made.ok()) return ToStatus(made, "make the log database " + options.folder);
-  return std::make_unique<LogHandles>(std::unique_ptr<rocksdb::DB>(db), families);
+  return std::make_unique<LogHandles>(std::move(open.db), open.families);
 }
 
 Result<std::unique_ptr<LogHandles>> OpenLogHandles(const LogDbOptions& options, OpenMode mode) {
   const rocksdb::Options database = LogDatabaseOptions(options, mode);
-  rocksdb::DB* db = nullptr;
-  std::vector<rocksdb::ColumnFamilyHandle*> families;
-  const NoSignals no_signals;
+  OpenDatabase open;
   const rocksdb::Status opened =
-      mode.read_only ? rocksdb::DB::OpenForReadOnly(database, options.folder,
-                                                    Families(options, database), &families, &db)
-                     : rocksdb::DB::Open(database, options.folder, Families(options, database),
-                                         &families, &db);
+      OpenRocksdb(database, options.folder, Families(options, database), mode.read_only, open);
   if (!opened.ok()) return ToOpenStatus(opened, "open the log database " + options.folder);
-  return std::make_unique<LogHandles>(std::unique_ptr<rocksdb::DB>(db), families);
+  return std::make_unique<LogHandles>(std::move(open.db), open.families);
 }
 
 }  // namespace raftkv::storage

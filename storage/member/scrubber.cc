@@ -4,7 +4,7 @@
 #include <utility>
 
 #include "lib/base/check.h"
-#include "storage/disk/no_signals.h"
+#include "lib/base/thread.h"
 #include "storage/disk/tables.h"
 
 namespace raftkv::storage {
@@ -12,8 +12,7 @@ namespace raftkv::storage {
 Scrubber::Scrubber(ScrubberOptions options, std::vector<Subject> subjects, Found found)
     : options_(std::move(options)), subjects_(std::move(subjects)), found_(std::move(found)) {
   RAFTKV_CHECK(options_.bytes_per_second > 0);
-  const NoSignals no_signals;
-  thread_ = std::thread([this] { Run(); });
+  thread_ = ThreadOrThrow("raftkv-scrub", [this] { Run(); });
 }
 
 void Scrubber::Stop() {

@@ -41,7 +41,8 @@ class Scrubber {
   };
   using Found = std::function<void(Damaged which, const Status& what)>;
 
-  /// `found` runs on the scrubber's thread, for each damaged table of a pass.
+  /// `found` runs on the scrubber's thread, for each damaged table of a pass. Throws as Worker does
+  /// where there is no thread.
   Scrubber(ScrubberOptions options, std::vector<Subject> subjects, Found found);
   ~Scrubber() { Stop(); }
   Scrubber(const Scrubber&) = delete;

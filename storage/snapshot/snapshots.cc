@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "lib/base/check.h"
+#include "lib/base/host_code.h"
 #include "storage/disk/files.h"
 #include "storage/folder/data_folder.h"
 
@@ -107,8 +108,11 @@ void Snapshots::MakeBackup(node::Done<std::shared_ptr<CheckpointBackup>> done) {
     completions_.Post(
         [this, shared_done = std::move(shared_done), files = std::move(files)]() mutable {
           if (!files.ok()) return (*shared_done)(files.status());
-          (*shared_done)(std::make_shared<CheckpointBackup>(*std::move(files), options_.engine,
-                                                            worker_, completions_));
+          using Made = Result<std::shared_ptr<CheckpointBackup>>;
+          (*shared_done)(OpenOrUnavailable([&]() -> Made {
+            return std::make_shared<CheckpointBackup>(*std::move(files), options_.engine, worker_,
+                                                      completions_);
+          }));
         });
   });
   if (!posted) completions_.Post([shared_done] { (*shared_done)(QueueFull()); });

@@ -25,6 +25,7 @@ struct BackupProgress {
   std::uint64_t total_bytes = 0;  ///< 0: not known yet
 };
 /// Called now and then on the calling thread; false: stop, and leave nothing behind (Cancelled).
+/// The rules are those of <raftkv/kv.h>.
 using BackupProgressCallback = std::function<bool(const BackupProgress&)>;
 
 struct BackupOptions {

@@ -1,7 +1,8 @@
 // How does a program use a cluster that runs elsewhere?
 //
 // A Client is safe from any thread, reconnects by itself, finds the leader, retries within each
-// call's timeout, and never applies a write twice (it retries under its session).
+// call's timeout, and never applies a write twice (it retries under its session). The rules for
+// callbacks and timeouts are those of <raftkv/kv.h>; what a callback throws is said on stderr.
 #pragma once
 
 #include <chrono>
@@ -63,7 +64,7 @@ class BackupFeed;
 class Client {
  public:
   /// Connects in the background: an unreachable cluster shows at the first call. InvalidArgument
-  /// for malformed endpoints.
+  /// for malformed endpoints, Unavailable where the system has no thread or descriptor to give.
   static Result<std::unique_ptr<Client>> Connect(ClientOptions options);
 
   virtual ~Client() = default;
@@ -82,9 +83,9 @@ class Client {
   };
   virtual Header LastHeader() = 0;
   /// Writes the state of the first member that answers to `file`: see <raftkv/backup.h>. Whole or
-  /// not at all; an older file of that name is replaced. It blocks: not from a callback. IOError,
-  /// NoSpace: the file cannot be written; DeadlineExceeded: no member answered; Unavailable: those
-  /// that did give none now; Cancelled: the member was lost or failed on the way, or as asked.
+  /// not at all; an older file of that name is replaced. IOError, NoSpace: the file cannot be
+  /// written; DeadlineExceeded: no member answered; Unavailable: those that did give none now;
+  /// Cancelled: the member was lost or failed on the way, or as asked.
   Result<BackupInfo> Backup(const std::string& file, const BackupOptions& options);
 
  private:

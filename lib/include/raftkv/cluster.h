@@ -2,8 +2,8 @@
 //
 // Members are called by their names. A new one is invited first (AddMember); it is taken in as a
 // learner when it comes with that name (`raftkv serve --join`), and is a voter once it was
-// promoted. All calls are safe from any thread; each has an asynchronous twin, whose callback runs
-// exactly once, on an internal thread, and must not block.
+// promoted. All calls are safe from any thread; each has an asynchronous twin. The rules for
+// callbacks and timeouts are those of <raftkv/kv.h>.
 #pragma once
 
 #include <chrono>

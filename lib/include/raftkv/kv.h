@@ -2,8 +2,29 @@
 //
 // Keys are 1 byte to 64 KiB, values up to 1 MiB, both arbitrary bytes; a request is up to 16 MiB
 // and 4,096 operations (see Limits). All calls are safe from any thread. A blocking call returns
-// within its timeout; its asynchronous twin takes a callback that runs exactly once, on an internal
-// thread: it must not block. Concurrent calls are gathered into one request by themselves.
+// within its timeout; its asynchronous twin takes a callback (see below). Concurrent calls are
+// gathered into one request by themselves.
+//
+// The rule for all code of the host that raftkv calls: callbacks, log sinks, progress callbacks and
+// transports.
+//  - The callback of a call runs exactly once: on an internal thread, or, where the call is refused
+//    at once, before the call returns. An empty one stands for a caller that does not care.
+//  - It must not block (the log sink of a Node may). A call of raftkv that would, Open() and
+//    Close() among them, answers InvalidArgument at once there, whichever object it is made on.
+//    Asynchronous calls may be made; Node::status() may be as old as the last thing that the member
+//    did.
+//  - What it throws is logged and goes no further; a progress callback that throws cancels.
+//  - It may destroy any Client, Node or Log, its own as well: that is closed a little later, by
+//    another thread, once the callback has returned. Until then its data folder is in use, and its
+//    log sink is called.
+//
+// For every timeout: below zero is "at once", beyond a year is "for ever". After Close() every call
+// answers Cancelled.
+//
+// A Client, Node or Log may have static storage duration, and a callback may call exit(). In a
+// process that was forked from one that has opened any, the destructors do nothing, and nothing
+// else may be called: Open() of a Node or Log answers InvalidArgument there. exit() ends such a
+// process without the exit handlers that were registered before the first Open().
 #pragma once
 
 #include <chrono>

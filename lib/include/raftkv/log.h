@@ -7,10 +7,8 @@
 //
 // A blocking call waits for the calls before it no longer than its timeout. By default the caller's
 // own thread carries a write to the disk if no other is at it, and stays as long as the disk takes;
-// LogOptions::own_thread keeps a disk that hangs from holding it. The asynchronous twin takes a
-// callback that runs exactly once, on an internal thread: it must not block. The callback of a
-// write that is refused at once (InvalidArgument, Unavailable, Cancelled) runs before the call
-// returns.
+// LogOptions::own_thread keeps a disk that hangs from holding it. The rules for callbacks and
+// timeouts are those of <raftkv/kv.h>; what a callback throws is told to LogOptions::on_warning.
 #pragma once
 
 #include <chrono>
@@ -123,8 +121,9 @@ class LogIterator {
 class Log {
  public:
   /// Reads and checks all that is there. Errors: InvalidArgument (options, or the folder holds
-  /// something else), Unavailable (in use), PermissionDenied (a member's folder), Corruption (it
-  /// lost something that was synced), VersionMismatch (a newer format), IOError, NoSpace.
+  /// something else), Unavailable (in use, no thread to be had), PermissionDenied (a member's
+  /// folder), Corruption (it lost something that was synced), VersionMismatch (a newer format),
+  /// IOError, NoSpace.
   static Result<std::unique_ptr<Log>> Open(LogOptions options);
 
   virtual ~Log() = default;
@@ -132,7 +131,8 @@ class Log {
   // Errors of every write: InvalidArgument, Compacted (it begins before the log does), Unavailable,
   // Cancelled or DeadlineExceeded (it was not carried out), UnknownOutcome (it is under way when
   // the timeout ends). After IOError or NoSpace too it may be there at the next open; the log takes
-  // no further writes then.
+  // no further writes then. IOError is also what the next write, or Close(), answers where the
+  // folder or a file of the log was removed or replaced.
 
   /// Its number.
   Result<std::uint64_t> Append(std::string entry, LogWriteOptions options = {});

@@ -2,7 +2,7 @@
 //
 // A Node is a good guest: it installs no signal handler and changes no disposition that the host
 // can notice, has no global state (several may live in one process), and its destructor stops and
-// joins its threads.
+// joins its threads. The rules for callbacks and timeouts are those of <raftkv/kv.h>.
 #pragma once
 
 #include <chrono>
@@ -141,15 +141,16 @@ struct NodeStatus {
 class Node {
  public:
   /// Opens the data folder, listens, and takes part in the cluster; does not wait for a leader.
-  /// Errors: InvalidArgument (options), Unavailable (folder or port in use), Corruption,
-  /// VersionMismatch (a newer format), PermissionDenied (folder of another member or cluster).
+  /// Errors: InvalidArgument (options, a clock before 1970), Unavailable (folder or port in use, no
+  /// thread to be had, a name to listen on that is not looked up), Corruption, VersionMismatch
+  /// (a newer format), PermissionDenied (folder of another member or cluster).
   static Result<std::unique_ptr<Node>> Open(NodeOptions options);
 
   virtual ~Node() = default;
 
   /// Ok once a leader is known that has committed in its term and this member follows it, or is it.
   virtual Status WaitForLeader(std::chrono::milliseconds timeout) = 0;
-  /// No call may begin once Close() was called.
+  /// Valid as long as the node is; its calls answer Cancelled after Close().
   virtual KV& kv() = 0;
   virtual NodeStatus status() = 0;
   [[nodiscard]] Role role() { return status().role; }
@@ -158,7 +159,7 @@ class Node {
   [[nodiscard]] virtual std::string listen_address() const = 0;
   [[nodiscard]] virtual std::string http_address() const = 0;
   /// Waits until the node stopped by itself (a failed disk), and says why; DeadlineExceeded if it
-  /// still runs after `timeout`.
+  /// still runs after `timeout`, Cancelled once it was closed.
   virtual Status WaitForFailure(std::chrono::milliseconds timeout) = 0;
   /// Writes the state of this member to `file` while work goes on: see <raftkv/backup.h>. Whole or
   /// not at all; an older file of that name is replaced. IOError, NoSpace: it cannot be written.

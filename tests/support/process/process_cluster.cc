@@ -13,10 +13,18 @@ namespace raftkv::test {
 
 using namespace std::chrono_literals;
 
-ProcessCluster::ProcessCluster(ProcessClusterOptions options) : options_(std::move(options)) {
+ProcessCluster::ProcessCluster(ProcessClusterOptions options)
+    : ProcessCluster(std::move(options), "127.0.0.1") {}
+
+ProcessCluster::ProcessCluster(ProcessClusterOptions options, const std::string& host)
+    : options_(std::move(options)) {
+  const auto free_address = [&host] {
+    const std::string address = FreeAddress();
+    return host + address.substr(address.rfind(':'));
+  };
   for (std::size_t i = 0; i < options_.members; ++i) {
-    addresses_.push_back(FreeAddress());
-    http_addresses_.push_back(options_.http ? FreeAddress() : std::string());
+    addresses_.push_back(free_address());
+    http_addresses_.push_back(options_.http ? free_address() : std::string());
   }
   processes_.resize(options_.members);
   const std::size_t founders = options_.founders == 0 ? options_.members : options_.founders;

@@ -39,6 +39,8 @@ class ProcessCluster {
  public:
   /// Starts nothing.
   explicit ProcessCluster(ProcessClusterOptions options = {});
+  /// All of them listen on `host`.
+  ProcessCluster(ProcessClusterOptions options, const std::string& host);
   /// Kills what runs; prints the end of each member's log if the test has failed.
   ~ProcessCluster();
 

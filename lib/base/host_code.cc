@@ -1,0 +1,189 @@
+#include "lib/base/host_code.h"
+
+#include <unistd.h>  // check:allow include: whether this is a forked child
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <mutex>  // check:allow include: of what is closed when the process ends
+#include <vector>
+
+#include "lib/base/thread.h"
+
+namespace raftkv {
+namespace {
+
+thread_local int scopes = 0;
+
+void Say(const char* what, const ThrownSink& thrown, const std::string& error) {
+  const std::string line = std::string(what) + " threw, which is ignored: " + error;
+  if (!thrown) {
+    std::fprintf(stderr, "raftkv error: %s\n", line.c_str());
+    return;
+  }
+  try {
+    thrown(line);
+  } catch (...) {  // nobody is left to be told
+  }
+}
+
+// --- What is closed by a thread that nobody joins.
+
+/// How many there are, and the process that they are of, in one word: a forked child has none, and
+/// there is no lock that a thread could hold which is not there.
+class Closers {
+ public:
+  void Add() { Change(1); }
+  void Remove() { Change(-1); }
+  [[nodiscard]] bool none() const { return CountOf(word_.load()) == 0; }
+
+ private:
+  static std::uint64_t Process() { return static_cast<std::uint64_t>(getpid()) << 32; }
+  static std::uint64_t CountOf(std::uint64_t word) {
+    return (word >> 32) << 32 == Process() ? word & 0xffff'ffff : 0;
+  }
+  void Change(int by) {
+    std::uint64_t before = word_.load();
+    while (!word_.compare_exchange_weak(
+        before, Process() | (CountOf(before) + static_cast<std::uint64_t>(by)))) {
+    }
+  }
+
+  std::atomic<std::uint64_t> word_{0};
+};
+Closers closers;
+
+/// At the end of the process, before the libraries that a closer needs are taken down. One that
+/// waits for the callback which ends the process never ends itself.
+void WaitForClosers() {
+  using std::chrono::steady_clock;
+  static std::atomic<bool> gave_up{false};
+  if (gave_up) return;
+  const auto patience = InCallback() ? std::chrono::seconds(5) : std::chrono::seconds(10);
+  // check:allow now: the process ends, and there is no port left to ask
+  const auto deadline = steady_clock::now() + patience;
+  // check:allow now: as above
+  while (!closers.none() && steady_clock::now() < deadline) {
+    // check:allow sleep: there is no loop left that could have a timer
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  gave_up = !closers.none();
+}
+
+// --- What is closed when the process ends.
+
+struct AtExit {
+  std::mutex mutex;
+  std::atomic<int> process{0};  ///< of those that are open
+  // Guarded by mutex.
+  std::vector<std::pair<std::weak_ptr<void>, std::function<void()>>> open;
+};
+AtExit& TheAtExit() {
+  static AtExit& at_exit = *new AtExit;
+  return at_exit;
+}
+
+void CloseAllAtExit(int status, void* /*unused*/) {
+  AtExit& at_exit = TheAtExit();
+  if (at_exit.process != getpid()) {
+    // A forked child. What RocksDB destroys now waits for threads that are not there.
+    std::fflush(nullptr);
+    _exit(status);
+  }
+  std::vector<std::pair<std::weak_ptr<void>, std::function<void()>>> open;
+  {
+    const std::lock_guard lock(at_exit.mutex);
+    open.swap(at_exit.open);
+  }
+  for (auto& [object, close] : open) {
+    // Its threads may have to wait for the callback that ends the process.
+    if (!InCallback()) {
+      close();
+    } else {
+      static_cast<void>(internal::CloseElsewhere(std::move(close)));
+    }
+  }
+  WaitForClosers();
+}
+
+}  // namespace
+
+HostScope::HostScope() { ++scopes; }
+HostScope::~HostScope() { --scopes; }
+
+bool InCallback() { return scopes > 0; }
+
+Status MayBlock(const char* call) {
+  if (!InCallback()) return Status::Ok();
+  return {Code::kInvalidArgument, std::string(call) + "() blocks: not from a callback"};
+}
+
+Status OfForkedChild(const char* call) {
+  return {Code::kInvalidArgument,
+          std::string(call) +
+              "() in a process that was forked after raftkv was opened: it has none of its "
+              "threads; start a program of its own there"};
+}
+
+bool RunHostCode(const char* what, const ThrownSink& thrown, const std::function<void()>& code) {
+  const HostScope scope;
+  try {
+    code();
+    return true;
+  } catch (const std::exception& error) {
+    Say(what, thrown, error.what());
+  } catch (...) {
+    Say(what, thrown, "no std::exception");
+  }
+  return false;
+}
+
+namespace internal {
+
+int ProcessId() { return getpid(); }
+
+bool CloseElsewhere(std::function<void()> close) {
+  static const int waits = std::atexit(WaitForClosers);
+  static_cast<void>(waits);
+  closers.Add();
+  auto thread = StartThread("raftkv-closer", [close = std::move(close)] {
+    close();
+    closers.Remove();
+  });
+  if (!thread.ok()) {
+    closers.Remove();
+    return false;
+  }
+  // check:allow detach: its owner is gone, and it may have to wait for the callback that it left
+  thread->detach();
+  return true;
+}
+
+void CloseAtExit(const std::weak_ptr<void>& object, std::function<void()> close) {
+  AtExit& at_exit = TheAtExit();
+  const std::lock_guard lock(at_exit.mutex);
+  if (at_exit.process != getpid()) {
+    at_exit.process = getpid();
+    at_exit.open.clear();
+    // Now, when all that the object needs is there: what is registered later runs earlier.
+    static_cast<void>(on_exit(CloseAllAtExit, nullptr));
+  }
+  std::erase_if(at_exit.open, [](const auto& entry) { return entry.first.expired(); });
+  at_exit.open.emplace_back(object, std::move(close));
+}
+
+void Keep(void* object) {
+  struct Kept {
+    void* object;
+    Kept* next;
+  };
+  static std::atomic<Kept*> first{nullptr};
+  Kept* const kept = new Kept{.object = object, .next = first.load()};
+  while (!first.compare_exchange_weak(kept->next, kept)) {
+  }
+}
+
+}  // namespace internal
+}  // namespace raftkv

@@ -1,0 +1,27 @@
+#include "storage/disk/wall_clock.h"
+
+#include <algorithm>
+#include <chrono>
+
+namespace raftkv::storage {
+
+namespace {
+
+std::chrono::milliseconds Since1970() {
+  return std::chrono::duration_cast<std::chrono::milliseconds>(
+      std::chrono::system_clock::now().time_since_epoch());
+}
+
+}  // namespace
+
+std::uint64_t WallTimeMs() {
+  return static_cast<std::uint64_t>(std::max(Since1970(), std::chrono::milliseconds(0)).count());
+}
+
+Status CheckWallClock() {
+  if (Since1970() >= std::chrono::milliseconds(0)) return Status::Ok();
+  return {Code::kInvalidArgument,
+          "the clock of this machine stands before the year 1970: set it, and try again"};
+}
+
+}  // namespace raftkv::storage
