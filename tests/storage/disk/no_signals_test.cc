@@ -1,6 +1,4 @@
 // Do the threads of a store leave the signals to the host, and do keys stay out of core dumps?
-#include "storage/disk/no_signals.h"
-
 #include <unistd.h>
 
 #include <algorithm>
@@ -13,6 +11,7 @@
 
 #include <gtest/gtest.h>
 
+#include "lib/base/thread.h"
 #include "tests/storage/member/store_world.h"
 #include "tests/support/process/process.h"
 
@@ -72,7 +71,7 @@ TEST(NoSignals, TheThreadThatOpensHasItsMaskBack) {
   sigset_t before;
   ASSERT_EQ(pthread_sigmask(SIG_SETMASK, nullptr, &before), 0);
   {
-    const storage::NoSignals none;
+    const SignalsBlocked none;
     sigset_t during;
     ASSERT_EQ(pthread_sigmask(SIG_SETMASK, nullptr, &during), 0);
     EXPECT_EQ(sigismember(&during, SIGTERM), 1);
