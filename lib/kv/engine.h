@@ -18,7 +18,7 @@ namespace raftkv::kv {
 /// kMemory never blocks on the disk: what is not in memory is answered Unavailable.
 enum class ReadTier : std::uint8_t { kMemory, kAll };
 
-/// The store at one point in time. Owned by one thread.
+/// The store at one point in time. Its reads may run on several threads at once.
 class View {
  public:
   virtual ~View() = default;

@@ -38,6 +38,7 @@ class SessionTable;
 
 class Store {
  public:
+class ViewKeeper;
   /// Loads sessions and the applied index. VersionMismatch: written by a newer version.
   static Result<std::unique_ptr<Store>> Open(Engine& engine, StoreOptions options);
   ~Store();
@@ -76,9 +77,10 @@ inline constexpr std::size_t kMaxVisitedBytes = 64 << 20;
 /// most about `max_bytes`, having visited records of at most about `max_visited_bytes`, or one
 /// range to count: what did not fit is left out and says `more` (command.capnp). Unavailable: tier
 /// kMemory was not enough, or a range was asked for, which may be long; ask again with kAll.
-/// InvalidArgument: malformed.
+/// InvalidArgument: malformed. Views of pages that are not the last are left in `views` (null: none
+/// are kept); Compacted: the request names one that is not there.
 Result<Bytes> Read(Engine& engine, ReadTier tier, std::string_view request, std::size_t max_bytes,
-                   std::size_t max_visited_bytes = kMaxVisitedBytes);
+                   std::size_t max_visited_bytes = kMaxVisitedBytes, ViewKeeper* views = nullptr);
 
 /// XXH3 over all data records, in order, and the applied index they reflect: equal on members at an
 /// equal index.

@@ -50,9 +50,19 @@ std::shared_ptr<KvEngine> KvStateMachine::Replace(std::shared_ptr<KvEngine> engi
                store_->applied().value);
   store_ = std::move(store);
   bytes_since_flush_ = 0;
+  // The old views end outside of the lock.
+  auto views = std::make_shared<SharedViews>();
   const std::lock_guard lock(engine_mutex_);
+  views_.swap(views);
   return std::exchange(engine_, std::move(engine));
 }
+
+KvStateMachine::Readable KvStateMachine::readable() const {
+  const std::lock_guard lock(engine_mutex_);
+  return {engine_, views_};
+}
+
+void KvStateMachine::DropViews() { readable().views->Clear(); }
 
 Result<node::Applied> KvStateMachine::ApplyNow(const std::vector<raft::Entry>& entries) {
   if (!failure_.ok()) return failure_;
@@ -63,6 +73,8 @@ Result<node::Applied> KvStateMachine::ApplyNow(const std::vector<raft::Entry>& e
     return failure_;
   }
   MaybeFlush(entries);
+  // Writes are what makes an old view cost something.
+  views_->Sweep();
   node::Applied applied;
   applied.index = store_->applied();
   applied.durable = engine()->flushed();
@@ -125,18 +137,19 @@ void KvStateMachine::Apply(std::vector<raft::Entry> entries, node::Done<node::Ap
 
 void KvStateMachine::Read(Bytes request, std::size_t max_bytes, node::Done<Bytes> done) {
   auto shared_done = std::make_shared<node::Done<Bytes>>(std::move(done));
-  std::shared_ptr<KvEngine> engine = this->engine();
-  Result<Bytes> quick = kv::Read(*engine, kv::ReadTier::kMemory, request.view(), max_bytes);
+  Result<Bytes> quick = kv::Read(*engine(), kv::ReadTier::kMemory, request.view(), max_bytes);
   // Not only what is not in memory: damage is told from there.
   if (quick.code() != Code::kUnavailable && quick.code() != Code::kCorruption) {
     completions_.Post(
         [shared_done, quick = std::move(quick)]() mutable { (*shared_done)(std::move(quick)); });
     return;
   }
-  const bool posted = readers_.Post([this, engine = std::move(engine), request = std::move(request),
+  const bool posted = readers_.Post([this, from = readable(), request = std::move(request),
                                      max_bytes, shared_done]() mutable {
-    Result<Bytes> answer = kv::Read(*engine, kv::ReadTier::kAll, request.view(), max_bytes);
-    engine.reset();
+    Result<Bytes> answer = kv::Read(*from.engine, kv::ReadTier::kAll, request.view(), max_bytes,
+                                    kv::kMaxVisitedBytes, from.views.get());
+    from.views.reset();
+    from.engine.reset();
     if (answer.code() == Code::kCorruption) options_.on_damage(answer.status());
     completions_.Post([shared_done = std::move(shared_done), full = std::move(answer)]() mutable {
       (*shared_done)(std::move(full));
@@ -156,4 +169,5 @@ Status KvStateMachine::Close(bool clean) {
   return engine_->Close();
 }
 
+  views_->Clear();
 }  // namespace raftkv::storage
