@@ -33,9 +33,11 @@ class View {
 
 /// Borrows its bytes for the duration of Engine::Write.
 struct Mutation {
-  bool is_delete = false;
-  std::string_view key;
-  std::string_view value;
+  enum class Kind : std::uint8_t { kPut, kDelete, kDeleteRange };
+  Kind kind = Kind::kPut;
+  std::string_view key = {};    ///< kDeleteRange: where the range begins
+  std::string_view value = {};  ///< kPut
+  std::string_view end = {};    ///< kDeleteRange: the keys k with key <= k < end go
 };
 
 class Engine {

@@ -32,13 +32,16 @@ struct StoreOptions {
   std::size_t max_stored_bytes = 64 << 20;
   /// Sequences of one session that are not acknowledged; a request beyond it is refused.
   std::size_t max_outstanding = 128;
+  /// A range of more keys is deleted as a range (not a constant of the format: the keys that are
+  /// left are the same).
+  std::size_t max_point_deletes = 1000;
 };
 
 class SessionTable;
+class ViewKeeper;
 
 class Store {
  public:
-class ViewKeeper;
   /// Loads sessions and the applied index. VersionMismatch: written by a newer version.
   static Result<std::unique_ptr<Store>> Open(Engine& engine, StoreOptions options);
   ~Store();
@@ -60,6 +63,8 @@ class ViewKeeper;
   [[nodiscard]] static bool IsQuick(const std::vector<raft::Entry>& entries, std::size_t max_bytes);
 
   [[nodiscard]] Index applied() const;
+  /// Keys that were deleted as part of a range and not one by one, since the open.
+  [[nodiscard]] std::uint64_t range_deleted_keys() const;
   /// The largest time stamp of the entries applied so far, in ms since 1970; never goes back.
   [[nodiscard]] std::uint64_t replicated_time_ms() const;
 

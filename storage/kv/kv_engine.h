@@ -83,6 +83,8 @@ class KvEngine final : public kv::Engine {
  private:
   KvEngine(KvEngineOptions options, std::unique_ptr<rocksdb::DB> db,
            std::shared_ptr<std::atomic<std::uint64_t>> flushed);
+  /// All that are there now; too few once `token` is cancelled.
+  Result<std::uint64_t> CountEntries(const CancelToken& token);
 
   const KvEngineOptions options_;
   std::unique_ptr<rocksdb::DB> db_;

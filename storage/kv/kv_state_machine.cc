@@ -50,6 +50,7 @@ std::shared_ptr<KvEngine> KvStateMachine::Replace(std::shared_ptr<KvEngine> engi
                store_->applied().value);
   store_ = std::move(store);
   bytes_since_flush_ = 0;
+  range_deletes_flushed_ = store_->range_deleted_keys();
   // The old views end outside of the lock.
   auto views = std::make_shared<SharedViews>();
   const std::lock_guard lock(engine_mutex_);
@@ -90,7 +91,10 @@ Result<node::Applied> KvStateMachine::ApplyNow(const std::vector<raft::Entry>& e
 void KvStateMachine::MaybeFlush(const std::vector<raft::Entry>& entries) {
   for (const raft::Entry& entry : entries) bytes_since_flush_ += entry.Footprint();
   std::shared_ptr<KvEngine> engine = this->engine();
-  const std::uint64_t behind = store_->applied() - engine->flushed();
+  // What a range delete counted is counted again after a restart, and until the flush each scan
+  // steps over what it took away.
+  const std::uint64_t behind =
+      store_->applied() - engine->flushed() + store_->range_deleted_keys() - range_deletes_flushed_;
   if (bytes_since_flush_ < options_.flush_after_bytes && behind < options_.flush_after_entries) {
     return;
   }
@@ -102,6 +106,7 @@ void KvStateMachine::MaybeFlush(const std::vector<raft::Entry>& entries) {
   });
   if (posted) {
     bytes_since_flush_ = 0;
+    range_deletes_flushed_ = store_->range_deleted_keys();
   } else {
     flushing_->store(false);
   }
@@ -165,9 +170,9 @@ Status KvStateMachine::Close(bool clean) {
   if (std::exchange(closed_, true)) return Status::Ok();
   apply_.Stop();
   readers_.Stop();
+  views_->Clear();
   if (!clean || !failure_.ok()) return failure_;
   return engine_->Close();
 }
 
-  views_->Clear();
 }  // namespace raftkv::storage

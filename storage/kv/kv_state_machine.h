@@ -94,6 +94,8 @@ class KvStateMachine final : public node::StateMachine {
   /// The first failure; nothing is applied after it.
   Status failure_;
   std::uint64_t bytes_since_flush_ = 0;
+  /// Keys that had been deleted by ranges at the last flush.
+  std::uint64_t range_deletes_flushed_ = 0;
   /// Shared with the task that flushes.
   const std::shared_ptr<std::atomic<bool>> flushing_ = std::make_shared<std::atomic<bool>>(false);
   // End before what they run on.
