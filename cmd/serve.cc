@@ -23,6 +23,7 @@
 #include "cmd/clock.h"
 #include "cmd/config_file.h"
 #include "cmd/flags.h"
+#include "cmd/idle_memory.h"
 #include "cmd/log.h"
 #include "cmd/output.h"
 
@@ -191,7 +192,9 @@ Exit RunServe(const ServeFlags& flags) {
   static_cast<void>(FinishOutput());
   stop.SetOpen();
 
+  IdleMemory memory;
   while (!stop.Wait()) {
+    memory.Look();
     const Status failure = node->WaitForFailure(std::chrono::milliseconds(0));
     if (failure.code() == Code::kDeadlineExceeded) continue;
     return Fail(Exit::kError, failure.message());

@@ -237,11 +237,23 @@ Status KvEngine::Flush() {
   return ToStatus(db_->Flush(rocksdb::FlushOptions()), "flush the key-value database");
 }
 
-Status KvEngine::Reclaim(const CancelToken& token) {
+std::uint64_t KvEngine::UnflushedBytes() {
+  std::uint64_t bytes = 0;
+  db_->GetIntProperty(rocksdb::DB::Properties::kCurSizeAllMemTables, &bytes);
+  return bytes;
+}
+
+bool KvEngine::FlushFits() {
   // A table that comes to its end for lack of space would only take the rest of it.
   std::uint64_t memory = 0;
   db_->GetIntProperty(rocksdb::DB::Properties::kSizeAllMemTables, &memory);
-  if (!Fits(env(), options_.folder, memory)) return Status::Ok();
+  return Fits(env(), options_.folder, memory);
+}
+
+Status KvEngine::FlushIfFits() { return FlushFits() ? Flush() : Status::Ok(); }
+
+Status KvEngine::Reclaim(const CancelToken& token) {
+  if (!FlushFits()) return Status::Ok();
   if (Status flushed = Flush(); !flushed.ok()) return flushed;
   rocksdb::TablePropertiesCollection tables;
   const rocksdb::Status looked = db_->GetPropertiesOfAllTables(&tables);

@@ -261,6 +261,15 @@ void Store::Reclaim() {
   if (!posted) reclaiming_.store(false);
 }
 
+void Store::FlushIfIdle() {
+  if (!idle_flush_.Look(machine_->engine()->UnflushedBytes() + log_->UnflushedBytes())) return;
+  // If it cannot be posted there is other work: it was not idle.
+  static_cast<void>(upkeep_->Post([this] {
+    static_cast<void>(machine_->engine()->FlushIfFits());
+    log_->Reclaim();
+  }));
+}
+
 Status Store::Close() {
   StopCompletions();
   cancel_.Cancel();
@@ -425,6 +434,7 @@ class Opener {
                                                    *store.machine_, store.completions_);
     store.disk_->Start([&store] { store.Reclaim(); },
                        [&store] {
+                         store.FlushIfIdle();
                          Status there = store.lock_->CheckInPlace();
                          return there.ok() ? store.log_->CheckRecordInPlace() : there;
                        });
