@@ -128,7 +128,7 @@ Exit RunGet(const ClientFlags& flags, const GetFlags& get) {
 
   using std::chrono::steady_clock;
   const auto deadline = steady_clock::now() + flags.timeout.value;
-  KeyRange range = RangeOf(get);
+  const KeyRange range = RangeOf(get);
   PairPrinter printer(flags, get);
   std::uint64_t count = 0;
   bool more = true;
@@ -145,8 +145,15 @@ Exit RunGet(const ClientFlags& flags, const GetFlags& get) {
     count += page->count;
     more = page->more;
     if (!std::cout.good()) break;  // nobody takes the rest
-    if (page->kvs.empty() || count == get.limit) break;
-    range.begin = page->kvs.back().key + '\0';
+    if (!more || page->kvs.empty() || count == get.limit) break;
+    // All pages are of one state.
+    options.continuation = page->continuation;
+    if (options.continuation.empty()) {
+      return printer.Cut(
+          {Code::kVersionMismatch,
+           "the member that answered keeps no state for the next page; upgrade it first"},
+          count);
+    }
   }
   printer.End(count, more);
   const Exit printed = FinishOutput();

@@ -22,6 +22,7 @@
 
 #include "cmd/config_file.h"
 #include "cmd/flags.h"
+#include "cmd/idle_memory.h"
 #include "cmd/log.h"
 #include "cmd/output.h"
 #include "storage/disk/wall_clock.h"
@@ -193,7 +194,9 @@ Exit RunServe(const ServeFlags& flags) {
   static_cast<void>(FinishOutput());
   stop.SetOpen();
 
+  IdleMemory memory;
   while (!stop.Wait()) {
+    memory.Look();
     const Status failure = node->WaitForFailure(std::chrono::milliseconds(0));
     if (failure.code() == Code::kDeadlineExceeded) continue;
     return Fail(Exit::kError, failure.message());

@@ -82,6 +82,8 @@ struct OperationResult {
 struct ReadRequest {
   formatVersion @0 :UInt16;      # 1
   reads @1 :List(Read);          # all are answered from one point in the log
+  view @2 :ViewId;               # not null: from the state that an earlier answer named; compacted,
+                                 # where the asked member does not keep it (any more)
 }
 
 struct Read {
@@ -89,6 +91,18 @@ struct Read {
   limit @1 :UInt64;              # 0: none but the size of the answer
   keysOnly @2 :Bool;
   countOnly @3 :Bool;
+  hold @4 :Hold;                 # whether the answer's state is kept, for the next page
+}
+
+enum Hold {
+  never @0;
+  whereFull @1;                  # where the answer's size or the work ended this read
+  always @2;                     # there, and where its limit did
+}
+
+struct ViewId {                  # a state that a member keeps for a while
+  table @0 :UInt64;              # random, of one open of one member; 0: none
+  number @1 :UInt64;
 }
 
 struct ReadResponse {
@@ -97,6 +111,7 @@ struct ReadResponse {
   message @2 :Text;
   revision @3 :UInt64;           # the log index that is reflected (applied)
   results @4 :List(ReadResult);  # one a read, in order
+  view @5 :ViewId;               # not null: what is reflected is kept under this id
 }
 
 struct ReadResult {

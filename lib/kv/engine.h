@@ -18,7 +18,7 @@ namespace raftkv::kv {
 /// kMemory never blocks on the disk: what is not in memory is answered Unavailable.
 enum class ReadTier : std::uint8_t { kMemory, kAll };
 
-/// The store at one point in time. Owned by one thread.
+/// The store at one point in time. Its reads may run on several threads at once.
 class View {
  public:
   virtual ~View() = default;
@@ -33,9 +33,11 @@ class View {
 
 /// Borrows its bytes for the duration of Engine::Write.
 struct Mutation {
-  bool is_delete = false;
-  std::string_view key;
-  std::string_view value;
+  enum class Kind : std::uint8_t { kPut, kDelete, kDeleteRange };
+  Kind kind = Kind::kPut;
+  std::string_view key = {};    ///< kDeleteRange: where the range begins
+  std::string_view value = {};  ///< kPut
+  std::string_view end = {};    ///< kDeleteRange: the keys k with key <= k < end go
 };
 
 class Engine {

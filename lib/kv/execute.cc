@@ -24,10 +24,9 @@ Status ExecuteDelete(const ParsedOperation& operation, PendingWrite& pending,
     }
     return Status::Ok();
   }
-  const auto keys = pending.DataKeys(operation.range);
-  if (!keys.ok()) return keys.status();
-  for (const std::string_view key : *keys) pending.DeleteData(key);
-  result.number = static_cast<std::int64_t>(keys->size());
+  const auto deleted = pending.DeleteDataRange(operation.range);
+  if (!deleted.ok()) return deleted.status();
+  result.number = static_cast<std::int64_t>(*deleted);
   return Status::Ok();
 }
 

@@ -108,6 +108,7 @@ Status ParseReadRequest(std::string_view bytes, std::size_t max_reads, MessageBy
     const auto reads = request.getReads();
     if (Status status = CheckCount(reads.size(), max_reads, "reads"); !status.ok()) return status;
     out.resize(reads.size());
+    const ViewId view{request.getView().getTable(), request.getView().getNumber()};
     std::size_t i = 0;
     for (const auto read : reads) {
       ParsedRead& parsed = out[i++];
@@ -115,6 +116,13 @@ Status ParseReadRequest(std::string_view bytes, std::size_t max_reads, MessageBy
       parsed.limit = read.getLimit();
       parsed.keys_only = read.getKeysOnly();
       parsed.count_only = read.getCountOnly();
+      parsed.view = view;
+      switch (read.getHold()) {
+        case wire::Hold::NEVER: parsed.hold = Hold::kNever; continue;
+        case wire::Hold::WHERE_FULL: parsed.hold = Hold::kWhereFull; continue;
+        case wire::Hold::ALWAYS: parsed.hold = Hold::kAlways; continue;
+      }
+      return UnknownKind("a way to hold a state");
     }
     return Status::Ok();
   };

@@ -40,6 +40,8 @@ struct ParsedRead {
   std::uint64_t limit = 0;
   bool keys_only = false;
   bool count_only = false;
+  Hold hold = Hold::kNever;
+  ViewId view;  ///< of the whole request
 };
 
 /// `out` borrows `bytes` and `storage`. InvalidArgument: malformed, or more than `max_operations`.

@@ -1,8 +1,15 @@
 #include "lib/kv/pending_write.h"
 
-#include "lib/kv/record.h"
+#include <algorithm>
+#include <iterator>
 
 namespace raftkv::kv {
+namespace {
+
+/// The keys of a range that are deleted one by one are no longer than this together.
+constexpr std::size_t kMaxPointDeleteBytes = 256 << 10;
+
+}  // namespace
 
 void PendingWrite::PutData(std::string_view key, std::uint64_t mod_revision,
                            std::string_view value) {
@@ -15,28 +22,50 @@ void PendingWrite::PutData(std::string_view key, std::uint64_t mod_revision,
   if (!value.empty()) {
     std::memcpy(to + key_bytes + kDataHeaderBytes, value.data(), value.size());
   }
-  mutations_.push_back({false, {to, key_bytes}, {to + key_bytes, record_bytes}});
+  mutations_.push_back({.key = {to, key_bytes}, .value = {to + key_bytes, record_bytes}});
 }
 
 void PendingWrite::DeleteData(std::string_view key) {
   char* const to = arena_.Allocate(key.size() + 1);
   to[0] = kDataPrefix;
   if (!key.empty()) std::memcpy(to + 1, key.data(), key.size());
-  mutations_.push_back({true, {to, key.size() + 1}, {}});
+  mutations_.push_back({.kind = Mutation::Kind::kDelete, .key = {to, key.size() + 1}});
 }
 
 void PendingWrite::PutRecord(std::string_view engine_key, std::string_view record) {
-  mutations_.push_back({false, arena_.Copy(engine_key), arena_.Copy(record)});
+  mutations_.push_back({.key = arena_.Copy(engine_key), .value = arena_.Copy(record)});
 }
 
 void PendingWrite::DeleteRecord(std::string_view engine_key) {
-  mutations_.push_back({true, arena_.Copy(engine_key), {}});
+  mutations_.push_back({.kind = Mutation::Kind::kDelete, .key = arena_.Copy(engine_key)});
 }
 
 void PendingWrite::Sort() {
   for (; sorted_count_ < mutations_.size(); ++sorted_count_) {
-    latest_[mutations_[sorted_count_].key] = sorted_count_;
+    const Mutation& mutation = mutations_[sorted_count_];
+    if (mutation.kind == Mutation::Kind::kDeleteRange) {
+      Cover(mutation.key, mutation.end);
+    } else {
+      latest_[mutation.key] = sorted_count_;
+    }
   }
+}
+
+void PendingWrite::Cover(std::string_view begin, std::string_view end) {
+  latest_.erase(latest_.lower_bound(begin), latest_.lower_bound(end));
+  auto at = covered_.upper_bound(begin);
+  if (at != covered_.begin() && std::prev(at)->second >= begin) --at;
+  while (at != covered_.end() && at->first <= end) {
+    begin = std::min(begin, at->first);
+    end = std::max(end, at->second);
+    at = covered_.erase(at);
+  }
+  covered_.emplace_hint(at, begin, end);
+}
+
+bool PendingWrite::IsCovered(std::string_view engine_key) const {
+  const auto after = covered_.upper_bound(engine_key);
+  return after != covered_.begin() && engine_key < std::prev(after)->second;
 }
 
 View& PendingWrite::view() {
@@ -51,8 +80,10 @@ Result<std::optional<std::string>> PendingWrite::GetData(std::string_view key) {
   std::optional<std::string> stored;
   if (const auto found = latest_.find(engine_key); found != latest_.end()) {
     const Mutation& mutation = mutations_[found->second];
-    if (mutation.is_delete) return std::optional<std::string>();
+    if (mutation.kind != Mutation::Kind::kPut) return std::optional<std::string>();
     record = mutation.value;
+  } else if (IsCovered(engine_key)) {
+    return std::optional<std::string>();
   } else {
     auto read = view().Get(engine_key);
     if (!read.ok()) return read.status();
@@ -65,26 +96,68 @@ Result<std::optional<std::string>> PendingWrite::GetData(std::string_view key) {
   return std::optional<std::string>(data->value);
 }
 
-Result<std::vector<std::string_view>> PendingWrite::DataKeys(const RangeView& range) {
-  Sort();
-  const EngineRange bounds = DataRange(range);
-  std::vector<std::string_view> keys;
-  if (bounds.begin >= bounds.end) return keys;
-  Status status = view().Scan(bounds.begin, bounds.end, [&](auto key, auto /*record*/) {
-    if (latest_.find(key) == latest_.end()) keys.push_back(arena_.Copy(key).substr(1));
+Status PendingWrite::VisitStoredKeys(std::string_view begin, std::string_view end,
+                                     const Visit& visit) {
+  auto pending = latest_.lower_bound(begin);
+  return view().Scan(begin, end, [&](std::string_view key, std::string_view /*record*/) {
+    while (pending != latest_.end() && pending->first < key) ++pending;
+    if (pending == latest_.end() || pending->first != key) visit(key);
     return true;
   });
-  if (!status.ok()) return status;
+}
+
+Status PendingWrite::VisitKeys(const EngineRange& bounds, const Visit& visit) {
+  // What the engine holds between the deleted ranges, ...
+  std::string_view at = bounds.begin;
+  auto covered = covered_.upper_bound(at);
+  if (covered != covered_.begin()) at = std::max(at, std::prev(covered)->second);
+  for (; covered != covered_.end() && covered->first < bounds.end; ++covered) {
+    if (Status status = VisitStoredKeys(at, covered->first, visit); !status.ok()) return status;
+    at = covered->second;
+  }
+  if (at < bounds.end) {
+    if (Status status = VisitStoredKeys(at, bounds.end, visit); !status.ok()) return status;
+  }
+  // ... and what is pending.
   const auto end = latest_.lower_bound(bounds.end);
   for (auto it = latest_.lower_bound(bounds.begin); it != end; ++it) {
-    if (!mutations_[it->second].is_delete) keys.push_back(it->first.substr(1));
+    if (mutations_[it->second].kind == Mutation::Kind::kPut) visit(it->first);
   }
-  return keys;
+  return Status::Ok();
+}
+
+Result<std::uint64_t> PendingWrite::DeleteDataRange(const RangeView& range) {
+  Sort();
+  const EngineRange bounds = DataRange(range);
+  std::uint64_t count = 0;
+  if (bounds.begin >= bounds.end) return count;
+  std::vector<std::string_view> keys;
+  std::size_t key_bytes = 0;
+  Status status = VisitKeys(bounds, [&](std::string_view key) {
+    ++count;
+    key_bytes += key.size();
+    if (count <= max_point_deletes_ && key_bytes <= kMaxPointDeleteBytes) {
+      keys.push_back(arena_.Copy(key));
+    }
+  });
+  if (!status.ok()) return status;
+  if (keys.size() == count) {
+    for (const std::string_view key : keys) {
+      mutations_.push_back({.kind = Mutation::Kind::kDelete, .key = key});
+    }
+    return count;
+  }
+  range_deleted_keys_ += count;
+  mutations_.push_back({.kind = Mutation::Kind::kDeleteRange,
+                        .key = arena_.Copy(bounds.begin),
+                        .end = arena_.Copy(bounds.end)});
+  return count;
 }
 
 Status PendingWrite::Write() {
   Status status = engine_.Write(mutations_);
   latest_.clear();
+  covered_.clear();
   sorted_count_ = 0;
   view_.reset();
   mutations_.clear();

@@ -1,10 +1,12 @@
 // What is decided but not written yet, and what does a key hold given that?
 //
 // Gathers the mutations of several entries into one Engine::Write. A put only appends; the first
-// operation that reads sorts what was gathered, so that puts do not pay for it.
+// operation that reads sorts what was gathered, so that puts do not pay for it. However many keys a
+// range delete removes, it costs a bounded amount of memory.
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -17,12 +19,16 @@
 #include "lib/kv/arena.h"
 #include "lib/kv/engine.h"
 #include "lib/kv/parse.h"
+#include "lib/kv/record.h"
 
 namespace raftkv::kv {
 
 class PendingWrite {
  public:
-  explicit PendingWrite(Engine& engine) : engine_(engine) {}
+  /// A range delete of more keys than `max_point_deletes` becomes one mutation: a few keys are
+  /// deleted one by one, since each later read has to look at every deleted range.
+  PendingWrite(Engine& engine, std::size_t max_point_deletes)
+      : engine_(engine), max_point_deletes_(max_point_deletes) {}
 
   void PutData(std::string_view key, std::uint64_t mod_revision, std::string_view value);
   void DeleteData(std::string_view key);
@@ -32,23 +38,37 @@ class PendingWrite {
 
   /// The value of `key` as if everything so far were written.
   Result<std::optional<std::string>> GetData(std::string_view key);
-  /// The keys in `range` as if everything so far were written. They stay until Write().
-  Result<std::vector<std::string_view>> DataKeys(const RangeView& range);
+  /// Deletes the keys in `range`; how many there were, as if everything so far were written.
+  Result<std::uint64_t> DeleteDataRange(const RangeView& range);
 
   [[nodiscard]] std::size_t size_bytes() const { return arena_.used_bytes(); }
+  /// Keys that went as part of a range and not one by one, since the beginning.
+  [[nodiscard]] std::uint64_t range_deleted_keys() const { return range_deleted_keys_; }
   /// All in one Engine::Write; afterwards nothing is pending.
   Status Write();
 
  private:
+  using Visit = std::function<void(std::string_view engine_key)>;
+
   void Sort();
+  /// Notes that what the engine holds in [begin, end) is deleted.
+  void Cover(std::string_view begin, std::string_view end);
+  [[nodiscard]] bool IsCovered(std::string_view engine_key) const;
+  /// Calls `visit` for each key in `bounds` that is there, not in order; everything is sorted.
+  Status VisitKeys(const EngineRange& bounds, const Visit& visit);
+  Status VisitStoredKeys(std::string_view begin, std::string_view end, const Visit& visit);
   View& view();
 
   Engine& engine_;
+  const std::size_t max_point_deletes_;
   Arena arena_;
   std::vector<Mutation> mutations_;
-  /// The latest of mutations_[0, sorted_count_) a key.
+  /// Of mutations_[0, sorted_count_): the latest of each key, if no later one deletes its range.
   std::map<std::string_view, std::size_t> latest_;
+  /// And the deleted ranges, disjoint: begin and end.
+  std::map<std::string_view, std::string_view> covered_;
   std::size_t sorted_count_ = 0;
+  std::uint64_t range_deleted_keys_ = 0;
   /// The engine as it was before these mutations; made with the first read.
   std::unique_ptr<View> view_;
 };

@@ -4,6 +4,7 @@
 
 #include "lib/kv/arena.h"
 #include "lib/kv/command.capnp.h"
+#include "lib/kv/held_views.h"
 #include "lib/kv/layout.h"
 #include "lib/kv/parse.h"
 #include "lib/kv/record.h"
@@ -16,6 +17,10 @@ namespace {
 /// about as much as this many bytes.
 constexpr std::size_t kVisitBytes = 256;
 
+constexpr std::string_view kViewGone =
+    "the state that the scan reads from is not kept any more (this member was restarted or is not "
+    "the one that answered before, or the next page was asked for too late): begin the scan again";
+
 struct Pair {
   std::string_view key;
   std::string_view value;
@@ -26,6 +31,7 @@ struct Found {
   std::vector<Pair> pairs;
   std::uint64_t count = 0;
   bool more = false;
+  bool at_limit = false;  ///< that is where it ended
 };
 
 /// Answers the reads of one request; they share the room of the answer and the work.
@@ -83,6 +89,7 @@ class Reader {
            Status& damage) {
     if (read.limit != 0 && found.count >= read.limit) {
       found.more = true;
+      found.at_limit = true;
       return false;
     }
     visited_bytes_ += kVisitBytes + key.size() + record.size();
@@ -125,16 +132,31 @@ class Reader {
   Arena bytes_;
 };
 
-Bytes EncodeAnswer(const Reader& reader, std::uint64_t revision) {
+/// Whether another page may be asked for.
+bool WantsHold(const std::vector<ParsedRead>& reads, const std::vector<Found>& found) {
+  for (std::size_t i = 0; i < found.size(); ++i) {
+    if (!found[i].more || found[i].pairs.empty()) continue;
+    if (reads[i].hold == Hold::kAlways) return true;
+    if (reads[i].hold == Hold::kWhereFull && !found[i].at_limit) return true;
+  }
+  return false;
+}
+
+Bytes EncodeAnswer(const Reader& reader, std::uint64_t revision, ViewId view) {
   constexpr std::size_t kListTagWords = 1;
   const auto& found = reader.found();
-  const std::size_t words = capnp::sizeInWords<wire::ReadResponse>() + kListTagWords +
-                            reader.words() +
+  const std::size_t words = capnp::sizeInWords<wire::ReadResponse>() +
+                            capnp::sizeInWords<wire::ViewId>() + kListTagWords + reader.words() +
                             found.size() * (capnp::sizeInWords<wire::ReadResult>() + kListTagWords);
   return BuildMessage(words, [&](capnp::MessageBuilder& message) {
     auto out = message.initRoot<wire::ReadResponse>();
     out.setFormatVersion(kRequestFormatVersion);
     out.setRevision(revision);
+    if (view.IsSet()) {
+      auto id = out.initView();
+      id.setTable(view.table);
+      id.setNumber(view.number);
+    }
     auto results = out.initResults(static_cast<unsigned>(found.size()));
     for (unsigned i = 0; i < results.size(); ++i) {
       const Found& from = found[i];
@@ -163,7 +185,7 @@ Result<Index> AppliedIndex(View& view) {
 }  // namespace
 
 Result<Bytes> Read(Engine& engine, ReadTier tier, std::string_view request, std::size_t max_bytes,
-                   std::size_t max_visited_bytes) {
+                   std::size_t max_visited_bytes, ViewKeeper* views) {
   constexpr auto kNoLimit = std::numeric_limits<std::size_t>::max();
   MessageBytes storage;
   std::vector<ParsedRead> reads;
@@ -171,19 +193,33 @@ Result<Bytes> Read(Engine& engine, ReadTier tier, std::string_view request, std:
   if (!status.ok()) return status;
   // A range in memory still may be a million keys: only gets are answered on the caller's thread.
   const bool gets_only = std::all_of(reads.begin(), reads.end(), [](const ParsedRead& read) {
-    return read.range.kind == Range::Kind::kSingle;
+    return read.range.kind == Range::Kind::kSingle && !read.view.IsSet();
   });
   if (tier == ReadTier::kMemory && !gets_only) {
     return Status(Code::kUnavailable, "a range is read by a reader thread");
   }
-  const std::unique_ptr<View> view = engine.NewView(tier);
+  ViewId id = reads.empty() ? ViewId() : reads.front().view;
+  const bool continues = id.IsSet();
+  std::shared_ptr<View> view;
+  if (!continues) {
+    view = engine.NewView(tier);
+  } else if (views != nullptr) {
+    view = views->Find(id);
+  }
+  if (view == nullptr) return Status(Code::kCompacted, std::string(kViewGone));
   const auto revision = AppliedIndex(*view);
   if (!revision.ok()) return revision.status();
   Reader reader(*view, max_bytes, max_visited_bytes);
   for (const ParsedRead& read : reads) {
     if (status = reader.Run(read); !status.ok()) return status;
   }
-  return EncodeAnswer(reader, revision->value);
+  if (views != nullptr && WantsHold(reads, reader.found())) {
+    if (!continues) id = views->Hold(std::move(view));
+  } else if (continues) {
+    views->End(id);
+    id = {};
+  }
+  return EncodeAnswer(reader, revision->value, id);
 }
 
 }  // namespace raftkv::kv

@@ -85,7 +85,8 @@ std::size_t EncodedSize(const Operation& operation) {
 }
 
 std::size_t EncodedSize(const ReadOp& read) {
-  return (capnp::sizeInWords<wire::Read>() + RangeWords(read.range)) * kWordBytes;
+  const std::size_t view_words = read.view.IsSet() ? capnp::sizeInWords<wire::ViewId>() : 0;
+  return (capnp::sizeInWords<wire::Read>() + RangeWords(read.range) + view_words) * kWordBytes;
 }
 
 std::size_t EncodedHeaderSize() {
@@ -112,6 +113,10 @@ Bytes EncodeRequest(const RequestHeader& header, const std::vector<Operation>& o
 }
 
 Bytes EncodeReadRequest(const std::vector<ReadOp>& reads) {
+  const ViewId view = reads.empty() ? ViewId() : reads.front().view;
+  RAFTKV_CHECK(reads.size() <= 1 || std::none_of(reads.begin(), reads.end(), [](const auto& read) {
+                 return read.view.IsSet();
+               }));
   std::size_t bytes = EncodedHeaderSize();
   for (const ReadOp& read : reads) bytes += EncodedSize(read);
   return BuildMessage(bytes / kWordBytes, [&](capnp::MessageBuilder& message) {
@@ -123,7 +128,12 @@ Bytes EncodeReadRequest(const std::vector<ReadOp>& reads) {
       list[i].setLimit(reads[i].limit);
       list[i].setKeysOnly(reads[i].keys_only);
       list[i].setCountOnly(reads[i].count_only);
+      list[i].setHold(static_cast<wire::Hold>(reads[i].hold));
     }
+    if (!view.IsSet()) return;
+    auto id = request.initView();
+    id.setTable(view.table);
+    id.setNumber(view.number);
   });
 }
 

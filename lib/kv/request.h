@@ -94,11 +94,25 @@ struct Response {
 /// `operations`: how many the request had. Corruption if malformed.
 Result<Response> DecodeResponse(std::string_view bytes, std::size_t operations);
 
+/// Whether the state that a read was answered from is kept for the next page.
+enum class Hold : std::uint8_t { kNever, kWhereFull, kAlways };
+
+/// A state that a member keeps for a while (lib/kv/held_views.h).
+struct ViewId {
+  std::uint64_t table = 0;  ///< 0: none
+  std::uint64_t number = 0;
+  [[nodiscard]] bool IsSet() const { return table != 0; }
+  friend bool operator==(const ViewId&, const ViewId&) = default;
+};
+
 struct ReadOp {
   Range range;
   std::uint64_t limit = 0;
   bool keys_only = false;
   bool count_only = false;
+  Hold hold = Hold::kNever;
+  /// Set: from this state, and alone in its request.
+  ViewId view = {};
 };
 std::size_t EncodedSize(const ReadOp& read);
 Status CheckRead(const ReadOp& read, const Limits& limits);

@@ -1,6 +1,7 @@
 #include "lib/kv/response.h"
 
 #include "lib/kv/command.capnp.h"
+#include "lib/kv/continuation.h"
 #include "lib/kv/message_reader.h"
 
 namespace raftkv::kv {
@@ -43,7 +44,8 @@ Status DecodeResults(capnp::List<wire::OperationResult>::Reader list, std::size_
   return Status::Ok();
 }
 
-void DecodeScan(wire::ReadResult::Reader result, std::uint64_t revision, ScanResult& out) {
+void DecodeScan(wire::ReadResult::Reader result, std::uint64_t revision, ViewId view,
+                ScanResult& out) {
   const auto kvs = result.getKvs();
   out.kvs.reserve(kvs.size());
   for (const auto kv : kvs) {
@@ -53,6 +55,9 @@ void DecodeScan(wire::ReadResult::Reader result, std::uint64_t revision, ScanRes
   out.count = result.getCount();
   out.more = result.getMore();
   out.revision = revision;
+  if (out.more && view.IsSet() && !out.kvs.empty()) {
+    out.continuation = EncodeContinuation(view, revision, out.kvs.back().key);
+  }
 }
 
 }  // namespace
@@ -109,7 +114,8 @@ Result<std::vector<ScanResult>> DecodeReadResponse(std::string_view bytes) {
     const std::uint64_t revision = in.getRevision();
     const auto list = in.getResults();
     results.resize(list.size());
-    for (unsigned i = 0; i < list.size(); ++i) DecodeScan(list[i], revision, results[i]);
+    const ViewId view{in.getView().getTable(), in.getView().getNumber()};
+    for (unsigned i = 0; i < list.size(); ++i) DecodeScan(list[i], revision, view, results[i]);
     return Status::Ok();
   };
   Status status = ReadMessage<wire::ReadResponse>(bytes, storage, "read response", visit);

@@ -24,7 +24,8 @@ constexpr std::string_view kAppliedKey(&kAppliedPrefix, 1);
 }  // namespace
 
 struct Store::State {
-  State(Engine& engine, const StoreOptions& options) : sessions(options), pending(engine) {}
+  State(Engine& engine, const StoreOptions& options)
+      : sessions(options), pending(engine, options.max_point_deletes) {}
 
   Status ParseCommand(const raft::Entry& entry);
   Result<Bytes> Command(Index index);
@@ -155,6 +156,8 @@ bool Store::IsQuick(const std::vector<raft::Entry>& entries, std::size_t max_byt
 }
 
 Index Store::applied() const { return state_->written.index; }
+
+std::uint64_t Store::range_deleted_keys() const { return state_->pending.range_deleted_keys(); }
 
 std::uint64_t Store::replicated_time_ms() const { return state_->written.time_ms; }
 

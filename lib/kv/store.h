@@ -32,9 +32,13 @@ struct StoreOptions {
   std::size_t max_stored_bytes = 64 << 20;
   /// Sequences of one session that are not acknowledged; a request beyond it is refused.
   std::size_t max_outstanding = 128;
+  /// A range of more keys is deleted as a range (not a constant of the format: the keys that are
+  /// left are the same).
+  std::size_t max_point_deletes = 1000;
 };
 
 class SessionTable;
+class ViewKeeper;
 
 class Store {
  public:
@@ -59,6 +63,8 @@ class Store {
   [[nodiscard]] static bool IsQuick(const std::vector<raft::Entry>& entries, std::size_t max_bytes);
 
   [[nodiscard]] Index applied() const;
+  /// Keys that were deleted as part of a range and not one by one, since the open.
+  [[nodiscard]] std::uint64_t range_deleted_keys() const;
   /// The largest time stamp of the entries applied so far, in ms since 1970; never goes back.
   [[nodiscard]] std::uint64_t replicated_time_ms() const;
 
@@ -76,9 +82,10 @@ inline constexpr std::size_t kMaxVisitedBytes = 64 << 20;
 /// most about `max_bytes`, having visited records of at most about `max_visited_bytes`, or one
 /// range to count: what did not fit is left out and says `more` (command.capnp). Unavailable: tier
 /// kMemory was not enough, or a range was asked for, which may be long; ask again with kAll.
-/// InvalidArgument: malformed.
+/// InvalidArgument: malformed. Views of pages that are not the last are left in `views` (null: none
+/// are kept); Compacted: the request names one that is not there.
 Result<Bytes> Read(Engine& engine, ReadTier tier, std::string_view request, std::size_t max_bytes,
-                   std::size_t max_visited_bytes = kMaxVisitedBytes);
+                   std::size_t max_visited_bytes = kMaxVisitedBytes, ViewKeeper* views = nullptr);
 
 /// XXH3 over all data records, in order, and the applied index they reflect: equal on members at an
 /// equal index.

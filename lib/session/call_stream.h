@@ -194,7 +194,8 @@ class CallStream : public std::enable_shared_from_this<StreamT> {
       const bool fits = bytes <= limits_.max_request_bytes &&
                         operations <= limits_.max_operations &&
                         range_deletes <= kv::kMaxRangeDeletes;
-      if (!request->calls.empty() && (!coalesce_ || !fits)) break;
+      const bool shares = coalesce_ && fits && !front->alone;
+      if (!request->calls.empty() && (!shares || request->calls.front()->alone)) break;
       std::shared_ptr<CallT> call = queue_.Pop();
       call->request = request.get();
       request->deadline = std::max(request->deadline, call->deadline);

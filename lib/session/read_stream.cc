@@ -11,7 +11,7 @@ namespace {
 /// A failure that another attempt cannot mend.
 bool IsFinalForRead(Code code) {
   return code == Code::kInvalidArgument || code == Code::kVersionMismatch ||
-         code == Code::kPermissionDenied || code == Code::kCorruption;
+         code == Code::kPermissionDenied || code == Code::kCorruption || code == Code::kCompacted;
 }
 
 /// The answer was full, or the request had worked enough, before this read's turn.
@@ -73,6 +73,9 @@ void ReadStream::Deliver(const RequestPtr& request, std::vector<ScanResult> resu
     ReadCall& call = *request->calls[i];
     if (call.ended || call.request != request.get()) continue;
     queue_.Forget(call);
+    // A neighbour's state, that is kept for its next page, is none of this call's.
+    const bool at_limit = results[i].kvs.size() == call.read.limit;
+    if (at_limit && call.read.hold != kv::Hold::kAlways) results[i].continuation.clear();
     call.End(std::move(results[i]));
   }
   Schedule();

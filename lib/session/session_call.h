@@ -68,6 +68,7 @@ struct CallBase {
   const std::size_t bytes;  ///< of its request
   std::size_t operation_count = 1;
   std::size_t range_deletes = 0;  ///< among them
+  bool alone = false;             ///< shares its request with no other
   BudgetLease lease;
   bool ended = false;
   /// Owned by the CallQueue.

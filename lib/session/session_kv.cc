@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "lib/base/host_code.h"
+#include "lib/kv/continuation.h"
 #include "lib/session/read_stream.h"
 #include "lib/session/session_call.h"
 #include "lib/session/write_stream.h"
@@ -36,6 +37,18 @@ DeleteResult ToDeleteResult(std::uint64_t revision, const kv::OperationResult& r
 }
 IncrementResult ToIncrementResult(std::uint64_t revision, const kv::OperationResult& result) {
   return {result.number, revision};
+}
+
+/// Passes on the page of a scan that is of the same state as those before.
+Callback<ScanResult> OnlyOfRevision(std::uint64_t revision, Callback<ScanResult> done) {
+  return [revision, done = std::move(done)](Result<ScanResult> page) {
+    if (page.ok() && page->revision != revision) {
+      return done(Status(Code::kCompacted,
+                         "the member that answered does not have the state that the scan reads "
+                         "from: begin the scan again"));
+    }
+    done(std::move(page));
+  };
 }
 
 class SessionKv final : public StoppableKv {
@@ -112,11 +125,21 @@ class SessionKv final : public StoppableKv {
   }
 
   void ScanAsync(KeyRange range, ScanOptions options, Callback<ScanResult> done) override {
-    ReadOne({.range = kv::Range::From(range),
-             .limit = options.limit,
-             .keys_only = options.keys_only,
-             .count_only = options.count_only},
-            options, Contained(std::move(done), thrown_));
+    done = Contained(std::move(done), thrown_);
+    kv::ReadOp read{.range = kv::Range::From(range),
+                    .limit = options.limit,
+                    .keys_only = options.keys_only,
+                    .count_only = options.count_only,
+                    .hold = options.keep_state ? kv::Hold::kAlways : kv::Hold::kWhereFull};
+    if (!options.continuation.empty()) {
+      if (options.count_only) {
+        return done(Status(Code::kInvalidArgument, "a count has no further pages"));
+      }
+      const auto revision = kv::ContinueAt(options.continuation, read);
+      if (!revision.ok()) return done(revision.status());
+      done = OnlyOfRevision(*revision, std::move(done));
+    }
+    ReadOne(std::move(read), options, std::move(done));
   }
 
  private:
@@ -171,6 +194,7 @@ class SessionKv final : public StoppableKv {
     if (bad.ok()) bad = TakeBudget(bytes);
     if (!bad.ok()) return finish(bad);
     auto call = std::make_shared<ReadCall>(Deadline(options.timeout), budget_, bytes);
+    call->alone = read.view.IsSet();
     call->read = std::move(read);
     call->max_staleness = BoundedTimeout(options.max_staleness);
     call->finish = std::move(finish);

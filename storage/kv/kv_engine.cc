@@ -9,6 +9,7 @@
 #include <rocksdb/listener.h>
 #include <rocksdb/options.h>
 #include <rocksdb/table.h>
+#include <rocksdb/table_properties.h>
 #include <rocksdb/utilities/checkpoint.h>
 #include <rocksdb/write_batch.h>
 
@@ -28,6 +29,35 @@ namespace {
 constexpr std::size_t kReadAheadBytes = 256 << 10;
 
 rocksdb::Slice Slice(std::string_view bytes) { return {bytes.data(), bytes.size()}; }
+
+/// Tables with deleted ranges are compacted soon: until then each scan has to step over what they
+/// cover.
+class RangeDeleteCollector final : public rocksdb::TablePropertiesCollector {
+ public:
+  rocksdb::Status AddUserKey(const rocksdb::Slice& /*key*/, const rocksdb::Slice& /*value*/,
+                             rocksdb::EntryType type, rocksdb::SequenceNumber /*sequence*/,
+                             std::uint64_t /*file_size*/) override {
+    found_ = found_ || type == rocksdb::kEntryRangeDeletion;
+    return rocksdb::Status::OK();
+  }
+  rocksdb::Status Finish(rocksdb::UserCollectedProperties* /*properties*/) override {
+    return rocksdb::Status::OK();
+  }
+  rocksdb::UserCollectedProperties GetReadableProperties() const override { return {}; }
+  const char* Name() const override { return "raftkv.RangeDeletes"; }
+  bool NeedCompact() const override { return found_; }
+
+ private:
+  bool found_ = false;
+};
+
+class RangeDeleteCollectorFactory final : public rocksdb::TablePropertiesCollectorFactory {
+ public:
+  rocksdb::TablePropertiesCollector* CreateTablePropertiesCollector(Context) override {
+    return new RangeDeleteCollector;
+  }
+  const char* Name() const override { return "raftkv.RangeDeletes"; }
+};
 
 rocksdb::Options KvDatabaseOptions(const KvEngineOptions& options) {
   rocksdb::Options out;
@@ -54,6 +84,7 @@ rocksdb::Options KvDatabaseOptions(const KvEngineOptions& options) {
   table.block_size = 8 * 1024;
   out.table_factory.reset(rocksdb::NewBlockBasedTableFactory(table));
   out.file_checksum_gen_factory = KeepTableChecksums();
+  out.table_properties_collector_factories = {std::make_shared<RangeDeleteCollectorFactory>()};
   return out;
 }
 
@@ -67,6 +98,17 @@ Result<kv::Position> AppliedIn(rocksdb::DB& db, rocksdb::ReadTier tier) {
   if (got.IsNotFound()) return kv::Position{};
   if (!got.ok()) return ToStatus(got, "read the applied index");
   return kv::DecodePosition(record);
+}
+
+rocksdb::Status Add(const kv::Mutation& mutation, rocksdb::WriteBatch& batch) {
+  const rocksdb::Slice key = Slice(mutation.key);
+  switch (mutation.kind) {
+    case kv::Mutation::Kind::kPut: return batch.Put(key, Slice(mutation.value));
+    case kv::Mutation::Kind::kDelete: return batch.Delete(key);
+    case kv::Mutation::Kind::kDeleteRange: return batch.DeleteRange(key, Slice(mutation.end));
+  }
+  RAFTKV_CHECK(false, static_cast<int>(mutation.kind));
+  return rocksdb::Status::OK();
 }
 
 /// Looks after each flush how far the tables are.
@@ -177,9 +219,7 @@ Status KvEngine::Write(const std::vector<kv::Mutation>& mutations) {
   RAFTKV_CHECK(db_ != nullptr);
   rocksdb::WriteBatch batch;
   for (const kv::Mutation& mutation : mutations) {
-    const rocksdb::Status added = mutation.is_delete
-                                      ? batch.Delete(Slice(mutation.key))
-                                      : batch.Put(Slice(mutation.key), Slice(mutation.value));
+    const rocksdb::Status added = Add(mutation, batch);
     if (!added.ok()) return ToStatus(added, "write keys");
   }
   rocksdb::WriteOptions options;
@@ -200,11 +240,23 @@ Status KvEngine::Flush() {
   return ToStatus(db_->Flush(rocksdb::FlushOptions()), "flush the key-value database");
 }
 
-Status KvEngine::Reclaim(const CancelToken& token) {
+std::uint64_t KvEngine::UnflushedBytes() {
+  std::uint64_t bytes = 0;
+  db_->GetIntProperty(rocksdb::DB::Properties::kCurSizeAllMemTables, &bytes);
+  return bytes;
+}
+
+bool KvEngine::FlushFits() {
   // A table that comes to its end for lack of space would only take the rest of it.
   std::uint64_t memory = 0;
   db_->GetIntProperty(rocksdb::DB::Properties::kSizeAllMemTables, &memory);
-  if (!Fits(env(), options_.folder, memory)) return Status::Ok();
+  return Fits(env(), options_.folder, memory);
+}
+
+Status KvEngine::FlushIfFits() { return FlushFits() ? Flush() : Status::Ok(); }
+
+Status KvEngine::Reclaim(const CancelToken& token) {
+  if (!FlushFits()) return Status::Ok();
   if (Status flushed = Flush(); !flushed.ok()) return flushed;
   rocksdb::TablePropertiesCollection tables;
   const rocksdb::Status looked = db_->GetPropertiesOfAllTables(&tables);
@@ -212,14 +264,22 @@ Status KvEngine::Reclaim(const CancelToken& token) {
   std::uint64_t bytes = 0;
   std::uint64_t entries = 0;
   std::uint64_t deletions = 0;
+  bool deletes_ranges = false;
   for (const auto& [name, table] : tables) {
     bytes += table->data_size + table->index_size + table->filter_size;
     entries += table->num_entries;
     deletions += table->num_deletions;
+    deletes_ranges = deletes_ranges || table->num_range_deletions > 0;
   }
   if (deletions == 0) return Status::Ok();
   // Each deletion takes itself away, and one other: what is left is written before the rest goes.
-  const std::uint64_t gone = std::min(entries, 2 * deletions);
+  std::uint64_t gone = std::min(entries, 2 * deletions);
+  if (deletes_ranges) {
+    // How many a range takes away, only a look can tell.
+    const Result<std::uint64_t> live = CountEntries(token);
+    if (!live.ok()) return live.status();
+    gone = std::max(gone, entries - std::min(entries, *live));
+  }
   const std::uint64_t left = bytes / entries * (entries - gone);
   if (!Fits(env(), options_.folder, left)) return Status::Ok();
   // A compaction that did not fit has left a mark.
@@ -231,6 +291,17 @@ Status KvEngine::Reclaim(const CancelToken& token) {
   compact.canceled = token.flag();
   compact.bottommost_level_compaction = rocksdb::BottommostLevelCompaction::kForceOptimized;
   return ToStatus(db_->CompactRange(compact, nullptr, nullptr), "compact the key-value database");
+}
+
+Result<std::uint64_t> KvEngine::CountEntries(const CancelToken& token) {
+  std::uint64_t count = 0;
+  KvView view(*db_, kv::ReadTier::kAll, /*reads_once=*/true);
+  Status status = view.Scan("", "", [&](std::string_view /*key*/, std::string_view /*value*/) {
+    ++count;
+    return !token.cancelled();
+  });
+  if (!status.ok()) return status;
+  return count;
 }
 
 Status KvEngine::Checkpoint(const std::string& folder) {

@@ -51,6 +51,10 @@ class KvEngine final : public kv::Engine {
   [[nodiscard]] bool TakesWritesAtOnce();
   /// Makes what was written durable. Safe from any thread.
   Status Flush();
+  /// What was written and is not in tables yet. Safe from any thread.
+  [[nodiscard]] std::uint64_t UnflushedBytes();
+  /// Flush, if that surely fits. Safe from any thread.
+  Status FlushIfFits();
   /// Flushes, and compacts what was deleted, each if that surely fits. Safe from any thread. The
   /// compaction ends early once `token` is cancelled.
   Status Reclaim(const CancelToken& token = {});
@@ -83,6 +87,9 @@ class KvEngine final : public kv::Engine {
  private:
   KvEngine(KvEngineOptions options, std::unique_ptr<rocksdb::DB> db,
            std::shared_ptr<std::atomic<std::uint64_t>> flushed);
+  bool FlushFits();
+  /// All that are there now; too few once `token` is cancelled.
+  Result<std::uint64_t> CountEntries(const CancelToken& token);
 
   const KvEngineOptions options_;
   std::unique_ptr<rocksdb::DB> db_;

@@ -50,9 +50,20 @@ std::shared_ptr<KvEngine> KvStateMachine::Replace(std::shared_ptr<KvEngine> engi
                store_->applied().value);
   store_ = std::move(store);
   bytes_since_flush_ = 0;
+  range_deletes_flushed_ = store_->range_deleted_keys();
+  // The old views end outside of the lock.
+  auto views = std::make_shared<SharedViews>();
   const std::lock_guard lock(engine_mutex_);
+  views_.swap(views);
   return std::exchange(engine_, std::move(engine));
 }
+
+KvStateMachine::Readable KvStateMachine::readable() const {
+  const std::lock_guard lock(engine_mutex_);
+  return {engine_, views_};
+}
+
+void KvStateMachine::DropViews() { readable().views->Clear(); }
 
 Result<node::Applied> KvStateMachine::ApplyNow(const std::vector<raft::Entry>& entries) {
   if (!failure_.ok()) return failure_;
@@ -63,6 +74,8 @@ Result<node::Applied> KvStateMachine::ApplyNow(const std::vector<raft::Entry>& e
     return failure_;
   }
   MaybeFlush(entries);
+  // Writes are what makes an old view cost something.
+  views_->Sweep();
   node::Applied applied;
   applied.index = store_->applied();
   applied.durable = engine()->flushed();
@@ -78,7 +91,10 @@ Result<node::Applied> KvStateMachine::ApplyNow(const std::vector<raft::Entry>& e
 void KvStateMachine::MaybeFlush(const std::vector<raft::Entry>& entries) {
   for (const raft::Entry& entry : entries) bytes_since_flush_ += entry.Footprint();
   std::shared_ptr<KvEngine> engine = this->engine();
-  const std::uint64_t behind = store_->applied() - engine->flushed();
+  // What a range delete counted is counted again after a restart, and until the flush each scan
+  // steps over what it took away.
+  const std::uint64_t behind =
+      store_->applied() - engine->flushed() + store_->range_deleted_keys() - range_deletes_flushed_;
   if (bytes_since_flush_ < options_.flush_after_bytes && behind < options_.flush_after_entries) {
     return;
   }
@@ -90,6 +106,7 @@ void KvStateMachine::MaybeFlush(const std::vector<raft::Entry>& entries) {
   });
   if (posted) {
     bytes_since_flush_ = 0;
+    range_deletes_flushed_ = store_->range_deleted_keys();
   } else {
     flushing_->store(false);
   }
@@ -125,18 +142,19 @@ void KvStateMachine::Apply(std::vector<raft::Entry> entries, node::Done<node::Ap
 
 void KvStateMachine::Read(Bytes request, std::size_t max_bytes, node::Done<Bytes> done) {
   auto shared_done = std::make_shared<node::Done<Bytes>>(std::move(done));
-  std::shared_ptr<KvEngine> engine = this->engine();
-  Result<Bytes> quick = kv::Read(*engine, kv::ReadTier::kMemory, request.view(), max_bytes);
+  Result<Bytes> quick = kv::Read(*engine(), kv::ReadTier::kMemory, request.view(), max_bytes);
   // Not only what is not in memory: damage is told from there.
   if (quick.code() != Code::kUnavailable && quick.code() != Code::kCorruption) {
     completions_.Post(
         [shared_done, quick = std::move(quick)]() mutable { (*shared_done)(std::move(quick)); });
     return;
   }
-  const bool posted = readers_.Post([this, engine = std::move(engine), request = std::move(request),
+  const bool posted = readers_.Post([this, from = readable(), request = std::move(request),
                                      max_bytes, shared_done]() mutable {
-    Result<Bytes> answer = kv::Read(*engine, kv::ReadTier::kAll, request.view(), max_bytes);
-    engine.reset();
+    Result<Bytes> answer = kv::Read(*from.engine, kv::ReadTier::kAll, request.view(), max_bytes,
+                                    kv::kMaxVisitedBytes, from.views.get());
+    from.views.reset();
+    from.engine.reset();
     if (answer.code() == Code::kCorruption) options_.on_damage(answer.status());
     completions_.Post([shared_done = std::move(shared_done), full = std::move(answer)]() mutable {
       (*shared_done)(std::move(full));
@@ -152,6 +170,7 @@ Status KvStateMachine::Close(bool clean) {
   if (std::exchange(closed_, true)) return Status::Ok();
   apply_.Stop();
   readers_.Stop();
+  views_->Clear();
   if (!clean || !failure_.ok()) return failure_;
   return engine_->Close();
 }

@@ -20,6 +20,7 @@
 #include "storage/disk/disk_watch.h"
 #include "storage/disk/worker.h"
 #include "storage/kv/kv_engine.h"
+#include "storage/kv/shared_views.h"
 
 namespace raftkv::storage {
 
@@ -48,6 +49,9 @@ class KvStateMachine final : public node::StateMachine {
 
   /// The database as it is now; nobody may hold it any more at Close(). Safe from any thread.
   [[nodiscard]] std::shared_ptr<KvEngine> engine() const;
+  /// Drops the states that are kept for scans of more than one page, which have to begin again.
+  /// Safe from any thread.
+  void DropViews();
   /// What comes after the present state of both; no Apply is under way. Returns the database that
   /// was there, which readers may still hold. On the loop.
   std::shared_ptr<KvEngine> Replace(std::shared_ptr<KvEngine> engine,
@@ -66,6 +70,12 @@ class KvStateMachine final : public node::StateMachine {
   KvStateMachine(const KvStateMachineOptions& options, std::shared_ptr<KvEngine> engine,
                  std::unique_ptr<kv::Store> store, Completions completions, Worker& upkeep);
   Result<node::Applied> ApplyNow(const std::vector<raft::Entry>& entries);
+  /// Views end before the database that they are of.
+  struct Readable {
+    std::shared_ptr<KvEngine> engine;
+    std::shared_ptr<SharedViews> views;
+  };
+  [[nodiscard]] Readable readable() const;
   void MaybeFlush(const std::vector<raft::Entry>& entries);
 
   // Constant after construction.
@@ -77,11 +87,15 @@ class KvStateMachine final : public node::StateMachine {
   // Guarded by engine_mutex_.
   mutable std::mutex engine_mutex_;
   std::shared_ptr<KvEngine> engine_;
+  /// Of `engine_`; replaced with it, while no apply is under way.
+  std::shared_ptr<SharedViews> views_ = std::make_shared<SharedViews>();
   // Of the apply thread while an apply is under way there, else of the loop.
   std::unique_ptr<kv::Store> store_;
   /// The first failure; nothing is applied after it.
   Status failure_;
   std::uint64_t bytes_since_flush_ = 0;
+  /// Keys that had been deleted by ranges at the last flush.
+  std::uint64_t range_deletes_flushed_ = 0;
   /// Shared with the task that flushes.
   const std::shared_ptr<std::atomic<bool>> flushing_ = std::make_shared<std::atomic<bool>>(false);
   // End before what they run on.

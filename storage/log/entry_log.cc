@@ -117,6 +117,13 @@ Status EntryLog::DropCutFiles() const {
                   "delete files of the log that was cut");
 }
 
+std::uint64_t EntryLog::UnflushedBytes() const {
+  std::uint64_t bytes = 0;
+  handles_->db().GetIntProperty(handles_->log(), rocksdb::DB::Properties::kCurSizeAllMemTables,
+                                &bytes);
+  return bytes;
+}
+
 Status EntryLog::Reclaim() const {
   std::uint64_t memory = 0;
   handles_->db().GetIntProperty(handles_->log(), rocksdb::DB::Properties::kSizeAllMemTables,

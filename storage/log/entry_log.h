@@ -66,6 +66,8 @@ class EntryLog {
   Status DropCutFiles() const;
   /// The same, also for what was not in a file of its own yet.
   Status Reclaim() const;
+  /// What was written and is not in tables yet. Safe from any thread.
+  [[nodiscard]] std::uint64_t UnflushedBytes() const;
   /// The last entry before the log.
   [[nodiscard]] Index base() const { return Index(base_index_.load()); }
   [[nodiscard]] Index last() const { return Index(last_index_.load()); }

@@ -64,6 +64,8 @@ class LogDb {
   Status DropCutFiles() const { return log_.DropCutFiles(); }
   /// DropCutFiles, also for what was not in a file of its own yet. Safe from any thread.
   Status Reclaim() const { return log_.Reclaim(); }
+  /// What was written and is not in tables yet. Safe from any thread.
+  [[nodiscard]] std::uint64_t UnflushedBytes() const { return log_.UnflushedBytes(); }
   /// The last entry that would have to go so that the log has at most `bytes`; 0: none. Safe from
   /// any thread.
   [[nodiscard]] Index Beyond(std::uint64_t bytes) const;

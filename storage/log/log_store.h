@@ -53,6 +53,8 @@ class LogStore final : public node::LogStore, public node::MetaStore {
   void Compact(Index through);
   /// Gives back what of the cut log still takes space. Safe from any thread.
   void Reclaim() { Warn(db_->Reclaim()); }
+  /// See LogDb. Safe from any thread.
+  [[nodiscard]] std::uint64_t UnflushedBytes() const { return db_->UnflushedBytes(); }
   /// See LogDb::Install.
   void Install(const raft::SnapshotMeta& snapshot, node::LogWrite write, std::string live_kv,
                node::DoneStatus done);

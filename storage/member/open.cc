@@ -250,6 +250,8 @@ void Store::Reclaim() {
   if (reclaiming_.exchange(true)) return;
   const bool posted = upkeep_->Post([this] {
     disk_->SetReclaims(true);
+    // What was deleted cannot go while a scan may still have to show it.
+    machine_->DropViews();
     // It is tried again as long as space is short.
     static_cast<void>(machine_->engine()->Reclaim(cancel_));
     disk_->SetReclaims(false);
@@ -257,6 +259,15 @@ void Store::Reclaim() {
     reclaiming_.store(false);
   });
   if (!posted) reclaiming_.store(false);
+}
+
+void Store::FlushIfIdle() {
+  if (!idle_flush_.Look(machine_->engine()->UnflushedBytes() + log_->UnflushedBytes())) return;
+  // If it cannot be posted there is other work: it was not idle.
+  static_cast<void>(upkeep_->Post([this] {
+    static_cast<void>(machine_->engine()->FlushIfFits());
+    log_->Reclaim();
+  }));
 }
 
 Status Store::Close() {
@@ -423,6 +434,7 @@ class Opener {
                                                    *store.machine_, store.completions_);
     store.disk_->Start([&store] { store.Reclaim(); },
                        [&store] {
+                         store.FlushIfIdle();
                          Status there = store.lock_->CheckInPlace();
                          return there.ok() ? store.log_->CheckRecordInPlace() : there;
                        });

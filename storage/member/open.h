@@ -19,6 +19,7 @@
 #include "lib/node/ports.h"
 #include "storage/disk/completions.h"
 #include "storage/folder/record.h"
+#include "storage/member/idle_flush.h"
 
 namespace rocksdb {
 class Env;
@@ -133,6 +134,8 @@ class Store {
   void StartScrubber(const StoreOptions& options);
   /// Gives back what can be given back of the disk.
   void Reclaim();
+  /// Gives back the memory that a burst of writes has left behind, some seconds after it.
+  void FlushIfIdle();
 
   Completions completions_;
   /// For what may be cut short when the store is closed.
@@ -151,6 +154,7 @@ class Store {
   // In the order in which they need each other.
   std::shared_ptr<DiskWatch> disk_;
   std::atomic<bool> reclaiming_{false};
+  IdleFlush idle_flush_;                     ///< of the disk's watch
   std::shared_ptr<rocksdb::Env> encrypted_;  ///< null: the folder is not encrypted
   std::unique_ptr<FolderLock> lock_;
   std::unique_ptr<LogStore> log_;

@@ -271,9 +271,13 @@ def timed(*command):
     return (time.monotonic() - started, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
 
 
-def peak_memory(pid):
+def memory_mib(pid, kind):
     with open(f"/proc/{pid}/status", encoding="utf-8") as file:
-        return next(int(line.split()[1]) / 1024 for line in file if line.startswith("VmHWM"))
+        return next(int(line.split()[1]) / 1024 for line in file if line.startswith(kind))
+
+
+def peak_memory(pid):
+    return memory_mib(pid, "VmHWM")
 
 
 def folder_mib(folder):
@@ -346,8 +350,38 @@ def backup(build, folder, mib=1024):
         yield names[name], f"{max(of_rounds):.0f} MiB", "< 256 MiB", max(of_rounds) < 256
 
 
+def memory(build, folder):
+    """What a member still has in memory half a minute after a burst of large values."""
+    with Cluster(build, folder, members=("n1",)) as cluster:
+        member = cluster.processes["n1"].pid
+        start = memory_mib(member, "VmRSS")
+        result, _ = cluster.bench("put", "--clients", "8", "--total", "400", "--value-size",
+                                  "1000000")
+        end = memory_mib(member, "VmRSS")
+        time.sleep(30)
+        idle = memory_mib(member, "VmRSS")
+        note(f"{start:.0f} MiB at the start, {end:.0f} MiB after the burst "
+             f"({result['ops_per_s']:.0f} puts/s), {idle:.0f} MiB now")
+        yield "memory after 400 values of 1 MB", f"{idle:.0f} MiB", "< 128 MiB", idle < 128
+
+
+def range_delete(build, folder, keys=1_000_000):
+    """A range of very many small keys is deleted while another client writes; then the member is
+    started again."""
+    with Cluster(build, folder, members=("n1",)) as cluster:
+        member = cluster.processes["n1"].pid
+        run = subprocess.run((f"{build}/bin/bench_range_delete", cluster.endpoints, str(keys)),
+                             check=True, stdout=subprocess.PIPE, text=True)
+        for line in run.stdout.splitlines():
+            note(line)
+        note(f"peak memory of the member {peak_memory(member):.0f} MiB")
+        longest = float(run.stdout.split("longest ")[1].split()[0])
+        yield "longest put beside a range delete", f"{longest:.0f} ms", "< 2000 ms", longest < 2000
+
+
 MEASURES = {"throughput": throughput, "latency": latency, "reads": reads, "failover": failover,
-            "encryption": encryption, "backup": backup, "log": log, "soak": soak}
+            "encryption": encryption, "backup": backup, "log": log, "memory": memory,
+            "range_delete": range_delete, "soak": soak}
 
 
 def chosen(arguments):
@@ -356,7 +390,7 @@ def chosen(arguments):
     for argument in arguments:
         if argument in MEASURES:
             measures.append((argument, []))
-        elif argument.isdigit() and measures and measures[-1][0] in ("soak", "backup"):
+        elif argument.isdigit() and measures and measures[-1][0] in ("soak", "backup", "range_delete"):
             measures[-1][1].append(int(argument))
         else:
             sys.exit(f"bench: '{argument}' is none of {', '.join(MEASURES)}")

@@ -49,10 +49,10 @@ std::unique_ptr<kv::View> SimEngine::NewView(kv::ReadTier /*tier*/) {
 Status SimEngine::Write(const std::vector<kv::Mutation>& mutations) {
   for (const kv::Mutation& mutation : mutations) {
     if (mutation.key.front() == kv::kDataPrefix) data_changed_ = true;
-    if (mutation.is_delete) {
-      Delete(mutation.key);
-    } else {
-      Put(mutation.key, mutation.value);
+    switch (mutation.kind) {
+      case kv::Mutation::Kind::kPut: Put(mutation.key, mutation.value); break;
+      case kv::Mutation::Kind::kDelete: Delete(mutation.key); break;
+      case kv::Mutation::Kind::kDeleteRange: DeleteRange(mutation.key, mutation.end); break;
     }
   }
   if (std::exchange(flush_next_, false)) Flush();
@@ -82,6 +82,14 @@ void SimEngine::Delete(std::string_view key) {
   Remember(key, &at->second);
   hash_ -= at->second.hash;
   records_.erase(at);
+}
+
+void SimEngine::DeleteRange(std::string_view begin, std::string_view end) {
+  std::vector<std::string> keys;
+  for (auto at = records_.lower_bound(begin); at != records_.end() && at->first < end; ++at) {
+    keys.push_back(at->first);
+  }
+  for (const std::string& key : keys) Delete(key);
 }
 
 void SimEngine::LoseUnflushed() {

@@ -44,6 +44,7 @@ class SimEngine final : public kv::Engine {
 
   void Put(std::string_view key, std::string_view value);
   void Delete(std::string_view key);
+  void DeleteRange(std::string_view begin, std::string_view end);
   void Remember(std::string_view key, const Record* record);
 
   Records records_;

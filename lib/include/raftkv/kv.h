@@ -77,6 +77,11 @@ struct ScanOptions : ReadOptions {
   std::uint64_t limit = 0;
   bool keys_only = false;
   bool count_only = false;
+  /// ScanResult::continuation of the page before; empty: the first page. Range and options are
+  /// those of the first page (the timeout is each page's own).
+  std::string continuation = {};
+  /// Pages of `limit` pairs: the state is kept where the limit ends a page too.
+  bool keep_state = false;
 };
 
 struct ScanResult {
@@ -84,10 +89,15 @@ struct ScanResult {
   std::vector<KeyValue> kvs;
   /// With count_only: how many keys are in the range (and `kvs` is empty). Otherwise kvs.size().
   std::uint64_t count = 0;
-  /// True if `kvs` ends before the range does: ask again from the last key + '\0'.
+  /// True if `kvs` ends before the range does.
   bool more = false;
-  /// The log index that the answer reflects.
+  /// The log index that the answer reflects; equal on all pages of a scan.
   std::uint64_t revision = 0;
+  /// Not empty: the next page is asked for with it (ScanOptions), and is of the same state as this
+  /// one. The member that answered keeps that state for half a minute from page to page, and ten
+  /// minutes in all. (A scan from the last key + '\0' without it is of a newer state.) Empty where
+  /// nothing follows, or a limit ended the page and keep_state was not asked for.
+  std::string continuation = {};
 };
 
 /// The keys k with begin <= k < end; an empty `end` has no upper bound.
@@ -164,6 +174,8 @@ class KV {
 
   /// NotFound if there is no such key.
   virtual void GetAsync(std::string key, ReadOptions options, Callback<KeyValue> done) = 0;
+  /// One page of a range. Compacted: the state that `continuation` names is not kept any more; what
+  /// other pages have shown cannot be completed, begin the scan again.
   virtual void ScanAsync(KeyRange range, ScanOptions options, Callback<ScanResult> done) = 0;
 
   Result<WriteResult> Put(std::string key, std::string value, WriteOptions options = {});
@@ -175,6 +187,9 @@ class KV {
   Result<WriteResult> Write(Batch batch, WriteOptions options = {});
   Result<KeyValue> Get(std::string key, ReadOptions options = {});
   Result<ScanResult> Scan(KeyRange range, ScanOptions options = {});
+  /// All pages of a range, or the first `limit` pairs, of one state: needs memory for all of them.
+  /// Begins again, a few times and within the timeout, where the state was lost between two pages.
+  Result<ScanResult> ScanAll(KeyRange range, ScanOptions options = {});
 };
 
 }  // namespace raftkv

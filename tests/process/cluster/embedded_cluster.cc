@@ -151,18 +151,11 @@ std::string PromiseKeeper::Check(int member) {
     const Writer& writer = *writers_[i];
     const int number = static_cast<int>(i);
     std::set<std::string> found;
-    KeyRange range = KeyRange::Prefix("w" + std::to_string(i) + "-");
     ScanOptions scan;
     scan.timeout = kPatience;
-    for (bool more = true; more;) {
-      const auto page = kv.Scan(range, scan);
-      if (!page.ok()) return "a scan failed: " + page.status().ToString();
-      for (const KeyValue& pair : page->kvs) {
-        found.insert(pair.key);
-        range.begin = pair.key + '\0';
-      }
-      more = page->more;
-    }
+    const auto all = kv.ScanAll(KeyRange::Prefix("w" + std::to_string(i) + "-"), scan);
+    if (!all.ok()) return "a scan failed: " + all.status().ToString();
+    for (const KeyValue& pair : all->kvs) found.insert(pair.key);
     for (const std::uint64_t key : writer.kept) {
       if (found.count(KeyOf(number, key)) == 0) return "lost: " + KeyOf(number, key);
     }

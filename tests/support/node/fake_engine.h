@@ -2,6 +2,7 @@
 // can be looked at, and that fails when it is told to.
 #pragma once
 
+#include <algorithm>
 #include <functional>
 #include <map>
 #include <memory>
@@ -37,11 +38,15 @@ class FakeEngine : public kv::Engine {
     }
     Content next = *content_;
     for (const kv::Mutation& mutation : mutations) {
-      if (mutation.is_delete) {
-        next.erase(std::string(mutation.key));
-      } else {
-        next[std::string(mutation.key)] = std::string(mutation.value);
+      const std::string key(mutation.key);
+      switch (mutation.kind) {
+        case kv::Mutation::Kind::kPut: next[key] = std::string(mutation.value); break;
+        case kv::Mutation::Kind::kDelete: next.erase(key); break;
+        case kv::Mutation::Kind::kDeleteRange:
+          next.erase(next.lower_bound(key), next.lower_bound(std::string(mutation.end)));
+          break;
       }
+      most_mutations_ = std::max(most_mutations_, mutations.size());
     }
     content_ = std::make_shared<const Content>(std::move(next));
     history_.push_back(content_);
@@ -55,6 +60,9 @@ class FakeEngine : public kv::Engine {
   }
   [[nodiscard]] std::size_t writes() const { return history_.size() - 1; }
   [[nodiscard]] std::size_t views() const { return views_; }
+  /// Of the write that had the most.
+  [[nodiscard]] std::size_t most_mutations() const { return most_mutations_; }
+  void ForgetMostMutations() { most_mutations_ = 0; }
 
   /// `writes` more succeed.
   void FailWritesAfter(std::size_t writes) { writes_until_failure_ = writes; }
@@ -93,6 +101,7 @@ class FakeEngine : public kv::Engine {
   std::shared_ptr<const Content> content_;
   std::vector<std::shared_ptr<const Content>> history_;
   std::size_t views_ = 0;
+  std::size_t most_mutations_ = 0;
   std::optional<std::size_t> writes_until_failure_;
   Status read_failure_;
   bool in_memory_ = true;

@@ -36,7 +36,10 @@ raft::InitialState FromDisk(const WorldDisk& disk) {
 
 WorldMember::WorldMember(NodeWorld& world, std::string name, WorldDisk& disk,
                          std::vector<MemberAddress> cluster, bool join)
-    : world_(world), name_(std::move(name)), disk_(disk) {
+    : world_(world),
+      name_(std::move(name)),
+      disk_(disk),
+      views_(world.random_.Next() | 1, [this] { return Now(); }) {
   if (disk_.birth.member == kNobody) disk_.birth.member = NodeId(world_.random_.Next() | 1);
   disk_.birth.name = name_;
   ++disk_.birth.boot.counter;
@@ -132,7 +135,8 @@ void WorldMember::Apply(std::vector<raft::Entry> entries, node::Done<node::Appli
 }
 
 void WorldMember::Read(Bytes request, std::size_t max_bytes, node::Done<Bytes> done) {
-  Result<Bytes> answer = kv::Read(*disk_.engine, kv::ReadTier::kAll, request.view(), max_bytes);
+  Result<Bytes> answer = kv::Read(*disk_.engine, kv::ReadTier::kAll, request.view(), max_bytes,
+                                  kv::kMaxVisitedBytes, &views_);
   Later(Duration(1), [answer, done = std::move(done)] { done(answer); });
 }
 

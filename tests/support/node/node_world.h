@@ -15,6 +15,7 @@
 
 #include <raftkv/kv.h>
 
+#include "lib/kv/held_views.h"
 #include "lib/kv/request.h"
 #include "lib/kv/store.h"
 #include "lib/node/member.h"
@@ -83,6 +84,7 @@ class WorldMember final : public node::Clock,
   const std::string name_;
   WorldDisk& disk_;
   std::unique_ptr<kv::Store> store_;
+  kv::HeldViews views_;
   std::uint64_t peers_version_ = 0;
   std::set<NodeId> connected_;  ///< to whom messages may be sent
   Status next_write_fails_;

@@ -1,5 +1,6 @@
 #include <string>
 #include <thread>
+#include <vector>
 
 #include <gtest/gtest.h>
 
@@ -67,6 +68,76 @@ TEST(BlockingKv, EachCallReturnsWhatItsTwinIsTold) {
   ScanOptions options;
   options.limit = 7;
   EXPECT_EQ(kv.Scan({"a", "b"}, options)->count, 7U);
+}
+
+/// Answers each page of a scan with what stands next in a list.
+class PagedKv : public EchoKv {
+ public:
+  void ScanAsync(KeyRange, ScanOptions options, Callback<ScanResult> done) override {
+    asked.push_back(options);
+    done(asked.size() <= pages.size() ? pages[asked.size() - 1]
+                                      : Status(Code::kIOError, "no page"));
+  }
+  static ScanResult Page(std::string key, std::string continuation) {
+    const bool more = !continuation.empty();
+    return {{{std::move(key), "v", 1}}, 1, more, 7, std::move(continuation)};
+  }
+
+  std::vector<Result<ScanResult>> pages;
+  std::vector<ScanOptions> asked;
+};
+
+TEST(BlockingKv, ScanAllPutsThePagesOfOneStateTogether) {
+  PagedKv kv;
+  kv.pages = {PagedKv::Page("a", "1"), PagedKv::Page("b", "2"), PagedKv::Page("c", "")};
+  const auto all = kv.ScanAll(KeyRange::Prefix(""));
+  ASSERT_TRUE(all.ok());
+  ASSERT_EQ(all->kvs.size(), 3U);
+  EXPECT_EQ(all->kvs[2].key, "c");
+  EXPECT_EQ(all->count, 3U);
+  EXPECT_FALSE(all->more);
+  EXPECT_EQ(all->revision, 7U);
+  EXPECT_EQ(kv.asked[0].continuation, "");
+  EXPECT_EQ(kv.asked[2].continuation, "2");
+  EXPECT_LE(kv.asked[2].timeout, kv.asked[0].timeout);
+}
+
+TEST(BlockingKv, ScanAllStopsAtItsLimit) {
+  PagedKv kv;
+  kv.pages = {PagedKv::Page("a", "1"), PagedKv::Page("b", "2")};
+  ScanOptions options;
+  options.limit = 2;
+  const auto all = kv.ScanAll(KeyRange::Prefix(""), options);
+  ASSERT_TRUE(all.ok());
+  EXPECT_EQ(all->kvs.size(), 2U);
+  EXPECT_TRUE(all->more);
+  EXPECT_EQ(kv.asked[1].limit, 1U);
+}
+
+TEST(BlockingKv, ScanAllBeginsAgainWhereTheStateWasLostAndShowsNoHalfOfIt) {
+  PagedKv kv;
+  const Status lost(Code::kCompacted, "gone");
+  kv.pages = {PagedKv::Page("old", "1"), lost, PagedKv::Page("a", "2"), PagedKv::Page("b", "")};
+  const auto all = kv.ScanAll(KeyRange::Prefix(""));
+  ASSERT_TRUE(all.ok());
+  ASSERT_EQ(all->kvs.size(), 2U);
+  EXPECT_EQ(all->kvs[0].key, "a");
+  EXPECT_EQ(kv.asked[2].continuation, "");
+  kv.asked.clear();
+  kv.pages.assign(100, lost);
+  EXPECT_EQ(kv.ScanAll(KeyRange::Prefix("")).code(), Code::kCompacted);
+  EXPECT_LT(kv.asked.size(), 10U) << "not for ever";
+}
+
+TEST(BlockingKv, ScanAllOfAMemberThatKeepsNoStatesFailsInPlaceOfAMixture) {
+  PagedKv kv;
+  ScanResult old = PagedKv::Page("a", "");
+  old.more = true;
+  kv.pages = {old, PagedKv::Page("b", "")};
+  EXPECT_EQ(kv.ScanAll(KeyRange::Prefix("")).code(), Code::kVersionMismatch);
+  kv.pages = {Status(Code::kUnavailable, "no")};
+  kv.asked.clear();
+  EXPECT_EQ(kv.ScanAll(KeyRange::Prefix("")).code(), Code::kUnavailable);
 }
 
 }  // namespace

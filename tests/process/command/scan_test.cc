@@ -1,0 +1,179 @@
+// Does a range of more than one page show one state, whoever asks for it and whatever is written or
+// restarted meanwhile?
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+#include "tests/process/cluster/embedded_cluster.h"
+#include "tests/support/process/process_cluster.h"
+
+namespace raftkv::test {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr auto kPatience = 60s;
+constexpr int kFillers = 12;
+
+/// 12 MB between "a" and "z": more than one page.
+void Fill(KV& kv) {
+  WriteOptions options;
+  options.timeout = kPatience;
+  for (int i = 0; i < kFillers; ++i) {
+    const auto put = kv.Put("m" + std::to_string(10 + i), std::string(1'000'000, 'm'), options);
+    ASSERT_TRUE(put.ok()) << put.status().ToString();
+  }
+}
+
+/// Writes `a` and `z` together, a new number each time, until it ends.
+class PairWriter {
+ public:
+  explicit PairWriter(KV& kv) : kv_(kv) {
+    Write();
+    thread_ = std::thread([this] {
+      while (!stopping_) Write();
+    });
+  }
+  ~PairWriter() {
+    stopping_ = true;
+    thread_.join();
+  }
+  [[nodiscard]] int written() const { return number_; }
+
+ private:
+  void Write() {
+    const std::string number = std::to_string(number_ + 1);
+    // What comes of it does not matter, as long as it is done whole or not at all.
+    if (kv_.Write(Batch().Put("a", number).Put("z", number)).ok()) ++number_;
+  }
+
+  KV& kv_;
+  std::atomic<int> number_{0};
+  std::atomic<bool> stopping_{false};
+  std::thread thread_;
+};
+
+/// Empty if `a` and `z` are of one write, and nothing is newer than the state that was named.
+std::string Mixture(const std::vector<KeyValue>& kvs, std::uint64_t revision) {
+  if (kvs.size() != kFillers + 2) return std::to_string(kvs.size()) + " pairs";
+  if (kvs.front().value != kvs.back().value ||
+      kvs.front().mod_revision != kvs.back().mod_revision) {
+    return "a is " + kvs.front().value + ", z is " + kvs.back().value;
+  }
+  for (const KeyValue& kv : kvs) {
+    if (kv.mod_revision > revision) {
+      return kv.key + " is of " + std::to_string(kv.mod_revision) + ", the state of " +
+             std::to_string(revision);
+    }
+  }
+  return "";
+}
+
+ScanOptions Patient() {
+  ScanOptions options;
+  options.timeout = kPatience;
+  return options;
+}
+
+TEST(Scan, ThePagesOfAGetShowOneState) {
+  ProcessCluster cluster({.members = 1, .flags = {}});
+  ASSERT_TRUE(cluster.StartAll());
+  const auto client = cluster.Connect();
+  Fill(client->kv());
+  const PairWriter writer(client->kv());
+  for (int i = 0; i < 10; ++i) {
+    const int before = writer.written();
+    RunOptions patient;
+    patient.timeout = kPatience;
+    const RunResult got = cluster.Cli(
+        {"get", "", "--prefix", "-w", "json", "--json-strings", "--timeout", "60s"}, patient);
+    ASSERT_EQ(got.exit_code, 0) << got.err;
+    const auto answer = nlohmann::json::parse(got.out);
+    std::vector<KeyValue> kvs;
+    for (const auto& kv : answer["kvs"]) {
+      kvs.push_back({kv["key"].get<std::string>(), kv["value"].get<std::string>(),
+                     kv["mod_revision"].get<std::uint64_t>()});
+    }
+    EXPECT_EQ(Mixture(kvs, answer["header"]["revision"].get<std::uint64_t>()), "");
+    // It is worth something only where it is written meanwhile.
+    EXPECT_TRUE(WaitFor(kPatience, [&] { return writer.written() > before; }));
+  }
+}
+
+TEST(Scan, AClientOfManyConnectionsReadsOneState) {
+  ProcessCluster cluster({.members = 3, .steady = true});
+  ASSERT_TRUE(cluster.StartAll());
+  const auto other = cluster.Connect();
+  Fill(other->kv());
+  ClientOptions options;
+  options.connections = 3;
+  const auto client = cluster.Connect(1, std::move(options));
+  const PairWriter writer(other->kv());
+  for (int i = 0; i < 6; ++i) {
+    const auto all = client->kv().ScanAll(KeyRange::Prefix(""), Patient());
+    ASSERT_TRUE(all.ok()) << all.status().ToString();
+    EXPECT_EQ(Mixture(all->kvs, all->revision), "");
+  }
+  const auto bounded = [&] {
+    ScanOptions scan = Patient();
+    scan.consistency = Consistency::kBounded;
+    return client->kv().ScanAll(KeyRange::Prefix(""), scan);
+  }();
+  ASSERT_TRUE(bounded.ok()) << bounded.status().ToString();
+  EXPECT_EQ(Mixture(bounded->kvs, bounded->revision), "");
+}
+
+TEST(Scan, EveryEmbeddedMemberReadsOneState) {
+  EmbeddedCluster cluster(3, 1, /*sync=*/true);
+  const Status opened = cluster.OpenAll();
+  ASSERT_TRUE(opened.ok()) << opened.ToString();
+  Fill(cluster.node(0).kv());
+  const PairWriter writer(cluster.node(0).kv());
+  for (int i = 0; i < 6; ++i) {
+    const auto all = cluster.node(i % 3).kv().ScanAll(KeyRange::Prefix(""), Patient());
+    ASSERT_TRUE(all.ok()) << all.status().ToString();
+    EXPECT_EQ(Mixture(all->kvs, all->revision), "");
+  }
+}
+
+TEST(Scan, NoOtherMemberAndNoLaterStartContinuesAScan) {
+  ProcessCluster cluster({.members = 3});
+  ASSERT_TRUE(cluster.StartAll());
+  const auto client = cluster.Connect();
+  Fill(client->kv());
+  ASSERT_TRUE(client->kv().Write(Batch().Put("a", "1").Put("z", "1")).ok());
+  for (const bool restart : {false, true}) {
+    SCOPED_TRACE(restart ? "restarted" : "another member");
+    const auto leader = cluster.WaitForLeader(kPatience);
+    ASSERT_TRUE(leader.has_value());
+    ScanOptions scan = Patient();
+    const auto reader = cluster.Connect(*leader);
+    const auto first = reader->kv().Scan(KeyRange::Prefix(""), scan);
+    ASSERT_TRUE(first.ok()) << first.status().ToString();
+    ASSERT_TRUE(first->more);
+    ASSERT_NE(first->continuation, "");
+    cluster.Kill(*leader);
+    if (restart) {
+      ASSERT_TRUE(cluster.Start(*leader));
+    }
+    scan.continuation = first->continuation;
+    const auto second = reader->kv().Scan(KeyRange::Prefix(""), scan);
+    EXPECT_EQ(second.code(), Code::kCompacted) << second.status().ToString();
+    const auto all = reader->kv().ScanAll(KeyRange::Prefix(""), Patient());
+    ASSERT_TRUE(all.ok()) << all.status().ToString();
+    EXPECT_EQ(Mixture(all->kvs, all->revision), "");
+    if (!restart) {
+      ASSERT_TRUE(cluster.Start(*leader));
+    }
+  }
+}
+
+}  // namespace
+}  // namespace raftkv::test
