@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <memory>
+#include <system_error>
+
+#include "storage/disk/real_fs.h"
 
 namespace raftkv::storage {
 
@@ -102,6 +105,7 @@ Status MakeFolder(rocksdb::Env& env, const std::string& folder) {
 }
 
 Status RemoveTree(rocksdb::Env& env, const std::string& path) {
+  if (env.GetFileSystem()->CheckedCast<RealFs>() != nullptr) return RemoveRealTree(path);
   // This takes a link and leaves what it points to; only a folder is refused.
   const rocksdb::Status unlinked = env.DeleteFile(path);
   if (unlinked.ok()) return Status::Ok();

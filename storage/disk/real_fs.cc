@@ -1,5 +1,6 @@
 #include "storage/disk/real_fs.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -8,8 +9,10 @@
 #include <memory>
 #include <mutex>
 #include <set>
+#include <string_view>
 #include <system_error>
 #include <utility>
+#include <vector>
 
 #include "lib/base/check.h"
 
@@ -119,6 +122,36 @@ int LockDescription(int file) {
   return fcntl(file, F_OFD_SETLK, &whole) == 0 ? 0 : errno;
 }
 
+// --- Removal.
+
+using FolderStream = std::unique_ptr<DIR, int (*)(DIR*)>;
+
+/// Removes what is called `name` in the folder that is open as `at`. 0, or what is wrong.
+int RemoveAt(int at, const char* name) {
+  // This takes a link and leaves what it points to; only a folder is refused.
+  if (unlinkat(at, name, 0) == 0 || errno == ENOENT) return 0;
+  const int refused = errno;
+  const int file = openat(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  if (file < 0) return errno == ENOENT ? 0 : errno == ENOTDIR || errno == ELOOP ? refused : errno;
+  const FolderStream folder(fdopendir(file), &closedir);
+  if (folder == nullptr) {
+    const int error = errno;
+    close(file);
+    return error;
+  }
+  std::vector<std::string> names;
+  errno = 0;
+  while (const dirent* entry = readdir(folder.get())) {
+    const std::string_view found = entry->d_name;
+    if (found != "." && found != "..") names.emplace_back(found);
+  }
+  if (errno != 0) return errno;
+  for (const std::string& inside : names) {
+    if (const int error = RemoveAt(file, inside.c_str()); error != 0) return error;
+  }
+  return unlinkat(at, name, AT_REMOVEDIR) == 0 || errno == ENOENT ? 0 : errno;
+}
+
 bool IsAt(const std::string& path, Inode inode) {
   struct stat found {};
   return stat(path.c_str(), &found) == 0 && Inode(found.st_dev, found.st_ino) == inode;
@@ -210,6 +243,12 @@ IOStatus RealFs::UnlockFile(rocksdb::FileLock* lock, const IOOptions& /*options*
   close(held->file());
   Held().Remove(held->inode());
   return IOStatus::OK();
+}
+
+Status RemoveRealTree(const std::string& path) {
+  const int error = RemoveAt(AT_FDCWD, path.c_str());
+  if (error == 0 || error == ENOTDIR) return Status::Ok();
+  return ToStatus(SystemError("remove", path, error), "remove " + path);
 }
 
 FilePin FilePin::Of(rocksdb::Env& env, const std::string& path) {
