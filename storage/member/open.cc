@@ -74,8 +74,10 @@ Result<std::unique_ptr<LogDb>> OpenLog(const StoreOptions& options, const Record
   if (!recovery.ok()) return recovery.status();
   if (recovery->cuts && options.log_sink) {
     options.log_sink(node::LogSeverity::kWarn,
-                     "the machine stopped during a write to the log: the write, which nobody was "
-                     "told of, is cut off");
+                     std::string(record.tail_may_be_torn ? "a write to the log had failed"
+                                                         : "the machine stopped during a write to "
+                                                           "the log") +
+                         ": the write, which nobody was told of, is cut off");
   }
   Result<std::unique_ptr<LogDb>> log = LogDb::Open(log_options, *recovery);
   if (!log.ok()) return log.status();
@@ -112,6 +114,7 @@ Result<Record> BeginBoot(const StoreOptions& options, Record record, LogDb& log,
   record.machine_boot = options.machine_boot;
   // Before the first write, which may be torn, the record must not speak of a clean close any more.
   record.clean_close = false;
+  record.tail_may_be_torn = false;
   if (Status s = WriteRecord(*options.env, options.dir, record); !s.ok()) return s;
   boot = node::Boot{.counter = found.boot.counter + 1, .nonce = DrawId()};
   if (Status s = log.SaveBoot(boot); !s.ok()) return s;
@@ -407,6 +410,7 @@ class Opener {
     log_options.env = options_.env;
     log_options.folder = options_.dir;
     log_options.log_sink = options_.log_sink;
+    log_options.record_idle = options_.record_idle;
     log_options.observer = options_.observer;
     log_options.on_damage = [&store](const Status& what) { store.Found(Damaged::kLog, what); };
     log_options.on_refilled = [&store] { store.Mended(); };

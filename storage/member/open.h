@@ -72,6 +72,8 @@ struct StoreOptions {
   rocksdb::Env* env = nullptr;
   /// Empty: the kernel's id of this boot (/proc/sys/kernel/random/boot_id).
   std::string machine_boot;
+  /// After so long without a write to the log the record is written.
+  Duration record_idle = std::chrono::seconds(1);
   /// From one pass of the scrubber to the next.
   Duration scrub_pause = std::chrono::minutes(1);
   /// False drops the sync of log writes, and with it every promise: it is there so that a test can
