@@ -242,7 +242,7 @@ void AddServeFlags(CLI::App& verb, ServeFlags& flags) {
       ->type_name("PERCENT")
       ->capture_default_str();
   add("--log-keep-bytes", flags.log_keep_bytes,
-      "of the log are kept, for members that are a little behind")
+      "of the log are kept, for members that are a little behind; an eighth of the disk at most")
       ->check(IsBytes())
       ->type_name("BYTES")
       ->default_str("256MiB");

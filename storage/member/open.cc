@@ -7,6 +7,7 @@
 #include <rocksdb/env.h>
 
 #include "lib/base/check.h"
+#include "storage/disk/disk_space.h"
 #include "storage/disk/disk_watch.h"
 #include "storage/disk/files.h"
 #include "storage/disk/machine_boot.h"
@@ -85,6 +86,16 @@ Result<std::unique_ptr<LogDb>> OpenLog(const StoreOptions& options, const Record
   return log;
 }
 
+/// What the log may keep on the disk of `folder`. What is not flushed yet is in the log as well, so
+/// a log that may be larger than the disk would leave no room to flush, and to give back its space.
+std::uint64_t FittingLog(const std::string& folder, std::uint64_t log_keep_bytes) {
+  constexpr std::uint64_t kShare = 8;
+  constexpr std::uint64_t kLeast = 1 << 20;
+  const std::optional<std::uint64_t> disk = DiskBytes(folder);
+  if (!disk) return log_keep_bytes;
+  return std::min(log_keep_bytes, std::max(*disk / kShare, kLeast));
+}
+
 /// Whether the state machine fits the log.
 Status CheckApplied(Index applied, const LogContents& log) {
   if (applied > log.raft.last_index) {
@@ -143,7 +154,9 @@ node::Birth BirthOf(const LogContents& found, node::Boot boot, Index applied) {
 }  // namespace
 
 Store::Store(const StoreOptions& options)
-    : completions_(options.executor), notices_(options.executor) {
+    : log_keep_bytes_(options.log_keep_bytes),
+      completions_(options.executor),
+      notices_(options.executor) {
   DiskWatchOptions disk;
   disk.env = options.env;
   disk.reserve_bytes = options.reserve_bytes;
@@ -450,7 +463,13 @@ Result<std::unique_ptr<Store>> Open(StoreOptions options) {
   }
   if (options.name.empty()) return Status(Code::kInvalidArgument, "the member has no name");
   while (options.dir.size() > 1 && options.dir.back() == '/') options.dir.pop_back();
-  if (options.env == nullptr) options.env = &RealEnv();
+  if (options.reserve_bytes > 0 && options.space == nullptr) {
+    if (Status s = CheckReserve(options.dir, options.reserve_bytes); !s.ok()) return s;
+  }
+  if (options.env == nullptr) {
+    options.log_keep_bytes = FittingLog(options.dir, options.log_keep_bytes);
+    options.env = &RealEnv();
+  }
   if (options.machine_boot.empty()) options.machine_boot = ReadMachineBoot();
   return Opener(std::move(options)).Open();
 }
