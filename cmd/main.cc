@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cerrno>
+#include <csignal>
 #include <exception>
 #include <iostream>
 #include <memory>
@@ -49,6 +50,7 @@ Exit Main(int argc, char** argv) {
   if (!FillStandardFiles()) {
     return Fail(Exit::kError, "stdin, stdout or stderr is closed, and /dev/null cannot be opened");
   }
+  signal(SIGXFSZ, SIG_IGN);  // a file that may not grow is a full disk: the write says so
   Program program;
   program.app.name("raftkv");
   program.app.require_subcommand(0, 1);  // a wrong verb is named where none would be "required"

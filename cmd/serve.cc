@@ -264,7 +264,8 @@ void AddTimingAndDiskFlags(CLI::App& verb, ServeFlags& flags) {
   add("--clock-error", flags.clock_error, "largest drift of any member's clock, for leases")
       ->type_name("PERCENT")
       ->capture_default_str();
-  add("--log-keep-bytes", flags.log_keep_bytes, "bytes of log to keep for lagging members")
+  add("--log-keep-bytes", flags.log_keep_bytes,
+      "bytes of log to keep for lagging members; at most an eighth of the disk")
       ->check(IsBytes())
       ->type_name("BYTES")
       ->default_str("256MiB");

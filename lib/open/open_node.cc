@@ -179,7 +179,7 @@ void OpenNode::Assemble() {
   member.heartbeat = options_.heartbeat;
   member.seed = Entropy();
   member.log_keep_entries = options_.log_keep_entries;
-  member.log_keep_bytes = options_.log_keep_bytes;
+  member.log_keep_bytes = store_->log_keep_bytes();
   member.snapshot_bytes_per_second = options_.snapshot_bytes_per_second;
   member_ = std::make_unique<node::Member>(
       member, store_->birth(), store_->replicated_time_at_open_ms(),

@@ -120,7 +120,7 @@ bool IsStream(const std::string& path) {
 }  // namespace
 
 Status SystemStatus(const std::string& doing, int error) {
-  return Status(error == ENOSPC ? Code::kNoSpace : Code::kIOError,
+  return Status(IsDiskFull(error) ? Code::kNoSpace : Code::kIOError,
                 "could not " + doing + ": " + std::generic_category().message(error));
 }
 

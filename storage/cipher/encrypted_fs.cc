@@ -249,4 +249,12 @@ std::unique_ptr<rocksdb::Env> NewEncryptedEnv(rocksdb::Env& base,
   return rocksdb::NewCompositeEnv(NewEncryptedFileSystem(base.GetFileSystem(), std::move(cipher)));
 }
 
+rocksdb::Status ReadAsStored(rocksdb::Env& env, const std::string& path, std::string& bytes) {
+  const auto* encrypted = env.GetFileSystem()->CheckedCast<EncryptedFs>();
+  if (encrypted == nullptr) return rocksdb::ReadFileToString(&env, path, &bytes);
+  rocksdb::Status read = rocksdb::ReadFileToString(encrypted->target(), path, &bytes);
+  if (read.ok()) bytes.erase(0, kFilePrefixBytes);
+  return read;
+}
+
 }  // namespace raftkv::storage

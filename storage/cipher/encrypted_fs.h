@@ -12,6 +12,7 @@
 #pragma once
 
 #include <memory>
+#include <string>
 
 #include <rocksdb/env.h>
 #include <rocksdb/file_system.h>
@@ -27,5 +28,9 @@ std::shared_ptr<rocksdb::FileSystem> NewEncryptedFileSystem(
 /// The same as an Env on the default threads and clock.
 std::unique_ptr<rocksdb::Env> NewEncryptedEnv(rocksdb::Env& base,
                                               std::shared_ptr<const FileCipher> cipher);
+
+/// The bytes of a file as they stand on the disk, from where its content begins: ciphertext where
+/// `env` encrypts. What was never written is zeros there, and only there.
+rocksdb::Status ReadAsStored(rocksdb::Env& env, const std::string& path, std::string& bytes);
 
 }  // namespace raftkv::storage

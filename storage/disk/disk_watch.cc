@@ -16,6 +16,9 @@ constexpr auto kLookEvery = std::chrono::milliseconds(200);
 constexpr auto kReclaimEvery = std::chrono::seconds(1);
 /// How soon what did not fit is tried again.
 constexpr auto kRetryEvery = std::chrono::milliseconds(50);
+/// What is free need not be ours: under a quota the reserve may not fit all the same, and trying
+/// takes the rest of it for a moment.
+constexpr auto kTakeEvery = std::chrono::seconds(2);
 /// After the last thing that did not fit it may be the next one's turn to be tried.
 constexpr auto kStarvedFor = 3 * kRetryEvery;
 
@@ -49,7 +52,7 @@ void DiskWatch::Start(std::function<void()> reclaim, std::function<Status()> in_
 }
 
 void DiskWatch::Run() {
-  auto reclaimed_at = std::chrono::steady_clock::now();
+  auto reclaimed_at = Clock::now();
   while (true) {
     {
       std::unique_lock lock(mutex_);
@@ -59,7 +62,7 @@ void DiskWatch::Run() {
     }
     Look();
     if (const Status there = in_place_(); !there.ok()) Gone(there.message());
-    const auto now = std::chrono::steady_clock::now();
+    const auto now = Clock::now();
     if (space() == raft::Space::kEnough || now < reclaimed_at + kReclaimEvery) continue;
     reclaimed_at = now;
     reclaim_();
@@ -91,19 +94,20 @@ void DiskWatch::Look() {
     const std::lock_guard lock(mutex_);
     const std::optional<std::uint64_t> free =
         options_.space ? options_.space->Free() : std::optional<std::uint64_t>();
-    const bool starved =
-        waiting_ > 0 || std::chrono::steady_clock::now() < starved_at_ + kStarvedFor;
+    const bool starved = waiting_ > 0 || Clock::now() < starved_at_ + kStarvedFor;
     raft::Space now = free ? told_space_.load() : raft::Space::kEnough;
     if (free) {
       if (held_ && rules_.ShouldRelease(*free)) {
         options_.space->ReleaseReserve();
         held_ = false;
-      } else if (!held_ && !starved && rules_.ShouldTake(*free)) {
+      } else if (!held_ && !starved && rules_.ShouldTake(*free) && Clock::now() >= take_at_) {
         held_ = options_.space->TakeReserve();
+        if (!held_) take_at_ = Clock::now() + kTakeEvery;
       }
       now = rules_.Judge(now, options_.space->Free().value_or(*free), held_);
     }
     if (starved) now = raft::Space::kNone;
+    now = steady_.Tell(now, Clock::now());
     if (now == told_space_.load()) return;
     told_space_.store(now);
     health = {now, failure_};
@@ -122,7 +126,7 @@ bool DiskWatch::WaitForSpace() {
     starved_.store(true);
     if (stopped_ || no_waiting > 0) return false;
     ++waiting_;
-    starved_at_ = std::chrono::steady_clock::now();
+    starved_at_ = Clock::now();
   }
   Look();
   bool stopped = false;
@@ -130,7 +134,7 @@ bool DiskWatch::WaitForSpace() {
     std::unique_lock lock(mutex_);
     stopped = changed_.wait_for(lock, kRetryEvery, [this] { return stopped_; });
     --waiting_;
-    starved_at_ = std::chrono::steady_clock::now();
+    starved_at_ = Clock::now();
   }
   return !stopped;
 }

@@ -86,6 +86,8 @@ class DiskWatch {
   };
 
  private:
+  using Clock = std::chrono::steady_clock;
+
   void Look();
   void Run();
   void Fail(std::string what);
@@ -107,8 +109,10 @@ class DiskWatch {
   bool stopped_ = false;
   bool look_now_ = false;
   bool held_ = false;  ///< the reserve
+  SteadySpace steady_;
+  Clock::time_point take_at_{};  ///< not before it is the reserve tried to be taken again
   int waiting_ = 0;
-  std::chrono::steady_clock::time_point starved_at_{};  ///< when something last did not fit
+  Clock::time_point starved_at_{};  ///< when something last did not fit
   // Ends before what it runs on.
   std::unique_ptr<Worker> thread_;
 };

@@ -1,7 +1,11 @@
 #include "storage/disk/files.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <memory>
+#include <system_error>
+
+#include "storage/disk/real_fs.h"
 
 namespace raftkv::storage {
 
@@ -11,10 +15,21 @@ std::string ParentOf(const std::string& path) {
   return slash == 0 ? "/" : path.substr(0, slash);
 }
 
+bool IsDiskFull(int error) { return error == ENOSPC || error == EDQUOT || error == EFBIG; }
+
+bool IsDiskFull(const rocksdb::Status& status) {
+  if (status.IsNoSpace()) return true;
+  if (!status.IsIOError()) return false;
+  // RocksDB has a code of its own for ENOSPC alone; of the others it keeps the system's text.
+  const std::string text = status.ToString();
+  return text.ends_with(std::generic_category().message(EDQUOT)) ||
+         text.ends_with(std::generic_category().message(EFBIG));
+}
+
 Status ToStatus(const rocksdb::Status& status, const std::string& doing) {
   if (status.ok()) return Status::Ok();
   Code code = Code::kIOError;
-  if (status.IsNoSpace()) {
+  if (IsDiskFull(status)) {
     code = Code::kNoSpace;
   } else if (status.IsCorruption()) {
     code = Code::kCorruption;
@@ -29,7 +44,7 @@ Status ToStatus(const rocksdb::Status& status, const std::string& doing) {
 Status ToOpenStatus(const rocksdb::Status& status, const std::string& doing) {
   const Status said = ToStatus(status, doing);
   const bool of_the_system = (status.IsIOError() && !status.IsPathNotFound()) ||
-                             status.IsNoSpace() || status.IsBusy() || status.IsIncomplete() ||
+                             IsDiskFull(status) || status.IsBusy() || status.IsIncomplete() ||
                              status.IsMemoryLimit() || status.IsTimedOut();
   if (said.ok() || of_the_system) return said;
   return Status(Code::kCorruption, said.message());
@@ -102,6 +117,7 @@ Status MakeFolder(rocksdb::Env& env, const std::string& folder) {
 }
 
 Status RemoveTree(rocksdb::Env& env, const std::string& path) {
+  if (env.GetFileSystem()->CheckedCast<RealFs>() != nullptr) return RemoveRealTree(path);
   // This takes a link and leaves what it points to; only a folder is refused.
   const rocksdb::Status unlinked = env.DeleteFile(path);
   if (unlinked.ok()) return Status::Ok();

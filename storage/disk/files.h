@@ -15,6 +15,12 @@
 
 namespace raftkv::storage {
 
+/// An errno that means a full disk: ENOSPC, a quota that is used up (EDQUOT), or a file that may
+/// not grow (EFBIG). Whoever can waits until there is room again.
+bool IsDiskFull(int error);
+/// The same of what RocksDB makes of it.
+bool IsDiskFull(const rocksdb::Status& status);
+
 /// `doing` says what was tried, for example "open the log database"; it begins the message.
 Status ToStatus(const rocksdb::Status& status, const std::string& doing);
 

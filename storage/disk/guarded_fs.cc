@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "storage/disk/disk_watch.h"
+#include "storage/disk/files.h"
 
 namespace raftkv::storage {
 
@@ -30,11 +31,25 @@ class GuardListener final : public rocksdb::EventListener {
   }
 };
 
+/// Every kind of full disk as the one that RocksDB knows.
+IOStatus Named(IOStatus status) {
+  if (status.IsNoSpace() || !IsDiskFull(status)) return status;
+  return IOStatus::NoSpace(status.ToString());
+}
+
+/// Known bug 24: what the kernel could not write it may have thrown away, so a second sync that
+/// succeeds says nothing. That holds for a full disk, too, if only the sync finds it: nobody is to
+/// wait for space then.
+IOStatus Final(IOStatus sync) {
+  if (!IsDiskFull(sync)) return sync;
+  return IOStatus::IOError("a sync failed: " + sync.ToString(), "it is not tried again");
+}
+
 /// Repeats `operation`, which has no effect where it does not fit.
 template <class Operation>
 IOStatus UntilItFits(DiskWatch& watch, const Operation& operation) {
-  IOStatus status = operation();
-  while (status.IsNoSpace() && watch.WaitForSpace()) status = operation();
+  IOStatus status = Named(operation());
+  while (status.IsNoSpace() && watch.WaitForSpace()) status = Named(operation());
   return status;
 }
 
@@ -97,10 +112,10 @@ class GuardedFile final : public rocksdb::FSWritableFileOwnerWrapper {
     if (compaction_ && !watch_.MayCompact()) {
       return IOStatus::NoSpace("space is too short for a compaction", path_);
     }
-    IOStatus status = repeated_ ? again() : first();
+    IOStatus status = Named(repeated_ ? again() : first());
     while (status.IsNoSpace() && may_repeat_ && !compaction_ && watch_.WaitForSpace()) {
       repeated_ = true;
-      status = again();
+      status = Named(again());
     }
     if (status.ok()) {
       size_ += data.size();
@@ -109,17 +124,16 @@ class GuardedFile final : public rocksdb::FSWritableFileOwnerWrapper {
     return Written(std::move(status));
   }
 
-  IOStatus Written(IOStatus status) {
+  IOStatus Written(IOStatus found) {
+    IOStatus status = Named(std::move(found));
     if (!status.ok() && !status.IsNoSpace()) watch_.Failed("write", path_, status.ToString());
     return status;
   }
 
-  /// Known bug 24: what the kernel could not write it may have thrown away, so a second sync that
-  /// succeeds says nothing. That holds for a lack of space, too, if only the sync finds it.
   IOStatus Synced(IOStatus status) {
     if (status.ok()) return status;
     watch_.Failed("sync", path_, status.ToString());
-    return status.IsNoSpace() ? IOStatus::IOError("a sync failed", status.ToString()) : status;
+    return Final(std::move(status));
   }
 
   DiskWatch& watch_;
@@ -149,7 +163,7 @@ class GuardedDirectory final : public rocksdb::FSDirectoryWrapper {
   IOStatus Synced(IOStatus status) {
     if (status.ok()) return status;
     watch_.Failed("sync the folder", path_, status.ToString());
-    return status.IsNoSpace() ? IOStatus::IOError("a sync failed", status.ToString()) : status;
+    return Final(std::move(status));
   }
 
   DiskWatch& watch_;

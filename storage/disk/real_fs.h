@@ -55,6 +55,10 @@ class RealFs final : public rocksdb::FileSystemWrapper {
   IOStatus UnlockFile(rocksdb::FileLock* lock, const IOOptions& options, Debug* debug) override;
 };
 
+/// See RemoveTree in files.h. Goes from folder to folder by their descriptors: whatever is put in
+/// the place of one meanwhile, nothing is removed elsewhere.
+Status RemoveRealTree(const std::string& path);
+
 /// A file or folder of the real disk, to be told from another one that takes its place.
 class FilePin {
  public:

@@ -80,4 +80,11 @@ Result<std::unique_ptr<rocksdb::Env>> EnvOfFolder(rocksdb::Env& base, const std:
   return NewEncryptedEnv(base, *std::move(cipher));
 }
 
+Result<std::string> ReadFileAsStored(rocksdb::Env& env, const std::string& path) {
+  std::string bytes;
+  const rocksdb::Status read = ReadAsStored(env, path, bytes);
+  if (!read.ok()) return ToStatus(read, "read " + path);
+  return bytes;
+}
+
 }  // namespace raftkv::storage

@@ -31,4 +31,8 @@ Result<std::unique_ptr<rocksdb::Env>> EnvOfFolder(rocksdb::Env& base, const std:
                                                   const std::string& key_file,
                                                   const node::LogSink& sink);
 
+/// The bytes of a file as they stand on the disk, from where its content begins; see
+/// encrypted_fs.h.
+Result<std::string> ReadFileAsStored(rocksdb::Env& env, const std::string& path);
+
 }  // namespace raftkv::storage

@@ -15,6 +15,7 @@ constexpr std::uint32_t kCleanCloseFlag = 2;
 constexpr std::uint32_t kPeersFlag = 4;
 constexpr std::uint32_t kLogDamagedFlag = 8;
 constexpr std::uint32_t kKvDamagedFlag = 16;
+constexpr std::uint32_t kTornTailFlag = 32;
 
 Status NotWhole() {
   return Status(Code::kCorruption,
@@ -46,13 +47,15 @@ std::uint32_t FlagsOf(const Record& record) {
   return (record.complete ? kCompleteFlag : 0) | (record.clean_close ? kCleanCloseFlag : 0) |
          (record.has_peers ? kPeersFlag : 0) |
          (record.damaged == Damaged::kLog ? kLogDamagedFlag : 0) |
-         (record.damaged == Damaged::kKv ? kKvDamagedFlag : 0);
+         (record.damaged == Damaged::kKv ? kKvDamagedFlag : 0) |
+         (record.tail_may_be_torn ? kTornTailFlag : 0);
 }
 
 void SetFlags(Record& record, std::uint32_t flags) {
   record.complete = (flags & kCompleteFlag) != 0;
   record.clean_close = (flags & kCleanCloseFlag) != 0;
   record.has_peers = (flags & kPeersFlag) != 0;
+  record.tail_may_be_torn = (flags & kTornTailFlag) != 0;
   if ((flags & kLogDamagedFlag) != 0) record.damaged = Damaged::kLog;
   if ((flags & kKvDamagedFlag) != 0) record.damaged = Damaged::kKv;
 }

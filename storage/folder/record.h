@@ -32,6 +32,9 @@ struct Record {
   bool complete = false;
   /// The member closed the folder itself: nothing can be torn.
   bool clean_close = false;
+  /// A write or sync of the log failed: batches behind `batch_number`, which is exact then, were
+  /// never acknowledged, and may be torn though the machine was not restarted.
+  bool tail_may_be_torn = false;
   /// There are other members, which can bring back what is lost here.
   bool has_peers = false;
   /// To be repaired at the next open.

@@ -2,25 +2,63 @@
 
 #include <utility>
 
+#include "lib/base/check.h"
+
 namespace raftkv::storage {
 
 RecordKeeper::RecordKeeper(rocksdb::Env& env, std::string folder, Record record, Worker& worker,
-                           node::LogSink sink)
+                           node::LogSink sink, Duration idle)
     : env_(env),
       folder_(std::move(folder)),
       worker_(worker),
       sink_(std::move(sink)),
+      idle_(idle),
       file_(FilePin::Of(env_, folder_ + "/" + kRecordName)),
       written_(record),
-      latest_(std::move(record)) {}
+      latest_(std::move(record)),
+      idle_thread_(std::make_unique<Worker>("raftkv-record", 1)) {
+  RAFTKV_CHECK(idle_thread_->Post([this] { RunIdle(); }));
+}
+
+bool RecordKeeper::Lags() const {
+  return failure_.ok() && written_.batch_number < latest_.batch_number;
+}
+
+void RecordKeeper::RunIdle() {
+  std::unique_lock lock(mutex_);
+  while (true) {
+    changed_.wait(lock, [this] { return stopped_ || Lags(); });
+    while (!stopped_ && Clock::now() - durable_at_ < idle_) {
+      changed_.wait_until(lock, durable_at_ + idle_);
+    }
+    if (stopped_) return;
+    lock.unlock();
+    static_cast<void>(WriteNow());
+    lock.lock();
+  }
+}
+
+void RecordKeeper::Stop() {
+  {
+    const std::lock_guard lock(mutex_);
+    stopped_ = true;
+  }
+  changed_.notify_all();
+  idle_thread_->Stop();
+}
 
 Status RecordKeeper::Durable(const Record& bounds, std::size_t log_bytes, bool soon) {
   {
     const std::lock_guard lock(mutex_);
+    const bool lagged = Lags();
     const Damaged damaged = latest_.damaged;
+    const bool tail_may_be_torn = latest_.tail_may_be_torn;
     latest_ = bounds;
     latest_.damaged = damaged;
+    latest_.tail_may_be_torn = tail_may_be_torn;
     bytes_since_ += log_bytes;
+    durable_at_ = Clock::now();
+    if (!lagged && Lags()) changed_.notify_all();
     const bool told = bounds.term != written_.term || bounds.vote != written_.vote ||
                       bounds.cluster != written_.cluster || bounds.has_peers != written_.has_peers;
     if (!told) {
@@ -58,6 +96,24 @@ Status RecordKeeper::WriteNow() {
     if (sink_) sink_(node::LogSeverity::kWarn, written.message());
   }
   return written;
+}
+
+void RecordKeeper::TailMayBeTorn(const Record& bounds) {
+  const std::lock_guard file_lock(file_mutex_);
+  Record record = bounds;
+  {
+    const std::lock_guard lock(mutex_);
+    if (written_.tail_may_be_torn) return;
+    record.damaged = latest_.damaged;
+    record.tail_may_be_torn = true;
+    latest_ = record;
+  }
+  // Not WriteNow: an earlier record that failed is no reason to keep this one back. One that is
+  // gone is: written again it would hide that.
+  if (!file_.Check().ok() || !WriteRecord(env_, folder_, record).ok()) return;
+  file_ = FilePin::Of(env_, folder_ + "/" + kRecordName);
+  const std::lock_guard lock(mutex_);
+  written_ = std::move(record);
 }
 
 Status RecordKeeper::MarkDamaged(Damaged damaged) {

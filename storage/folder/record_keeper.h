@@ -1,11 +1,15 @@
 // When is the record beside the databases written?
 //
 // After the sync of what it claims. When term, vote, cluster or peers changed, before anybody is
-// told of that; when the log has another beginning, soon; else every few MiB of log, on another
-// thread than the log, so that no write waits for it, and newer bounds gather meanwhile.
+// told of that; when the log has another beginning, soon; else every few MiB of log, and when the
+// log was idle for a while: a batch is witnessed to by the next one, the last by this record only.
+// On another thread than the log, so that no write waits for it, and newer bounds gather meanwhile.
 #pragma once
 
+#include <chrono>
+#include <condition_variable>
 #include <cstdint>
+#include <memory>
 #include <mutex>
 #include <string>
 
@@ -21,41 +25,61 @@ namespace raftkv::storage {
 class RecordKeeper {
  public:
   static constexpr std::size_t kEveryLogBytes = 8 << 20;
+  static constexpr std::chrono::milliseconds kIdle{1000};
 
   /// `record`: as it stands on disk. `worker` is borrowed; it must be stopped before this ends.
+  /// After `idle` without a batch the record is written.
   RecordKeeper(rocksdb::Env& env, std::string folder, Record record, Worker& worker,
-               node::LogSink sink);
+               node::LogSink sink, Duration idle = kIdle);
+  ~RecordKeeper() { Stop(); }
 
   /// What is durable now, and how many bytes of log were written for it; `soon`: it is not to wait
   /// for more. Not ok: what changed must not be told to anybody. From the disk thread.
   Status Durable(const Record& bounds, std::size_t log_bytes, bool soon = false);
   /// From now on the record says so. Safe from any thread.
   Status MarkDamaged(Damaged damaged);
+  /// A write or sync of the log failed, and the log takes no other: `bounds` are all that was
+  /// acknowledged. Where the disk does not take the record either, the next call tries again.
+  void TailMayBeTorn(const Record& bounds);
   /// IOError: the file was removed or replaced by somebody else. Ok while it is being written. Safe
   /// from any thread.
   [[nodiscard]] Status CheckInPlace() const;
-  /// After the worker stopped: writes the record with exact bounds and the mark of a clean close.
+  /// Nothing is written any more but a clean close. The worker must be stopped before.
+  void Stop();
+  /// After Stop(): writes the record with exact bounds and the mark of a clean close.
   Status WriteCleanClose(Record record);
 
  private:
+  using Clock = std::chrono::steady_clock;
+
   Status WriteNow();
+  /// Writes the record whenever the log has been idle.
+  void RunIdle();
+  /// The record knows less than is durable. With mutex_ held.
+  [[nodiscard]] bool Lags() const;
 
   // Constant after construction.
   rocksdb::Env& env_;
   const std::string folder_;
   Worker& worker_;
   const node::LogSink sink_;
+  const Duration idle_;
   /// Held while the file is written; taken before mutex_.
   mutable std::mutex file_mutex_;
   FilePin file_;  ///< guarded by file_mutex_
   // Guarded by mutex_.
   std::mutex mutex_;
+  std::condition_variable changed_;  ///< stopped, or the record lags now
+  bool stopped_ = false;
+  Clock::time_point durable_at_;
   Record written_;
   Record latest_;
   std::size_t bytes_since_ = 0;
   bool queued_ = false;
   /// The first one: said once, and never tried again.
   Status failure_;
+  // Ends before what it runs on.
+  std::unique_ptr<Worker> idle_thread_;
 };
 
 }  // namespace raftkv::storage

@@ -69,10 +69,12 @@ LocalLog::LocalLog(LogOptions options, const LogGround& ground, LocalLogFound fo
       durable_(found.record),
       ends_{found.base, found.mark.last_index},
       worker_("raftkv-log", options_.max_waiting_writes + kMoreTasks),
-      keeper_(*env_, options_.dir, opened_, worker_,
-              [this](node::LogSeverity severity, const std::string& line) {
-                if (severity >= node::LogSeverity::kWarn) Warn(line);
-              }),
+      keeper_(
+          *env_, options_.dir, opened_, worker_,
+          [this](node::LogSeverity severity, const std::string& line) {
+            if (severity >= node::LogSeverity::kWarn) Warn(line);
+          },
+          ground.record_idle),
       commit_(
           {options_.max_waiting_bytes, options_.max_waiting_writes, kMaxGroupBytes,
            options_.own_thread},
@@ -187,7 +189,10 @@ Status LocalLog::WriteBatch(const GroupCommit::Group& group, Ends after) {
     log_.PutState(batch, kHeadKey, EncodeHead(after.base.Next()));
     log_.Begins(after.base);
   }
-  if (Status s = log_.Commit(batch, after.last, sync); !s.ok()) return s;
+  if (Status s = log_.Commit(batch, after.last, sync); !s.ok()) {
+    keeper_.TailMayBeTorn(durable_);
+    return s;
+  }
   Written(after, sync, bytes);
   if (after.base != old_base) DropCutFiles();
   return Status::Ok();
@@ -290,9 +295,11 @@ Status LocalLog::Close() {
   worker_.Stop();
   const std::unique_lock nobody_reads(reading_);
   read_closed_ = true;
+  keeper_.Stop();
   // The mark below says that nothing can be torn, so nothing may be left unsynced.
   Status failure = CheckInPlace();
   if (failure.ok()) failure = log_.Sync();
+  if (!failure.ok()) keeper_.TailMayBeTorn(durable_);
   const Status closed = log_.Close();
   if (!failure.ok()) return failure;
   if (!closed.ok()) return closed;

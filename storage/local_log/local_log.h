@@ -42,6 +42,8 @@ struct LogGround {
   std::string machine_boot;
   /// False drops every sync, and with it every promise: see StoreOptions::sync.
   bool sync = true;
+  /// See RecordKeeper.
+  Duration record_idle = RecordKeeper::kIdle;
 };
 
 /// See Log::Open.

@@ -131,9 +131,11 @@ Result<LocalLogFound> Find(const LogOptions& options, LogGround& ground) {
       database, found.record, WasRebooted(found.record.machine_boot, ground.machine_boot), check);
   if (!recovery.ok()) return recovery.status();
   if (recovery->cuts && options.on_warning) {
-    options.on_warning(
-        "the machine stopped during a write to the log: it is cut off behind batch " +
-        std::to_string(recovery->last_batch) + ", the last one that was synced or is whole");
+    options.on_warning(std::string(found.record.tail_may_be_torn
+                                       ? "a write to the log had failed"
+                                       : "the machine stopped during a write to the log") +
+                       ": it is cut off behind batch " + std::to_string(recovery->last_batch) +
+                       ", the last one that was synced or is whole");
   }
   Result<std::unique_ptr<LogHandles>> handles = OpenRecovered(database, *recovery);
   if (!handles.ok()) return handles.status();
@@ -148,6 +150,7 @@ Result<LocalLogFound> Find(const LogOptions& options, LogGround& ground) {
   found.record.batch_number = found.mark.number;
   found.record.machine_boot = ground.machine_boot;
   found.record.clean_close = false;
+  found.record.tail_may_be_torn = false;
   if (Status s = WriteRecord(*ground.env, options.dir, found.record); !s.ok()) return s;
   return found;
 }

@@ -78,6 +78,8 @@ class LogDb {
   Result<std::vector<raft::Entry>> Read(Index first, Index last, std::size_t max_bytes) const;
 
   [[nodiscard]] const Identity& identity() const { return identity_; }
+  /// The first write that failed: the log takes no other.
+  [[nodiscard]] const Status& failure() const { return log_.failure(); }
   [[nodiscard]] const BatchMark& mark() const { return log_.mark(); }
   /// As the last batch has it.
   [[nodiscard]] const raft::HardState& hard_state() const { return hard_state_; }

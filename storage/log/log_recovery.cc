@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "storage/disk/files.h"
+#include "storage/folder/folder_key.h"
 #include "storage/log/entry_log.h"
 #include "storage/log/wal_filter.h"
 #include "storage/log/wal_scan.h"
@@ -87,6 +88,17 @@ Status TryCut(const LogDbOptions& options, const LogCheck& check, std::uint64_t 
   return DamagedLog("batch " + std::to_string(last_batch) + " is there but cannot be recovered");
 }
 
+/// Not ok: no power cut leaves a fragment so, hence the batch may have been acknowledged.
+Status CheckTorn(const LogDbOptions& options, const WalScan& scan) {
+  if (!scan.broken) return Status::Ok();
+  const Result<std::string> stored =
+      ReadFileAsStored(*options.env, options.folder + "/" + scan.broken->file);
+  if (!stored.ok()) return stored.status();
+  if (LacksASector(*stored, scan.broken->begin, scan.broken->end)) return Status::Ok();
+  return DamagedLog("write-ahead log " + scan.where +
+                ", and was written to its end: a power cut would have left a part of it out");
+}
+
 }  // namespace
 
 Result<std::uint64_t> TrustedThrough(const LogDbOptions& options) {
@@ -124,7 +136,10 @@ Result<LogRecovery> ExamineLog(const LogDbOptions& options, const Record& record
       if (record.clean_close) break;
       return LogRecovery{};
     case WalState::kTorn: {
-      if (record.clean_close || !rebooted) break;
+      if (record.clean_close || !(rebooted || record.tail_may_be_torn)) break;
+      if (!record.tail_may_be_torn) {
+        if (Status torn = CheckTorn(options, scan); !torn.ok()) return torn;
+      }
       if (Status cut = TryCut(options, check, last_batch); !cut.ok()) return cut;
       return LogRecovery{kUpToTheBreak, /*cuts=*/true, last_batch};
     }

@@ -6,6 +6,12 @@
 //   torn               damage                     cut the torn end, open     damage
 //   damaged, a gap     damage                     damage                     damage
 //
+// Torn is only what a power cut leaves: a last batch of which sectors are missing. Where all of it
+// was written and a byte is wrong, it may have been acknowledged: damage.
+//
+// After a write or sync that failed the record says that the tail may be torn, and its bound is the
+// last batch that was acknowledged: what is broken behind it is cut off in any case.
+//
 // In every case a database behind the record's bounds is damage.
 #pragma once
 

@@ -25,7 +25,8 @@ LogStore::LogStore(LogStoreOptions options, std::unique_ptr<LogDb> db, Record re
       completions_(std::move(completions)),
       disk_("raftkv-disk", kMaxQueuedWrites),
       reader_("raftkv-reader", kMaxQueuedLogReads),
-      keeper_(*options_.env, options_.folder, opened_, reader_, options_.log_sink) {
+      keeper_(*options_.env, options_.folder, opened_, reader_, options_.log_sink,
+              options_.record_idle) {
   RAFTKV_CHECK(options_.disk != nullptr);
 }
 
@@ -54,6 +55,7 @@ void LogStore::OnDisk(std::function<Status(LogDb&)> batch, Amount amount, node::
     const Duration took = std::chrono::steady_clock::now() - begin;
     const bool synced = db_->sync_count() != syncs_before;
     if (synced && outcome.ok()) outcome = keeper_.Durable(Bounds(), amount.bytes);
+    if (!db_->failure().ok()) keeper_.TailMayBeTorn(Bounds());
     if (outcome.code() == Code::kCorruption) options_.on_damage(outcome);
     completions_.Post([observer = options_.observer, synced, took, amount,
                        shared_done = std::move(shared_done), outcome = std::move(outcome)] {
@@ -132,6 +134,7 @@ void LogStore::Warn(const Status& status) {
 void LogStore::Compact(Index through) {
   const bool posted = disk_.Post([this, through] {
     const Status cut = db_->Compact(through);
+    if (!db_->failure().ok()) keeper_.TailMayBeTorn(Bounds());
     Warn(cut);
     if (cut.ok()) Begun();
   });
@@ -155,7 +158,10 @@ Status LogStore::Close(bool clean) {
   if (std::exchange(closed_, true)) return Status::Ok();
   disk_.Stop();
   reader_.Stop();
+  // It may write a last batch.
   const Status status = db_->Close();
+  if (!db_->failure().ok()) keeper_.TailMayBeTorn(Bounds());
+  keeper_.Stop();
   if (!status.ok() || !clean) return status;
   return keeper_.WriteCleanClose(Bounds());
 }

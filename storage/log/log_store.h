@@ -26,6 +26,8 @@ struct LogStoreOptions {
   /// The data folder, where the record is.
   std::string folder;
   node::LogSink log_sink;
+  /// See RecordKeeper.
+  Duration record_idle = RecordKeeper::kIdle;
   /// May be null. Called on the loop; outlives the store or its Stop().
   node::Observer* observer = nullptr;
   /// Told of what cannot be read any more; from any thread.

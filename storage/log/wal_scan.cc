@@ -14,6 +14,8 @@ namespace {
 
 constexpr std::size_t kWalBlockBytes = 32 * 1024;
 constexpr std::size_t kFragmentHeaderBytes = 4 + 2 + 1;
+/// Disks write one whole or not at all; the smallest that there are.
+constexpr std::size_t kSectorBytes = 512;
 /// Of the representation of a WriteBatch; an empty one has nothing else.
 constexpr std::size_t kBatchHeaderBytes = 8 + 4;
 
@@ -45,7 +47,8 @@ struct Fragment {
   Kind kind = Kind::kBroken;
   unsigned char type = kZero;
   std::string_view payload;
-  std::size_t size = 0;  ///< bytes to the next fragment, for kIntact and kPadding
+  /// Bytes to the next fragment, for kIntact and kPadding; for kBroken to where it ends at most.
+  std::size_t size = 0;
 };
 
 Fragment ReadFragment(std::string_view file, std::size_t at) {
@@ -65,6 +68,7 @@ Fragment ReadFragment(std::string_view file, std::size_t at) {
     fragment.kind = Fragment::Kind::kCutShort;
     return fragment;
   }
+  fragment.size = std::min(in_block, in_file);
   const auto* p = reinterpret_cast<const unsigned char*>(file.data() + at);
   const std::uint32_t crc =
       static_cast<std::uint32_t>(p[0]) | static_cast<std::uint32_t>(p[1]) << 8 |
@@ -81,10 +85,10 @@ Fragment ReadFragment(std::string_view file, std::size_t at) {
     fragment.kind = fits ? Fragment::Kind::kBroken : Fragment::Kind::kCutShort;
     return fragment;
   }
+  fragment.size = kFragmentHeaderBytes + length;
   if (!fits) return fragment;
   fragment.kind = Fragment::Kind::kIntact;
   fragment.payload = file.substr(at + kFragmentHeaderBytes, length);
-  fragment.size = kFragmentHeaderBytes + length;
   return fragment;
 }
 
@@ -123,6 +127,7 @@ class Scanner {
           return at;
         case Fragment::Kind::kBroken:
           Found(WalState::kTorn, file, at, "a fragment is broken");
+          scan_.broken = BrokenFragment{file.name, at, at + fragment.size};
           return at;
         case Fragment::Kind::kPadding: break;
         case Fragment::Kind::kIntact:
@@ -209,6 +214,18 @@ class Scanner {
 };
 
 }  // namespace
+
+bool LacksASector(std::string_view stored, std::size_t begin, std::size_t end) {
+  // All of its last sector: what is behind it there was written with it, or later.
+  end = std::min((end + kSectorBytes - 1) / kSectorBytes * kSectorBytes, stored.size());
+  while (begin < end) {
+    const std::size_t next = std::min((begin / kSectorBytes + 1) * kSectorBytes, end);
+    const std::string_view part = stored.substr(begin, next - begin);
+    if (part.find_first_not_of('\0') == std::string_view::npos) return true;
+    begin = next;
+  }
+  return false;
+}
 
 std::optional<BatchMark> BatchMarkOf(std::string_view batch) {
   if (batch.size() <= kBatchHeaderBytes) return std::nullopt;

@@ -39,6 +39,14 @@ struct WalFile {
   std::string content;
 };
 
+/// Where a fragment is that cannot be read though the file goes on behind it.
+struct BrokenFragment {
+  std::string file;
+  std::size_t begin = 0;
+  /// At most: how long it is may be what is broken.
+  std::size_t end = 0;
+};
+
 struct WalScan {
   WalState state = WalState::kWhole;
   /// Numbers of the intact batches before the first broken place; 0: none.
@@ -46,11 +54,18 @@ struct WalScan {
   std::uint64_t last_batch = 0;
   /// "000012.log at 4096: ..." unless the log is whole.
   std::string where;
+  /// The first broken place, if it is that.
+  std::optional<BrokenFragment> broken;
 };
 
 /// `files`: the live ones, in the order of their numbers. `flushed`: the last batch that is in the
 /// tables.
 WalScan ScanWal(const std::vector<WalFile>& files, std::uint64_t flushed = 0);
+
+/// Whether a power cut may have left a fragment so: a sector of it, or of the part of a sector that
+/// is its own, was never written, so zeros stand there. `stored`: the file as the disk has it. A
+/// write that was cut off lacks whole sectors; a byte that changed later lacks none.
+bool LacksASector(std::string_view stored, std::size_t begin, std::size_t end);
 
 /// The mark of a batch from the first bytes of its representation; nullopt if they do not hold it.
 std::optional<BatchMark> BatchMarkOf(std::string_view batch);

@@ -7,6 +7,7 @@
 #include <rocksdb/env.h>
 
 #include "lib/base/check.h"
+#include "storage/disk/disk_space.h"
 #include "storage/disk/disk_watch.h"
 #include "storage/disk/files.h"
 #include "storage/disk/machine_boot.h"
@@ -74,13 +75,25 @@ Result<std::unique_ptr<LogDb>> OpenLog(const StoreOptions& options, const Record
   if (!recovery.ok()) return recovery.status();
   if (recovery->cuts && options.log_sink) {
     options.log_sink(node::LogSeverity::kWarn,
-                     "the machine stopped during a write to the log: the write, which nobody was "
-                     "told of, is cut off");
+                     std::string(record.tail_may_be_torn ? "a write to the log had failed"
+                                                         : "the machine stopped during a write to "
+                                                           "the log") +
+                         ": the write, which nobody was told of, is cut off");
   }
   Result<std::unique_ptr<LogDb>> log = LogDb::Open(log_options, *recovery);
   if (!log.ok()) return log.status();
   if (Status s = CheckAgainstRecord((*log)->found(), record); !s.ok()) return s;
   return log;
+}
+
+/// What the log may keep on the disk of `folder`. What is not flushed yet is in the log as well, so
+/// a log that may be larger than the disk would leave no room to flush, and to give back its space.
+std::uint64_t FittingLog(const std::string& folder, std::uint64_t log_keep_bytes) {
+  constexpr std::uint64_t kShare = 8;
+  constexpr std::uint64_t kLeast = 1 << 20;
+  const std::optional<std::uint64_t> disk = DiskBytes(folder);
+  if (!disk) return log_keep_bytes;
+  return std::min(log_keep_bytes, std::max(*disk / kShare, kLeast));
 }
 
 /// Whether the state machine fits the log.
@@ -112,6 +125,7 @@ Result<Record> BeginBoot(const StoreOptions& options, Record record, LogDb& log,
   record.machine_boot = options.machine_boot;
   // Before the first write, which may be torn, the record must not speak of a clean close any more.
   record.clean_close = false;
+  record.tail_may_be_torn = false;
   if (Status s = WriteRecord(*options.env, options.dir, record); !s.ok()) return s;
   boot = node::Boot{.counter = found.boot.counter + 1, .nonce = DrawId()};
   if (Status s = log.SaveBoot(boot); !s.ok()) return s;
@@ -140,7 +154,9 @@ node::Birth BirthOf(const LogContents& found, node::Boot boot, Index applied) {
 }  // namespace
 
 Store::Store(const StoreOptions& options)
-    : completions_(options.executor), notices_(options.executor) {
+    : log_keep_bytes_(options.log_keep_bytes),
+      completions_(options.executor),
+      notices_(options.executor) {
   DiskWatchOptions disk;
   disk.env = options.env;
   disk.reserve_bytes = options.reserve_bytes;
@@ -418,6 +434,7 @@ class Opener {
     log_options.env = options_.env;
     log_options.folder = options_.dir;
     log_options.log_sink = options_.log_sink;
+    log_options.record_idle = options_.record_idle;
     log_options.observer = options_.observer;
     log_options.on_damage = [&store](const Status& what) { store.Found(Damaged::kLog, what); };
     log_options.on_refilled = [&store] { store.Mended(); };
@@ -458,7 +475,13 @@ Result<std::unique_ptr<Store>> Open(StoreOptions options) {
   }
   if (options.name.empty()) return Status(Code::kInvalidArgument, "the member has no name");
   while (options.dir.size() > 1 && options.dir.back() == '/') options.dir.pop_back();
-  if (options.env == nullptr) options.env = &RealEnv();
+  if (options.reserve_bytes > 0 && options.space == nullptr) {
+    if (Status s = CheckReserve(options.dir, options.reserve_bytes); !s.ok()) return s;
+  }
+  if (options.env == nullptr) {
+    options.log_keep_bytes = FittingLog(options.dir, options.log_keep_bytes);
+    options.env = &RealEnv();
+  }
   if (options.machine_boot.empty()) options.machine_boot = ReadMachineBoot();
   return Opener(std::move(options)).Open();
 }

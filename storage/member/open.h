@@ -52,6 +52,7 @@ struct StoreOptions {
   std::size_t kv_cache_bytes = 64 << 20;
   /// What the log keeps when it is cut: buffers and flushes follow from it.
   std::uint64_t log_keep_entries = 100'000;
+  /// On a real disk no more than an eighth of it.
   std::uint64_t log_keep_bytes = 256 << 20;
   /// How fast the tables are read in the background to find damage; 0: not at all.
   std::uint64_t scrub_bytes_per_second = 0;
@@ -73,6 +74,8 @@ struct StoreOptions {
   rocksdb::Env* env = nullptr;
   /// Empty: the kernel's id of this boot (/proc/sys/kernel/random/boot_id).
   std::string machine_boot;
+  /// After so long without a write to the log the record is written.
+  Duration record_idle = std::chrono::seconds(1);
   /// From one pass of the scrubber to the next.
   Duration scrub_pause = std::chrono::minutes(1);
   /// False drops the sync of log writes, and with it every promise: it is there so that a test can
@@ -98,6 +101,8 @@ class Store {
   [[nodiscard]] const node::Birth& birth() const { return birth_; }
   /// The replicated time of birth().raft.applied.
   [[nodiscard]] std::uint64_t replicated_time_at_open_ms() const;
+  /// What the log is to keep: what was asked for, or what the disk has room for.
+  [[nodiscard]] std::uint64_t log_keep_bytes() const { return log_keep_bytes_; }
   /// Synced writes of the log database since the open. Safe from any thread.
   [[nodiscard]] std::uint64_t sync_count() const;
 
@@ -137,6 +142,7 @@ class Store {
   /// Gives back the memory that a burst of writes has left behind, some seconds after it.
   void FlushIfIdle();
 
+  const std::uint64_t log_keep_bytes_;
   Completions completions_;
   /// For what may be cut short when the store is closed.
   const CancelToken cancel_;

@@ -119,6 +119,7 @@ class Repairer {
     Record record = record_;
     record.damaged = Damaged::kNothing;
     record.clean_close = false;
+    record.tail_may_be_torn = false;
     record.batch_number = mark_.number;
     record.durable_index = contents_.raft.hard_state.commit;
     record.term = contents_.raft.hard_state.term;

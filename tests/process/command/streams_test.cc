@@ -1,10 +1,13 @@
 // Does a verb say so where what it reads or writes fails, instead of taking a part for the whole?
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <termios.h>
 #include <unistd.h>
 
 #include <chrono>
+#include <cstdlib>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -62,6 +65,40 @@ TEST_F(Streams, AValueThatCannotBeReadIsNotWritten) {
     EXPECT_NE(put.err.find("stdin cannot be read: "), std::string::npos) << put.err;
     EXPECT_EQ(put.out, "");
     ExpectAbsent("unread");
+  }
+}
+
+/// The master of a terminal whose other end wrote `content` and went away: a read gives the
+/// content, the next one EIO. -1: there is no terminal to be had.
+int TerminalThatBreaksBehind(const std::string& content) {
+  const int master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+  if (master < 0 || grantpt(master) != 0 || unlockpt(master) != 0) return -1;
+  const int slave = open(ptsname(master), O_RDWR | O_NOCTTY | O_CLOEXEC);
+  termios raw{};
+  if (slave < 0 || tcgetattr(slave, &raw) != 0) return -1;
+  cfmakeraw(&raw);
+  if (tcsetattr(slave, TCSANOW, &raw) != 0) return -1;
+  const ssize_t written = write(slave, content.data(), content.size());
+  close(slave);
+  return written == static_cast<ssize_t>(content.size()) ? master : -1;
+}
+
+TEST_F(Streams, AValueIsNotCutOffWhereALaterReadFails) {
+  for (const std::size_t bytes : {1, 3000}) {
+    const int stdin_file = TerminalThatBreaksBehind(std::string(bytes, 'v'));
+    ASSERT_GE(stdin_file, 0);
+    const TempFolder folder;
+    Process put({.command = {RAFTKV_BINARY, "--endpoints", cluster_->endpoints(), "put", "broken"},
+                 .environment = {},
+                 .stdin_content = {},
+                 .stdout_path = folder / "stdout",
+                 .stderr_path = folder / "stderr",
+                 .files = {stdin_file, -1, -1}});
+    const std::optional<int> exit_code = put.WaitForExit(60s);
+    close(stdin_file);
+    EXPECT_EQ(exit_code, 6) << put.Stderr();
+    EXPECT_NE(put.Stderr().find("stdin cannot be read: "), std::string::npos) << put.Stderr();
+    ExpectAbsent("broken");
   }
 }
 

@@ -331,10 +331,13 @@ TEST_F(DiskFault, NoSpaceFromEachWriteOnAndThenSpaceAgain) {
   EXPECT_GT(waited, 10);
 }
 
-TEST_F(DiskFault, AFullDiskIsToldAndSpaceToo) {
+class FullDiskFault : public DiskFault, public ::testing::WithParamInterface<Fault> {};
+
+// A quota that is used up and a file that may not grow are a full disk.
+TEST_P(FullDiskFault, IsToldAndSpaceToo) {
   FaultRun run(*sent_);
   ASSERT_TRUE(run.Live().ok());
-  run.fs().Arm(Fault::kFull, 1);
+  run.fs().Arm(GetParam(), 1);
   std::thread operator_([&] {
     EXPECT_TRUE(WaitFor(seconds(20), [&] { return run.fs().failures() > 3; }));
     run.fs().Mend();
@@ -346,6 +349,21 @@ TEST_F(DiskFault, AFullDiskIsToldAndSpaceToo) {
   EXPECT_TRUE(
       run.world().loop.RunUntil([&] { return run.health().space == raft::Space::kEnough; }));
 }
+
+TEST_P(FullDiskFault, AtAnOpenIsSaidAndNothingIsLost) {
+  FaultRun run(*sent_);
+  ASSERT_TRUE(run.Live().ok());
+  run.world().Drop();
+  run.fs().Arm(GetParam(), 1);
+  const Status refused = run.world().Open();
+  EXPECT_EQ(refused.code(), Code::kNoSpace) << refused.ToString();
+  run.fs().Mend();
+  ASSERT_TRUE(run.world().Open().ok());
+  EXPECT_EQ(run.Compare(), "");
+}
+
+INSTANTIATE_TEST_SUITE_P(Kinds, FullDiskFault,
+                         ::testing::Values(Fault::kFull, Fault::kQuota, Fault::kFileLimit));
 
 TEST_F(DiskFault, AStoreWhoseDiskIsFullCanBeClosed) {
   FaultRun run(*sent_);

@@ -1,12 +1,17 @@
 // When does a member call its disk full, and what does it do with its reserve?
 #include "storage/disk/disk_space.h"
 
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 
 #include <filesystem>
 #include <mutex>
+#include <vector>
 
 #include <gtest/gtest.h>
+
+#include <raftkv/log.h>
 
 #include "tests/storage/member/store_world.h"
 #include "tests/support/process/process.h"
@@ -58,9 +63,155 @@ TEST(FolderSpace, TheReserveReallyTakesItsSpace) {
   const std::string path = folder / storage::kReserveName;
   ASSERT_EQ(stat(path.c_str(), &found), 0);
   EXPECT_GE(found.st_blocks * 512, 1 << 20);
+  storage::FolderSpace smaller(folder.path(), 64 << 10);
+  ASSERT_TRUE(smaller.TakeReserve());
+  EXPECT_EQ(std::filesystem::file_size(path), 64U << 10) << "what is too much is given back";
   space.ReleaseReserve();
   EXPECT_FALSE(std::filesystem::exists(path));
   space.ReleaseReserve();
+}
+
+TEST(Reserve, ThatTheDiskCannotHoldIsRefusedWithFigures) {
+  const TempFolder folder;
+  const std::string later = folder / "not/made/yet";
+  EXPECT_TRUE(storage::CheckReserve(later, 1 << 20).ok());
+  const Status refused = storage::CheckReserve(later, std::uint64_t{1} << 60);
+  EXPECT_EQ(refused.code(), Code::kInvalidArgument);
+  EXPECT_NE(refused.message().find("1152921504606846976 bytes"), std::string::npos)
+      << refused.message();
+  EXPECT_NE(refused.message().find("bytes in all"), std::string::npos) << refused.message();
+  EXPECT_FALSE(std::filesystem::exists(folder / "not"));
+}
+
+TEST(Reserve, OfAStoreIsCheckedBeforeAnythingIsMade) {
+  const TempFolder folder;
+  StoreWorld world;
+  world.options.env = nullptr;
+  world.options.dir = folder / "n1";
+  world.options.reserve_bytes = std::uint64_t{1} << 60;
+  EXPECT_EQ(world.Open().code(), Code::kInvalidArgument);
+  EXPECT_FALSE(std::filesystem::exists(folder / "n1"));
+}
+
+TEST(Reserve, OfMoreThanAFifthOfTheDiskIsRefusedSinceItWouldNeverBeTakenAgain) {
+  const TempFolder folder;
+  struct statvfs disk {};
+  ASSERT_EQ(statvfs(folder.path().c_str(), &disk), 0);
+  const std::uint64_t size = std::uint64_t{disk.f_blocks} * disk.f_frsize;
+  EXPECT_TRUE(storage::CheckReserve(folder.path(), size / 5).ok());
+  const Status refused = storage::CheckReserve(folder.path(), size / 5 + 1);
+  EXPECT_EQ(refused.code(), Code::kInvalidArgument);
+  EXPECT_NE(refused.message().find("at most " + std::to_string(size / 5)), std::string::npos)
+      << refused.message();
+}
+
+TEST(Reserve, ThatIsLargerThanAFileMayBeIsRefused) {
+  const TempFolder folder;
+  rlimit before{};
+  ASSERT_EQ(getrlimit(RLIMIT_FSIZE, &before), 0);
+  rlimit small = before;
+  small.rlim_cur = 1 << 20;
+  ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &small), 0);
+  EXPECT_TRUE(storage::CheckReserve(folder.path(), 1 << 20).ok());
+  const Status refused = storage::CheckReserve(folder.path(), (1 << 20) + 1);
+  ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &before), 0);
+  EXPECT_EQ(refused.code(), Code::kInvalidArgument);
+  EXPECT_NE(refused.message().find("1048576"), std::string::npos) << refused.message();
+  EXPECT_NE(refused.message().find("ulimit -f"), std::string::npos) << refused.message();
+}
+
+using storage::SteadySpace;
+constexpr std::chrono::milliseconds kStep(100);
+
+TEST(SteadySpace, WorseIsToldAtOnceAndEnoughOnceItLasts) {
+  SteadySpace steady;
+  SteadySpace::Time now;
+  EXPECT_EQ(steady.Tell(Space::kEnough, now), Space::kEnough);
+  EXPECT_EQ(steady.Tell(Space::kDeletes, now), Space::kDeletes);
+  EXPECT_EQ(steady.Tell(Space::kNone, now), Space::kNone);
+  EXPECT_EQ(steady.Tell(Space::kDeletes, now), Space::kDeletes) << "what makes room is not kept";
+  EXPECT_EQ(steady.Tell(Space::kNone, now), Space::kNone);
+  EXPECT_EQ(steady.Tell(Space::kEnough, now), Space::kDeletes);
+  EXPECT_EQ(steady.Tell(Space::kDeletes, now += SteadySpace::kShortest), Space::kDeletes);
+  EXPECT_EQ(steady.Tell(Space::kEnough, now), Space::kDeletes) << "it begins again";
+  EXPECT_EQ(steady.Tell(Space::kEnough, now += SteadySpace::kShortest), Space::kEnough);
+}
+
+/// How often "enough" comes back within `span` on a disk that is full for one step each time.
+int Flaps(SteadySpace& steady, SteadySpace::Time& now, std::chrono::milliseconds span) {
+  int flaps = 0;
+  for (const SteadySpace::Time end = now + span; now < end; now += kStep) {
+    Space told = steady.Tell(Space::kEnough, now);
+    if (told != Space::kEnough) continue;
+    ++flaps;
+    told = steady.Tell(Space::kDeletes, now += kStep);
+    EXPECT_EQ(told, Space::kDeletes);
+  }
+  return flaps;
+}
+
+TEST(SteadySpace, ADiskThatFillsAgainAndAgainIsEnoughTwiceAMinuteAtMost) {
+  SteadySpace steady;
+  SteadySpace::Time now;
+  EXPECT_LE(Flaps(steady, now, std::chrono::minutes(1)), 8);
+  EXPECT_LE(Flaps(steady, now, std::chrono::minutes(10)), 20);
+  // One that was well for a while comes back soon again.
+  EXPECT_EQ(steady.Tell(Space::kDeletes, now), Space::kDeletes);
+  EXPECT_EQ(steady.Tell(Space::kEnough, now), Space::kDeletes);
+  EXPECT_EQ(steady.Tell(Space::kEnough, now += SteadySpace::kLongest), Space::kEnough);
+  EXPECT_EQ(steady.Tell(Space::kDeletes, now += SteadySpace::kLasting), Space::kDeletes);
+  EXPECT_EQ(steady.Tell(Space::kEnough, now += kStep), Space::kDeletes);
+  EXPECT_EQ(steady.Tell(Space::kEnough, now += SteadySpace::kShortest), Space::kEnough);
+}
+
+TEST(SmallDisk, TheLogKeepsNoMoreThanAnEighthOfIt) {
+  const TempFolder folder;
+  const std::optional<std::uint64_t> size = storage::DiskBytes(folder / "n1");
+  ASSERT_TRUE(size.has_value());
+  StoreWorld world;
+  world.options.env = nullptr;
+  world.options.dir = folder / "n1";
+  world.options.log_keep_bytes = std::uint64_t{1} << 50;
+  ASSERT_TRUE(world.Open().ok());
+  EXPECT_EQ(world.store->log_keep_bytes(), *size / 8);
+  ASSERT_TRUE(world.CloseCleanly().ok());
+  world.options.log_keep_bytes = 2 << 20;
+  ASSERT_TRUE(world.Open().ok());
+  EXPECT_EQ(world.store->log_keep_bytes(), std::uint64_t{2} << 20);
+}
+
+/// What the files in `folder` take of the disk.
+std::uint64_t BytesTaken(const std::string& folder) {
+  std::uint64_t taken = 0;
+  for (const auto& file : std::filesystem::recursive_directory_iterator(folder)) {
+    struct stat found {};
+    if (stat(file.path().c_str(), &found) == 0) taken += std::uint64_t(found.st_blocks) * 512;
+  }
+  return taken;
+}
+
+TEST(EmptyMember, TakesFewMiBOfDiskBesideItsReserve) {
+  const TempFolder folder;
+  StoreWorld world;
+  world.options.env = nullptr;
+  world.options.dir = folder / "n1";
+  ASSERT_TRUE(world.Open().ok());
+  ASSERT_TRUE(world.Form().ok());
+  const std::uint64_t taken = BytesTaken(world.options.dir);
+  RecordProperty("bytes", std::to_string(taken));
+  EXPECT_LE(taken, std::uint64_t{4} << 20);
+}
+
+TEST(EmptyMember, TheSameOfALogOfItsOwn) {
+  const TempFolder folder;
+  LogOptions options;
+  options.dir = folder / "log";
+  auto log = Log::Open(options);
+  ASSERT_TRUE(log.ok()) << log.status().ToString();
+  ASSERT_TRUE((*log)->Append("entry").ok());
+  const std::uint64_t taken = BytesTaken(options.dir);
+  RecordProperty("bytes", std::to_string(taken));
+  EXPECT_LE(taken, std::uint64_t{4} << 20);
 }
 
 class FakeSpace final : public storage::DiskSpace {
@@ -72,7 +223,10 @@ class FakeSpace final : public storage::DiskSpace {
   bool TakeReserve() override {
     const std::lock_guard lock(mutex_);
     if (held_) return true;
-    if (free_ < kReserve) return false;
+    if (free_ < kReserve || quota_) {
+      refused_.push_back(std::chrono::steady_clock::now());
+      return false;
+    }
     free_ -= kReserve;
     return held_ = true;
   }
@@ -84,6 +238,16 @@ class FakeSpace final : public storage::DiskSpace {
     const std::lock_guard lock(mutex_);
     free_ = free;
   }
+  /// What is free is not for this member.
+  void SetQuota(bool quota) {
+    const std::lock_guard lock(mutex_);
+    quota_ = quota;
+  }
+  /// When the reserve was refused.
+  std::vector<std::chrono::steady_clock::time_point> refused() {
+    const std::lock_guard lock(mutex_);
+    return refused_;
+  }
   bool held() {
     const std::lock_guard lock(mutex_);
     return held_;
@@ -93,7 +257,29 @@ class FakeSpace final : public storage::DiskSpace {
   std::mutex mutex_;
   std::uint64_t free_ = 10'000;
   bool held_ = false;
+  bool quota_ = false;
+  std::vector<std::chrono::steady_clock::time_point> refused_;
 };
+
+TEST(DiskWatch, UnderAQuotaTheReserveIsNotTriedAgainAllTheTime) {
+  const auto space = std::make_shared<FakeSpace>();
+  StoreWorld world;
+  world.options.space = space;
+  world.options.reserve_bytes = kReserve;
+  Space told = Space::kEnough;
+  world.options.on_disk = [&](const node::DiskHealth& health) { told = health.space; };
+  ASSERT_TRUE(world.Open().ok());
+  space->SetQuota(true);
+  space->SetFree(0);
+  ASSERT_TRUE(world.loop.RunUntil([&] { return told == Space::kDeletes; }));
+  EXPECT_FALSE(space->held());
+  space->SetFree(100'000);
+  ASSERT_TRUE(WaitFor(std::chrono::seconds(30), [&] { return space->refused().size() >= 2; }));
+  EXPECT_GE(space->refused()[1] - space->refused()[0], std::chrono::seconds(1));
+  EXPECT_EQ(told, Space::kDeletes);
+  space->SetQuota(false);
+  EXPECT_TRUE(world.loop.RunUntil([&] { return told == Space::kEnough; }));
+}
 
 TEST(DiskWatch, TellsEachLevelAndTakesTheReserveAgain) {
   const auto space = std::make_shared<FakeSpace>();

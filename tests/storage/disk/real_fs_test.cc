@@ -9,11 +9,13 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <csignal>
 #include <filesystem>
 #include <fstream>
 #include <memory>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -28,6 +30,41 @@ namespace {
 namespace fs = std::filesystem;
 using storage::FolderLock;
 using storage::RealEnv;
+
+// Whoever can write beside a folder that is being removed must not have others removed in its
+// place.
+TEST(RemoveTree, RemovesNothingElsewhereWhateverTakesThePlaceOfTheFolder) {
+  const RealFolder folder;
+  const std::string outside = folder / "outside";
+  fs::create_directory(outside);
+  constexpr int kFiles = 20;
+  for (int i = 0; i < kFiles; ++i) std::ofstream(outside + "/" + std::to_string(i)) << "kept";
+  const std::string path = folder / "removed";
+  const std::string aside = folder / "aside";
+  const std::string link = folder / "link";
+  fs::create_symlink(outside, link);
+  std::atomic<bool> over{false};
+  std::thread other([&] {
+    while (!over) {
+      if (rename(path.c_str(), aside.c_str()) != 0) continue;
+      static_cast<void>(rename(link.c_str(), path.c_str()));
+      static_cast<void>(rename(path.c_str(), link.c_str()));
+      static_cast<void>(rename(aside.c_str(), path.c_str()));
+    }
+  });
+  int left = kFiles;
+  for (int round = 0; round < 1000 && left == kFiles; ++round) {
+    std::error_code ignored;
+    fs::create_directory(path, ignored);
+    for (int i = 0; i < 3; ++i) std::ofstream(path + "/mine" + std::to_string(i)) << "gone";
+    static_cast<void>(storage::RemoveTree(RealEnv(), path));
+    left = 0;
+    for (int i = 0; i < kFiles; ++i) left += fs::exists(outside + "/" + std::to_string(i)) ? 1 : 0;
+  }
+  over = true;
+  other.join();
+  EXPECT_EQ(left, kFiles) << "files that are not below the folder were removed";
+}
 
 /// A process that was started before anything is locked, and tries to when it is told.
 class OtherProcess {

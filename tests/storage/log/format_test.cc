@@ -118,6 +118,17 @@ TEST(Format, TheExampleOfARecord) {
   EXPECT_EQ(EncodeRecord(ExampleRecord()), bytes + bytes) << "two copies";
 }
 
+TEST(Format, ARecordSaysThatTheTailMayBeTornInAFlagOfItsOwn) {
+  EXPECT_FALSE(DecodeRecord(Example("record"))->tail_may_be_torn) << "one without the flag";
+  Record record = ExampleRecord();
+  record.tail_may_be_torn = true;
+  const std::string bytes = EncodeRecord(record);
+  EXPECT_EQ(Hex(bytes.substr(12, 4)), "00000021");
+  const Result<Record> read = DecodeRecord(bytes);
+  ASSERT_TRUE(read.ok());
+  EXPECT_EQ(*read, record);
+}
+
 TEST(Format, TheExamplesOfTheState) {
   EXPECT_EQ(*DecodeHardState(Example("hard_state")),
             (raft::HardState{Term(3), NodeId(0x1122334455667788), Index(4)}));

@@ -1,5 +1,7 @@
 #include "tests/support/faults/fault_fs.h"
 
+#include <cerrno>
+#include <cstring>
 #include <utility>
 
 namespace raftkv::test {
@@ -9,6 +11,15 @@ using rocksdb::IOOptions;
 using rocksdb::IOStatus;
 using rocksdb::Slice;
 using Debug = rocksdb::IODebugContext;
+
+namespace {
+
+bool IsFull(FaultFs::Fault fault) {
+  using Fault = FaultFs::Fault;
+  return fault == Fault::kFull || fault == Fault::kQuota || fault == Fault::kFileLimit;
+}
+
+}  // namespace
 
 class FaultFile final : public rocksdb::FSWritableFileOwnerWrapper {
  public:
@@ -20,7 +31,7 @@ class FaultFile final : public rocksdb::FSWritableFileOwnerWrapper {
     bool first = false;
     IOStatus status = fs_.OnWrite(path_, /*counts=*/true, &first);
     if (status.ok()) return Add(data, options, debug);
-    if (status.IsNoSpace() && first) {
+    if (first && fs_.full()) {
       IOStatus half = Add(Slice(data.data(), data.size() / 2), options, debug);
       half.PermitUncheckedError();
     }
@@ -127,6 +138,10 @@ std::uint64_t FaultFs::syncs() const {
   const std::lock_guard lock(mutex_);
   return syncs_;
 }
+bool FaultFs::full() const {
+  const std::lock_guard lock(mutex_);
+  return IsFull(fault_);
+}
 std::string FaultFs::failed_path() const {
   const std::lock_guard lock(mutex_);
   return failed_path_;
@@ -135,12 +150,15 @@ std::string FaultFs::failed_path() const {
 IOStatus FaultFs::OnWrite(const std::string& path, bool counts, bool* first) {
   const std::lock_guard lock(mutex_);
   if (counts) ++writes_;
-  if (fault_ != Fault::kWriteError && fault_ != Fault::kFull) return IOStatus::OK();
+  if (fault_ != Fault::kWriteError && !IsFull(fault_)) return IOStatus::OK();
   if (left_ > 0 && counts) --left_;
   if (left_ > 0) return IOStatus::OK();
   *first = ++failures_ == 1;
   if (*first) failed_path_ = path;
   if (fault_ == Fault::kFull) return IOStatus::NoSpace("injected", path);
+  // As RocksDB says it.
+  if (fault_ == Fault::kQuota) return IOStatus::IOError(path, std::strerror(EDQUOT));
+  if (fault_ == Fault::kFileLimit) return IOStatus::IOError(path, std::strerror(EFBIG));
   fault_ = Fault::kNone;
   return IOStatus::IOError("injected", path);
 }

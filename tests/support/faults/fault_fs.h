@@ -21,6 +21,8 @@ class FaultFs final : public rocksdb::FileSystemWrapper {
     kSyncError,   ///< EIO, once; what was not synced stays unsynced
     kSyncFull,    ///< ENOSPC of a sync, once
     kFull,        ///< no write fits any more, nor a new file
+    kQuota,       ///< as kFull, and the system says EDQUOT
+    kFileLimit,   ///< as kFull, and the system says EFBIG
     kReadError,   ///< EIO at each read of a table
   };
 
@@ -35,6 +37,7 @@ class FaultFs final : public rocksdb::FileSystemWrapper {
   [[nodiscard]] std::uint64_t failures() const;
   [[nodiscard]] std::uint64_t writes() const;
   [[nodiscard]] std::uint64_t syncs() const;
+  [[nodiscard]] bool full() const;
   /// The path of the first operation that failed.
   [[nodiscard]] std::string failed_path() const;
 
