@@ -96,7 +96,7 @@ Status CheckTorn(const LogDbOptions& options, const WalScan& scan) {
   if (!stored.ok()) return stored.status();
   if (LacksASector(*stored, scan.broken->begin, scan.broken->end)) return Status::Ok();
   return DamagedLog("write-ahead log " + scan.where +
-                ", and was written to its end: a power cut would have left a part of it out");
+                    ", and was written to its end: a power cut would have left a part of it out");
 }
 
 }  // namespace
