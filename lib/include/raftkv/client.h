@@ -19,26 +19,26 @@
 namespace raftkv {
 
 struct ClientOptions {
-  /// "host:port" of some or all members.
+  /// "host:port" of some or all of the members.
   std::vector<std::string> endpoints;
-  /// The id of the cluster that is meant (NodeStatus::cluster_id); 0: that of the first member
-  /// reached. A client never talks to another one, whatever answers at an address: endpoints of
-  /// other clusters are passed over, and named in the error where no other one is left.
+  /// Id of the cluster to talk to (NodeStatus::cluster_id); 0: the cluster of the first member
+  /// reached. A client never talks to any other cluster, whatever answers at an address: endpoints
+  /// of other clusters are skipped, and named in the error if no endpoint is left.
   std::uint64_t cluster = 0;
   Limits limits;
-  /// Gather concurrent calls into one request while another is under way: for 20 ms at most, or
-  /// until one that failed is tried again.
+  /// Gather concurrent calls into one request while another is in flight: for at most 20 ms, or
+  /// until a failed request is retried.
   bool coalesce = true;
-  /// Connections, each with a session of its own; concurrent calls are spread over them.
+  /// Number of connections, each with its own session; concurrent calls are spread over them.
   std::uint32_t connections = 1;
-  /// Ask only the endpoints given, in order, and stay where the answer came from, instead of going
-  /// to the leader: for local reads and for tests. (Bounded reads always do.)
+  /// If false: ask only the endpoints given, in order, and stay with the one that answered instead
+  /// of following the leader, for local reads and for tests. (Bounded reads always do so.)
   bool follow_leader = true;
   /// See NodeOptions::reserved_signal.
   int reserved_signal = 0;
 };
 
-/// One member's own view, as `raftkv endpoint status` prints it.
+/// A member's own view, as `raftkv endpoint status` prints it.
 struct EndpointStatus {
   std::string endpoint;
   NodeStatus node;
@@ -52,7 +52,7 @@ struct EndpointStatus {
     bool voter = true;
   };
   std::vector<Member> members;
-  /// Filled in if asked for: a hash of all keys, values and revisions at hash_index.
+  /// Set if requested: a hash of all keys, values and revisions at hash_index.
   std::uint64_t content_hash = 0;
   std::uint64_t hash_index = 0;
 };
@@ -63,29 +63,31 @@ class BackupFeed;
 
 class Client {
  public:
-  /// Connects in the background: an unreachable cluster shows at the first call. InvalidArgument
-  /// for malformed endpoints, Unavailable where the system has no thread or descriptor to give.
+  /// Connects in the background: an unreachable cluster is reported by the first call.
+  /// InvalidArgument if an endpoint is malformed, Unavailable if the system has no thread or
+  /// descriptor left.
   static Result<std::unique_ptr<Client>> Connect(ClientOptions options);
 
   virtual ~Client() = default;
   virtual KV& kv() = 0;
-  /// Who takes part: to be seen and changed.
+  /// The members of the cluster: list and change them.
   virtual Cluster& cluster() = 0;
-  /// Asks just the one endpoint, whichever cluster it belongs to unless ClientOptions::cluster
-  /// names one.
+  /// Asks this endpoint only, whichever cluster it belongs to unless ClientOptions::cluster is
+  /// set.
   virtual Result<EndpointStatus> Status(const std::string& endpoint,
                                         std::chrono::milliseconds timeout, bool with_hash) = 0;
-  /// The header of the latest answer, for `-w json`: cluster, member, term.
+  /// Header of the latest answer: cluster, member, term.
   struct Header {
     std::uint64_t cluster_id = 0;
     std::uint64_t member_id = 0;
     std::uint64_t term = 0;
   };
   virtual Header LastHeader() = 0;
-  /// Writes the state of the first member that answers to `file`: see <raftkv/backup.h>. Whole or
-  /// not at all; an older file of that name is replaced. IOError, NoSpace: the file cannot be
-  /// written; DeadlineExceeded: no member answered; Unavailable: those that did give none now;
-  /// Cancelled: the member was lost or failed on the way, or as asked.
+  /// Writes the state of the first member that answers to `file`, atomically: see
+  /// <raftkv/backup.h>. An existing file is replaced. IOError, NoSpace: the file cannot be written;
+  /// DeadlineExceeded: no member answered; Unavailable: the members that answered cannot give a
+  /// backup now; Cancelled: the member was lost or failed midway, or the progress callback asked to
+  /// stop.
   Result<BackupInfo> Backup(const std::string& file, const BackupOptions& options);
 
  private:

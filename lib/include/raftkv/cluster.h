@@ -1,9 +1,9 @@
-// How does a program see and change who takes part in a cluster that runs elsewhere?
+// How does a program list and change the members of a cluster?
 //
-// Members are called by their names. A new one is invited first (AddMember); it is taken in as a
-// learner when it comes with that name (`raftkv serve --join`), and is a voter once it was
-// promoted. All calls are safe from any thread; each has an asynchronous twin. The rules for
-// callbacks and timeouts are those of <raftkv/kv.h>.
+// Members are identified by name. A new member is invited first (AddMember); it becomes a learner
+// when it joins under that name (`raftkv serve --join`), and a voter when it is promoted. All calls
+// are safe from any thread; each has an asynchronous twin. The rules for callbacks and timeouts are
+// those of <raftkv/kv.h>.
 #pragma once
 
 #include <chrono>
@@ -20,14 +20,14 @@ namespace raftkv {
 
 enum class MemberRole : unsigned char {
   kVoter,
-  kLearner,  ///< gets everything and has no vote
-  kInvited,  ///< was added and has not come yet
+  kLearner,  ///< receives the log, does not vote
+  kInvited,  ///< added, has not joined yet
 };
 /// "voter", "learner" or "invited".
 std::string_view MemberRoleName(MemberRole role);
 
 struct ClusterMember {
-  std::uint64_t id = 0;  ///< of its data folder; 0: only invited
+  std::uint64_t id = 0;  ///< of its data folder; 0: invited only
   std::string name;
   std::string address;
   std::string zone;
@@ -35,11 +35,11 @@ struct ClusterMember {
   bool leads = false;
 };
 
-/// Errors of every change: InvalidArgument (it makes no sense, the message says why), NotFound (no
-/// such member), Unavailable (the leader refused it until the time was over: a learner is behind,
-/// the live members would be no quorum, another change is under way), DeadlineExceeded (no leader
-/// was found in time); in all of these nothing was changed. UnknownOutcome: it may have been, and
-/// is not tried again; the member list shows it.
+/// Errors of every change: InvalidArgument (the change makes no sense; the message says why),
+/// NotFound (no such member), Unavailable (the leader refused it until the timeout: a learner is
+/// lagging, the live members would not be a quorum, another change is in progress),
+/// DeadlineExceeded (no leader was found in time); none of these changed anything. UnknownOutcome:
+/// the change may or may not have been made, and is not retried; list the members to find out.
 class Cluster {
  public:
   using StatusCallback = std::function<void(Status)>;
@@ -48,18 +48,18 @@ class Cluster {
 
   virtual ~Cluster() = default;
 
-  /// As the leader knows it, or, where none is found, the member that answered.
+  /// As the leader knows them or, if no leader is found, as the member that answered does.
   virtual void MembersAsync(Timeout timeout, Callback<std::vector<ClusterMember>> done) = 0;
-  /// Invites `name`, which others reach at `address` ("host:port"). With `voter` it is promoted as
-  /// soon as it has caught up.
+  /// Invites the member `name`, which the others connect to at `address` ("host:port"). With
+  /// `voter` it is promoted as soon as it has caught up.
   virtual void AddMemberAsync(std::string name, std::string address, bool voter, Timeout timeout,
                               StatusCallback done) = 0;
-  /// Makes a learner that has caught up a voter.
+  /// Promotes a learner that has caught up to voter.
   virtual void PromoteMemberAsync(std::string name, Timeout timeout, StatusCallback done) = 0;
-  /// A member of any role; its data folder is never admitted again. A leader that is removed hands
-  /// over.
+  /// Removes a member of any role; its data folder is never admitted again. A leader that is
+  /// removed hands over first.
   virtual void RemoveMemberAsync(std::string name, Timeout timeout, StatusCallback done) = 0;
-  /// Hands the leadership to `name`; empty: to who is best.
+  /// Transfers the leadership to `name`; empty: to the best candidate.
   virtual void MoveLeaderAsync(std::string name, Timeout timeout, StatusCallback done) = 0;
 
   Result<std::vector<ClusterMember>> Members(Timeout timeout = kTimeout);

@@ -1,6 +1,6 @@
-// How does a test run whole clusters in one process, over a network that it can cut?
+// How does a test run whole clusters in one process, over a network that it can partition?
 //
-// Each member gets a transport of the network, under its address:
+// Each member gets a transport of the network for its address:
 //
 //   raftkv::InProcessNetwork network;
 //   options.transport = network.NewTransport("n1");
@@ -22,9 +22,9 @@ struct InProcessNetworkOptions {
   std::chrono::microseconds min_delay{0};
   std::chrono::microseconds max_delay{0};
   unsigned loss_percent = 0;
-  unsigned duplicate_percent = 0;  ///< each copy has a delay of its own
+  unsigned duplicate_percent = 0;  ///< each copy gets its own delay
   std::uint64_t seed = 1;
-  /// Of frames under way; more are dropped.
+  /// Limit of frames in flight; more are dropped.
   std::size_t max_bytes = 256 * 1024 * 1024;
 };
 
@@ -32,16 +32,16 @@ struct InProcessNetworkOptions {
 class InProcessNetwork {
  public:
   explicit InProcessNetwork(const InProcessNetworkOptions& options = {});
-  /// What is under way is lost. Transports may live on, and reach nobody.
+  /// Frames in flight are lost. Transports may outlive the network, but reach nobody.
   ~InProcessNetwork();
   InProcessNetwork(const InProcessNetwork&) = delete;
   InProcessNetwork& operator=(const InProcessNetwork&) = delete;
 
-  /// Of the member at `address`. A later one of the same address takes its place once it is
-  /// started.
+  /// The transport of the member at `address`. A later one for the same address replaces it once it
+  /// is started.
   std::shared_ptr<Transport> NewTransport(std::string address);
 
-  /// Frames from `from` to `to` are lost from now on, those under way as well. One way only.
+  /// Drops frames from `from` to `to` from now on, including those in flight. One direction only.
   void Cut(const std::string& from, const std::string& to);
   void Heal(const std::string& from, const std::string& to);
   void HealAll();

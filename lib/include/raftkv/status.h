@@ -1,4 +1,4 @@
-// How does an operation of raftkv say what came of it?
+// How does an operation report its outcome?
 //
 // Expected failures are values: a Status, or a Result<T> that holds either a T or a Status that is
 // not ok. Nothing in the public interface throws. Both types are plain values and may be copied
@@ -13,22 +13,22 @@
 namespace raftkv {
 
 /// The outcome of a call. The numbers are part of the wire format (lib/kv/command.capnp): a code
-/// keeps its number for ever.
+/// keeps its number forever.
 enum class Code : unsigned char {
   kOk = 0,
   kNotFound = 1,
   kCompareFailed = 2,
-  /// This member does not lead and could not hand the request on. It was not carried out.
+  /// This member is not the leader and could not forward the request. It was not applied.
   kNotLeader = 3,
-  /// The write may or may not have been carried out; only a retry under the same session can tell.
+  /// The write may or may not have been applied; only a retry under the same session can tell.
   kUnknownOutcome = 4,
-  /// Not now (no leader, a queue is full, shutting down). It was not carried out; try again.
+  /// Not now (no leader, a queue is full, shutting down). It was not applied; try again.
   kUnavailable = 5,
-  /// The deadline passed before the request was carried out anywhere.
+  /// The deadline passed before the request was applied anywhere.
   kDeadlineExceeded = 6,
   kNoSpace = 7,
   kCompacted = 8,
-  /// The session is unknown to the cluster, by age. It was not carried out under this attempt.
+  /// The session has expired. The request was not applied by this attempt.
   kSessionExpired = 9,
   kCorruption = 10,
   kIOError = 11,
@@ -50,7 +50,7 @@ class [[nodiscard]] Status {
 
   [[nodiscard]] bool ok() const { return code_ == Code::kOk; }
   [[nodiscard]] Code code() const { return code_; }
-  /// One line without the code: what was wrong and, where there is a way, how to mend it.
+  /// One line without the code: what was wrong and, if possible, how to fix it.
   [[nodiscard]] const std::string& message() const { return message_; }
   /// "NotFound: no such key", or "Ok".
   [[nodiscard]] std::string ToString() const;
@@ -60,7 +60,7 @@ class [[nodiscard]] Status {
   std::string message_;
 };
 
-/// Ends the process with a line on stderr: a Result without a value was asked for its value.
+/// Aborts with a line on stderr: value() was called on a Result without a value.
 [[noreturn]] void DieOnBadResultAccess(const Status& status);
 
 template <class T>
