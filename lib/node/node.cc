@@ -46,7 +46,8 @@ Node::Node(const NodeConfig& config, raft::InitialState initial, std::uint64_t r
   if (ports_.snapshots == nullptr) return;
   snapshot_sender_ =
       std::make_unique<SnapshotSender>(config.snapshots, ports_.clock, *ports_.snapshots,
-                                       ports_.transport, core_, [this] { wakeup_(); });
+                                       ports_.transport, ports_.observer, core_,
+                                       [this] { wakeup_(); });
   snapshot_receiver_ = std::make_unique<SnapshotReceiver>(
       *ports_.snapshots, ports_.transport, core_, [this] { return Tick(); }, [this] { wakeup_(); });
 }
@@ -294,6 +295,7 @@ void Node::OnApplied(Index first, Result<Applied> result) {
     proposal.done({Status::Ok(), std::move(response)});
   }
   ServeReads();
+  if (snapshot_receiver_) snapshot_receiver_->OnApplied(result->index);
   MaybeCompact(result->durable);
   wakeup_();
 }
@@ -467,6 +469,7 @@ void Node::Receive(NodeId peer, PeerMessage message) {
   } else if (const auto* join = std::get_if<ForwardJoin>(&message)) {
     if (core_.role() == raft::Role::kLeader) Join(*join);
   } else if (const auto* chunk = std::get_if<SnapshotChunk>(&message)) {
+    ports_.observer.CountSnapshotReceived(chunk->data.size());
     if (snapshot_receiver_) snapshot_receiver_->OnChunk(peer, *chunk);
   } else if (const auto* answer = std::get_if<SnapshotChunkReply>(&message)) {
     if (snapshot_sender_) snapshot_sender_->OnReply(peer, *answer);

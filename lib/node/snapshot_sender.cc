@@ -18,11 +18,13 @@ constexpr std::uint64_t kSlack = 1024;
 }  // namespace
 
 SnapshotSender::SnapshotSender(const Options& options, Clock& clock, Snapshots& snapshots,
-                               Transport& transport, raft::Raft& core, std::function<void()> wakeup)
+                               Transport& transport, Observer& observer, raft::Raft& core,
+                               std::function<void()> wakeup)
     : options_(options),
       clock_(clock),
       snapshots_(snapshots),
       transport_(transport),
+      observer_(observer),
       core_(core),
       wakeup_(std::move(wakeup)) {}
 
@@ -113,6 +115,7 @@ void SnapshotSender::OnPart(NodeId peer, const std::shared_ptr<const raft::Snaps
     may_send_at_ = std::max(may_send_at_, transfer.sent_at) +
                    std::chrono::duration_cast<Duration>(std::chrono::duration<double>(seconds));
   }
+  observer_.CountSnapshotSent(part->data.size());
   transport_.Send(peer, SnapshotChunk{.term = core_.term(),
                                       .snapshot = meta,
                                       .id = transfer.snapshot.id,

@@ -32,7 +32,7 @@ class SnapshotSender {
 
   /// All are borrowed and outlive it; `wakeup` as in Node.
   SnapshotSender(const Options& options, Clock& clock, Snapshots& snapshots, Transport& transport,
-                 raft::Raft& core, std::function<void()> wakeup);
+                 Observer& observer, raft::Raft& core, std::function<void()> wakeup);
   ~SnapshotSender();
 
   /// The core wants `peer` to get a snapshot.
@@ -80,6 +80,7 @@ class SnapshotSender {
   Clock& clock_;
   Snapshots& snapshots_;
   Transport& transport_;
+  Observer& observer_;
   raft::Raft& core_;
   const std::function<void()> wakeup_;
   /// One is being made, and holds this at least.

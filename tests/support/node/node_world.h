@@ -73,6 +73,8 @@ class WorldMember final : public node::Clock,
   void CountProposal(Code) override {}
   void CountLogSync(std::size_t, std::size_t) override {}
   void CountElection() override {}
+  void CountSnapshotSent(std::size_t) override {}
+  void CountSnapshotReceived(std::size_t) override {}
 
  private:
   friend class NodeWorld;
