@@ -99,8 +99,9 @@ struct SubmitOutcome {
   Bytes response;
 };
 
-/// A request that is handed on to the leader, and its answer. `id` is the sender's own. Other than
-/// the rest it must not be doubled: two copies may come to different ends, and only one is heard.
+/// A request that is handed on to the leader, and its answer. `id` is the sender's own: where
+/// messages may be lost, both may come more than once under it (forwards.h, forward_answers.h).
+/// Elsewhere they must not: two copies may come to different ends, and only one is heard.
 struct ForwardSubmit {
   std::uint64_t id = 0;
   Bytes request;

@@ -319,6 +319,31 @@ TEST_F(SendSnapshot, AnAnswerToAnotherSnapshotOfThatIndexIsNone) {
   EXPECT_EQ(transport.Take<SnapshotChunk>().size(), 1u);
 }
 
+// Where the network loses a part, its time is the network's, not a flat second.
+TEST_F(SendSnapshot, ALostPartGoesAgainAfterTheMeasuredRoundTrip) {
+  for (const bool measured : {true, false}) {
+    SCOPED_TRACE(measured);
+    node::SnapshotSender::Options options;
+    options.measure_round_trip = measured;
+    node::SnapshotSender sender = MakeSender(options);
+    sender.Want(NodeId(3));
+    FinishMaking(10 << 20);
+    ASSERT_EQ(transport.Take<SnapshotChunk>().size(), 1u);
+    Advance(milliseconds(10));
+    sender.OnReply(NodeId(3), Reply(1 << 20));
+    ASSERT_EQ(transport.Take<SnapshotChunk>().size(), 1u) << "this one is lost";
+    Advance(milliseconds(20));
+    sender.Tick();
+    EXPECT_TRUE(transport.Take<SnapshotChunk>().empty());
+    Advance(milliseconds(10));
+    sender.Tick();
+    EXPECT_EQ(transport.Take<SnapshotChunk>().size(), measured ? 1u : 0u);
+    Advance(milliseconds(970));
+    sender.Tick();
+    EXPECT_EQ(transport.Take<SnapshotChunk>().size(), 1u);
+  }
+}
+
 // To make one of a large database takes longer than a transfer may stand still.
 TEST_F(SendSnapshot, ItWaitsForASnapshotThatIsBeingMade) {
   node::SnapshotSender sender = MakeSender({});
