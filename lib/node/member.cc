@@ -146,6 +146,8 @@ void Member::BecomeFormed(ClusterId cluster, Bytes formation, raft::InitialState
   config.log_keep_entries = options_.log_keep_entries;
   config.log_keep_bytes = options_.log_keep_bytes;
   config.snapshots.bytes_per_second = options_.snapshot_bytes_per_second;
+  config.snapshots.measure_round_trip = options_.messages_may_be_lost;
+  config.messages_may_be_lost = options_.messages_may_be_lost;
   node_ =
       std::make_unique<Node>(config, std::move(initial), replicated_time_at_open_ms_,
                              NodePorts{ports_.clock, ports_.log, ports_.machine, ports_.transport,

@@ -101,6 +101,7 @@ struct MemberOptions {
   std::uint64_t log_keep_entries = 100'000;  ///< see NodeConfig
   std::uint64_t log_keep_bytes = 256 << 20;
   std::uint64_t snapshot_bytes_per_second = 0;  ///< see SnapshotSender::Options
+  bool messages_may_be_lost = false;            ///< see NodeConfig
 };
 
 class Node;

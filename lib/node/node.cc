@@ -36,19 +36,26 @@ Node::Node(const NodeConfig& config, raft::InitialState initial, std::uint64_t r
       ports_(std::move(ports)),
       wakeup_(std::move(wakeup)),
       core_(config.raft, std::move(initial), Random(config.seed), ports_.clock.Now()),
-      reads_(config.context_base, false),
-      lease_reads_(config.context_base ^ kLeaseContexts, true),
+      forwards_({.first_id = config.context_base,
+                 .messages_may_be_lost = config.messages_may_be_lost,
+                 .first_timeout = config.raft.election_timeout},
+                ports_.transport, [this](std::size_t bytes) { Release(bytes); }),
+      reads_(config.context_base, false, AskAgain()),
+      lease_reads_(config.context_base ^ kLeaseContexts, true, AskAgain()),
       once_applied_(core_.commit_index()),
-      next_id_(config.context_base),
       replicated_time_ms_(replicated_time_ms),
       replicated_time_at_(ports_.clock.Now()),
       next_sweep_(ports_.clock.Now() + kSweepInterval) {
   if (ports_.snapshots == nullptr) return;
-  snapshot_sender_ =
-      std::make_unique<SnapshotSender>(config.snapshots, ports_.clock, *ports_.snapshots,
-                                       ports_.transport, core_, [this] { wakeup_(); });
+  snapshot_sender_ = std::make_unique<SnapshotSender>(
+      config.snapshots, ports_.clock, *ports_.snapshots, ports_.transport, ports_.observer, core_,
+      [this] { wakeup_(); });
   snapshot_receiver_ = std::make_unique<SnapshotReceiver>(
       *ports_.snapshots, ports_.transport, core_, [this] { return Tick(); }, [this] { wakeup_(); });
+}
+
+ReadQueue::AskAgain Node::AskAgain() const {
+  return {.after = config_.raft.election_timeout, .measured = config_.messages_may_be_lost};
 }
 
 MonoTime Node::Tick() {
@@ -75,11 +82,12 @@ void Node::Pump() {
   if (!failure_.ok()) return;
   const MonoTime now = Tick();
   if (now >= next_sweep_) Sweep();
+  forwards_.Resend(now);
   WatchWrite(now);
   const auto disk = [this] { return write_under_way_ ? raft::Disk::kBusy : raft::Disk::kIdle; };
   while (true) {
     for (ReadQueue* queue : {&reads_, &lease_reads_}) {
-      if (!queue->empty()) queue->Ask(core_, now, config_.raft.election_timeout);
+      if (!queue->empty()) queue->Ask(core_, now);
     }
     if (!core_.HasReady(disk())) break;
     CarryOut(core_.TakeReady(disk()));
@@ -94,7 +102,8 @@ MonoTime Node::NextDeadline() const {
                      !lease_reads_.empty() || !changes_.empty() || transfer_;
   MonoTime next = core_.NextDeadline();
   if (waits) next = std::min(next, next_sweep_);
-  next = std::min(next, WriteHangsAt());
+  next = std::min({next, WriteHangsAt(), forwards_.NextResend()});
+  next = std::min({next, reads_.AsksAgainAt(), lease_reads_.AsksAgainAt()});
   if (snapshot_sender_) next = std::min(next, snapshot_sender_->NextDeadline());
   return next;
 }
@@ -155,16 +164,7 @@ void Node::OnSoftState(const raft::SoftState& state) {
     EndChanges();  // a leader that removed itself goes because that is committed
     FailChanges(lost);
   }
-  for (auto it = forwards_.begin(); it != forwards_.end();) {
-    if (it->second.leader == state.leader) {
-      ++it;
-      continue;
-    }
-    Forward forward = std::move(it->second);
-    it = forwards_.erase(it);
-    Release(forward.bytes);
-    forward.done({{Code::kUnknownOutcome, "the leader changed meanwhile"}, {}});
-  }
+  forwards_.FailOfOthersThan(state.leader, {Code::kUnknownOutcome, "the leader changed meanwhile"});
   if (state.leader == kNobody) return;
   for (Held& held : std::exchange(held_, {})) {
     Release(held.request.size());
@@ -294,6 +294,7 @@ void Node::OnApplied(Index first, Result<Applied> result) {
     proposal.done({Status::Ok(), std::move(response)});
   }
   ServeReads();
+  if (snapshot_receiver_) snapshot_receiver_->OnApplied(result->index);
   MaybeCompact(result->durable);
   wakeup_();
 }
@@ -393,17 +394,24 @@ void Node::Propose(Bytes request, SubmitDone done) {
 }
 
 void Node::ForwardToLeader(Held held) {
-  const std::uint64_t id = next_id_++;
-  const std::size_t bytes = held.request.size();
-  pending_bytes_ += bytes;
-  forwards_.emplace(id, Forward{core_.leader(), bytes, held.deadline, std::move(held.done)});
-  ports_.transport.Send(core_.leader(),
-                        ForwardSubmit{.id = id, .request = std::move(held.request)});
+  pending_bytes_ += held.request.size();
+  forwards_.Add(core_.leader(), std::move(held.request), ports_.clock.Now(), held.deadline,
+                std::move(held.done));
 }
 
 void Node::ReceiveForward(NodeId peer, ForwardSubmit forward) {
-  const auto answer = [this, peer, id = forward.id](SubmitOutcome outcome) {
+  const auto reply = [this, peer, id = forward.id](SubmitOutcome outcome) {
     ports_.transport.Send(peer, ForwardSubmitReply{.id = id, .outcome = std::move(outcome)});
+  };
+  const ForwardAnswers::Key key{peer, forward.id};
+  if (config_.messages_may_be_lost && !forward_answers_.Begin(key)) {
+    // A copy; the answer to the first one was lost, or comes yet.
+    if (const SubmitOutcome* known = forward_answers_.Find(key)) reply(*known);
+    return;
+  }
+  const auto answer = [this, reply, key](SubmitOutcome outcome) {
+    if (config_.messages_may_be_lost) forward_answers_.End(key, outcome);
+    reply(std::move(outcome));
   };
   const auto header = kv::ValidateRequest(forward.request.view(), config_.limits);
   if (!header.ok()) {
@@ -415,15 +423,6 @@ void Node::ReceiveForward(NodeId peer, ForwardSubmit forward) {
   } else {
     Propose(std::move(forward.request), answer);
   }
-}
-
-void Node::ReceiveForwardReply(NodeId peer, ForwardSubmitReply reply) {
-  const auto it = forwards_.find(reply.id);
-  if (it == forwards_.end() || it->second.leader != peer) return;  // late or doubled
-  Forward forward = std::move(it->second);
-  forwards_.erase(it);
-  Release(forward.bytes);
-  forward.done(std::move(reply.outcome));
 }
 
 void Node::Read(Bytes request, ReadPolicy policy, MonoTime deadline, Done<Bytes> done) {
@@ -463,10 +462,11 @@ void Node::Receive(NodeId peer, PeerMessage message) {
   } else if (auto* forward = std::get_if<ForwardSubmit>(&message)) {
     ReceiveForward(peer, std::move(*forward));
   } else if (auto* reply = std::get_if<ForwardSubmitReply>(&message)) {
-    ReceiveForwardReply(peer, std::move(*reply));
+    forwards_.OnReply(peer, std::move(*reply), ports_.clock.Now());
   } else if (const auto* join = std::get_if<ForwardJoin>(&message)) {
     if (core_.role() == raft::Role::kLeader) Join(*join);
   } else if (const auto* chunk = std::get_if<SnapshotChunk>(&message)) {
+    ports_.observer.CountSnapshotReceived(chunk->data.size());
     if (snapshot_receiver_) snapshot_receiver_->OnChunk(peer, *chunk);
   } else if (const auto* answer = std::get_if<SnapshotChunkReply>(&message)) {
     if (snapshot_sender_) snapshot_sender_->OnReply(peer, *answer);
@@ -479,7 +479,7 @@ void Node::PeerDisconnected(NodeId peer) {
   Tick();
   core_.PeerDisconnected(peer);
   // Its answers would have come on that connection.
-  FailForwards({Code::kUnknownOutcome, "the connection from the leader broke"}, peer);
+  forwards_.FailOf(peer, {Code::kUnknownOutcome, "the connection from the leader broke"});
   wakeup_();
 }
 
@@ -487,7 +487,7 @@ void Node::PeerUnreachable(NodeId peer) {
   if (!failure_.ok()) return;
   Tick();
   core_.PeerUnreachable(peer);
-  FailForwards({Code::kUnknownOutcome, "the connection to the leader broke"}, peer);
+  forwards_.FailOf(peer, {Code::kUnknownOutcome, "the connection to the leader broke"});
   wakeup_();
 }
 
@@ -498,19 +498,6 @@ void Node::FailProposals(const Status& why) {
     Release(proposal.bytes);
     ports_.observer.CountProposal(why.code());
     proposal.done({why, {}});
-  }
-}
-
-void Node::FailForwards(const Status& why, NodeId leader) {
-  for (auto it = forwards_.begin(); it != forwards_.end();) {
-    if (it->second.leader != leader) {
-      ++it;
-      continue;
-    }
-    Forward forward = std::move(it->second);
-    it = forwards_.erase(it);
-    Release(forward.bytes);
-    forward.done({why, {}});
   }
 }
 
@@ -528,16 +515,7 @@ void Node::Sweep() {
   }
   for (Held& held : held_) kept.push_back(std::move(held));
   held_ = std::move(kept);
-  for (auto it = forwards_.begin(); it != forwards_.end();) {
-    if (it->second.deadline > now) {
-      ++it;
-      continue;
-    }
-    Forward forward = std::move(it->second);
-    it = forwards_.erase(it);
-    Release(forward.bytes);
-    forward.done({{Code::kUnknownOutcome, "the leader did not answer in time"}, {}});
-  }
+  forwards_.FailExpired(now, {Code::kUnknownOutcome, "the leader did not answer in time"});
   for (ReadQueue* queue : {&reads_, &lease_reads_}) {
     for (PendingRead& read : queue->TakeExpired(now)) {
       Release(read.request.size());
@@ -553,9 +531,7 @@ void Node::Stop(const Status& why) {
   if (!failure_.ok()) return;
   failure_ = why;
   FailProposals({Code::kUnknownOutcome, why.message()});
-  for (auto& [id, forward] : std::exchange(forwards_, {})) {
-    forward.done({{Code::kUnknownOutcome, why.message()}, {}});
-  }
+  forwards_.FailAll({Code::kUnknownOutcome, why.message()});
   for (Held& held : std::exchange(held_, {})) {
     held.done({{Code::kUnavailable, why.message()}, {}});
   }

@@ -11,7 +11,6 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
-#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -19,6 +18,8 @@
 
 #include <raftkv/node.h>
 
+#include "lib/node/forward_answers.h"
+#include "lib/node/forwards.h"
 #include "lib/node/ports.h"
 #include "lib/node/read_queue.h"
 #include "lib/node/snapshot_receiver.h"
@@ -43,6 +44,9 @@ struct NodeConfig {
   std::uint64_t log_keep_entries = 100'000;
   std::uint64_t log_keep_bytes = 256 << 20;
   SnapshotSender::Options snapshots;
+  /// The transport may lose messages and say nothing: what must not wait for a timeout is sent
+  /// again after a measured round trip.
+  bool messages_may_be_lost = false;
 };
 
 struct NodePorts {
@@ -107,13 +111,6 @@ class Node {
     MonoTime committed_at;
     SubmitDone done;
   };
-  /// A request that was handed on to the leader.
-  struct Forward {
-    NodeId leader;
-    std::size_t bytes = 0;
-    MonoTime deadline;
-    SubmitDone done;
-  };
   /// A request that waits for a leader to be known.
   struct Held {
     Bytes request;
@@ -137,7 +134,6 @@ class Node {
   void Propose(Bytes request, SubmitDone done);
   void ForwardToLeader(Held held);
   void ReceiveForward(NodeId peer, ForwardSubmit forward);
-  void ReceiveForwardReply(NodeId peer, ForwardSubmitReply reply);
 
   void WatchWrite(MonoTime now);
   [[nodiscard]] MonoTime WriteHangsAt() const;
@@ -160,10 +156,10 @@ class Node {
   void SendAll(std::vector<raft::Message> messages);
 
   void FailProposals(const Status& why);
-  void FailForwards(const Status& why, NodeId leader);
   void Sweep();
   [[nodiscard]] bool HasRoom(std::size_t bytes) const;
   void Release(std::size_t bytes);
+  [[nodiscard]] ReadQueue::AskAgain AskAgain() const;
   MonoTime Tick();
   [[nodiscard]] std::uint64_t StampMs();
 
@@ -181,7 +177,8 @@ class Node {
 
   // --- Requests.
   std::deque<Proposal> proposals_;  ///< ascending by index
-  std::map<std::uint64_t, Forward> forwards_;
+  Forwards forwards_;
+  ForwardAnswers forward_answers_;
   std::deque<Held> held_;
   ReadQueue reads_;
   ReadQueue lease_reads_;
@@ -192,7 +189,6 @@ class Node {
   /// Null without the port.
   std::unique_ptr<SnapshotSender> snapshot_sender_;
   std::unique_ptr<SnapshotReceiver> snapshot_receiver_;
-  std::uint64_t next_id_;
   std::size_t pending_bytes_ = 0;
   std::uint64_t replicated_time_ms_ = 0;
   MonoTime replicated_time_at_;  ///< when that became known here

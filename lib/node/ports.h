@@ -99,8 +99,9 @@ struct SubmitOutcome {
   Bytes response;
 };
 
-/// A request that is handed on to the leader, and its answer. `id` is the sender's own. Other than
-/// the rest it must not be doubled: two copies may come to different ends, and only one is heard.
+/// A request that is handed on to the leader, and its answer. `id` is the sender's own: where
+/// messages may be lost, both may come more than once under it (forwards.h, forward_answers.h).
+/// Elsewhere they must not: two copies may come to different ends, and only one is heard.
 struct ForwardSubmit {
   std::uint64_t id = 0;
   Bytes request;
@@ -118,7 +119,7 @@ struct ForwardJoin {
 };
 
 /// A part of a snapshot (§7). The receiver takes them in order and answers with what it wants next,
-/// so a lost one is sent again, and a transfer goes on where it was interrupted.
+/// so a lost one is sent again, and a transfer continues where it was interrupted.
 struct SnapshotChunk {
   Term term;  ///< of the leader that sends it
   std::shared_ptr<const raft::SnapshotMeta> snapshot;
@@ -175,6 +176,9 @@ class Snapshots {
   /// the replicated time of the new state. Any failure is final.
   virtual void Install(const raft::SnapshotMeta& snapshot, LogWrite write,
                        Done<std::uint64_t> done) = 0;
+  /// No snapshot is waited for: what came of one, perhaps before the last restart, may go, at
+  /// leisure.
+  virtual void DropUnfinished() = 0;
   /// The log's entries up to `through` may go, at leisure.
   virtual void Compact(Index through) = 0;
   /// The last entry that would have to go so that the log has at most `bytes`; 0: none.
@@ -234,6 +238,9 @@ class Observer {
   virtual void CountProposal(Code outcome) = 0;
   virtual void CountLogSync(std::size_t entries, std::size_t bytes) = 0;
   virtual void CountElection() = 0;
+  /// Bytes of a snapshot that went to another member, those that were sent again included.
+  virtual void CountSnapshotSent(std::size_t bytes) = 0;
+  virtual void CountSnapshotReceived(std::size_t bytes) = 0;
 };
 
 enum class LogSeverity : std::uint8_t { kDebug, kInfo, kWarn, kError };

@@ -1,5 +1,6 @@
 #include "lib/node/read_queue.h"
 
+#include <algorithm>
 #include <iterator>
 #include <utility>
 
@@ -16,10 +17,21 @@ void MoveAll(std::vector<PendingRead>& from, std::vector<PendingRead>& to) {
 
 }  // namespace
 
-void ReadQueue::Ask(raft::Raft& core, MonoTime now, Duration ask_again) {
-  if (!asked_.empty() && now - asked_at_ >= ask_again) {
+Duration ReadQueue::Patience() const {
+  return ask_again_.measured ? std::min(round_trip_.Timeout(repeats_), ask_again_.after)
+                             : ask_again_.after;
+}
+
+MonoTime ReadQueue::AsksAgainAt() const {
+  return asked_.empty() || !ask_again_.measured ? kNever : asked_at_ + Patience();
+}
+
+void ReadQueue::Ask(raft::Raft& core, MonoTime now) {
+  if (!asked_.empty() && now - asked_at_ >= Patience()) {
     // The question or its answer was lost, or the leader is gone: these reads ask anew.
     MoveAll(asked_, gathered_);
+    ++repeats_;
+    round_trip_.SentAgain(repeats_);
   }
   if (gathered_.empty() || !asked_.empty() || now < not_before_) return;
   const std::uint64_t context = next_context_++;
@@ -37,6 +49,9 @@ void ReadQueue::OnReadState(const raft::ReadState& state, MonoTime now) {
     MoveAll(asked_, gathered_);
     return;
   }
+  // The answer names its question, so that it is known which copy it belongs to.
+  round_trip_.Measured(now - asked_at_);
+  repeats_ = 0;
   last_confirmed_ = {asked_at_, state.read_index};
   for (PendingRead& read : std::exchange(asked_, {})) {
     confirmed_.emplace(state.read_index, std::move(read));

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "lib/node/ports.h"
+#include "lib/node/round_trip.h"
 #include "lib/raft/raft.h"
 
 namespace raftkv::node {
@@ -24,14 +25,26 @@ struct PendingRead {
 
 class ReadQueue {
  public:
+  /// When a question that is not answered is asked again.
+  struct AskAgain {
+    Duration after;
+    /// After the round trip that was measured, once one was.
+    bool measured = false;
+  };
+
   /// With `lease`, the leader's lease is enough.
-  ReadQueue(std::uint64_t first_context, bool lease)
-      : lease_(lease), next_context_(first_context) {}
+  ReadQueue(std::uint64_t first_context, bool lease, const AskAgain& ask_again)
+      : lease_(lease),
+        ask_again_(ask_again),
+        next_context_(first_context),
+        round_trip_(ask_again.after) {}
 
   void Add(PendingRead read) { gathered_.push_back(std::move(read)); }
   /// Asks the core for a read index for what has gathered, unless a question is under way that is
-  /// younger than `ask_again`.
-  void Ask(raft::Raft& core, MonoTime now, Duration ask_again);
+  /// not to be asked again yet.
+  void Ask(raft::Raft& core, MonoTime now);
+  /// kNever: no question is under way, or the sweep is soon enough.
+  [[nodiscard]] MonoTime AsksAgainAt() const;
   /// The core's answer; an unknown context is an old question's and changes nothing.
   void OnReadState(const raft::ReadState& state, MonoTime now);
   /// Takes the reads that may be served now that `applied` is applied.
@@ -49,13 +62,18 @@ class ReadQueue {
   [[nodiscard]] bool WantsToAsk() const { return !gathered_.empty(); }
 
  private:
+  [[nodiscard]] Duration Patience() const;
+
   const bool lease_;
+  const AskAgain ask_again_;
   std::uint64_t next_context_;
   std::vector<PendingRead> gathered_;
   /// One question under way at a time.
   std::vector<PendingRead> asked_;
   std::uint64_t asked_context_ = 0;
   MonoTime asked_at_{};
+  unsigned repeats_ = 0;  ///< of the question under way
+  RoundTrip round_trip_;
   /// After a refusal: who has just lost its leadership would only refuse again.
   MonoTime not_before_{};
   std::multimap<Index, PendingRead> confirmed_;

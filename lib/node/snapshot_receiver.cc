@@ -13,7 +13,8 @@ SnapshotReceiver::SnapshotReceiver(Snapshots& snapshots, Transport& transport, r
       transport_(transport),
       core_(core),
       tick_(std::move(tick)),
-      wakeup_(std::move(wakeup)) {}
+      wakeup_(std::move(wakeup)),
+      log_end_then_(core.log().last_index()) {}
 
 void SnapshotReceiver::OnChunk(NodeId from, const SnapshotChunk& chunk) {
   if (chunk.snapshot == nullptr || chunk.term < core_.term()) return;  // of a former leader
@@ -32,6 +33,7 @@ void SnapshotReceiver::OnChunk(NodeId from, const SnapshotChunk& chunk) {
     return;
   }
   incoming_->writing = true;
+  may_have_left_ = false;
   const std::uint64_t end = chunk.offset + chunk.data.size();
   snapshots_.Receive(*incoming_->snapshot, chunk.id, chunk.offset, chunk.data, chunk.last,
                      [this, snapshot = incoming_->snapshot, end, last = chunk.last,
@@ -55,16 +57,35 @@ void SnapshotReceiver::OnWritten(const std::shared_ptr<const raft::SnapshotMeta>
   if (core_.OfferSnapshot(incoming_->from, incoming_->term, *snapshot)) {
     incoming_->offered = true;  // the answer comes when it is installed
   } else {
-    Answer(core_.commit_index() >= snapshot->last.index);
-    incoming_.reset();
+    OnRefused(snapshot->last.index);
   }
   wakeup_();
+}
+
+void SnapshotReceiver::OnRefused(Index at) {
+  const bool has_it = core_.commit_index() >= at;
+  Answer(has_it);
+  incoming_.reset();
+  if (has_it) return snapshots_.DropUnfinished();
+  // The next leader may send the same files.
+  may_have_left_ = true;
+  log_end_then_ = core_.log().last_index();
 }
 
 void SnapshotReceiver::OnInstalled() {
   if (!incoming_ || !incoming_->offered) return;
   Answer(true);
   incoming_.reset();
+}
+
+void SnapshotReceiver::OnApplied(Index index) {
+  if (incoming_ && (incoming_->writing || incoming_->offered)) return;
+  const bool useless = incoming_ ? index >= incoming_->snapshot->last.index
+                                 : may_have_left_ && index > log_end_then_;
+  if (!useless) return;
+  incoming_.reset();
+  may_have_left_ = false;
+  snapshots_.DropUnfinished();
 }
 
 void SnapshotReceiver::Answer(bool installed) {

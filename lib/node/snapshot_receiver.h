@@ -20,6 +20,8 @@ class SnapshotReceiver {
   void OnChunk(NodeId from, const SnapshotChunk& chunk);
   /// The core installed what was offered.
   void OnInstalled();
+  /// This member has applied its log up to `index`: what it got that way it needs no snapshot for.
+  void OnApplied(Index index);
 
  private:
   struct Incoming {
@@ -32,6 +34,7 @@ class SnapshotReceiver {
     bool offered = false;
   };
 
+  void OnRefused(Index at);
   void OnWritten(const std::shared_ptr<const raft::SnapshotMeta>& snapshot, std::uint64_t end,
                  bool last, const Result<std::uint64_t>& next);
   void Answer(bool installed);
@@ -42,6 +45,10 @@ class SnapshotReceiver {
   const std::function<MonoTime()> tick_;
   const std::function<void()> wakeup_;
   std::optional<Incoming> incoming_;
+  /// What came of a snapshot may still be here, from before the start for example. It is of no use
+  /// once entries come that go on behind the log that was here then.
+  bool may_have_left_ = true;
+  Index log_end_then_;
   const std::shared_ptr<char> alive_ = std::make_shared<char>();
 };
 

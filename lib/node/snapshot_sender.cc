@@ -18,18 +18,20 @@ constexpr std::uint64_t kSlack = 1024;
 }  // namespace
 
 SnapshotSender::SnapshotSender(const Options& options, Clock& clock, Snapshots& snapshots,
-                               Transport& transport, raft::Raft& core, std::function<void()> wakeup)
+                               Transport& transport, Observer& observer, raft::Raft& core,
+                               std::function<void()> wakeup)
     : options_(options),
       clock_(clock),
       snapshots_(snapshots),
       transport_(transport),
+      observer_(observer),
       core_(core),
       wakeup_(std::move(wakeup)) {}
 
 SnapshotSender::~SnapshotSender() = default;
 
 void SnapshotSender::Want(NodeId peer) {
-  const auto [it, added] = transfers_.try_emplace(peer);
+  const auto [it, added] = transfers_.try_emplace(peer, options_.resend_after);
   if (!added) return;
   it->second.progress_at = clock_.Now();
   // One that is under way to another member serves as well, if the log still reaches back to it.
@@ -113,6 +115,7 @@ void SnapshotSender::OnPart(NodeId peer, const std::shared_ptr<const raft::Snaps
     may_send_at_ = std::max(may_send_at_, transfer.sent_at) +
                    std::chrono::duration_cast<Duration>(std::chrono::duration<double>(seconds));
   }
+  observer_.CountSnapshotSent(part->data.size());
   transport_.Send(peer, SnapshotChunk{.term = core_.term(),
                                       .snapshot = meta,
                                       .id = transfer.snapshot.id,
@@ -139,6 +142,11 @@ void SnapshotSender::OnReply(NodeId peer, const SnapshotChunkReply& reply) {
     return;
   }
   transfer.progress_at = clock_.Now();
+  if (transfer.resends == 0 && transfer.sent_at != kNever) {
+    transfer.round_trip.Measured(transfer.progress_at - transfer.sent_at);
+  }
+  transfer.resends = 0;
+  transfer.sent_at = kNever;
   transfer.offset = reply.next_offset;
   SendChunk(peer, transfer);
 }
@@ -159,8 +167,10 @@ void SnapshotSender::Tick() {
       ended.push_back(id);
     } else if (transfer.throttled) {
       SendChunk(id, transfer);
-    } else if (transfer.sent_at != kNever && now - transfer.sent_at >= options_.resend_after) {
+    } else if (now >= ResendAt(transfer)) {
       transfer.sent_at = kNever;
+      ++transfer.resends;
+      transfer.round_trip.SentAgain(transfer.resends);
       SendChunk(id, transfer);
     }
   }
@@ -208,6 +218,13 @@ void SnapshotSender::FollowUp(MonoTime now) {
   }
 }
 
+/// kNever: no chunk is under way.
+MonoTime SnapshotSender::ResendAt(const Transfer& transfer) const {
+  if (transfer.sent_at == kNever) return kNever;
+  const Duration measured = transfer.round_trip.Timeout(transfer.resends);
+  return transfer.sent_at + (options_.measure_round_trip ? measured : options_.resend_after);
+}
+
 /// Small enough that a slow transfer gets on many times in the time after which it is given up.
 std::size_t SnapshotSender::ChunkBytes() const {
   if (options_.bytes_per_second == 0) return options_.chunk_bytes;
@@ -219,7 +236,7 @@ MonoTime SnapshotSender::NextDeadline() const {
   for (const auto& [id, transfer] : transfers_) {
     if (transfer.throttled) next = std::min(next, may_send_at_);
     next = std::min(next, transfer.progress_at + options_.give_up_after);
-    if (transfer.sent_at != kNever) next = std::min(next, transfer.sent_at + options_.resend_after);
+    next = std::min(next, ResendAt(transfer));
   }
   return next;
 }

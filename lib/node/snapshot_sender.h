@@ -12,6 +12,7 @@
 #include <optional>
 
 #include "lib/node/ports.h"
+#include "lib/node/round_trip.h"
 #include "lib/raft/raft.h"
 
 namespace raftkv::node {
@@ -22,8 +23,9 @@ class SnapshotSender {
     std::size_t chunk_bytes = 1 << 20;
     /// To all members together; 0: as fast as they take it.
     std::uint64_t bytes_per_second = 0;
-    /// An unanswered chunk is sent again after so long.
+    /// An unanswered chunk is sent again after so long, or after the round trip that was measured.
     Duration resend_after = std::chrono::seconds(1);
+    bool measure_round_trip = false;
     /// Without any progress for so long a transfer is given up; the core asks for it again.
     Duration give_up_after = std::chrono::seconds(10);
     /// So often a receiver may want to have again what it had; a new snapshot may be a better one.
@@ -32,7 +34,7 @@ class SnapshotSender {
 
   /// All are borrowed and outlive it; `wakeup` as in Node.
   SnapshotSender(const Options& options, Clock& clock, Snapshots& snapshots, Transport& transport,
-                 raft::Raft& core, std::function<void()> wakeup);
+                 Observer& observer, raft::Raft& core, std::function<void()> wakeup);
   ~SnapshotSender();
 
   /// The core wants `peer` to get a snapshot.
@@ -58,7 +60,10 @@ class SnapshotSender {
     bool throttled = false;
     unsigned restarts = 0;
     MonoTime sent_at = kNever;
+    unsigned resends = 0;  ///< of this chunk
+    RoundTrip round_trip;
     MonoTime progress_at{};
+    explicit Transfer(Duration first) : round_trip(first) {}
   };
   /// Has its snapshot, and gets the log behind it.
   struct CatchUp {
@@ -73,6 +78,7 @@ class SnapshotSender {
   void OnPart(NodeId peer, const std::shared_ptr<const raft::SnapshotMeta>& meta,
               std::uint64_t offset, Result<SnapshotSource::Part> part);
   void Finish(NodeId peer, bool installed);
+  [[nodiscard]] MonoTime ResendAt(const Transfer& transfer) const;
   void FollowUp(MonoTime now);
   [[nodiscard]] std::size_t ChunkBytes() const;
 
@@ -80,6 +86,7 @@ class SnapshotSender {
   Clock& clock_;
   Snapshots& snapshots_;
   Transport& transport_;
+  Observer& observer_;
   raft::Raft& core_;
   const std::function<void()> wakeup_;
   /// One is being made, and holds this at least.

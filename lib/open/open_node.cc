@@ -181,6 +181,7 @@ void OpenNode::Assemble() {
   member.log_keep_entries = options_.log_keep_entries;
   member.log_keep_bytes = store_->log_keep_bytes();
   member.snapshot_bytes_per_second = options_.snapshot_bytes_per_second;
+  member.messages_may_be_lost = options_.transport != nullptr;  // a connection says so
   member_ = std::make_unique<node::Member>(
       member, store_->birth(), store_->replicated_time_at_open_ms(),
       node::Ports{*this, store_->log(), store_->machine(), *peers_, store_->meta(), *metrics_,

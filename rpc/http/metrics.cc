@@ -56,6 +56,10 @@ Metrics::Metrics(const std::string& name, const std::string& version)
       wal_entries_(AddCounter("raftkv_wal_entries_total", "Log entries in synced writes")),
       wal_bytes_(AddCounter("raftkv_wal_bytes_total", "Bytes of log entries in synced writes")),
       elections_(AddCounter("raftkv_elections_total", "Elections that this member started")),
+      snapshot_sent_(AddCounter("raftkv_snapshot_sent_bytes_total",
+                                "Bytes of snapshots that were sent to other members")),
+      snapshot_received_(AddCounter("raftkv_snapshot_received_bytes_total",
+                                    "Bytes of snapshots that came from other members")),
       is_leader_(AddGauge("raftkv_is_leader", "1 if this member leads")),
       has_leader_(AddGauge("raftkv_has_leader", "1 if this member knows a leader")),
       term_(AddGauge("raftkv_term", "The current term")),
@@ -136,6 +140,14 @@ void Metrics::CountLogSync(std::size_t entries, std::size_t bytes) {
 }
 
 void Metrics::CountElection() { elections_.Increment(); }
+
+void Metrics::CountSnapshotSent(std::size_t bytes) {
+  snapshot_sent_.Increment(static_cast<double>(bytes));
+}
+
+void Metrics::CountSnapshotReceived(std::size_t bytes) {
+  snapshot_received_.Increment(static_cast<double>(bytes));
+}
 
 std::string Metrics::Serialize(const MetricsSnapshot& snapshot) {
   const NodeStatus& node = snapshot.node;

@@ -46,6 +46,8 @@ class Metrics final : public node::Observer {
   void CountProposal(Code outcome) override;
   void CountLogSync(std::size_t entries, std::size_t bytes) override;
   void CountElection() override;
+  void CountSnapshotSent(std::size_t bytes) override;
+  void CountSnapshotReceived(std::size_t bytes) override;
 
   /// The Prometheus text format.
   std::string Serialize(const MetricsSnapshot& snapshot);
@@ -65,6 +67,8 @@ class Metrics final : public node::Observer {
   prometheus::Counter& wal_entries_;
   prometheus::Counter& wal_bytes_;
   prometheus::Counter& elections_;
+  prometheus::Counter& snapshot_sent_;
+  prometheus::Counter& snapshot_received_;
   std::array<prometheus::Counter*, kCodes> proposals_{};
 
   std::array<prometheus::Gauge*, kRoles> roles_{};

@@ -121,7 +121,7 @@ Result<Record> MakeNew(rocksdb::Env& env, const std::string& folder, const std::
   // What an earlier attempt left.
   const std::string log = folder + "/" + kLogFolder;
   if (Status s = RemoveTree(env, log); !s.ok()) return s;
-  if (Status s = RemoveUnreferenced(env, folder, "", ""); !s.ok()) return s;
+  if (Status s = RemoveUnreferenced(env, folder, {}); !s.ok()) return s;
 
   if (Status s = MakeFolder(env, log); !s.ok()) return s;
   if (Status s = make(record); !s.ok()) return s;
@@ -133,12 +133,12 @@ Result<Record> MakeNew(rocksdb::Env& env, const std::string& folder, const std::
   return record;
 }
 
-Status RemoveUnreferenced(rocksdb::Env& env, const std::string& folder, const std::string& live,
-                          const std::string& snapshot) {
+Status RemoveUnreferenced(rocksdb::Env& env, const std::string& folder,
+                          const std::vector<std::string>& kept) {
   Result<std::optional<Names>> names = ListFolder(env, folder);
   if (!names.ok()) return names.status();
   for (const std::string& name : names->value_or(Names())) {
-    if (name == live || name == snapshot) continue;
+    if (std::find(kept.begin(), kept.end(), name) != kept.end()) continue;
     if (IsRekeyCopy(name)) {
       if (Status s = RemoveTree(env, folder + "/" + name); !s.ok()) return s;
       continue;

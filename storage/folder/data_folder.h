@@ -95,10 +95,10 @@ Result<Record> MakeNew(rocksdb::Env& env, const std::string& folder, const std::
                        const std::string& machine_boot,
                        const std::function<Status(const Record&)>& make);
 
-/// Removes key-value databases other than `live`, checkpoints other than `snapshot`, and what a
-/// change of the key left that did not get far (rekey.h).
-Status RemoveUnreferenced(rocksdb::Env& env, const std::string& folder, const std::string& live,
-                          const std::string& snapshot);
+/// Removes key-value databases and checkpoints, all but `kept`, and what a change of the key left
+/// that did not get far (rekey.h).
+Status RemoveUnreferenced(rocksdb::Env& env, const std::string& folder,
+                          const std::vector<std::string>& kept);
 
 /// The highest number of a folder `prefix`<number>; 0: there is none.
 Result<std::uint64_t> LastNumber(rocksdb::Env& env, const std::string& folder,

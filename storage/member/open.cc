@@ -263,6 +263,7 @@ void Store::Abandon() {
 
 /// The log can be cut further once more is flushed.
 void Store::Reclaim() {
+  snapshots_->Reclaim();
   if (reclaiming_.exchange(true)) return;
   const bool posted = upkeep_->Post([this] {
     disk_->SetReclaims(true);
@@ -414,14 +415,20 @@ class Opener {
         LastNumber(*options_.env, options_.dir, kSnapshotFolderPrefix);
     if (!snapshot.ok()) return snapshot.status();
     left_snapshot_ = *snapshot;
+    // And this member may have been killed while it received one: it will be sent the rest.
+    const std::string& live = log_->found().live_kv;
+    const Result<std::uint64_t> last = LastNumber(*options_.env, options_.dir, kKvFolderPrefix);
+    if (!last.ok()) return last.status();
+    left_intake_ = *last > KvFolderNumber(live) ? *last : 0;
     if (!log_->found().suspect) {
       if (Status s = RemoveSetAside(*options_.env, options_.dir); !s.ok()) return s;
     } else if (store_->damage_.empty()) {
       store_->damage_.push_back(
           DamageLine(Status(Code::kCorruption, "an earlier start found that"), kSuspectNow));
     }
-    return RemoveUnreferenced(*options_.env, options_.dir, log_->found().live_kv,
-                              SnapshotFolderName(left_snapshot_));
+    return RemoveUnreferenced(
+        *options_.env, options_.dir,
+        {live, SnapshotFolderName(left_snapshot_), KvFolderName(left_intake_)});
   }
 
   Status Assemble() {
@@ -446,7 +453,8 @@ class Opener {
                                options_.kv,
                                options_.log_sink,
                                [&store](const Status& what) { store.Found(Damaged::kKv, what); },
-                               left_snapshot_};
+                               left_snapshot_,
+                               left_intake_};
     store.snapshots_ = std::make_unique<Snapshots>(std::move(snapshots), *store.log_,
                                                    *store.machine_, store.completions_);
     store.disk_->Start([&store] { store.Reclaim(); },
@@ -466,6 +474,7 @@ class Opener {
   /// The log database was found to be sound.
   bool kv_is_next_ = false;
   std::uint64_t left_snapshot_ = 0;
+  std::uint64_t left_intake_ = 0;
 };
 
 Result<std::unique_ptr<Store>> Open(StoreOptions options) {

@@ -1,8 +1,8 @@
 // How does a snapshot from another member become a folder that can be opened?
 //
 // The stream of docs/disk-format.md comes in parts and in order. Files that are here already, in
-// the live database or of a transfer that did not come to its end, are not asked for. Owned by one
-// thread.
+// the live database or from a transfer that did not come to its end, perhaps because this member
+// was killed, are not asked for. Owned by one thread.
 #pragma once
 
 #include <cstdint>
@@ -25,10 +25,10 @@ namespace raftkv::storage {
 
 class SnapshotIntake {
  public:
-  /// Folders are called `folder`/kv-<n>, beginning with `first_number`.
-  /// Reading what is here already ends once `token` is cancelled.
+  /// Folders are called `folder`/kv-<n>, beginning with `first_number`. `left_number`: the one that
+  /// an earlier open began; 0: none. Reading what is here already ends once `token` is cancelled.
   SnapshotIntake(rocksdb::Env& env, std::string folder, std::uint64_t first_number,
-                 node::LogSink sink, CancelToken token = {});
+                 std::uint64_t left_number, node::LogSink sink, CancelToken token = {});
 
   /// Answers with the offset that is wanted next; with whole() that is the end. `live`: the folder
   /// of the database in use. Corruption, InvalidArgument: the sender's bytes make no sense;
@@ -40,8 +40,13 @@ class SnapshotIntake {
 
   /// The name of the folder, which is the caller's from now on; all that is in it is durable.
   Result<std::string> Finish();
+  /// The next snapshot continues in `folder`/kv-<number>, which holds files of one that was not
+  /// installed. False: another one is being received.
+  [[nodiscard]] bool ContinueIn(std::uint64_t number);
   /// Removes what is here.
   void Drop();
+  /// The same, of what no snapshot has asked for yet.
+  void DropUnseen();
 
  private:
   /// A file that is being written.
@@ -56,9 +61,16 @@ class SnapshotIntake {
   [[nodiscard]] std::string PathOf(const std::string& name) const;
   Status AddToManifest(std::string_view data, const std::string& live);
   Status Plan(const std::string& live);
+  void KeepWhatFits();
+  Status LookThrough();
+  [[nodiscard]] bool IsIn(const std::string& folder, const ManifestFile& file) const;
+  Status TakePart(const ManifestFile& file);
+  [[nodiscard]] std::uint64_t BytesHere() const;
   void LinkFrom(const std::string& live, const ManifestFile& file);
   Status RemoveOthers();
   Status AddToFile(std::string_view data);
+  Status BeginPart(const ManifestFile& file);
+  Status AppendToPart(std::string_view data);
   Status EndFile();
   /// Passes over what is here; files without content are made.
   Status Advance();
@@ -72,6 +84,8 @@ class SnapshotIntake {
 
   std::uint64_t number_;  ///< of the folder
   bool made_ = false;
+  /// The folder holds files that nobody has looked at.
+  bool unseen_ = false;
   // What is in the folder, of this snapshot or of one before.
   std::map<std::string, ManifestFile> have_;
   std::optional<Partial> partial_;

@@ -28,7 +28,7 @@ Snapshots::Snapshots(SnapshotsOptions options, LogStore& log, KvStateMachine& ma
       completions_(std::move(completions)),
       may_have_left_(options_.left_snapshot > 0),
       intake_(*options_.engine.env, options_.dir, NumberOf(machine.engine()->folder()) + 1,
-              options_.log_sink, cancel_),
+              options_.left_intake, options_.log_sink, cancel_),
       left_snapshot_(options_.left_snapshot),
       next_checkpoint_(options_.left_snapshot + 1),
       worker_(std::make_shared<Worker>("raftkv-snapshot", kMaxQueued)) {}
@@ -122,7 +122,7 @@ void Snapshots::MakeBackup(node::Done<std::shared_ptr<CheckpointBackup>> done) {
 
 void Snapshots::Receive(const raft::SnapshotMeta& snapshot, std::uint64_t id, std::uint64_t offset,
                         Bytes data, bool /*last*/, node::Done<std::uint64_t> done) {
-  DropReady();  // one that was not wanted in the end
+  TakeReadyBack();  // one that was not wanted in the end
   auto shared_done = std::make_shared<node::Done<std::uint64_t>>(std::move(done));
   const bool posted =
       worker_->Post([this, index = snapshot.last.index, id, offset, data = std::move(data),
@@ -183,11 +183,26 @@ Result<std::shared_ptr<Snapshots::Ready>> Snapshots::OpenReceived(Index index) {
                                        " instead of " + std::to_string(index.value));
 }
 
-void Snapshots::DropReady() {
+/// Its tables may be those of the next.
+void Snapshots::TakeReadyBack() {
   if (ready_ == nullptr) return;
+  ready_->engine->RemoveAtEnd(false);
+  static_cast<void>(worker_->PostRelease([this, ready = std::exchange(ready_, nullptr)]() mutable {
+    const std::string folder = ready->folder;
+    ready.reset();
+    if (intake_.ContinueIn(KvFolderNumber(folder))) return;
+    static_cast<void>(RemoveTree(*options_.engine.env, options_.dir + "/" + folder));
+  }));
+}
+
+void Snapshots::DropUnfinished() {
   // Closing and removing it takes time.
-  static_cast<void>(worker_->PostRelease([ready = std::move(ready_)] {}));
-  ready_ = nullptr;
+  static_cast<void>(
+      worker_->PostRelease([this, ready = std::exchange(ready_, nullptr)] { intake_.Drop(); }));
+}
+
+void Snapshots::Reclaim() {
+  static_cast<void>(worker_->Post([this] { intake_.DropUnseen(); }));
 }
 
 // --- In its place.

@@ -34,6 +34,8 @@ struct SnapshotsOptions {
   std::function<void(const Status&)> on_damage = [](const Status&) {};
   /// Of a checkpoint that an earlier open left; 0: none.
   std::uint64_t left_snapshot = 0;
+  /// Of the folder of a snapshot that an earlier open was receiving; 0: none.
+  std::uint64_t left_intake = 0;
 };
 
 class Snapshots final : public node::Snapshots {
@@ -50,8 +52,13 @@ class Snapshots final : public node::Snapshots {
                Bytes data, bool last, node::Done<std::uint64_t> done) override;
   void Install(const raft::SnapshotMeta& snapshot, node::LogWrite write,
                node::Done<std::uint64_t> done) override;
+  void DropUnfinished() override;
   void Compact(Index through) override;
   Index Beyond(std::uint64_t bytes) override { return log_.Beyond(bytes); }
+
+  /// Space is short: what an earlier open received, and no snapshot has asked for, goes. Safe from
+  /// any thread.
+  void Reclaim();
 
   /// Cuts short what is made or read, ends what is queued, joins the thread. No other call
   /// afterwards.
@@ -80,7 +87,7 @@ class Snapshots final : public node::Snapshots {
   Result<Received> ReceiveNow(Index index, std::uint64_t id, std::uint64_t offset,
                               const Bytes& data, const std::string& live);
   Result<std::shared_ptr<Ready>> OpenReceived(Index index);
-  void DropReady();
+  void TakeReadyBack();
 
   // Constant after construction.
   const SnapshotsOptions options_;

@@ -71,12 +71,16 @@ class Process final : public node::Clock,
                Bytes data, bool last, node::Done<std::uint64_t> done) override;
   void Install(const raft::SnapshotMeta& snapshot, node::LogWrite write,
                node::Done<std::uint64_t> done) override;
+  /// A part that was begun is replaced by the next.
+  void DropUnfinished() override {}
   void Compact(Index through) override;
   Index Beyond(std::uint64_t /*bytes*/) override { return Index{}; }
   void Observe(node::Stage, Duration) override {}
   void CountProposal(Code) override {}
   void CountLogSync(std::size_t, std::size_t) override {}
   void CountElection() override;
+  void CountSnapshotSent(std::size_t) override {}
+  void CountSnapshotReceived(std::size_t) override {}
 
  private:
   /// False: the process is dead, the call has no effect.

@@ -212,6 +212,8 @@ class CountingObserver final : public node::Observer {
     bytes += byte_count;
   }
   void CountElection() override {}
+  void CountSnapshotSent(std::size_t) override {}
+  void CountSnapshotReceived(std::size_t) override {}
 
   const std::thread::id loop = std::this_thread::get_id();
   int observed = 0;

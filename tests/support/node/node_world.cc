@@ -56,6 +56,7 @@ WorldMember::WorldMember(NodeWorld& world, std::string name, WorldDisk& disk,
   options.advertise = name_;
   options.cluster = std::move(cluster);
   options.join = join;
+  options.messages_may_be_lost = world_.copies_ != nullptr;
   options.seed = world_.random_.Next();
   const auto log = [this](node::LogSeverity, const std::string& line) {
     world_.lines_.push_back(name_ + ": " + line);
@@ -180,9 +181,13 @@ void WorldMember::Send(NodeId to, node::PeerMessage message) {
   for (auto& [name, other] : world_.running_) {
     if (other->disk_.birth.member != to || connected_.count(to) == 0) continue;
     if (world_.cut_.count({name_, name}) != 0) return;
-    other->Later(kLinkDelay,
-                 [target = other.get(), from, boot = disk_.birth.boot,
-                  message = std::move(message)] { target->member().Receive(from, boot, message); });
+    const int copies = world_.copies_ ? world_.copies_(name_, message) : 1;
+    for (int copy = 0; copy < copies; ++copy) {
+      other->Later(kLinkDelay * (1 + copy),
+                   [target = other.get(), from, boot = disk_.birth.boot, message] {
+                     target->member().Receive(from, boot, message);
+                   });
+    }
     return;
   }
 }

@@ -74,6 +74,8 @@ class WorldMember final : public node::Clock,
   void CountProposal(Code) override {}
   void CountLogSync(std::size_t, std::size_t) override {}
   void CountElection() override {}
+  void CountSnapshotSent(std::size_t) override {}
+  void CountSnapshotReceived(std::size_t) override {}
 
  private:
   friend class NodeWorld;
@@ -116,6 +118,10 @@ class NodeWorld {
   WorldMember* Find(const std::string& name);
   void Cut(const std::string& a, const std::string& b) { cut_.insert({a, b}), cut_.insert({b, a}); }
   void Heal() { cut_.clear(); }
+  /// A network that loses and doubles messages: how many copies of each are delivered. Before the
+  /// first start, so that members know that messages may be lost.
+  using Copies = std::function<int(const std::string& from, const node::PeerMessage& message)>;
+  void SetCopies(Copies copies) { copies_ = std::move(copies); }
 
   void RunFor(Duration time);
   /// False if `condition` did not come true within `limit` of virtual time.
@@ -161,6 +167,7 @@ class NodeWorld {
   std::map<std::string, WorldDisk> disks_;
   std::map<std::string, std::shared_ptr<WorldMember>> running_;
   std::set<std::pair<std::string, std::string>> cut_;
+  Copies copies_;
   std::vector<std::string> lines_;
   std::uint64_t sequence_ = 0;
   Duration wall_clock_behind_{};

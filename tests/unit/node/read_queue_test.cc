@@ -20,14 +20,14 @@ class ReadQueueTest : public testing::Test {
   void AddRead() {
     queue_.Add({Bytes(), now_, now_ + std::chrono::seconds(5), [](const Result<Bytes>&) {}});
   }
-  void Ask() { queue_.Ask(solo_.core(), now_, kAskAgain); }
+  void Ask() { queue_.Ask(solo_.core(), now_); }
   void Refuse(std::uint64_t context) { queue_.OnReadState({context, false, {}}, now_); }
   void Confirm(std::uint64_t context, std::uint64_t index) {
     queue_.OnReadState({context, true, Index(index)}, now_);
   }
 
   Solo solo_{3};
-  node::ReadQueue queue_{kFirstContext, false};
+  node::ReadQueue queue_{kFirstContext, false, {.after = kAskAgain}};
   MonoTime now_{std::chrono::hours(1)};
 };
 

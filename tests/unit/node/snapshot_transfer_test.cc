@@ -36,12 +36,14 @@ class FakeSnapshots final : public node::Snapshots {
   }
   void Install(const raft::SnapshotMeta& /*snapshot*/, node::LogWrite /*write*/,
                node::Done<std::uint64_t> /*done*/) override {}
+  void DropUnfinished() override { ++dropped; }
   void Compact(Index /*through*/) override {}
   Index Beyond(std::uint64_t /*bytes*/) override { return Index(); }
 
   std::vector<node::Done<Made>> making;
   std::vector<Received> received;
   std::optional<std::uint64_t> skip_to;
+  int dropped = 0;
 };
 
 class FakeTransport final : public node::Transport {
@@ -113,6 +115,42 @@ TEST_F(ReceiveSnapshot, WhatIsHereAlreadyIsLeftOut) {
   EXPECT_EQ(snapshots.received.size(), 1u);
 }
 
+// A part that was received before a restart, or of a transfer that was broken off, stays for the
+// next snapshot; not any longer than that is of use.
+TEST_F(ReceiveSnapshot, APartGoesOnceTheLogCameInstead) {
+  const Index end = me.core().log().last_index();
+  receiver.OnApplied(end);
+  EXPECT_EQ(snapshots.dropped, 0) << "that was in the log when it was received";
+  receiver.OnApplied(end + 1);
+  EXPECT_EQ(snapshots.dropped, 1);
+  receiver.OnApplied(end + 2);
+  EXPECT_EQ(snapshots.dropped, 1) << "once";
+}
+
+TEST_F(ReceiveSnapshot, APartStaysUntilTheLogHasAllThatItIsOf) {
+  EXPECT_EQ(Chunk(2, 71, 0, "aaaa").next_offset, 4u);
+  receiver.OnApplied(Index(8));
+  EXPECT_EQ(snapshots.dropped, 0);
+  EXPECT_EQ(Chunk(2, 71, 4, "bbbb").next_offset, 8u) << "it continues";
+  receiver.OnApplied(Index(9));
+  EXPECT_EQ(snapshots.dropped, 1);
+  EXPECT_EQ(Chunk(2, 71, 8, "cccc").next_offset, 0u) << "nothing of it is here any more";
+}
+
+// Another member leads meanwhile: the whole snapshot is not installed, and not lost.
+TEST_F(ReceiveSnapshot, OneThatTheCoreRefusesStaysForTheNextLeader) {
+  EXPECT_EQ(Chunk(2, 71, 0, "aaaa").next_offset, 4u);
+  me.Step(3, Append(2, 1, 1, 1));
+  ASSERT_EQ(me.core().leader(), NodeId(3));
+  receiver.OnChunk(NodeId(2), SnapshotChunk{Term(2), meta, 71, 4, Bytes("bbbb"), /*last=*/true});
+  const auto replies = transport.Take<SnapshotChunkReply>();
+  ASSERT_EQ(replies.size(), 1u);
+  EXPECT_FALSE(replies[0].installed);
+  EXPECT_EQ(snapshots.dropped, 0);
+  receiver.OnApplied(me.core().log().last_index() + 1);
+  EXPECT_EQ(snapshots.dropped, 1);
+}
+
 class FakeClock final : public node::Clock {
  public:
   explicit FakeClock(SimNode& node) : node_(node) {}
@@ -121,6 +159,18 @@ class FakeClock final : public node::Clock {
 
  private:
   SimNode& node_;
+};
+
+class ByteCounter final : public node::Observer {
+ public:
+  void Observe(node::Stage, Duration) override {}
+  void CountProposal(Code) override {}
+  void CountLogSync(std::size_t, std::size_t) override {}
+  void CountElection() override {}
+  void CountSnapshotSent(std::size_t bytes) override { sent += bytes; }
+  void CountSnapshotReceived(std::size_t) override {}
+
+  std::size_t sent = 0;
 };
 
 /// As many bytes as the test says, all at once.
@@ -153,7 +203,7 @@ class SendSnapshot : public testing::Test {
   }
 
   node::SnapshotSender MakeSender(node::SnapshotSender::Options options) {
-    return {options, clock, snapshots, transport, me.core(), [] {}};
+    return {options, clock, snapshots, transport, observer, me.core(), [] {}};
   }
   void FinishMaking(std::uint64_t bytes) {
     ASSERT_EQ(snapshots.making.size(), 1u);
@@ -178,6 +228,7 @@ class SendSnapshot : public testing::Test {
 
   Solo me{3, {1, 1, 1, 1, 1, 1, 1, 1, 1, 1}, 1, 10};
   FakeClock clock{me.node()};
+  ByteCounter observer;
   FakeSnapshots snapshots;
   FakeTransport transport;
 };
@@ -238,6 +289,7 @@ TEST_F(SendSnapshot, ItSendsNoFasterThanItMay) {
     Advance(milliseconds(10));
     sender.Tick();
   }
+  EXPECT_EQ(observer.sent, sent);
   EXPECT_GT(sent, 5u << 19) << "two and a half MiB";
   EXPECT_LT(sent, 7u << 19);
 }
@@ -265,6 +317,31 @@ TEST_F(SendSnapshot, AnAnswerToAnotherSnapshotOfThatIndexIsNone) {
   EXPECT_TRUE(transport.Take<SnapshotChunk>().empty());
   sender.OnReply(NodeId(3), Reply(1 << 20));
   EXPECT_EQ(transport.Take<SnapshotChunk>().size(), 1u);
+}
+
+// Where the network loses a part, its time is the network's, not a flat second.
+TEST_F(SendSnapshot, ALostPartGoesAgainAfterTheMeasuredRoundTrip) {
+  for (const bool measured : {true, false}) {
+    SCOPED_TRACE(measured);
+    node::SnapshotSender::Options options;
+    options.measure_round_trip = measured;
+    node::SnapshotSender sender = MakeSender(options);
+    sender.Want(NodeId(3));
+    FinishMaking(10 << 20);
+    ASSERT_EQ(transport.Take<SnapshotChunk>().size(), 1u);
+    Advance(milliseconds(10));
+    sender.OnReply(NodeId(3), Reply(1 << 20));
+    ASSERT_EQ(transport.Take<SnapshotChunk>().size(), 1u) << "this one is lost";
+    Advance(milliseconds(20));
+    sender.Tick();
+    EXPECT_TRUE(transport.Take<SnapshotChunk>().empty());
+    Advance(milliseconds(10));
+    sender.Tick();
+    EXPECT_EQ(transport.Take<SnapshotChunk>().size(), measured ? 1u : 0u);
+    Advance(milliseconds(970));
+    sender.Tick();
+    EXPECT_EQ(transport.Take<SnapshotChunk>().size(), 1u);
+  }
 }
 
 // To make one of a large database takes longer than a transfer may stand still.

@@ -1,0 +1,56 @@
+// How long is an answer waited for before the question is sent again? (RFC 6298)
+//
+// For questions that the network may lose without saying so. Owned by one thread.
+#pragma once
+
+#include <algorithm>
+#include <optional>
+
+#include "lib/base/time.h"
+
+namespace raftkv::node {
+
+class RoundTrip {
+ public:
+  /// `first`: what is waited before anything was measured.
+  explicit RoundTrip(Duration first) : first_(first) {}
+
+  /// An answer took so long. Not of a question that was sent again: nobody knows which of its
+  /// copies was answered (Karn's rule).
+  void Measured(Duration took) {
+    backoff_ = 0;
+    if (!smoothed_) {
+      smoothed_ = took;
+      variation_ = took / 2;
+      return;
+    }
+    const Duration off = took > *smoothed_ ? took - *smoothed_ : *smoothed_ - took;
+    variation_ += (off - variation_) / 4;
+    *smoothed_ += (took - *smoothed_) / 8;
+  }
+  /// A question was sent again, for the `resends`-th time: until something is measured anew, others
+  /// wait as long, for the network may have become slower.
+  void SentAgain(unsigned resends) {
+    backoff_ = std::max(backoff_, std::min(resends, kMaxBackoff));
+  }
+
+  /// How long to wait for the answer to a question that was sent again `resends` times.
+  [[nodiscard]] Duration Timeout(unsigned resends) const {
+    const Duration once = smoothed_ ? *smoothed_ + 4 * variation_ : first_;
+    const unsigned doublings = std::max(backoff_, std::min(resends, kMaxBackoff));
+    return std::min(std::max(once, kShortest) * (1u << doublings), kLongest);
+  }
+
+  static constexpr Duration kShortest = std::chrono::milliseconds(10);
+  static constexpr Duration kLongest = std::chrono::seconds(1);
+
+ private:
+  static constexpr unsigned kMaxBackoff = 7;  // from the shortest to the longest
+
+  Duration first_;
+  std::optional<Duration> smoothed_;
+  Duration variation_{};
+  unsigned backoff_ = 0;
+};
+
+}  // namespace raftkv::node
