@@ -297,7 +297,7 @@ TEST(Removal, OfWhatIsLeftOverInADataFolderTakesOnlyWhatIsOurs) {
   }
   fs::create_directory_symlink(folder / "precious", data + "/kv-9");
   fs::create_directory_symlink(folder / "precious", data + "/damaged-kv-9");
-  ASSERT_TRUE(storage::RemoveUnreferenced(RealEnv(), data, "kv-1", "").ok());
+  ASSERT_TRUE(storage::RemoveUnreferenced(RealEnv(), data, {"kv-1"}).ok());
   ASSERT_TRUE(storage::RemoveSetAside(RealEnv(), data).ok());
   std::vector<std::string> left;
   for (const auto& entry : fs::directory_iterator(data)) left.push_back(entry.path().filename());

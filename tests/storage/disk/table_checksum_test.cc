@@ -26,7 +26,7 @@ class TableChecksums : public testing::Test {
     engine_ = *KvEngine::Open(options_);
     for (int i = 0; i < 1000; ++i) {
       const std::string key = std::string(1, kv::kDataPrefix) + "key" + std::to_string(i);
-      ASSERT_TRUE(engine_->Write({{false, key, std::string(200, 'v')}}).ok());
+      ASSERT_TRUE(engine_->Write({{.key = key, .value = std::string(200, 'v')}}).ok());
       if (i % 400 != 399) continue;
       ASSERT_TRUE(engine_->Flush().ok());
     }
