@@ -35,6 +35,17 @@ struct ClusterMember {
   bool leads = false;
 };
 
+/// What becomes of a member that is there already.
+struct MemberUpdate {
+  /// Where others reach it from now on ("host:port"); empty: where they did.
+  std::string address;
+  /// The next start of the member counts, whatever boot it shows. Members refuse one that shows a
+  /// lower boot than they have seen, since a data folder that was rolled back or copied may have
+  /// forgotten what it acknowledged: this may lose acknowledged writes unless the folder is known
+  /// to be the latest.
+  bool reset_boot = false;
+};
+
 /// Errors of every change: InvalidArgument (it makes no sense, the message says why), NotFound (no
 /// such member), Unavailable (the leader refused it until the time was over: a learner is behind,
 /// the live members would be no quorum, another change is under way), DeadlineExceeded (no leader
@@ -59,6 +70,9 @@ class Cluster {
   /// A member of any role; its data folder is never admitted again. A leader that is removed hands
   /// over.
   virtual void RemoveMemberAsync(std::string name, Timeout timeout, StatusCallback done) = 0;
+  /// A member that runs under another address needs no update: the others find it.
+  virtual void UpdateMemberAsync(std::string name, MemberUpdate update, Timeout timeout,
+                                 StatusCallback done) = 0;
   /// Hands the leadership to `name`; empty: to who is best.
   virtual void MoveLeaderAsync(std::string name, Timeout timeout, StatusCallback done) = 0;
 
@@ -66,6 +80,7 @@ class Cluster {
   Status AddMember(std::string name, std::string address, bool voter, Timeout timeout = kTimeout);
   Status PromoteMember(std::string name, Timeout timeout = kTimeout);
   Status RemoveMember(std::string name, Timeout timeout = kTimeout);
+  Status UpdateMember(std::string name, MemberUpdate update, Timeout timeout = kTimeout);
   Status MoveLeader(std::string name, Timeout timeout = kTimeout);
 };
 
