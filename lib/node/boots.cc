@@ -116,14 +116,16 @@ Status Member::ConfirmBoot(const Hello& self) {
   if (const std::string wrong = JudgeBoot(self); !wrong.empty()) {
     return {Code::kPermissionDenied, wrong};
   }
-  if (!IsMember(self.member)) {
+  const auto known = birth_.peer_boots.find(self.member);
+  const bool stored = known != birth_.peer_boots.end();
+  // One that has lost its log knows no members, but which boots they had.
+  if (!stored && !IsMember(self.member)) {
     NoteStrangersBoot(self.member, self.boot);
     return Status::Ok();
   }
-  const PeerBoot boot{.boot = self.boot, .incarnation = IncarnationOf(self.member)};
-  const auto known = birth_.peer_boots.find(self.member);
-  if (known != birth_.peer_boots.end() && known->second.boot == boot.boot &&
-      known->second.incarnation >= boot.incarnation) {
+  PeerBoot boot{.boot = self.boot, .incarnation = IncarnationOf(self.member)};
+  if (stored) boot.incarnation = std::max(boot.incarnation, known->second.incarnation);
+  if (stored && known->second == boot) {
     unconfirmed_.erase(self.member);
     return Status::Ok();
   }

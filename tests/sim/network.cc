@@ -43,10 +43,13 @@ void Network::SetPeers(Host& from, std::vector<node::Transport::Peer> peers) {
       connection.state = State::kUnwanted;
       continue;
     }
-    const bool other = connection.peer != kNobody && connection.peer != wanted->id;
-    connection.peer = wanted->id;
+    const bool wants = connection.state != State::kUnwanted;
+    const bool named = wanted->id == kNobody && wanted->name == connection.name;
+    const bool other = connection.peer != kNobody && connection.peer != wanted->id && !named;
+    // Who was known by name only has got its id when it answered.
+    if (!wants || !named) connection.peer = wanted->id;
     connection.name = wanted->name;
-    if (connection.state != State::kUnwanted && !other) continue;
+    if (wants && !other) continue;
     connection.backoff = 0;
     Dial(from, *to, Delay());
   }
@@ -111,6 +114,7 @@ void Network::OnHelloAnswer(Host& from, Host& to, std::uint32_t version, bool fo
   Status status = from.process->member().OnHelloAnswer(answer, dialled);
   Connection& connection = At(from, to);
   if (connection.version != version) return;
+  if (status.ok() && connection.peer == kNobody) connection.peer = answer.self.member;
   if (status.ok() && answer.self.member != connection.peer) {
     status = {Code::kPermissionDenied, "another member answers"};
   }

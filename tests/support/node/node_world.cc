@@ -175,7 +175,7 @@ void WorldMember::SayHello(const Peer& peer, std::size_t at) {
           const Status status = member_->OnHelloAnswer(answer, dialled);
           if (version != peers_version_) return;
           if (status.ok()) {
-            connected_.insert(peer.id);
+            connected_.insert(answer.self.member);
           } else if (status.code() == Code::kUnavailable) {
             again(node::Member::kFormationPoll, at);
           } else {

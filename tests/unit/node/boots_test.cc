@@ -176,6 +176,21 @@ TEST_F(Boots, TheTrustIsUsedUpByAMemberThatTakesPart) {
   EXPECT_TRUE(world.RunUntil([&] { return !back.member().failure().ok(); }));
 }
 
+// Found by the simulator: it knew no members any more, but which boots they had.
+TEST_F(Boots, AMemberThatHasLostItsLogHearsTheOthersUnderNewBoots) {
+  for (const std::string& name : kThree) world.Crash(name);
+  WorldDisk& lost = world.Disk("n3");
+  lost.log.clear();
+  lost.hard_state.commit = Index();
+  lost.engine = std::make_shared<FakeEngine>();
+  lost.birth.formation = Bytes();
+  lost.suspect = true;
+  for (const std::string& name : kThree) world.Start(name, kThree);
+  EXPECT_TRUE(world.RunUntil(
+      [&] { return !world.Disk("n3").suspect && world.Disk("n3").log == world.Disk("n1").log; }));
+  EXPECT_TRUE(Settled());
+}
+
 TEST_F(Boots, AStrangerUnderTheNameOfAMemberCutsNobodyOff) {
   for (const std::string& address : {std::string("nowhere"), std::string("n2")}) {
     Say("n2", "n1", [&](node::Hello& hello) {
