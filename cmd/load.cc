@@ -31,23 +31,26 @@ Load::Load(LoadOptions options, KV& kv, Histogram& histogram)
 
 LoadResult Load::Run() {
   start_ = Clock::now();
-  running_ = options_.clients;
+  {
+    const MutexLock lock(mutex_);
+    running_ = options_.clients;
+  }
   for (Client& client : clients_) Next(client);
-  std::unique_lock lock(mutex_);
+  MutexLock lock(mutex_);
   while (running_ > 0) {
     if (parked_.empty()) {
-      changed_.wait(lock);
+      changed_.Wait(lock);
       continue;
     }
     const auto [until, client] = parked_.top();
     if (Clock::now() < until) {
-      changed_.wait_until(lock, until);
+      changed_.WaitUntil(lock, until);
       continue;
     }
     parked_.pop();
-    lock.unlock();
+    lock.Unlock();
     Next(*client);
-    lock.lock();
+    lock.Lock();
   }
   result_.seconds = std::chrono::duration<double>(Clock::now() - start_).count();
   return result_;
@@ -95,22 +98,22 @@ void Load::Done(Client& client, Clock::time_point due, const Status& status) {
     return Next(client);
   }
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     if (result_.errors++ == 0) result_.first_error = status;
   }
   Park(client, now + kPauseAfterError);
 }
 
 void Load::Park(Client& client, Clock::time_point until) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   parked_.emplace(until, &client);
-  changed_.notify_one();
+  changed_.NotifyOne();
 }
 
 void Load::Finish() {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   RAFTKV_CHECK(running_ > 0);
-  if (--running_ == 0) changed_.notify_one();
+  if (--running_ == 0) changed_.NotifyOne();
 }
 
 std::string Load::RandomKey(Client& client) const {

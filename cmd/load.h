@@ -6,10 +6,8 @@
 #pragma once
 
 #include <chrono>
-#include <condition_variable>
 #include <cstdint>
 #include <functional>
-#include <mutex>
 #include <optional>
 #include <queue>
 #include <string>
@@ -18,6 +16,7 @@
 #include <raftkv/kv.h>
 
 #include "cmd/histogram.h"
+#include "lib/base/mutex.h"
 #include "lib/base/random.h"
 
 namespace raftkv::cmd {
@@ -63,11 +62,11 @@ class Load {
   /// A client that has to wait, until when.
   using Parked = std::pair<Clock::time_point, Client*>;
 
-  void Next(Client& client);
-  void Send(Client& client, Clock::time_point due);
-  void Done(Client& client, Clock::time_point due, const Status& status);
-  void Park(Client& client, Clock::time_point until);
-  void Finish();
+  void Next(Client& client) RAFTKV_EXCLUDES(mutex_);
+  void Send(Client& client, Clock::time_point due) RAFTKV_EXCLUDES(mutex_);
+  void Done(Client& client, Clock::time_point due, const Status& status) RAFTKV_EXCLUDES(mutex_);
+  void Park(Client& client, Clock::time_point until) RAFTKV_EXCLUDES(mutex_);
+  void Finish() RAFTKV_EXCLUDES(mutex_);
   std::string RandomKey(Client& client) const;
   std::string RandomValue(Client& client) const;
 
@@ -79,12 +78,12 @@ class Load {
   std::vector<Client> clients_;
   std::atomic<std::uint64_t> turns_{0};
 
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  // Guarded by mutex_.
-  std::priority_queue<Parked, std::vector<Parked>, std::greater<>> parked_;
-  std::uint32_t running_ = 0;
-  LoadResult result_;
+  Mutex mutex_;
+  Condition changed_;
+  std::priority_queue<Parked, std::vector<Parked>, std::greater<>> parked_
+      RAFTKV_GUARDED_BY(mutex_);
+  std::uint32_t running_ RAFTKV_GUARDED_BY(mutex_) = 0;
+  LoadResult result_ RAFTKV_GUARDED_BY(mutex_);
 };
 
 }  // namespace raftkv::cmd

@@ -1,4 +1,5 @@
-// The verbs that see and change who takes part: member list, add, promote, remove; move-leader.
+// The verbs that see and change who takes part: member list, add, promote, remove, update;
+// move-leader.
 #include <memory>
 #include <optional>
 #include <string>
@@ -88,6 +89,8 @@ struct MemberFlags {
   std::string name;
   std::string address;
   bool voter = false;
+  bool reset_boot = false;
+  bool yes = false;
 };
 
 Exit RunAdd(const ClientFlags& flags, const MemberFlags& member) {
@@ -120,6 +123,36 @@ Exit RunRemove(const ClientFlags& flags, const MemberFlags& member) {
       flags, {"RESULT", fmt::format("Member {} removed", member.name), {{"name", member.name}}},
       [&](Cluster& cluster, Cluster::Timeout timeout) {
         return cluster.RemoveMember(member.name, timeout);
+      });
+}
+
+Exit RunUpdate(const ClientFlags& flags, const MemberFlags& member) {
+  if (member.address.empty() && !member.reset_boot) {
+    return Fail(Exit::kBadArguments, "give an ADDRESS, or --reset-boot, or both");
+  }
+  if (!member.address.empty()) {
+    const Result<HostPort> address = ParseRemoteAddress("ADDRESS", member.address);
+    if (!address.ok()) return Fail(Exit::kBadArguments, address.status().message());
+  }
+  if (member.reset_boot && !member.yes) {
+    return Fail(Exit::kBadArguments,
+                fmt::format("--reset-boot has the cluster trust the data folder that {} is started "
+                            "with next, even one that was rolled back or copied, which may lose "
+                            "acknowledged writes; if the folder is known to be the latest, repeat "
+                            "with --yes",
+                            member.name));
+  }
+  if (member.yes && !member.reset_boot) {
+    return Fail(Exit::kBadArguments, "--yes confirms --reset-boot only");
+  }
+  const MemberUpdate update{.address = member.address, .reset_boot = member.reset_boot};
+  return RunChange(
+      flags,
+      {"RESULT",
+       fmt::format("Member {} updated", member.name),
+       {{"name", member.name}, {"address", member.address}, {"reset_boot", member.reset_boot}}},
+      [&](Cluster& cluster, Cluster::Timeout timeout) {
+        return cluster.UpdateMember(member.name, update, timeout);
       });
 }
 
@@ -166,6 +199,17 @@ void AddMemberVerbs(Program& program) {
           RunPromote);
   AddVerb(program, *member, "remove",
           "remove a member for good: its data folder is never admitted again", flags, RunRemove);
+  CLI::App* update =
+      AddVerb(program, *member, "update",
+              "change the address of a member, or trust its data folder", flags, RunUpdate);
+  update->add_option("ADDRESS", flags->address,
+                     "new address that the other members connect to, HOST:PORT (a member that has "
+                     "only moved is found without it)");
+  update->add_flag("--reset-boot", flags->reset_boot,
+                   "accept the next start of the member although the others take its data folder "
+                   "for rolled back or copied; needs --yes");
+  update->add_flag("--yes", flags->yes,
+                   "confirm --reset-boot: the data folder is known to be the latest");
   AddVerb(program, program.app, "move-leader", "transfer the leadership to a member", flags,
           RunMoveLeader);
 }

@@ -5,11 +5,9 @@
 #include <cerrno>
 #include <charconv>
 #include <chrono>
-#include <condition_variable>
 #include <cstdlib>
 #include <iostream>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -25,6 +23,7 @@
 #include "cmd/idle_memory.h"
 #include "cmd/log.h"
 #include "cmd/output.h"
+#include "lib/base/mutex.h"
 #include "storage/disk/wall_clock.h"
 
 namespace raftkv::cmd {
@@ -125,15 +124,18 @@ class StopSignals {
 
   // Whether one came within a fraction of a second.
   bool Wait() {
-    std::unique_lock lock(mutex_);
-    return changed_.wait_for(lock, std::chrono::milliseconds(200), [this] { return came_; });
+    MutexLock lock(mutex_);
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::milliseconds(200);
+    while (!came_ && changed_.WaitUntil(lock, deadline)) {
+    }
+    return came_;
   }
 
   // From here on a signal gives the process time to close the member.
   void SetOpen() {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     grace_ = kToClose;
-    changed_.notify_all();
+    changed_.NotifyAll();
   }
 
  private:
@@ -156,21 +158,20 @@ class StopSignals {
     }
     // The next one ends the process at once.
     pthread_sigmask(SIG_UNBLOCK, &set, nullptr);
-    std::unique_lock lock(mutex_);
+    MutexLock lock(mutex_);
     came_ = true;
-    changed_.notify_all();
+    changed_.NotifyAll();
     const auto begin = std::chrono::steady_clock::now();
     while (std::chrono::steady_clock::now() < begin + grace_) {
-      changed_.wait_until(lock, begin + grace_);
+      changed_.WaitUntil(lock, begin + grace_);
     }
     while (true) raise(signal);
   }
 
-  std::mutex mutex_;
-  // Guarded by mutex_.
-  std::condition_variable changed_;
-  bool came_ = false;
-  std::chrono::seconds grace_ = kToOpen;
+  Mutex mutex_;
+  Condition changed_;
+  bool came_ RAFTKV_GUARDED_BY(mutex_) = false;
+  std::chrono::seconds grace_ RAFTKV_GUARDED_BY(mutex_) = kToOpen;
 };
 
 Exit RunServe(const ServeFlags& flags) {

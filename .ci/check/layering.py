@@ -84,6 +84,10 @@ _IMPURE = {
     "iostream": "hand what is to be logged to the caller",
     "ctime": "take the time as an argument or through the Clock port",
 }
+# The same for our own: header -> what to do instead.
+_IMPURE_OURS = {
+    "lib/base/mutex.h": _IMPURE["mutex"],
+}
 _C_LIBRARY = ("assert", "ctype", "errno", "float", "inttypes", "limits", "math", "signal", "stdarg",
               "stddef", "stdint", "stdio", "stdlib", "string", "time")
 
@@ -130,6 +134,8 @@ def _project(path, layer, name):
     if target != layer and target not in _MAY_INCLUDE[layer]:
         allowed = ", ".join(_MAY_INCLUDE[layer]) or "nothing"
         return f'"{name}": {layer} may include {allowed}, not {target}; use a port, or move the code down'
+    if layer in _PURE and name in _IMPURE_OURS:
+        return f'"{name}": {layer} has to {_IMPURE_OURS[name]}'
     room, target_room = room_of(path), room_of(name)
     if room and target == layer and target_room != room:
         allowed_rooms = _ROOMS[room]

@@ -24,51 +24,51 @@ LineWriter::~LineWriter() { static_cast<void>(Finish()); }
 
 Status LineWriter::Finish() {
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     stopping_ = true;
     give_up_at_ = std::chrono::steady_clock::now() + kLastWords;
   }
-  changed_.notify_all();
+  changed_.NotifyAll();
   if (thread_.joinable()) thread_.join();
   return Failure();
 }
 
 Status LineWriter::Failure() {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   if (error_ == 0) return Status::Ok();
   return {Code::kIOError,
           "stdout cannot be written to: " + std::generic_category().message(error_)};
 }
 
 void LineWriter::Write(std::string line, std::size_t max_bytes) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   if (broken_ || stopping_ || waiting_.size() + line.size() >= max_bytes) return;
   const bool was_empty = waiting_.empty();
   waiting_ += line;
   waiting_ += '\n';
-  if (was_empty) changed_.notify_one();
+  if (was_empty) changed_.NotifyOne();
 }
 
 void LineWriter::Run() {
-  std::unique_lock lock(mutex_);
+  MutexLock lock(mutex_);
   while (!broken_) {
-    changed_.wait(lock, [this] { return stopping_ || !waiting_.empty(); });
+    while (!stopping_ && waiting_.empty()) changed_.Wait(lock);
     if (waiting_.empty()) return;
     const std::string bytes = std::exchange(waiting_, {});
-    lock.unlock();
+    lock.Unlock();
     const bool written = WriteAll(bytes);
-    lock.lock();
+    lock.Lock();
     broken_ = broken_ || !written;
   }
 }
 
 bool LineWriter::GivesUp() {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   return stopping_ && std::chrono::steady_clock::now() >= give_up_at_;
 }
 
 bool LineWriter::Fail(int error) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   error_ = error;
   return false;
 }

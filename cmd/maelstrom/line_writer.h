@@ -2,14 +2,14 @@
 #pragma once
 
 #include <chrono>
-#include <condition_variable>
 #include <cstddef>
-#include <mutex>
 #include <string>
 #include <thread>
 #include <utility>
 
 #include <raftkv/status.h>
+
+#include "lib/base/mutex.h"  // check:allow include: nothing of raftkv itself
 
 namespace raftkv::cmd::maelstrom {
 
@@ -35,23 +35,22 @@ class LineWriter {
   Status Finish();
 
  private:
-  void Write(std::string line, std::size_t max_bytes);
+  void Write(std::string line, std::size_t max_bytes) RAFTKV_EXCLUDES(mutex_);
   void Run();
   /// False: nobody reads any more, or the time for the end is over.
-  bool WriteAll(const std::string& bytes);
-  [[nodiscard]] bool GivesUp();
+  bool WriteAll(const std::string& bytes) RAFTKV_EXCLUDES(mutex_);
+  [[nodiscard]] bool GivesUp() RAFTKV_EXCLUDES(mutex_);
   /// False.
-  bool Fail(int error);
+  bool Fail(int error) RAFTKV_EXCLUDES(mutex_);
 
   const int fd_;
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  // Guarded by mutex_.
-  std::string waiting_;
-  bool stopping_ = false;
-  bool broken_ = false;
-  int error_ = 0;  ///< of the write that failed
-  std::chrono::steady_clock::time_point give_up_at_;
+  Mutex mutex_;
+  Condition changed_;
+  std::string waiting_ RAFTKV_GUARDED_BY(mutex_);
+  bool stopping_ RAFTKV_GUARDED_BY(mutex_) = false;
+  bool broken_ RAFTKV_GUARDED_BY(mutex_) = false;
+  int error_ RAFTKV_GUARDED_BY(mutex_) = 0;  ///< of the write that failed
+  std::chrono::steady_clock::time_point give_up_at_ RAFTKV_GUARDED_BY(mutex_);
 
   std::thread thread_;  // the last member: it uses the others
 };

@@ -12,7 +12,7 @@ std::string MessageLine(const std::string& from, const std::string& to, const st
 }
 
 void LineTransport::Start(Receiver receiver) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   receiver_ = std::move(receiver);
 }
 
@@ -28,7 +28,7 @@ bool LineTransport::Deliver(const std::string& from, const Value& body) {
   if (frame == nullptr || !frame->is_string()) return false;
   auto bytes = DecodeBase64(frame->get_ref<const std::string&>());
   if (!bytes) return false;
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   if (receiver_) receiver_(from, *std::move(bytes));
   return true;
 }

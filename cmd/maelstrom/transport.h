@@ -3,7 +3,6 @@
 // As bodies of a type of our own: {"type":"raftkv_frame","frame":"BASE64"}.
 #pragma once
 
-#include <mutex>
 #include <string>
 #include <utility>
 #include <vector>
@@ -12,6 +11,7 @@
 
 #include "cmd/maelstrom/json.h"
 #include "cmd/maelstrom/line_writer.h"
+#include "lib/base/mutex.h"  // check:allow include: nothing of raftkv itself
 
 namespace raftkv::cmd::maelstrom {
 
@@ -34,8 +34,8 @@ class LineTransport final : public Transport {
   LineWriter& writer_;
   const std::string node_id_;
   const std::vector<std::string> node_ids_;
-  std::mutex mutex_;
-  Receiver receiver_;  // guarded by mutex_
+  Mutex mutex_;
+  Receiver receiver_ RAFTKV_GUARDED_BY(mutex_);
 };
 
 /// One message as it stands on a line.

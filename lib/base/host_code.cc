@@ -7,9 +7,9 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
-#include <mutex>  // check:allow include: of what is closed when the process ends
 #include <vector>
 
+#include "lib/base/mutex.h"  // check:allow include: of what is closed when the process ends
 #include "lib/base/thread.h"
 
 namespace raftkv {
@@ -75,10 +75,9 @@ void WaitForClosers() {
 // --- What is closed when the process ends.
 
 struct AtExit {
-  std::mutex mutex;
+  Mutex mutex;
   std::atomic<int> process{0};  ///< of those that are open
-  // Guarded by mutex.
-  std::vector<std::pair<std::weak_ptr<void>, std::function<void()>>> open;
+  std::vector<std::pair<std::weak_ptr<void>, std::function<void()>>> open RAFTKV_GUARDED_BY(mutex);
 };
 AtExit& TheAtExit() {
   static AtExit& at_exit = *new AtExit;
@@ -94,7 +93,7 @@ void CloseAllAtExit(int status, void* /*unused*/) {
   }
   std::vector<std::pair<std::weak_ptr<void>, std::function<void()>>> open;
   {
-    const std::lock_guard lock(at_exit.mutex);
+    const MutexLock lock(at_exit.mutex);
     open.swap(at_exit.open);
   }
   for (auto& [object, close] : open) {
@@ -163,7 +162,7 @@ bool CloseElsewhere(std::function<void()> close) {
 
 void CloseAtExit(const std::weak_ptr<void>& object, std::function<void()> close) {
   AtExit& at_exit = TheAtExit();
-  const std::lock_guard lock(at_exit.mutex);
+  const MutexLock lock(at_exit.mutex);
   if (at_exit.process != getpid()) {
     at_exit.process = getpid();
     at_exit.open.clear();

@@ -37,6 +37,12 @@ Status Cluster::RemoveMember(std::string name, Timeout timeout) {
       [&](StatusCallback done) { RemoveMemberAsync(std::move(name), timeout, std::move(done)); });
 }
 
+Status Cluster::UpdateMember(std::string name, MemberUpdate update, Timeout timeout) {
+  return WaitFor<Status>([&](StatusCallback done) {
+    UpdateMemberAsync(std::move(name), std::move(update), timeout, std::move(done));
+  });
+}
+
 Status Cluster::MoveLeader(std::string name, Timeout timeout) {
   return WaitFor<Status>(
       [&](StatusCallback done) { MoveLeaderAsync(std::move(name), timeout, std::move(done)); });

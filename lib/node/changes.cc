@@ -47,6 +47,14 @@ void Node::Join(const ForwardJoin& join) {
   }
 }
 
+bool Node::Readdress(const raft::MembershipChange& change) {
+  if (!failure_.ok()) return false;
+  Tick();
+  const bool made = core_.ChangeMembership(change, StampMs()).ok();
+  wakeup_();
+  return made;
+}
+
 void Node::TransferLeadership(NodeId to, MonoTime deadline, DoneStatus done) {
   if (!failure_.ok()) {
     done({Code::kUnavailable, failure_.message()});

@@ -5,7 +5,6 @@
 #include <utility>
 
 #include "lib/base/check.h"
-#include "lib/base/mutants.h"
 #include "lib/node/formation.h"
 #include "lib/node/member.h"
 #include "lib/node/node.h"
@@ -50,7 +49,10 @@ Hello Member::MakeHello(NodeId expected_member, const std::string& expected_name
 void Member::JudgeHello(const Hello& hello, HelloAnswer& answer) const {
   answer.refusal = JudgeIntroduction(hello);
   answer.permanent = !answer.refusal.empty();
-  if (answer.permanent) return;
+  // One of this cluster may look for a member that has moved where another one is by now.
+  const bool same_cluster = hello.cluster != ClusterId{} && hello.cluster == birth_.cluster;
+  if (same_cluster && hello.expected_name != options_.name) answer.permanent = false;
+  if (!answer.refusal.empty()) return;
   if (hello.expected_member != kNobody && hello.expected_member != birth_.member) {
     // In the same cluster the caller may be behind: the name was given to a new member.
     answer.permanent = hello.cluster != birth_.cluster;
@@ -125,7 +127,6 @@ void Member::JudgeMembership(const Hello& hello, HelloAnswer& answer) const {
     JudgeNewcomer(hello, answer);
     return;
   }
-  if (RAFTKV_MUTANT(kRolledBackDiskVotes)) return;
   answer.refusal = JudgeBoot(hello);
   answer.permanent = !answer.refusal.empty();
 }
@@ -153,24 +154,7 @@ void Member::JudgeNewcomer(const Hello& hello, HelloAnswer& answer) const {
                                : ": add it with " + add);
 }
 
-/// Safety: a disk that was rolled back or copied may have forgotten votes and acknowledgements.
-std::string Member::JudgeBoot(const Hello& hello) const {
-  auto seen = birth_.peer_boots.find(hello.member);
-  if (seen == birth_.peer_boots.end()) {
-    seen = stranger_boots_.find(hello.member);
-    if (seen == stranger_boots_.end()) return {};
-  }
-  if (RAFTKV_MUTANT(kWipedDiskVotes) && hello.boot.counter == 1) return {};
-  const bool older = hello.boot.counter < seen->second.counter;
-  const bool twin =
-      hello.boot.counter == seen->second.counter && hello.boot.nonce != seen->second.nonce;
-  if (!older && !twin) return {};
-  return "the data folder of '" + hello.name + "' was rolled back or copied (boot " +
-         std::to_string(hello.boot.counter) + ", but boot " + std::to_string(seen->second.counter) +
-         " was seen): what it acknowledged may be lost; replace the member";
-}
-
-void Member::OnHello(Hello hello, std::function<void(HelloAnswer)> done) {
+void Member::OnHello(const Hello& hello, const std::function<void(HelloAnswer)>& done) {
   HelloAnswer answer;
   answer.self = MakeHello(hello.member, hello.name);
   if (failure_.ok()) {
@@ -200,39 +184,17 @@ void Member::OnHello(Hello hello, std::function<void(HelloAnswer)> done) {
     done(std::move(answer));
     return;
   }
-  if (hello.cluster == ClusterId{}) answer.formed = birth_.formation;
+  if (hello.cluster == ClusterId{}) {
+    // A member that has not heard yet that the cluster is formed. It says hello again when it has,
+    // and only then is it heard.
+    answer.formed = birth_.formation;
+    done(std::move(answer));
+    return;
+  }
   NoteStranger(hello);
-  const auto seen = birth_.peer_boots.find(hello.member);
-  if (seen != birth_.peer_boots.end() && seen->second == hello.boot) {
-    done(std::move(answer));
-    return;
-  }
-  if (seen == birth_.peer_boots.end() && !IsMember(hello.member)) {
-    NoteStrangersBoot(hello.member, hello.boot);
-    done(std::move(answer));
-    return;
-  }
-  if (!saving_boots_.insert(hello.member).second) {
-    answer.refusal = "another hello of '" + hello.name + "' is being written down; try again";
-    answer.permanent = false;
-    done(std::move(answer));
-    return;
-  }
-  // Safety: its boot must be durable here before any vote or acknowledgement of it counts.
-  const auto saved = [this, hello, answer, done](const Status& status) mutable {
-    saving_boots_.erase(hello.member);
-    if (!failure_.ok()) return;
-    if (!status.ok()) {
-      answer.refusal = "'" + options_.name + "' could not write: " + status.message();
-    } else {
-      Boot& known = birth_.peer_boots[hello.member];
-      const bool any = RAFTKV_MUTANT(kRolledBackDiskVotes) || RAFTKV_MUTANT(kWipedDiskVotes);
-      if (any || hello.boot.counter >= known.counter) known = hello.boot;
-      stranger_boots_.erase(hello.member);
-    }
-    done(std::move(answer));
-  };
-  ports_.meta.SavePeerBoot(hello.member, hello.boot, saved);
+  NoteAddress(hello);
+  if (!KnowsBoot(hello.member, hello.boot)) AskBack(hello, answer);
+  done(std::move(answer));
 }
 
 bool Member::IsMember(NodeId id) const {
@@ -243,33 +205,20 @@ bool Member::IsMember(NodeId id) const {
          core.applied_configuration().Find(id) != nullptr;
 }
 
-void Member::NoteStrangersBoot(NodeId id, Boot boot) {
-  constexpr std::size_t kMaxStrangers = 64;
-  if (stranger_boots_.size() >= kMaxStrangers && !stranger_boots_.contains(id)) {
-    stranger_boots_.erase(stranger_boots_.begin());  // it says hello again when it is not heard
-  }
-  stranger_boots_[id] = boot;
-}
-
-/// It said hello before this member knew that it is one.
-void Member::SaveBootOfNewMember(NodeId id, Boot boot) {
-  if (!saving_boots_.insert(id).second) return;
-  ports_.meta.SavePeerBoot(id, boot, [this, id, boot](const Status& status) {
-    saving_boots_.erase(id);
-    if (!failure_.ok() || !status.ok()) return;
-    stranger_boots_.erase(id);
-    Boot& known = birth_.peer_boots[id];
-    if (boot.counter >= known.counter) known = boot;
-  });
-}
-
 /// A member that this one does not know yet must be answered all the same (thesis §4.1): what the
 /// leader sends would otherwise never be acknowledged, and this member never learn who leads.
 void Member::NoteStranger(const Hello& hello) {
   constexpr std::size_t kMaxStrangers = 16;
   const bool known = node_ && node_->core().configuration().Find(hello.member) != nullptr;
   if (hello.address.empty() || known) return;
-  if (strangers_.size() >= kMaxStrangers && strangers_.count(hello.member) == 0) return;
+  if (strangers_.size() >= kMaxStrangers && strangers_.count(hello.member) == 0) {
+    // One that does not answer where it says that it is makes room.
+    const auto goes = std::find_if(strangers_.begin(), strangers_.end(), [&](const auto& item) {
+      return !stranger_boots_.contains(item.first);
+    });
+    if (goes == strangers_.end()) return;
+    strangers_.erase(goes);
+  }
   const Transport::Peer peer{hello.member, hello.name, hello.address};
   const auto [it, added] = strangers_.try_emplace(hello.member, peer);
   if (!added && it->second.address == peer.address) return;
@@ -287,10 +236,14 @@ void Member::LogRefusal(const std::string& name, const std::string& why) {
   ports_.log_sink(LogSeverity::kWarn, "refused '" + name + "': " + why);
 }
 
-Status Member::OnHelloAnswer(const HelloAnswer& answer) {
+Status Member::OnHelloAnswer(const HelloAnswer& answer, const Dialled& dialled) {
   const std::string& name = answer.self.name;
   if (!failure_.ok()) return failure_;
-  if (!answer.refusal.empty()) {
+  // Also one that does not hear us yet, or never will, has said under which boot it is there: two
+  // that were started anew at once find each other so.
+  const Status confirmed = Confirm(answer.self, dialled);
+  if (!answer.verifying) unheard_by_.erase(dialled.name);
+  if (!answer.refusal.empty() && !answer.verifying) {
     if (answer.permanent) RecordRefusal(name, answer);
     return {Code::kPermissionDenied, "'" + name + "' refused: " + answer.refusal};
   }
@@ -302,7 +255,10 @@ Status Member::OnHelloAnswer(const HelloAnswer& answer) {
     if (answer.self.cluster != birth_.cluster) {
       return {Code::kPermissionDenied, "'" + name + "' belongs to another cluster"};
     }
-    return Status::Ok();
+    if (!confirmed.ok()) return confirmed;
+    if (!answer.verifying) return Status::Ok();
+    NoteUnheard(dialled.name, answer.refusal);
+    return {Code::kUnavailable, "'" + name + "' does not hear this member yet"};
   }
   if (!formation_) return {Code::kUnavailable, "starting"};
   if (answer.formed.empty()) {

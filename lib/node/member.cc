@@ -86,6 +86,8 @@ void Member::Pump() {
     had_leader_ = true;
     refused_by_.clear();
   }
+  EnterAddresses();
+  SayWhyCutOff();
 }
 
 MonoTime Member::NextDeadline() const {
@@ -178,22 +180,20 @@ void Member::SayForWhomItWaits() {
                                           : "waiting for " + names + " to form the new cluster");
 }
 
-std::string Member::AddressOf(const raft::Member& member) const {
-  // Who starts a member with a newer list knows better where the others are.
-  for (const MemberAddress& given : options_.cluster) {
-    if (given.name == member.name) return given.address;
-  }
-  return member.address;
-}
-
 void Member::SetPeers() {
   std::vector<Transport::Peer> peers;
   if (node_) {
     const raft::Raft& core = node_->core();
     peers_of_version_ = core.configuration_version();
     peers_linger_ = core.applied_index() < core.configuration_index();
+    std::erase_if(places_, [&](const auto& item) {
+      const raft::Member* member = core.configuration().Find(item.first);
+      return member == nullptr || member->address == item.second.says ||
+             member->address == item.second.answers_at;
+    });
+    std::erase_if(unconfirmed_, [&](const auto& item) { return !IsMember(item.first); });
     for (const raft::Member& member : members()) {
-      if (member.id != birth_.member) peers.push_back({member.id, member.name, AddressOf(member)});
+      if (member.id != birth_.member) peers.push_back(PeerOf(member));
     }
     const auto named = [&peers](const std::string& name) {
       return std::any_of(peers.begin(), peers.end(),
@@ -202,16 +202,15 @@ void Member::SetPeers() {
     // A leader that removes itself needs the acknowledgements until that is committed.
     for (const raft::Member& member : core.applied_configuration().members) {
       if (member.id == birth_.member || named(member.name)) continue;
-      peers.push_back({member.id, member.name, AddressOf(member)});
+      peers.push_back(PeerOf(member));
     }
     std::erase_if(strangers_, [&](const auto& item) {
       const std::vector<NodeId>& removed = core.applied_configuration().removed;
       return core.configuration().Find(item.first) != nullptr ||
              std::binary_search(removed.begin(), removed.end(), item.first);
     });
-    AddStrangers(peers);
     for (const auto& [id, boot] : std::map<NodeId, Boot>(stranger_boots_)) {
-      if (IsMember(id)) SaveBootOfNewMember(id, boot);
+      if (IsMember(id)) SaveBoot(id, {.boot = boot, .incarnation = IncarnationOf(id)});
     }
     // A newcomer knows the first members only, who may all be gone; the list it was given is newer.
     // One that has lost its log knows nobody else.
@@ -221,38 +220,40 @@ void Member::SetPeers() {
         peers.push_back({kNobody, given.name, given.address});
       }
     }
+    AddStrangers(peers);
   } else {
     for (const MemberAddress& member : options_.cluster) {
       if (member.name != options_.name) peers.push_back({kNobody, member.name, member.address});
     }
     AddStrangers(peers);
   }
+  std::erase_if(unheard_by_, [&peers](const auto& item) {
+    return std::none_of(peers.begin(), peers.end(),
+                        [&](const Transport::Peer& peer) { return peer.name == item.first; });
+  });
   ports_.transport.SetPeers(std::move(peers));
 }
 
 void Member::AddStrangers(std::vector<Transport::Peer>& peers) const {
   for (const auto& [id, stranger] : strangers_) {
-    // One that has taken an old member's name and address takes its place.
-    std::erase_if(peers, [&stranger = stranger](const Transport::Peer& peer) {
-      return peer.name == stranger.name;
-    });
-    peers.push_back(stranger);
+    // Beside a member of the same name, not in its place: it may be made up. Where only a name is
+    // known, whoever answers is taken anyway.
+    const bool sought = std::any_of(peers.begin(), peers.end(),
+                                    [&stranger = stranger](const Transport::Peer& peer) {
+                                      return peer.id == kNobody && peer.name == stranger.name &&
+                                             peer.address == stranger.address;
+                                    });
+    if (!sought) peers.push_back(stranger);
   }
 }
 
 // --- Peers' messages.
 
 void Member::Receive(NodeId peer, Boot boot, PeerMessage message) {
-  if (node_ && KnowsBoot(peer, boot)) node_->Receive(peer, std::move(message));
-}
-
-bool Member::KnowsBoot(NodeId peer, Boot boot) const {
-  const auto known = birth_.peer_boots.find(peer);
-  if (known != birth_.peer_boots.end()) return known->second == boot;
-  // Safety: the boot of a member is durable here before any vote or acknowledgement of it counts.
-  if (IsMember(peer)) return false;
-  const auto stranger = stranger_boots_.find(peer);
-  return stranger != stranger_boots_.end() && stranger->second == boot;
+  if (!node_ || !KnowsBoot(peer, boot)) return;
+  const auto* join = std::get_if<ForwardJoin>(&message);
+  if (join != nullptr && !join->address.empty()) return OnFound(*join);
+  node_->Receive(peer, std::move(message));
 }
 
 void Member::PeerDisconnected(NodeId peer) {
@@ -353,6 +354,7 @@ NodeStatus Member::status() const {
   status.log_last_index = core.log().last_index().value;
   status.suspect = core.suspect();
   status.errors = node_->DiskErrors();
+  for (std::string& line : WhyCutOff()) status.errors.push_back(std::move(line));
   return status;
 }
 

@@ -52,11 +52,20 @@ struct HelloAnswer {
   bool permanent = false;
   /// With a refusal: the caller was a member once, and was removed.
   bool removed = false;
+  /// With a refusal: the answerer has to reach the caller first; say hello again soon.
+  bool verifying = false;
   /// The one who answers, of itself; filled in with a refusal as well.
   Hello self;
   /// If the answerer is formed and the caller is not, and is a member: the payload of the log's
   /// first entry.
   Bytes formed;
+};
+
+/// Whom a hello of ours was meant for, and where it was answered.
+struct Dialled {
+  NodeId expected;  ///< nobody: only the name is known
+  std::string name;
+  std::string address;
 };
 
 /// What was found in the data folder.
@@ -66,7 +75,7 @@ struct Birth {
   ClusterId cluster;  ///< 0: not formed
   Boot boot;          ///< of this open, durable
   Bytes formation;    ///< payload of the first entry ever; empty if not formed, or lost
-  std::map<NodeId, Boot> peer_boots;
+  std::map<NodeId, PeerBoot> peer_boots;
   raft::InitialState raft;
 };
 
@@ -84,6 +93,8 @@ struct Ports {
 struct MemberOptions {
   std::string name;
   std::string advertise;  ///< this member's address as others should use it
+  /// What an address is only the transport knows; otherwise it is HOST:PORT.
+  bool opaque_addresses = false;
   std::string zone;
   std::vector<MemberAddress> cluster;  ///< as --cluster says; empty: of one
   /// The cluster exists already and takes this member in (`raftkv member add`).
@@ -130,13 +141,14 @@ class Member {
   /// What to say to the member that a connection was made to; `expected_member` is nobody while the
   /// cluster is forming.
   [[nodiscard]] Hello MakeHello(NodeId expected_member, const std::string& expected_name) const;
-  /// A peer introduced itself on a connection that it made; the answer comes once its boot is
-  /// durable here. With an empty refusal its messages may be handed to Receive().
-  void OnHello(Hello hello, std::function<void(HelloAnswer)> done);
-  /// The answer to our hello. Ok: messages may be sent. Unavailable: not yet,
-  /// one of the two is still forming; repeat the hello after kFormationPoll. Otherwise: refused,
-  /// for the reason given; try again with back-off.
-  Status OnHelloAnswer(const HelloAnswer& answer);
+  /// A peer introduced itself on a connection that it made. With an empty refusal its messages may
+  /// be handed to Receive(). Refused and `verifying`: say hello to it, wherever it may be.
+  void OnHello(const Hello& hello, const std::function<void(HelloAnswer)>& done);
+  /// The answer to our hello. Ok: messages may be sent. Unavailable: not yet, one of the two is
+  /// still forming or has not written down or verified the other's boot; repeat the hello after
+  /// kFormationPoll. Otherwise: refused, for the reason given; try again with back-off, and where
+  /// else it may be.
+  Status OnHelloAnswer(const HelloAnswer& answer, const Dialled& dialled);
   /// A message on a connection whose hello was accepted, from `peer`. S: dropped unless
   /// KnowsBoot().
   void Receive(NodeId peer, Boot boot, PeerMessage message);
@@ -165,6 +177,10 @@ class Member {
   void PromoteMember(const std::string& name, MonoTime deadline, DoneStatus done);
   /// A member, or one that is only invited.
   void RemoveMember(const std::string& name, MonoTime deadline, DoneStatus done);
+  /// From now on `name` is reached at `address` (empty: where it was), and with `reset_boot` the
+  /// next start of it that answers there counts, even one that seems to be an older one.
+  void UpdateMember(const std::string& name, const std::string& address, bool reset_boot,
+                    MonoTime deadline, DoneStatus done);
   /// Hands the leadership to `name`; empty: to who is best.
   void MoveLeader(const std::string& name, MonoTime deadline, DoneStatus done);
   /// The replicated time that a new session starts from.
@@ -178,6 +194,9 @@ class Member {
   [[nodiscard]] std::vector<raft::Invitation> invited() const;
   /// A leader is known that has committed in its term, as far as this member can tell.
   [[nodiscard]] bool HasSettledLeader() const;
+  /// Where `id` does not answer, as the end of "not connected to 'n3'"; empty if only the address
+  /// of the configuration is known.
+  [[nodiscard]] std::string Whereabouts(NodeId id) const;
   /// The core, for metrics; null while forming.
   [[nodiscard]] const raft::Raft* core() const;
   /// As Node::MayAnswerAlone; Unavailable also while it does not serve.
@@ -201,15 +220,34 @@ class Member {
   void JudgeForming(const Hello& hello, HelloAnswer& answer) const;
   void JudgeMembership(const Hello& hello, HelloAnswer& answer) const;
   void JudgeNewcomer(const Hello& hello, HelloAnswer& answer) const;
-  [[nodiscard]] std::string JudgeBoot(const Hello& hello) const;
   [[nodiscard]] Status NotServing() const;
   [[nodiscard]] Result<NodeId> IdOf(const std::string& name) const;
   void NoteStranger(const Hello& hello);
   [[nodiscard]] bool IsMember(NodeId id) const;
-  void NoteStrangersBoot(NodeId id, Boot boot);
-  void SaveBootOfNewMember(NodeId id, Boot boot);
   void LogRefusal(const std::string& name, const std::string& why);
   void RecordRefusal(const std::string& by, const HelloAnswer& answer);
+
+  // --- Which boots count (boots.cc).
+  [[nodiscard]] std::string JudgeBoot(const Hello& hello) const;
+  [[nodiscard]] std::uint64_t IncarnationOf(NodeId id) const;
+  [[nodiscard]] bool BootWasReset(NodeId id) const;
+  void AskBack(const Hello& hello, HelloAnswer& answer);
+  Status Confirm(const Hello& self, const Dialled& dialled);
+  Status ConfirmBoot(const Hello& self);
+  void NoteStrangersBoot(NodeId id, Boot boot);
+  void SaveBoot(NodeId id, PeerBoot boot);
+
+  // --- Who is where (whereabouts.cc).
+  void NoteAddress(const Hello& hello);
+  void NotePlace(const Hello& self, const std::string& address);
+  void OnFound(const ForwardJoin& join);
+  void TryAt(const raft::Member& member, const std::string& address);
+  void EnterAddresses();
+  void LogMoves(const raft::Configuration& before, const raft::MembershipChange& change);
+  void NoteUnheard(const std::string& by, const std::string& why);
+  [[nodiscard]] std::vector<std::string> WhyCutOff() const;
+  void SayWhyCutOff();
+  [[nodiscard]] Transport::Peer PeerOf(const raft::Member& member) const;
   [[nodiscard]] std::string AddressOf(const raft::Member& member) const;
 
   // --- Constant after construction.
@@ -245,6 +283,26 @@ class Member {
   std::map<NodeId, Boot> stranger_boots_;
   /// Whose boots are on their way to the disk; one each, so that hellos cannot fill its queue.
   std::set<NodeId> saving_boots_;
+  /// Members that have said hello under a boot that is not confirmed, and since when.
+  std::map<NodeId, MonoTime> unconfirmed_;
+  /// Where a member is, or may be, other than the configuration says.
+  struct Place {
+    std::string says = {};        ///< in its last hello
+    MonoTime said_at{};           ///< since when
+    std::string answers_at = {};  ///< where it last answered ours
+    bool calls_it_own = false;    ///< `answers_at`, in that answer
+    Boot boot = {};               ///< of that answer
+  };
+  std::map<NodeId, Place> places_;  ///< members of the configuration only
+  MonoTime next_move_{};
+  /// Peers that answer our hello and do not hear us yet, by name, and why.
+  struct Unheard {
+    MonoTime since{};
+    MonoTime last{};
+    std::string why = {};
+  };
+  std::map<std::string, Unheard> unheard_by_;
+  MonoTime next_cut_off_line_{};
   /// When which refusal of another was last put into the log.
   std::map<std::string, MonoTime> logged_refusals_;
 };

@@ -50,6 +50,16 @@ void Member::RemoveMember(const std::string& name, MonoTime deadline, DoneStatus
   node_->ChangeMembership(change, deadline, std::move(done));
 }
 
+void Member::UpdateMember(const std::string& name, const std::string& address, bool reset_boot,
+                          MonoTime deadline, DoneStatus done) {
+  if (Status not_serving = NotServing(); !not_serving.ok()) return done(not_serving);
+  const Result<NodeId> id = IdOf(name);
+  if (!id.ok()) return done(id.status());
+  raft::MembershipChange change;
+  change.move.push_back({.id = *id, .address = address, .reset_boot = reset_boot});
+  node_->ChangeMembership(change, deadline, std::move(done));
+}
+
 void Member::MoveLeader(const std::string& name, MonoTime deadline, DoneStatus done) {
   if (Status not_serving = NotServing(); !not_serving.ok()) return done(not_serving);
   NodeId to;

@@ -89,6 +89,8 @@ class Node {
   void ChangeMembership(const raft::MembershipChange& change, MonoTime deadline, DoneStatus done);
   /// An invited newcomer is here: takes it in, or tells the leader of it.
   void Join(const ForwardJoin& join);
+  /// Leader, of `change.move`: false if it cannot be made now.
+  bool Readdress(const raft::MembershipChange& change);
   /// Leader: hands over to `to` (nobody: who is best). Done when another leads, or it failed.
   void TransferLeadership(NodeId to, MonoTime deadline, DoneStatus done);
 

@@ -111,11 +111,13 @@ struct ForwardSubmitReply {
   SubmitOutcome outcome;
 };
 
-/// To the leader: an invited newcomer said hello here.
+/// To the leader: an invited newcomer said hello here; with an address: the member `id` answers
+/// there, and not where the configuration has it.
 struct ForwardJoin {
   std::string name;
   NodeId id;
   std::string zone;
+  std::string address = {};
 };
 
 /// A part of a snapshot (§7). The receiver takes them in order and answers with what it wants next,
@@ -196,6 +198,10 @@ class Transport {
     NodeId id;  ///< nobody while the cluster is forming
     std::string name;
     std::string address;
+    /// Where else it may be: tried in turn while it does not answer at `address`.
+    std::vector<std::string> also = {};
+    /// As raft::Member: when it rises, the peer has to answer a new hello.
+    std::uint64_t incarnation = 1;
   };
   /// Connections from members that are not in the list any more are closed: they say hello again,
   /// and learn why.
@@ -209,6 +215,14 @@ struct Boot {
   friend bool operator==(const Boot&, const Boot&) = default;
 };
 
+/// The boot of another member that counts here.
+struct PeerBoot {
+  Boot boot;
+  /// As raft::Member, when it was confirmed: one that rose since then allows a lower boot, once.
+  std::uint64_t incarnation = 1;
+  friend bool operator==(const PeerBoot&, const PeerBoot&) = default;
+};
+
 /// Identity, formation and what is known of the other members' boots; small and rarely written.
 class MetaStore {
  public:
@@ -218,7 +232,7 @@ class MetaStore {
   /// and synced.
   virtual void SaveFormation(ClusterId cluster, Bytes payload, DoneStatus done) = 0;
   /// Synced.
-  virtual void SavePeerBoot(NodeId peer, Boot boot, DoneStatus done) = 0;
+  virtual void SavePeerBoot(NodeId peer, PeerBoot boot, DoneStatus done) = 0;
 };
 
 /// Where the time of a write goes, in the order of its journey.

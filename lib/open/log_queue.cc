@@ -1,12 +1,11 @@
 #include "lib/open/log_queue.h"
 
-#include <condition_variable>
 #include <cstdint>
 #include <deque>
-#include <mutex>
 #include <utility>
 
 #include "lib/base/host_code.h"
+#include "lib/base/mutex.h"
 #include "lib/base/thread.h"
 
 namespace raftkv {
@@ -21,17 +20,16 @@ struct LogQueue::State {
     LogLevel level;
     std::string text;
   };
-  std::mutex mutex;
-  // Guarded by mutex.
-  std::condition_variable changed;
-  std::deque<Line> lines;
-  std::size_t bytes = 0;
-  std::uint64_t dropped = 0;
-  bool closing = false;
-  bool ended = false;
+  Mutex mutex;
+  Condition changed;
+  std::deque<Line> lines RAFTKV_GUARDED_BY(mutex);
+  std::size_t bytes RAFTKV_GUARDED_BY(mutex) = 0;
+  std::uint64_t dropped RAFTKV_GUARDED_BY(mutex) = 0;
+  bool closing RAFTKV_GUARDED_BY(mutex) = false;
+  bool ended RAFTKV_GUARDED_BY(mutex) = false;
 
   void Add(LogLevel level, const std::string& text) {
-    const std::lock_guard lock(mutex);
+    const MutexLock lock(mutex);
     if (closing) return;
     if (lines.size() >= kMaxLines || bytes + text.size() > kMaxBytes) {
       ++dropped;
@@ -39,28 +37,28 @@ struct LogQueue::State {
     }
     bytes += text.size();
     lines.push_back({level, text});
-    if (lines.size() == 1) changed.notify_all();
+    if (lines.size() == 1) changed.NotifyAll();
   }
 
   void Run() {
-    std::unique_lock lock(mutex);
+    MutexLock lock(mutex);
     while (true) {
-      changed.wait(lock, [this] { return closing || !lines.empty(); });
+      while (!closing && lines.empty()) changed.Wait(lock);
       if (lines.empty()) break;
       std::deque<Line> taken;
       taken.swap(lines);
       const std::uint64_t lost = std::exchange(dropped, 0);
       bytes = 0;
-      lock.unlock();
+      lock.Unlock();
       for (const Line& line : taken) HandOn(line);
       if (lost > 0) {
         HandOn({LogLevel::kWarn,
                 std::to_string(lost) + " log lines were dropped here: the log sink was too slow"});
       }
-      lock.lock();
+      lock.Lock();
     }
     ended = true;
-    changed.notify_all();
+    changed.NotifyAll();
   }
 
   void HandOn(const Line& line) const {
@@ -93,12 +91,15 @@ void LogQueue::Close() {
   if (!thread_.joinable()) return;
   bool ended = false;
   {
-    std::unique_lock lock(state_->mutex);
+    MutexLock lock(state_->mutex);
     state_->closing = true;
-    state_->changed.notify_all();
+    state_->changed.NotifyAll();
     // The sink itself may be what closes the node.
     const bool inside = thread_.get_id() == std::this_thread::get_id();
-    ended = !inside && state_->changed.wait_for(lock, kLinger, [this] { return state_->ended; });
+    const auto deadline = std::chrono::steady_clock::now() + kLinger;
+    while (!inside && !state_->ended && state_->changed.WaitUntil(lock, deadline)) {
+    }
+    ended = !inside && state_->ended;
   }
   if (ended) {
     thread_.join();

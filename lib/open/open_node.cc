@@ -6,6 +6,7 @@
 #include <random>
 #include <utility>
 
+#include "lib/base/address.h"
 #include "lib/base/build_version.h"
 #include "lib/base/check.h"
 #include "lib/base/host_code.h"
@@ -158,16 +159,34 @@ std::unique_ptr<rpc::PeerNetwork> OpenNode::MakePeers() {
   return peers;
 }
 
+/// Where others reach this member: as the host says, or the cluster list, which may name a gateway
+/// to it. A list that a member was started with before, and that has another port of the very host
+/// that it listens on, is out of date.
+std::string OpenNode::Advertised() {
+  if (!options_.advertise.empty()) return options_.advertise;
+  for (const MemberAddress& other : options_.cluster) {
+    if (other.name != options_.name) continue;
+    const auto listed = ParseHostPort(other.address);
+    const auto listens = ParseHostPort(listen_address_);
+    const bool moved = listed.ok() && listens.ok() && listed->host == listens->host &&
+                       listed->port != listens->port;
+    if (!moved || store_->birth().cluster == ClusterId{}) return other.address;
+    Sink()(node::LogSeverity::kWarn,
+           "the cluster list has this member at " + other.address + ", but it listens on " +
+               listen_address_ +
+               ", which it tells the others; if that is wrong, set --advertise to the address "
+               "that they reach it at");
+  }
+  return listen_address_;
+}
+
 void OpenNode::Assemble() {
   peers_ = MakePeers();
 
   node::MemberOptions member;
   member.name = options_.name;
-  member.advertise = options_.advertise;
-  for (const MemberAddress& other : options_.cluster) {
-    if (member.advertise.empty() && other.name == options_.name) member.advertise = other.address;
-  }
-  if (member.advertise.empty()) member.advertise = listen_address_;
+  member.advertise = Advertised();
+  member.opaque_addresses = options_.transport != nullptr;
   member.zone = options_.zone;
   member.cluster = options_.cluster;
   member.join = options_.join;

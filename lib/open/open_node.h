@@ -68,6 +68,7 @@ class OpenNode final : public Node,
   raftkv::Status Listen();
   raftkv::Status OpenStore();
   [[nodiscard]] std::unique_ptr<rpc::PeerNetwork> MakePeers();
+  [[nodiscard]] std::string Advertised();
   void Assemble();
   void SchedulePump();
   void PumpNow();
@@ -103,7 +104,8 @@ class OpenNode final : public Node,
 
   // --- rpc::PeerOwner: what goes out.
   node::Hello MakeHello(NodeId expected_member, const std::string& expected_name) override;
-  raftkv::Status OnHelloAnswer(const node::HelloAnswer& answer) override;
+  raftkv::Status OnHelloAnswer(const node::HelloAnswer& answer,
+                               const node::Dialled& dialled) override;
   void PeerUnreachable(NodeId peer) override;
   void ReceiveAnswers(NodeId peer, node::Boot boot,
                       std::vector<node::PeerMessage> messages) override;

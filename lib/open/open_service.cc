@@ -43,11 +43,11 @@ void OpenNode::OnHello(node::Hello hello, std::function<void(node::HelloAnswer)>
     return;
   }
   const std::string name = hello.name;
-  member_->OnHello(std::move(hello),
-                   [this, name, done = std::move(done)](node::HelloAnswer answer) {
-                     if (answer.refusal.empty() && peers_) peers_->RetryNow(name);
-                     loop_->RunLater([done, answer = std::move(answer)] { done(answer); });
-                   });
+  member_->OnHello(hello, [this, name, done = std::move(done)](node::HelloAnswer answer) {
+    if (answer.refusal.empty() && peers_) peers_->RetryNow(name);
+    if (answer.verifying && peers_) peers_->Verify(name);
+    loop_->RunLater([done, answer = std::move(answer)] { done(answer); });
+  });
 }
 
 void OpenNode::Receive(NodeId peer, node::Boot boot, std::vector<node::PeerMessage> messages) {
@@ -63,8 +63,9 @@ node::Hello OpenNode::MakeHello(NodeId expected_member, const std::string& expec
   return member_->MakeHello(expected_member, expected_name);
 }
 
-raftkv::Status OpenNode::OnHelloAnswer(const node::HelloAnswer& answer) {
-  return member_->OnHelloAnswer(answer);
+raftkv::Status OpenNode::OnHelloAnswer(const node::HelloAnswer& answer,
+                                       const node::Dialled& dialled) {
+  return member_->OnHelloAnswer(answer, dialled);
 }
 
 void OpenNode::PeerUnreachable(NodeId peer) {
@@ -185,7 +186,8 @@ void OpenNode::FillStatus(EndpointStatus& status) {
         {member.id.value, member.name, member.address, now.CountsAsVoter(member)});
     const bool other = member.id.value != status.node.member_id;
     if (other && !peers_->Connected(member.id)) {
-      status.node.errors.push_back("not connected to '" + member.name + "'");
+      status.node.errors.push_back("not connected to '" + member.name + "'" +
+                                   member_->Whereabouts(member.id));
     }
   }
   if (!member_->failure().ok()) status.node.errors.push_back(member_->failure().message());
@@ -241,6 +243,9 @@ void OpenNode::ChangeOnLeader(const rpc::MemberChange& change, MonoTime deadline
                                 deadline, std::move(done));
     case Kind::kPromote: return member_->PromoteMember(change.name, deadline, std::move(done));
     case Kind::kRemove: return member_->RemoveMember(change.name, deadline, std::move(done));
+    case Kind::kUpdate:
+      return member_->UpdateMember(change.name, change.address, change.reset_boot, deadline,
+                                   std::move(done));
     case Kind::kMoveLeader: return member_->MoveLeader(change.name, deadline, std::move(done));
   }
 }

@@ -30,7 +30,7 @@ struct Member {
   name @1 :Text;                  # a label
   address @2 :Text;               # host:port, resolved anew at each connection
   zone @3 :Text;                  # empty: in no zone
-  incarnation @4 :UInt64;         # 1 for a new member
+  incarnation @4 :UInt64;         # 1 for a new member; raised to let a lower boot of it count
   role @5 :Role;                  # in the new half of a joint configuration
   # From version 2 on, the first two in a joint configuration only:
   oldVoter @6 :Bool;              # has a vote in the old half

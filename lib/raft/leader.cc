@@ -80,8 +80,10 @@ void Raft::TrackMembers() {
                 [this](const auto& item) { return configuration().Find(item.first) == nullptr; });
   for (const Member& member : configuration().members) {
     if (member.id == options_.id) continue;
-    const auto [it, added] = leadership().progress.try_emplace(member.id);
-    if (!added) continue;
+    auto [it, added] = leadership().progress.try_emplace(member.id);
+    if (!added && it->second.incarnation == member.incarnation) continue;
+    it->second = Progress();
+    it->second.incarnation = member.incarnation;
     it->second.next = log_.last_index().Next();
     it->second.last_heard = now_;
   }

@@ -122,10 +122,14 @@ class Plan {
   Status Move() {
     for (const MembershipChange::Move& move : change_.move) {
       if (Status status = Take(move.id); !status.ok()) return status;
+      Member& member = Next(move.id);
+      if (move.reset_boot) ++member.incarnation;
+      if (move.address.empty() && move.reset_boot) continue;
       if (Status status = CheckMemberAddress(move.address); !status.ok()) return status;
-      Next(move.id).address = move.address;
+      member.address = move.address;
     }
     for (const MembershipChange::Move& move : change_.move) {
+      if (move.address.empty()) continue;
       for (const Member& other : next_.members) {
         if (other.id == move.id || other.address != move.address) continue;
         return Wrong("the address " + Quoted(move.address) + " is taken by " + Quoted(other.name));

@@ -17,10 +17,12 @@ namespace raftkv::raft {
 
 /// All of it comes into force together.
 struct MembershipChange {
-  /// A member that is reached somewhere else from now on.
+  /// A member that is reached somewhere else from now on, or whose next start counts even if it
+  /// seems to be an older one, or both.
   struct Move {
-    NodeId id;
-    std::string address;
+    NodeId id{};
+    std::string address{};  ///< empty: where it was
+    bool reset_boot = false;
   };
 
   std::vector<Invitation> invite;

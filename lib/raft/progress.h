@@ -43,6 +43,8 @@ struct Progress {
   void BecomeSnapshot();
 
   ProgressState state = ProgressState::kProbe;
+  /// Of the configuration: another one may have forgotten what it had acknowledged.
+  std::uint64_t incarnation = 1;
   Index match{};  ///< matchIndex (Figure 2)
   Index next;     ///< nextIndex (Figure 2)
   Inflights inflights;

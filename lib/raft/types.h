@@ -73,6 +73,7 @@ struct Member {
   std::string name{};
   std::string address{};
   std::string zone{};
+  /// Raised where a lower boot of it is to count (MembershipChange::Move::reset_boot).
   std::uint64_t incarnation = 1;
   /// Has no vote in the (new) configuration.
   bool learner = false;

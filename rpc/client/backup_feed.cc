@@ -1,12 +1,11 @@
 #include "rpc/client/backup_feed.h"
 
 #include <algorithm>
-#include <condition_variable>
 #include <map>
-#include <mutex>
 #include <utility>
 
 #include "lib/base/check.h"
+#include "lib/base/mutex.h"
 
 namespace raftkv::rpc {
 namespace {
@@ -31,12 +30,12 @@ struct LoopBackupFeed::Shared {
   std::uint64_t total = 0;
   std::uint64_t asked = 0;
   std::uint64_t taken = 0;
-  // Guarded by mutex.
-  std::mutex mutex;
-  std::condition_variable came;
-  std::map<std::uint64_t, Bytes> parts;
-  std::optional<node::BackupContent> content;
-  Status failure;
+  // Of both.
+  Mutex mutex;
+  Condition came;
+  std::map<std::uint64_t, Bytes> parts RAFTKV_GUARDED_BY(mutex);
+  std::optional<node::BackupContent> content RAFTKV_GUARDED_BY(mutex);
+  Status failure RAFTKV_GUARDED_BY(mutex);
 };
 
 LoopBackupFeed::LoopBackupFeed(EventLoop& loop, std::shared_ptr<node::BackupSource> source,
@@ -55,9 +54,9 @@ LoopBackupFeed::~LoopBackupFeed() {
 }
 
 void LoopBackupFeed::Fail(Shared& shared, const Status& why) {
-  const std::lock_guard lock(shared.mutex);
+  const MutexLock lock(shared.mutex);
   if (shared.failure.ok()) shared.failure = why;
-  shared.came.notify_one();
+  shared.came.NotifyOne();
 }
 
 // --- On the loop.
@@ -89,9 +88,9 @@ void LoopBackupFeed::ReadPart(const std::shared_ptr<Shared>& shared, std::uint64
         if (part->size() != bytes) {
           return Fail(*open, {Code::kCorruption, "another part came than was asked for"});
         }
-        const std::lock_guard lock(open->mutex);
+        const MutexLock lock(open->mutex);
         open->parts.emplace(offset, *std::move(part));
-        open->came.notify_one();
+        open->came.NotifyOne();
       });
 }
 
@@ -101,9 +100,9 @@ void LoopBackupFeed::AskContent(const std::shared_ptr<Shared>& shared) {
     const auto open = weak.lock();
     if (open == nullptr) return;
     if (!content.ok()) return Fail(*open, content.status());
-    const std::lock_guard lock(open->mutex);
+    const MutexLock lock(open->mutex);
     open->content = *content;
-    open->came.notify_one();
+    open->came.NotifyOne();
   });
 }
 
@@ -117,15 +116,17 @@ Status LoopBackupFeed::Ended() const {
 Result<std::optional<Bytes>> LoopBackupFeed::Next() {
   RAFTKV_CHECK(next_ < head_.stream_bytes, next_);
   if (Status ended = Ended(); !ended.ok()) return ended;
-  std::unique_lock lock(shared_->mutex);
-  shared_->came.wait_for(lock, kLook,
-                         [&] { return shared_->parts.contains(next_) || !shared_->failure.ok(); });
+  MutexLock lock(shared_->mutex);
+  const auto deadline = std::chrono::steady_clock::now() + kLook;
+  while (!shared_->parts.contains(next_) && shared_->failure.ok() &&
+         shared_->came.WaitUntil(lock, deadline)) {
+  }
   auto part = shared_->parts.extract(next_);
   if (part.empty()) {
     if (!shared_->failure.ok()) return shared_->failure;
     return std::optional<Bytes>();
   }
-  lock.unlock();
+  lock.Unlock();
   next_ += part.mapped().size();
   shared_->loop.Post([shared = shared_, taken = next_] {
     shared->taken = taken;
@@ -139,9 +140,11 @@ Result<std::optional<node::BackupContent>> LoopBackupFeed::Content() {
   if (!std::exchange(content_asked_, true)) {
     shared_->loop.Post([shared = shared_] { AskContent(shared); });
   }
-  std::unique_lock lock(shared_->mutex);
-  shared_->came.wait_for(lock, kLook,
-                         [&] { return shared_->content.has_value() || !shared_->failure.ok(); });
+  MutexLock lock(shared_->mutex);
+  const auto deadline = std::chrono::steady_clock::now() + kLook;
+  while (!shared_->content.has_value() && shared_->failure.ok() &&
+         shared_->came.WaitUntil(lock, deadline)) {
+  }
   if (!shared_->failure.ok()) return shared_->failure;
   return shared_->content;
 }

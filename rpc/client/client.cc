@@ -1,12 +1,12 @@
 // raftkv::Client: an event loop of its own, and on it a channel and a session for each connection.
 #include <future>
 #include <limits>
-#include <mutex>
 #include <random>
 
 #include <raftkv/client.h>
 
 #include "lib/base/host_code.h"
+#include "lib/base/mutex.h"
 #include "rpc/client/remote_backup.h"
 #include "rpc/client/remote_channel.h"
 #include "rpc/client/remote_cluster.h"
@@ -68,7 +68,7 @@ class RemoteClient final : public Client {
   }
 
   Header LastHeader() override {
-    std::lock_guard<std::mutex> lock(mutex_);
+    const MutexLock lock(mutex_);
     return header_;
   }
 
@@ -91,7 +91,7 @@ class RemoteClient final : public Client {
   }
 
   void Remember(const AnswerHeader& header) {
-    std::lock_guard<std::mutex> lock(mutex_);
+    const MutexLock lock(mutex_);
     header_ = {header.cluster.value, header.member.value, header.term.value};
   }
 
@@ -153,8 +153,8 @@ class RemoteClient final : public Client {
   std::vector<std::unique_ptr<KV>> sessions_;
   std::unique_ptr<RemoteCluster> cluster_;
 
-  std::mutex mutex_;
-  Header header_;  // guarded by mutex_
+  Mutex mutex_;
+  Header header_ RAFTKV_GUARDED_BY(mutex_);
 };
 
 /// What the host holds.

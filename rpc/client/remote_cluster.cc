@@ -62,19 +62,32 @@ void RemoteCluster::MembersAsync(Timeout timeout, Callback<std::vector<ClusterMe
 void RemoteCluster::AddMemberAsync(std::string name, std::string address, bool voter,
                                    Timeout timeout, StatusCallback done) {
   const auto kind = voter ? MemberChange::Kind::kAddVoter : MemberChange::Kind::kAddLearner;
-  Change({kind, std::move(name), std::move(address)}, timeout, std::move(done));
+  Change({.kind = kind, .name = std::move(name), .address = std::move(address)}, timeout,
+         std::move(done));
 }
 
 void RemoteCluster::PromoteMemberAsync(std::string name, Timeout timeout, StatusCallback done) {
-  Change({MemberChange::Kind::kPromote, std::move(name), {}}, timeout, std::move(done));
+  Change({.kind = MemberChange::Kind::kPromote, .name = std::move(name), .address = {}}, timeout,
+         std::move(done));
 }
 
 void RemoteCluster::RemoveMemberAsync(std::string name, Timeout timeout, StatusCallback done) {
-  Change({MemberChange::Kind::kRemove, std::move(name), {}}, timeout, std::move(done));
+  Change({.kind = MemberChange::Kind::kRemove, .name = std::move(name), .address = {}}, timeout,
+         std::move(done));
+}
+
+void RemoteCluster::UpdateMemberAsync(std::string name, MemberUpdate update, Timeout timeout,
+                                      StatusCallback done) {
+  Change({.kind = MemberChange::Kind::kUpdate,
+          .name = std::move(name),
+          .address = std::move(update.address),
+          .reset_boot = update.reset_boot},
+         timeout, std::move(done));
 }
 
 void RemoteCluster::MoveLeaderAsync(std::string name, Timeout timeout, StatusCallback done) {
-  Change({MemberChange::Kind::kMoveLeader, std::move(name), {}}, timeout, std::move(done));
+  Change({.kind = MemberChange::Kind::kMoveLeader, .name = std::move(name), .address = {}}, timeout,
+         std::move(done));
 }
 
 void RemoteCluster::Change(MemberChange change, Timeout timeout, StatusCallback done) {

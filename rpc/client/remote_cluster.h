@@ -28,6 +28,8 @@ class RemoteCluster final : public Cluster {
                       StatusCallback done) override;
   void PromoteMemberAsync(std::string name, Timeout timeout, StatusCallback done) override;
   void RemoveMemberAsync(std::string name, Timeout timeout, StatusCallback done) override;
+  void UpdateMemberAsync(std::string name, MemberUpdate update, Timeout timeout,
+                         StatusCallback done) override;
   void MoveLeaderAsync(std::string name, Timeout timeout, StatusCallback done) override;
 
  private:

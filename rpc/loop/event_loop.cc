@@ -52,8 +52,8 @@ struct KernelDisposition {
 
 // UnixEventPort's constructor calls signal(SIGPIPE, SIG_IGN); several loops may start at a time.
 kj::AsyncIoContext SetupIoLikeAGuest() {
-  static std::mutex one_at_a_time;
-  std::lock_guard<std::mutex> lock(one_at_a_time);
+  static Mutex one_at_a_time;
+  const MutexLock lock(one_at_a_time);
   KernelDisposition before{};
   RAFTKV_CHECK(syscall(SYS_rt_sigaction, SIGPIPE, nullptr, &before, sizeof before.mask) == 0,
                errno);
@@ -141,7 +141,7 @@ void EventLoop::Run(const std::function<void(Status)>& started) {
     body.stopped.wait(body.io.waitScope);
     std::vector<std::function<void()>> dropped;
     {
-      std::lock_guard<std::mutex> lock(mutex_);
+      const MutexLock lock(mutex_);
       ended_ = true;
       dropped.swap(posted_);
     }
@@ -172,7 +172,7 @@ MonoTime EventLoop::Now() {
 }
 
 void EventLoop::Post(std::function<void()> work) {
-  std::lock_guard<std::mutex> lock(mutex_);
+  const MutexLock lock(mutex_);
   if (ended_) return;  // `work` is destroyed by the caller's frame, after the lock is released
   // One wake-up a batch: whoever finds the queue empty rings.
   const bool ring = posted_.empty();
@@ -206,7 +206,7 @@ kj::Promise<void> EventLoop::WatchWakeups() {
 void EventLoop::DrainPosted() {
   std::vector<std::function<void()>> batch;
   {
-    std::lock_guard<std::mutex> lock(mutex_);
+    const MutexLock lock(mutex_);
     batch.swap(posted_);
     posted_.reserve(batch.size());
   }

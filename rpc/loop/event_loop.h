@@ -10,7 +10,6 @@
 #include <atomic>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <thread>
 #include <vector>
@@ -20,6 +19,7 @@
 
 #include <raftkv/status.h>
 
+#include "lib/base/mutex.h"
 #include "lib/node/ports.h"
 #include "lib/session/session_kv.h"
 
@@ -79,7 +79,7 @@ class EventLoop final : public node::Loop {
   explicit EventLoop(EventLoopOptions options);
   void Run(const std::function<void(Status)>& started);
   void DrainPosted();
-  void WakeUp();
+  void WakeUp() RAFTKV_REQUIRES(mutex_);
   void ArmTimer();
   void FireTimers();
   /// An exception ends `work` alone, and is logged: what else waits must still run.
@@ -98,10 +98,10 @@ class EventLoop final : public node::Loop {
 
   // Shared.
   std::atomic<std::thread::id> loop_thread_{};
-  std::mutex mutex_;
-  std::vector<std::function<void()>> posted_;  // guarded by mutex_
-  bool ended_ = false;                         // guarded by mutex_
-  int wake_fd_ = -1;                           // eventfd; written under mutex_ while !ended_
+  Mutex mutex_;
+  std::vector<std::function<void()>> posted_ RAFTKV_GUARDED_BY(mutex_);
+  bool ended_ RAFTKV_GUARDED_BY(mutex_) = false;
+  int wake_fd_ = -1;  // eventfd, set by Start(); written to (WakeUp) while !ended_
 };
 
 }  // namespace raftkv::rpc

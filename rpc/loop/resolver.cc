@@ -7,11 +7,11 @@
 #include <future>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <utility>
 
 #include <kj/debug.h>
 
+#include "lib/base/mutex.h"
 #include "lib/base/thread.h"
 
 namespace raftkv::rpc {
@@ -36,8 +36,9 @@ std::atomic<LookUp> g_look_up{nullptr};
 
 /// Never destroyed: a thread may hang in the resolver while the process ends.
 struct LookUps {
-  std::mutex mutex;
-  std::map<std::pair<std::string, std::string>, std::vector<Asker>> waiting;  // guarded by mutex
+  Mutex mutex;
+  std::map<std::pair<std::string, std::string>, std::vector<Asker>> waiting
+      RAFTKV_GUARDED_BY(mutex);
 };
 LookUps& TheLookUps() {
   static auto* const lookups = new LookUps();
@@ -82,7 +83,7 @@ void LookUpForAll(const std::string& host, const std::string& port) {
   std::vector<Asker> waiting;
   {
     LookUps& lookups = TheLookUps();
-    const std::lock_guard lock(lookups.mutex);
+    const MutexLock lock(lookups.mutex);
     waiting = std::move(lookups.waiting.extract({host, port}).mapped());
   }
   for (const Asker& asker : waiting) asker.tell(answer);
@@ -100,7 +101,7 @@ std::string StartLookUp(const std::string& host, const std::string& port) {
 /// Empty: `asker` is told, on another thread; or why it is not.
 std::string Ask(const std::string& host, const std::string& port, Asker asker) {
   LookUps& lookups = TheLookUps();
-  const std::lock_guard lock(lookups.mutex);
+  const MutexLock lock(lookups.mutex);
   const auto [it, first] = lookups.waiting.try_emplace({host, port});
   std::string problem;
   if (lookups.waiting.size() > kMaxNames) problem = "too many names wait for the resolver";

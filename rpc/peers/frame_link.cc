@@ -8,8 +8,14 @@
 
 namespace raftkv::rpc {
 
+namespace {
+
+constexpr Duration kVerifyEvery = std::chrono::seconds(1);
+
+}  // namespace
+
 FrameLink::FrameLink(FramePeers& peers, node::Transport::Peer peer)
-    : peers_(peers), peer_(std::move(peer)) {
+    : peers_(peers), peer_(std::move(peer)), address_(peer_.address) {
   // Later: the member may be just being built.
   Wait(State::kWaiting, Duration::zero());
 }
@@ -37,11 +43,17 @@ void FrameLink::Greet() {
   // Always the same bytes, so that any copy of any answer to them will do.
   hello_ = EncodeFrame({id_, hello});
   resend_ = peers_.options_.resend_hello;
+  hellos_ = 0;
   SendHello();
 }
 
 void FrameLink::SendHello() {
-  peers_.SendBytes(peer_.address, hello_);
+  constexpr int kHellosEach = 4;
+  if (hellos_++ == kHellosEach && !peer_.also.empty()) {
+    TurnToNext();
+    return Greet();
+  }
+  peers_.SendBytes(address_, hello_);
   After(resend_, &FrameLink::SendHello);
   resend_ = std::min(2 * resend_, peers_.options_.max_backoff);
 }
@@ -54,12 +66,21 @@ void FrameLink::RetryNow() {
   SendHello();
 }
 
+void FrameLink::Verify() {
+  if (!ready()) return RetryNow();
+  // Whoever says hello over and over must not keep this link from being used.
+  const MonoTime now = peers_.loop_.Now();
+  if (now - verified_at_ < kVerifyEvery) return;
+  verified_at_ = now;
+  Lose("another start of it says hello");
+}
+
 void FrameLink::OnAnswer(const node::HelloAnswer& answer) {
   if (state_ != State::kGreeting) return;  // a copy
-  Status status = peers_.owner_.OnHelloAnswer(answer);
+  Status status = peers_.owner_.OnHelloAnswer(answer, {peer_.id, peer_.name, address_});
   if (status.ok() && peer_.id == kNobody) peer_.id = answer.self.member;  // known by name so far
   if (status.ok() && answer.self.member != peer_.id) {
-    status = {Code::kPermissionDenied, "another member answers at " + peer_.address};
+    status = {Code::kPermissionDenied, "another member answers at " + address_};
   }
   // Formed since that hello was made: the next one says so.
   if (status.ok() && !hello_formed_) status = {Code::kUnavailable, "forming"};
@@ -68,6 +89,7 @@ void FrameLink::OnAnswer(const node::HelloAnswer& answer) {
   }
   if (!status.ok()) {
     LogOnce(node::LogSeverity::kWarn, status.message());
+    TurnToNext();
     const Duration longest = peers_.options_.max_backoff;
     const auto half = static_cast<std::uint64_t>((longest / 2).count());
     return Wait(State::kWaiting, longest / 2 + Duration(peers_.random_.Below(half + 1)));
@@ -76,7 +98,8 @@ void FrameLink::OnAnswer(const node::HelloAnswer& answer) {
   ++changes_;
   boot_ = answer.self.boot;
   next_sequence_ = 1;
-  LogOnce(node::LogSeverity::kInfo, "linked to " + peer_.name + " at " + peer_.address);
+  said_.clear();
+  LogOnce(node::LogSeverity::kInfo, "linked to " + peer_.name + " at " + address_);
 }
 
 void FrameLink::OnClosed() {
@@ -89,7 +112,7 @@ void FrameLink::OnBoot(node::Boot boot) {
 
 void FrameLink::Lose(const std::string& why) {
   LogOnce(node::LogSeverity::kInfo,
-          "lost the link to " + peer_.name + " at " + peer_.address + ": " + why);
+          "lost the link to " + peer_.name + " at " + address_ + ": " + why);
   peers_.dropped_messages_ += queue_.size();
   queue_.clear();
   // What was sent is as good as lost, though nobody knows.
@@ -120,7 +143,7 @@ void FrameLink::Flush() {
   const auto send = [&] {
     deliver.accepter = boot_.nonce;
     deliver.sequence = next_sequence_++;
-    peers_.Send(peer_.address, {id_, std::exchange(deliver, {})});
+    peers_.Send(address_, {id_, std::exchange(deliver, {})});
     words = 0;
   };
   for (node::PeerMessage& message : std::exchange(queue_, {})) {
@@ -143,9 +166,14 @@ void FrameLink::ReportUnreachable() {
   });
 }
 
+void FrameLink::TurnToNext() {
+  if (!peer_.also.empty()) address_ = NextAddress(peer_, address_);
+}
+
 void FrameLink::LogOnce(node::LogSeverity severity, const std::string& line) {
-  if (line == last_line_) return;
-  last_line_ = line;
+  constexpr std::size_t kMaxLines = 16;
+  if (said_.size() >= kMaxLines) said_.clear();
+  if (!said_.insert(line).second) return;
   if (peers_.options_.log_sink) peers_.options_.log_sink(severity, line);
 }
 

@@ -10,6 +10,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -23,7 +24,11 @@ class FrameLink {
   FrameLink(FramePeers& peers, node::Transport::Peer peer);
 
   [[nodiscard]] const node::Transport::Peer& peer() const { return peer_; }
-  void set_id(NodeId id) { peer_.id = id; }
+  /// Where it is sought, or was found.
+  [[nodiscard]] const std::string& address() const { return address_; }
+  /// The same peer, which may have got an id or other addresses; address() is
+  /// one of them.
+  void Update(node::Transport::Peer peer) { peer_ = std::move(peer); }
   [[nodiscard]] LinkId id() const { return id_; }
   [[nodiscard]] bool ready() const { return state_ == State::kReady; }
 
@@ -35,6 +40,8 @@ class FrameLink {
   void OnBoot(node::Boot boot);
   /// The peer is there: no reason to wait.
   void RetryNow();
+  /// See PeerNetwork::Verify.
+  void Verify();
 
  private:
   enum class State : std::uint8_t { kWaiting, kForming, kGreeting, kReady };
@@ -45,12 +52,15 @@ class FrameLink {
   void Lose(const std::string& why);
   void Flush();
   void ReportUnreachable();
+  /// Looks for it at its next address.
+  void TurnToNext();
   void LogOnce(node::LogSeverity severity, const std::string& line);
   /// Runs `work` after `wait` unless the state has changed by then, or the link is gone.
   void After(Duration wait, void (FrameLink::*work)());
 
   FramePeers& peers_;
   node::Transport::Peer peer_;
+  std::string address_;
   State state_ = State::kWaiting;
   std::uint64_t changes_ = 0;  ///< of the state
   LinkId id_;
@@ -59,12 +69,14 @@ class FrameLink {
   bool hello_formed_ = false;
   NodeId own_id_;
   Duration resend_{};
+  MonoTime verified_at_{};
+  int hellos_ = 0;   ///< that were sent at this address
   node::Boot boot_;  ///< of the peer, that accepted it
   std::uint64_t next_sequence_ = 1;
   std::vector<node::PeerMessage> queue_;  ///< of this turn of the loop
   bool flush_scheduled_ = false;
   bool unreachable_scheduled_ = false;
-  std::string last_line_;  // so that one cause is logged once
+  std::set<std::string> said_;  // so that one cause is logged once; since the last link
   const std::shared_ptr<char> alive_ = std::make_shared<char>();
 };
 

@@ -128,6 +128,7 @@ void FramePeers::SetPeers(std::vector<Peer> peers) {
 }
 
 void FramePeers::RetryNow(const std::string& name) { links_.RetryNow(name); }
+void FramePeers::Verify(const std::string& name) { links_.Verify(name); }
 
 bool FramePeers::Connected(NodeId peer) const { return links_.Connected(peer); }
 

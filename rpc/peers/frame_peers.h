@@ -58,6 +58,7 @@ class FramePeers final : public PeerNetwork {
   void Send(NodeId to, node::PeerMessage message) override;
   void SetPeers(std::vector<Peer> peers) override;
   void RetryNow(const std::string& name) override;
+  void Verify(const std::string& name) override;
   [[nodiscard]] bool Connected(NodeId peer) const override;
   [[nodiscard]] std::uint64_t dropped_messages() const override { return dropped_messages_; }
 

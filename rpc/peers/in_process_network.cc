@@ -1,9 +1,7 @@
 // The network of <raftkv/in_process_network.h>: one thread that hands out frames when their time
 // has come.
 #include <algorithm>
-#include <condition_variable>
 #include <map>
-#include <mutex>
 #include <set>
 #include <tuple>
 #include <utility>
@@ -11,6 +9,7 @@
 
 #include <raftkv/in_process_network.h>
 
+#include "lib/base/mutex.h"
 #include "lib/base/random.h"
 #include "lib/base/thread.h"
 #include "lib/base/time.h"
@@ -29,68 +28,68 @@ class InProcessNetwork::Body {
   class Mailbox {
    public:
     void Open(Transport::Receiver receiver) {
-      const std::lock_guard lock(mutex_);
+      const MutexLock lock(mutex_);
       receiver_ = std::move(receiver);
     }
     /// Waits for a call that runs.
     void Close() {
-      const std::lock_guard lock(mutex_);
+      const MutexLock lock(mutex_);
       receiver_ = nullptr;
     }
     void Deliver(const std::string& from, std::string frame) {
-      const std::lock_guard lock(mutex_);
+      const MutexLock lock(mutex_);
       if (receiver_) receiver_(from, std::move(frame));
     }
 
    private:
-    std::mutex mutex_;
-    Transport::Receiver receiver_;
+    Mutex mutex_;
+    Transport::Receiver receiver_ RAFTKV_GUARDED_BY(mutex_);
   };
 
   explicit Body(const InProcessNetworkOptions& options)
       : options_(Bounded(options)), random_(options.seed) {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     StartIfNeeded();
   }
 
   void Stop() {
     {
-      const std::lock_guard lock(mutex_);
+      const MutexLock lock(mutex_);
       stopped_ = true;
     }
-    changed_.notify_all();
+    changed_.NotifyAll();
     if (thread_.joinable()) thread_.join();
   }
 
   void Attach(const std::string& address, std::shared_ptr<Mailbox> mailbox) {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     mailboxes_[address] = std::move(mailbox);
   }
   void Detach(const std::string& address, const std::shared_ptr<Mailbox>& mailbox) {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     const auto found = mailboxes_.find(address);
     if (found != mailboxes_.end() && found->second == mailbox) mailboxes_.erase(found);
   }
 
   void Send(const std::string& from, const std::string& to, std::string frame) {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     if (stopped_ || cut_.contains({from, to}) || Happens(options_.loss_percent)) return;
     StartIfNeeded();
     if (Happens(options_.duplicate_percent)) Queue(from, to, frame);
     Queue(from, to, std::move(frame));
-    changed_.notify_one();
+    changed_.NotifyOne();
   }
 
   void Cut(const std::string& from, const std::string& to) {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     cut_.insert({from, to});
   }
   void Heal(const std::string& from, const std::string& to) {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     cut_.erase({from, to});
   }
   void HealAll() {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     cut_.clear();
   }
 
@@ -113,17 +112,17 @@ class InProcessNetwork::Body {
     return options;
   }
 
-  // Under mutex_.
   /// Where the system has no thread to give what is sent waits, and is lost beyond max_bytes, until
   /// it has one.
-  void StartIfNeeded() {
+  void StartIfNeeded() RAFTKV_REQUIRES(mutex_) {
     if (thread_.joinable()) return;
     if (auto thread = StartThread("raftkv-network", [this] { Run(); }); thread.ok()) {
       thread_ = *std::move(thread);
     }
   }
-  bool Happens(unsigned percent) { return random_.Below(100) < percent; }
-  void Queue(const std::string& from, const std::string& to, std::string frame) {
+  bool Happens(unsigned percent) RAFTKV_REQUIRES(mutex_) { return random_.Below(100) < percent; }
+  void Queue(const std::string& from, const std::string& to, std::string frame)
+      RAFTKV_REQUIRES(mutex_) {
     if (bytes_ + frame.size() > options_.max_bytes) return;
     bytes_ += frame.size();
     const auto span = options_.max_delay - std::min(options_.min_delay, options_.max_delay);
@@ -134,15 +133,15 @@ class InProcessNetwork::Body {
   }
 
   void Run() {
-    std::unique_lock lock(mutex_);
+    MutexLock lock(mutex_);
     while (!stopped_) {
       if (flights_.empty()) {
-        changed_.wait(lock);
+        changed_.Wait(lock);
         continue;
       }
       const auto next = flights_.front().at;
       if (next > SteadyClock::now()) {
-        changed_.wait_until(lock, next);
+        changed_.WaitUntil(lock, next);
         continue;
       }
       std::pop_heap(flights_.begin(), flights_.end(), Later);
@@ -152,25 +151,25 @@ class InProcessNetwork::Body {
       const auto found = mailboxes_.find(flight.to);
       if (found == mailboxes_.end() || cut_.contains({flight.from, flight.to})) continue;
       const std::shared_ptr<Mailbox> mailbox = found->second;
-      lock.unlock();  // the receiver may send
+      lock.Unlock();  // the receiver may send
       mailbox->Deliver(flight.from, std::move(flight.frame));
-      lock.lock();
+      lock.Lock();
     }
   }
 
   const InProcessNetworkOptions options_;
 
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  // Guarded by mutex_.
-  Random random_;
-  bool stopped_ = false;
-  std::map<std::string, std::shared_ptr<Mailbox>> mailboxes_;
-  std::set<std::pair<std::string, std::string>> cut_;
-  std::vector<Flight> flights_;
-  std::size_t bytes_ = 0;
-  std::uint64_t order_ = 0;
+  Mutex mutex_;
+  Condition changed_;
+  Random random_ RAFTKV_GUARDED_BY(mutex_);
+  bool stopped_ RAFTKV_GUARDED_BY(mutex_) = false;
+  std::map<std::string, std::shared_ptr<Mailbox>> mailboxes_ RAFTKV_GUARDED_BY(mutex_);
+  std::set<std::pair<std::string, std::string>> cut_ RAFTKV_GUARDED_BY(mutex_);
+  std::vector<Flight> flights_ RAFTKV_GUARDED_BY(mutex_);
+  std::size_t bytes_ RAFTKV_GUARDED_BY(mutex_) = 0;
+  std::uint64_t order_ RAFTKV_GUARDED_BY(mutex_) = 0;
 
+  /// Made with mutex_ held; once it is stopped, of the thread that stops it.
   std::thread thread_;
 
   friend class InProcessNetwork;

@@ -36,13 +36,19 @@ class LinkTable {
       if (link->peer().name == name) link->RetryNow();
     }
   }
+  void Verify(const std::string& name) const {
+    for (const auto& link : links_) {
+      if (link->peer().name == name) link->Verify();
+    }
+  }
   [[nodiscard]] bool Connected(NodeId id) const {
     const Link* link = Find(id);
     return link != nullptr && link->ready();
   }
 
-  /// Links to `peers` from now on: those that are there stay, `make` makes the others. Who was
-  /// known by name only may have got an id. Returns the ids of all of them.
+  /// Links to `peers` from now on: those that are there stay if their peer may still be where
+  /// they have it, `make` makes the others. Who was known by name only may have got an id. Returns
+  /// the ids of all of them.
   template <class Make>
   std::set<NodeId> Replace(EventLoop& loop, std::vector<Peer> peers, const Make& make) {
     std::vector<std::unique_ptr<Link>> links;
@@ -50,11 +56,12 @@ class LinkTable {
     for (Peer& peer : peers) {
       const auto same = std::find_if(links_.begin(), links_.end(), [&](const auto& link) {
         return link != nullptr && link->peer().name == peer.name &&
-               link->peer().address == peer.address &&
+               IsOneOf(peer, link->address()) && link->peer().incarnation == peer.incarnation &&
                (link->peer().id == kNobody || peer.id == kNobody || link->peer().id == peer.id);
       });
       if (same != links_.end()) {
-        if (peer.id != kNobody) (*same)->set_id(peer.id);
+        if (peer.id == kNobody) peer.id = (*same)->peer().id;
+        (*same)->Update(std::move(peer));
         links.push_back(std::move(*same));
       } else {
         links.push_back(make(std::move(peer)));
@@ -71,7 +78,20 @@ class LinkTable {
   }
 
  private:
+  static bool IsOneOf(const Peer& peer, const std::string& address) {
+    return peer.address == address ||
+           std::find(peer.also.begin(), peer.also.end(), address) != peer.also.end();
+  }
+
   std::vector<std::unique_ptr<Link>> links_;  // by name; a handful
 };
+
+/// Of `peer`, the address after `address`, and after the last one the first.
+inline std::string NextAddress(const node::Transport::Peer& peer, const std::string& address) {
+  if (peer.also.empty()) return peer.address;
+  if (address == peer.address) return peer.also.front();
+  const auto at = std::find(peer.also.begin(), peer.also.end(), address);
+  return at == peer.also.end() || at + 1 == peer.also.end() ? peer.address : *(at + 1);
+}
 
 }  // namespace raftkv::rpc

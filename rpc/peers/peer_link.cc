@@ -4,6 +4,7 @@
 
 #include "lib/base/check.h"
 #include "rpc/loop/sockets.h"
+#include "rpc/peers/link_table.h"
 #include "rpc/wire/codec.h"
 
 namespace raftkv::rpc {
@@ -33,7 +34,7 @@ bool IsAnswer(const node::PeerMessage& message) {
 }  // namespace
 
 PeerLink::PeerLink(Peers& peers, node::Transport::Peer peer)
-    : peers_(peers), peer_(std::move(peer)), link_tasks_(*this) {
+    : peers_(peers), peer_(std::move(peer)), address_(peer_.address), link_tasks_(*this) {
   link_tasks_.add(kj::evalLater([this] { Connect(); }));
 }
 
@@ -55,7 +56,7 @@ void PeerLink::Connect() {
   connection_tasks_.emplace(static_cast<kj::TaskSet::ErrorHandler&>(*this));
   // A failure arrives in taskFailed.
   connection_tasks_->add(
-      Dial(peers_.loop_, peer_.address, peers_.options_.connect_timeout, kMaxAnswerBytes)
+      Dial(peers_.loop_, address_, peers_.options_.connect_timeout, kMaxAnswerBytes)
           .then([this](std::unique_ptr<Outbound>&& connection) {
             Connected(std::move(connection));
           }));
@@ -71,27 +72,31 @@ void PeerLink::Connected(std::unique_ptr<Outbound> connection) {
   connection_tasks_->add(Greet());
 }
 
+kj::Promise<PeerLink::Answered> PeerLink::SayHello(const node::Hello& hello) {
+  RAFTKV_CHECK(bootstrap_.has_value());
+  auto request = bootstrap_->peerRequest();
+  Encode(hello, request.initHello());
+  return peers_.loop_.timer().timeoutAfter(
+      ToKj(peers_.options_.hello_timeout),
+      request.send().then([](Answered&& answered) { return kj::mv(answered); }));
+}
+
 kj::Promise<void> PeerLink::Greet() {
   const node::Hello hello = peers_.owner_->MakeHello(peer_.id, peer_.name);
   const bool formed = hello.cluster != ClusterId();
   own_id_ = hello.member;
-  RAFTKV_CHECK(bootstrap_.has_value());
-  auto request = bootstrap_->peerRequest();
-  Encode(hello, request.initHello());
-  auto answer =
-      request.send().then([this, formed](capnp::Response<wire::Bootstrap::PeerResults>&& response) {
-        return Greeted(response.getAnswer(), response.getPeer(), formed);
-      });
-  return peers_.loop_.timer().timeoutAfter(ToKj(peers_.options_.hello_timeout), kj::mv(answer));
+  return SayHello(hello).then([this, formed](Answered&& answered) {
+    return Greeted(answered.getAnswer(), answered.getPeer(), formed);
+  });
 }
 
 kj::Promise<void> PeerLink::Greeted(wire::PeerAnswer::Reader wire_answer, wire::Peer::Client peer,
                                     bool formed) {
   Result<node::HelloAnswer> answer = Decode(wire_answer);
-  Status status = answer.ok() ? peers_.owner_->OnHelloAnswer(*answer) : answer.status();
+  Status status = answer.ok() ? peers_.owner_->OnHelloAnswer(*answer, dialled()) : answer.status();
   if (status.ok() && peer_.id == kNobody) peer_.id = answer->self.member;  // known by name so far
   if (status.ok() && answer->self.member != peer_.id) {
-    status = {Code::kPermissionDenied, "another member answers at " + peer_.address};
+    status = {Code::kPermissionDenied, "another member answers at " + address_};
   }
   // Formed since that hello was sent: the next one says so.
   if (status.ok() && !formed) status = {Code::kUnavailable, "forming"};
@@ -110,7 +115,8 @@ kj::Promise<void> PeerLink::Greeted(wire::PeerAnswer::Reader wire_answer, wire::
   boot_ = answer->self.boot;
   remote_ = kj::mv(peer);
   state_ = State::kReady;
-  LogOnce(node::LogSeverity::kInfo, "connected to " + peer_.name + " at " + peer_.address);
+  said_.clear();
+  LogOnce(node::LogSeverity::kInfo, "connected to " + peer_.name + " at " + address_);
   ScheduleFlush();
   return kj::READY_NOW;
 }
@@ -124,14 +130,17 @@ void PeerLink::Lose(const std::string& why, bool refused) {
   if (state_ == State::kWaiting) return;
   if (state_ == State::kReady) {
     LogOnce(node::LogSeverity::kInfo,
-            "lost the connection to " + peer_.name + " at " + peer_.address + ": " + why);
+            "lost the connection to " + peer_.name + " at " + address_ + ": " + why);
   } else if (!refused) {
     LogOnce(node::LogSeverity::kInfo,
-            "cannot connect to " + peer_.name + " at " + peer_.address + ": " + why);
+            "cannot connect to " + peer_.name + " at " + address_ + ": " + why);
   }
+  // One that was connected is looked for where it was.
+  if (state_ != State::kReady) TurnToNext();
   state_ = State::kWaiting;
   connection_tasks_.reset();
   answered_.clear();
+  verifying_ = false;
   remote_.reset();
   bootstrap_.reset();
   connection_ = nullptr;
@@ -147,8 +156,29 @@ void PeerLink::Lose(const std::string& why, bool refused) {
       peers_.loop_.timer().afterDelay(ToKj(backoff_ / 2 + jitter / 2)).then([this] { Connect(); }));
 }
 
+void PeerLink::Verify() {
+  if (state_ != State::kReady) return RetryNow();
+  if (verifying_) return;
+  verifying_ = true;
+  // A failure arrives in taskFailed, and ends the connection.
+  connection_tasks_->add(
+      SayHello(peers_.owner_->MakeHello(peer_.id, peer_.name)).then([this](Answered&& answered) {
+        verifying_ = false;
+        const auto answer = Decode(answered.getAnswer());
+        if (answer.ok() && answer->self.member == peer_.id && answer->self.boot == boot_ &&
+            answer->refusal.empty()) {
+          return;
+        }
+        link_tasks_.add(kj::evalLater([this] { Lose("another start answers there", false); }));
+      }));
+}
+
 void PeerLink::RetryNow() {
   if (state_ != State::kWaiting) return;
+  // Whoever says hello over and over must not make us dial as often.
+  const MonoTime now = peers_.loop_.Now();
+  if (now - retried_at_ < node::Member::kFormationPoll) return;
+  retried_at_ = now;
   backoff_ = {};
   link_tasks_.add(kj::evalLater([this] { Connect(); }));
 }
@@ -263,9 +293,14 @@ void PeerLink::Deliver() {
   answered_.clear();
 }
 
+void PeerLink::TurnToNext() {
+  if (!peer_.also.empty()) address_ = NextAddress(peer_, address_);
+}
+
 void PeerLink::LogOnce(node::LogSeverity severity, const std::string& line) {
-  if (line == last_line_) return;
-  last_line_ = line;
+  constexpr std::size_t kMaxLines = 16;
+  if (said_.size() >= kMaxLines) said_.clear();
+  if (!said_.insert(line).second) return;
   if (peers_.options_.log_sink) peers_.options_.log_sink(severity, line);
 }
 

@@ -9,6 +9,7 @@
 #include <deque>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -23,10 +24,16 @@ class PeerLink final : private kj::TaskSet::ErrorHandler {
   ~PeerLink() noexcept;
 
   [[nodiscard]] const node::Transport::Peer& peer() const { return peer_; }
-  void set_id(NodeId id) { peer_.id = id; }
+  /// Where it is sought, or was found.
+  [[nodiscard]] const std::string& address() const { return address_; }
+  /// The same peer, which may have got an id or other addresses; address() is
+  /// one of them.
+  void Update(node::Transport::Peer peer) { peer_ = std::move(peer); }
   [[nodiscard]] bool ready() const { return state_ == State::kReady; }
   void Send(node::PeerMessage message);
   void RetryNow();
+  /// See PeerNetwork::Verify.
+  void Verify();
 
  private:
   enum class State : std::uint8_t { kWaiting, kConnecting, kGreeting, kReady };
@@ -35,8 +42,12 @@ class PeerLink final : private kj::TaskSet::ErrorHandler {
     std::size_t words;
   };
 
+  using Answered = capnp::Response<wire::Bootstrap::PeerResults>;
+
+  [[nodiscard]] node::Dialled dialled() const { return {peer_.id, peer_.name, address_}; }
   void Connect();
   void Connected(std::unique_ptr<Outbound> connection);
+  kj::Promise<Answered> SayHello(const node::Hello& hello);
   kj::Promise<void> Greet();
   kj::Promise<void> Greeted(wire::PeerAnswer::Reader answer, wire::Peer::Client peer, bool formed);
   void Refused(const std::string& why);
@@ -49,17 +60,22 @@ class PeerLink final : private kj::TaskSet::ErrorHandler {
   void Deliver();
   void TakeAnswers(wire::Peer::DeliverResults::Reader results);
   void Drop(bool lost_calls);
+  /// Looks for it at its next address.
+  void TurnToNext();
   void LogOnce(node::LogSeverity severity, const std::string& line);
   void taskFailed(kj::Exception&& exception) override;
 
   Peers& peers_;
   node::Transport::Peer peer_;
+  std::string address_;
   State state_ = State::kWaiting;
   // Of the present connection: who we said we are, and which boot answered.
   NodeId own_id_;
   node::Boot boot_;
   Duration backoff_{};
-  std::string last_line_;  // so that one cause is logged once
+  MonoTime retried_at_{};
+  bool verifying_ = false;      ///< a hello on a connection that is ready is under way
+  std::set<std::string> said_;  // so that one cause is logged once; since the last connection
 
   std::deque<Queued> queue_;
   std::size_t queued_words_ = 0;

@@ -31,6 +31,7 @@ void Peers::SetPeers(std::vector<Peer> peers) {
 }
 
 void Peers::RetryNow(const std::string& name) { links_.RetryNow(name); }
+void Peers::Verify(const std::string& name) { links_.Verify(name); }
 
 bool Peers::Connected(NodeId peer) const { return links_.Connected(peer); }
 

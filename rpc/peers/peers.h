@@ -55,6 +55,7 @@ class Peers final : public PeerNetwork {
   void Send(NodeId to, node::PeerMessage message) override;
   void SetPeers(std::vector<Peer> peers) override;
   void RetryNow(const std::string& name) override;
+  void Verify(const std::string& name) override;
 
   [[nodiscard]] bool Connected(NodeId peer) const override;
   [[nodiscard]] std::uint64_t dropped_messages() const override { return dropped_messages_; }

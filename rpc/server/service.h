@@ -57,7 +57,8 @@ class PeerOwner {
   virtual ~PeerOwner() = default;
   virtual node::Hello MakeHello(NodeId expected_member, const std::string& expected_name) = 0;
   /// As Member::OnHelloAnswer: ok, Unavailable (say hello again soon), or a refusal.
-  virtual raftkv::Status OnHelloAnswer(const node::HelloAnswer& answer) = 0;
+  virtual raftkv::Status OnHelloAnswer(const node::HelloAnswer& answer,
+                                       const node::Dialled& dialled) = 0;
   virtual void PeerUnreachable(NodeId peer) = 0;
   /// What `peer` answered on a connection that we made; `boot`: as it said in answer to our hello.
   /// As Service::Receive.

@@ -192,7 +192,7 @@ std::size_t EncodedWordsOf(const node::ForwardSubmitReply& reply) {
   return WordsOf(reply.outcome.response) + reply.outcome.status.message().size() / 8 + 1;
 }
 std::size_t EncodedWordsOf(const node::ForwardJoin& join) {
-  return (join.name.size() + join.zone.size()) / 8 + 2;
+  return (join.name.size() + join.zone.size() + join.address.size()) / 8 + 3;
 }
 std::size_t EncodedWordsOf(const node::SnapshotChunk& chunk) { return EncodedWords(chunk); }
 std::size_t EncodedWordsOf(const node::SnapshotChunkReply& /*reply*/) { return 0; }

@@ -48,13 +48,21 @@ AnswerHeader Decode(wire::AnswerHeader::Reader header);
 
 /// What a client wants to become of a member, by its name.
 struct MemberChange {
-  enum class Kind : std::uint8_t { kAddLearner, kAddVoter, kPromote, kRemove, kMoveLeader };
+  enum class Kind : std::uint8_t {
+    kAddLearner,
+    kAddVoter,
+    kPromote,
+    kRemove,
+    kMoveLeader,
+    kUpdate
+  };
   Kind kind = Kind::kAddLearner;
-  std::string name;     ///< empty for kMoveLeader only: to who is best
-  std::string address;  ///< kAdd... only
+  std::string name;         ///< empty for kMoveLeader only: to who is best
+  std::string address;      ///< kAdd... and kUpdate only; of kUpdate empty: where it was
+  bool reset_boot = false;  ///< kUpdate only
 };
-/// Of one that adds a member: InvalidArgument if its name or address can never work; the address
-/// gets its one spelling.
+/// Of one that adds or updates a member: InvalidArgument if its name or address can never work; the
+/// address gets its one spelling.
 Status CheckAndSpell(MemberChange& change);
 void Encode(const MemberChange& change, wire::KvService::ChangeMembersParams::Builder to);
 /// InvalidArgument: the name or the address can be none.

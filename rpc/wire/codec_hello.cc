@@ -92,6 +92,7 @@ void Encode(const node::HelloAnswer& answer, wire::PeerAnswer::Builder to) {
   to.setRefusal(answer.refusal.c_str());
   to.setPermanent(answer.permanent);
   to.setRemoved(answer.removed);
+  to.setVerifying(answer.verifying);
   Encode(answer.self, to.initSelf());
   to.setFormed(AsData(answer.formed.view()));
 }
@@ -103,6 +104,7 @@ Result<node::HelloAnswer> Decode(wire::PeerAnswer::Reader answer) {
   to.refusal = std::move(refusal).value();
   to.permanent = answer.getPermanent();
   to.removed = answer.getRemoved();
+  to.verifying = answer.getVerifying() && !to.refusal.empty();
   Result<node::Hello> self = Decode(answer.getSelf());
   if (!self.ok() && to.refusal.empty()) return self.status();
   if (self.ok()) {

@@ -15,9 +15,18 @@ bool TakesNewName(MemberChange::Kind kind) {
 }  // namespace
 
 Status CheckAndSpell(MemberChange& change) {
-  if (!TakesNewName(change.kind)) return Status::Ok();
-  const Status named = CheckMemberName("the name of the new member", change.name);
-  if (!named.ok()) return named;
+  if (change.kind == MemberChange::Kind::kUpdate) {
+    if (change.address.empty() && change.reset_boot) return Status::Ok();
+    if (change.address.empty()) {
+      return {Code::kInvalidArgument,
+              "the update of " + Quoted(change.name) + " changes nothing; give it an address"};
+    }
+  } else if (!TakesNewName(change.kind)) {
+    return Status::Ok();
+  } else {
+    const Status named = CheckMemberName("the name of the new member", change.name);
+    if (!named.ok()) return named;
+  }
   const Result<HostPort> parsed =
       ParseRemoteAddress("the address of " + Quoted(change.name), change.address);
   if (!parsed.ok()) return parsed.status();
@@ -29,11 +38,12 @@ void Encode(const MemberChange& change, wire::KvService::ChangeMembersParams::Bu
   to.setChange(static_cast<wire::MemberChange>(change.kind));
   to.setName(AsText(change.name));
   to.setAddress(AsText(change.address));
+  to.setResetBoot(change.reset_boot);
 }
 
 Result<MemberChange> Decode(wire::KvService::ChangeMembersParams::Reader change) {
   MemberChange to;
-  if (change.getChange() > wire::MemberChange::MOVE_LEADER) {
+  if (change.getChange() > wire::MemberChange::UPDATE) {
     return Status(Code::kInvalidArgument,
                   "the change is none that this member knows; is the client of a newer version?");
   }
@@ -45,7 +55,8 @@ Result<MemberChange> Decode(wire::KvService::ChangeMembersParams::Reader change)
   if (to.name.empty() && !may_be_empty) {
     return Status(Code::kInvalidArgument, "the change names no member; name one");
   }
-  if (!TakesNewName(to.kind)) return to;
+  if (!TakesNewName(to.kind) && to.kind != MemberChange::Kind::kUpdate) return to;
+  to.reset_boot = change.getResetBoot();
   Result<std::string> address =
       TakeText(change.getAddress(), kMaxAddressBytes, "address of the member");
   if (!address.ok()) return address.status();

@@ -20,6 +20,7 @@ void Encode(const node::ForwardJoin& join, wire::ForwardJoin::Builder to) {
   to.setName(AsText(join.name));
   to.setId(join.id.value);
   to.setZone(AsText(join.zone));
+  if (!join.address.empty()) to.setAddress(AsText(join.address));
 }
 
 Result<node::ForwardJoin> Decode(wire::ForwardJoin::Reader join) {
@@ -28,8 +29,12 @@ Result<node::ForwardJoin> Decode(wire::ForwardJoin::Reader join) {
   Result<std::string> zone = TakeText(join.getZone(), kMaxNameBytes, "newcomer's zone");
   if (!zone.ok()) return zone.status();
   if (join.getId() == 0) return MalformedMessage("a newcomer with id 0, which is nobody");
-  return node::ForwardJoin{
-      .name = std::move(name).value(), .id = NodeId(join.getId()), .zone = std::move(zone).value()};
+  Result<std::string> address = TakeText(join.getAddress(), kMaxAddressBytes, "member's address");
+  if (!address.ok()) return address.status();
+  return node::ForwardJoin{.name = std::move(name).value(),
+                           .id = NodeId(join.getId()),
+                           .zone = std::move(zone).value(),
+                           .address = std::move(address).value()};
 }
 
 void Encode(const node::SnapshotChunk& chunk, wire::SnapshotChunk::Builder to) {

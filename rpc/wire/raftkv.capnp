@@ -31,9 +31,10 @@ interface Bootstrap {
 
   peer @1 (hello :PeerHello) -> (answer :PeerAnswer, peer :Peer);
   # A member introduces itself on the connection that it made; it only sends here, and is sent to on
-  # the connection that the other one makes. Answered once the caller's boot is durable at the
-  # answerer. `peer` is null after a refusal and while either of the two is not formed.
-  # Ordering: first call of a peer; repeated every 50 ms while a cluster is forming. Loss and
+  # the connection that the other one makes. Accepted once the answerer has said hello to the caller
+  # itself, was answered under the same boot, and that boot is durable there. `peer` is null after a refusal and while either of the two is not formed.
+  # Ordering: first call of a peer; repeated every 50 ms while a cluster is forming or the answerer
+  # verifies; and where another one says hello under the same id, to see who is still there. Loss and
   # duplication: harmless. Retry: with back-off from 10 ms to 500 ms; if refused, no faster than 500 ms.
 }
 
@@ -82,6 +83,8 @@ enum MemberChange {
   promote @2;
   remove @3;                  # a member, or one that is only invited
   moveLeader @4;              # to it; an empty name: to who is best
+  update @5;                  # where it is reached (unless `address` is empty), and with `resetBoot`
+                              # the next start of it counts, even one that seems to be an older one
 }
 
 interface KvService {
@@ -117,10 +120,12 @@ interface KvService {
   # Who takes part, as this member knows it; the leader knows it first. Loss, duplication, retry:
   # harmless.
 
-  changeMembers @6 (change :MemberChange, name :Text, address :Text, timeoutMs :UInt32)
+  changeMembers @6 (change :MemberChange, name :Text, address :Text, timeoutMs :UInt32,
+                    resetBoot :Bool)
       -> (header :AnswerHeader, outcome :Outcome);
   # Only the leader does it. Answered once the change is committed and a joint phase is over, or
-  # another member leads. `address` (HOST:PORT) only where a member is added.
+  # another member leads. `address` (HOST:PORT) only where a member is added or
+  # updated, `resetBoot` only where it is updated.
   # notLeader, unavailable, invalidArgument, notFound: nothing happened, the message says why.
   # unknownOutcome: perhaps.
   # Ordering: none between calls. Loss: the outcome is unknown; look at the members. Duplication: the
@@ -226,6 +231,8 @@ struct PeerAnswer {
   self @2 :PeerHello;         # of the answerer; expected* and formation as it knows them
   formed @3 :Data;            # for a caller that is to be formed: payload of the log's first entry
   removed @4 :Bool;           # with a refusal: the caller was a member once, and is none any more
+  verifying @5 :Bool;         # with a refusal: the answerer has to reach the caller under this boot
+                              # first; the caller says hello again after 50 ms
 }
 
 interface Peer {
@@ -340,11 +347,13 @@ struct TimeoutNow {
   term @0 :UInt64;
 }
 
-# To the leader: an invited newcomer said hello here. Lost: it says hello again. Doubled: of no effect.
+# To the leader: an invited newcomer said hello here; with an address: the member answers there, and
+# not where the configuration has it. Lost: it is said again. Doubled: of no effect.
 struct ForwardJoin {
   name @0 :Text;
   id @1 :UInt64;
   zone @2 :Text;
+  address @3 :Text;
 }
 
 # What a snapshot replaces, and what must be known of it.

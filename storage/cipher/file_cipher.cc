@@ -96,7 +96,7 @@ PrefixKind FileCipher::Inspect(std::string_view begin, std::uint64_t file_bytes,
 
 FileCipher::Context* FileCipher::Borrow() const {
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     if (!idle_.empty()) {
       Context* context = idle_.back();
       idle_.pop_back();
@@ -112,7 +112,7 @@ FileCipher::Context* FileCipher::Borrow() const {
 }
 
 void FileCipher::GiveBack(Context* context) const {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   idle_.push_back(context);  // as many as threads were at it at once
 }
 

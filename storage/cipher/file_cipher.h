@@ -9,11 +9,11 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <mutex>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "lib/base/mutex.h"
 #include "storage/cipher/secret.h"
 
 struct evp_cipher_ctx_st;
@@ -65,8 +65,8 @@ class FileCipher {
   const Secret content_key_;
   const Secret check_key_;
   // To set up a key costs more than to encrypt a small range with it.
-  mutable std::mutex mutex_;
-  mutable std::vector<Context*> idle_;  ///< guarded by mutex_; each has the key
+  mutable Mutex mutex_;
+  mutable std::vector<Context*> idle_ RAFTKV_GUARDED_BY(mutex_);  ///< each has the key
 };
 
 }  // namespace raftkv::storage

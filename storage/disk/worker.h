@@ -4,16 +4,16 @@
 // workers runs in the order in which it was posted.
 #pragma once
 
-#include <condition_variable>
 #include <cstddef>
 #include <deque>
 #include <functional>
-#include <mutex>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include <raftkv/status.h>
+
+#include "lib/base/mutex.h"
 
 namespace raftkv::storage {
 
@@ -46,11 +46,10 @@ class Worker {
 
   // Constant after construction.
   const std::size_t max_queued_;
-  // Guarded by mutex_.
-  std::mutex mutex_;
-  std::condition_variable wake_;
-  std::deque<std::function<void()>> queue_;
-  bool stopping_ = false;
+  Mutex mutex_;
+  Condition wake_;
+  std::deque<std::function<void()>> queue_ RAFTKV_GUARDED_BY(mutex_);
+  bool stopping_ RAFTKV_GUARDED_BY(mutex_) = false;
   // Owned by whoever stops the worker.
   std::vector<std::thread> threads_;
 };

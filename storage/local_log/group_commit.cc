@@ -37,15 +37,17 @@ Status GroupCommit::Enqueue(const std::shared_ptr<GroupWrite>& write) {
 }
 
 Result<LogRange> GroupCommit::Run(const std::shared_ptr<GroupWrite>& write) {
-  Lock lock(mutex_);
+  MutexLock lock(mutex_);
   if (Status s = Enqueue(write); !s.ok()) return s;
   while (true) {
-    const bool woken = write->wake.wait_until(lock, write->deadline, [&] {
-      return write->leads || write->state == GroupWrite::State::kDone;
-    });
+    bool in_time = true;
+    while (!write->leads && write->state != GroupWrite::State::kDone && in_time) {
+      in_time = write->wake.WaitUntil(lock, write->deadline);
+    }
+    const bool woken = write->leads || write->state == GroupWrite::State::kDone;
     if (std::exchange(write->leads, false)) {
       // It is the first in the queue, unless it was cancelled since.
-      if (write->state == GroupWrite::State::kWaiting) LeadOne(lock);
+      if (write->state == GroupWrite::State::kWaiting) LeadOne();
       HandOn();
     }
     if (write->state == GroupWrite::State::kDone) return std::move(write->result);
@@ -62,7 +64,7 @@ void GroupCommit::Post(const std::shared_ptr<GroupWrite>& write) {
   RAFTKV_CHECK(write->done != nullptr);
   Status refused;
   {
-    const Lock lock(mutex_);
+    const MutexLock lock(mutex_);
     refused = Enqueue(write);
   }
   if (refused.ok()) return;
@@ -82,7 +84,7 @@ GroupCommit::Group GroupCommit::TakeGroup() {
   return group;
 }
 
-void GroupCommit::LeadOne(Lock& lock) {
+void GroupCommit::LeadOne() {
   const auto now = std::chrono::steady_clock::now();
   Group callbacks;
   Group group;
@@ -94,9 +96,9 @@ void GroupCommit::LeadOne(Lock& lock) {
       group.push_back(std::move(write));
     }
   }
-  lock.unlock();
+  mutex_.Unlock();
   if (!group.empty()) write_(group);
-  lock.lock();
+  mutex_.Lock();
   for (const std::shared_ptr<GroupWrite>& write : group) Finish(write, callbacks);
   if (!callbacks.empty()) PostCallbacks(std::move(callbacks));
 }
@@ -105,7 +107,7 @@ void GroupCommit::HandOn() {
   RAFTKV_CHECK(leading_);
   if (queue_.empty()) {
     leading_ = false;
-    idle_.notify_all();
+    idle_.NotifyAll();
     return;
   }
   GroupWrite& next = *queue_.front();
@@ -115,13 +117,13 @@ void GroupCommit::HandOn() {
     return;
   }
   next.leads = true;
-  next.wake.notify_one();
+  next.wake.NotifyOne();
 }
 
 void GroupCommit::PostLead() {
   const bool posted = worker_.Post([this] {
-    Lock lock(mutex_);
-    LeadOne(lock);
+    MutexLock lock(mutex_);
+    LeadOne();
     HandOn();
   });
   RAFTKV_CHECK(posted);
@@ -135,7 +137,7 @@ void GroupCommit::Finish(const std::shared_ptr<GroupWrite>& write, Group& callba
     return;
   }
   --waiting_;
-  write->wake.notify_one();
+  write->wake.NotifyOne();
 }
 
 void GroupCommit::PostCallbacks(Group callbacks) {
@@ -145,14 +147,14 @@ void GroupCommit::PostCallbacks(Group callbacks) {
       const Callback<LogRange> done = std::exchange(write->done, nullptr);
       done(std::move(write->result));
     }
-    const Lock lock(mutex_);
+    const MutexLock lock(mutex_);
     waiting_ -= callbacks.size();
   });
   RAFTKV_CHECK(posted);
 }
 
 void GroupCommit::Stop() {
-  Lock lock(mutex_);
+  MutexLock lock(mutex_);
   stopped_ = true;
   Group callbacks;
   for (const std::shared_ptr<GroupWrite>& write : std::exchange(queue_, {})) {
@@ -160,7 +162,7 @@ void GroupCommit::Stop() {
     Finish(write, callbacks);
   }
   if (!callbacks.empty()) PostCallbacks(std::move(callbacks));
-  idle_.wait(lock, [this] { return !leading_; });
+  while (leading_) idle_.Wait(lock);
 }
 
 }  // namespace raftkv::storage

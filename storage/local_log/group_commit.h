@@ -7,17 +7,16 @@
 #pragma once
 
 #include <chrono>
-#include <condition_variable>
 #include <cstddef>
 #include <deque>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <vector>
 
 #include <raftkv/log.h>
 #include <raftkv/status.h>
 
+#include "lib/base/mutex.h"
 #include "storage/disk/worker.h"
 
 namespace raftkv::storage {
@@ -32,12 +31,12 @@ struct GroupWrite {
 
  private:
   friend class GroupCommit;
-  // Guarded by GroupCommit::mutex_.
+  // Guarded by the mutex_ of the GroupCommit that has it: clang cannot check that.
   enum class State : unsigned char { kWaiting, kTaken, kDone };
   State state = State::kWaiting;
   bool abandoned = false;  ///< its thread went away while it waited
   bool leads = false;      ///< its thread is to write the next group
-  std::condition_variable wake;
+  Condition wake;
 };
 
 class GroupCommit {
@@ -64,29 +63,29 @@ class GroupCommit {
   void Stop();
 
  private:
-  using Lock = std::unique_lock<std::mutex>;
   /// Ok: it is in the queue, and somebody leads.
-  Status Enqueue(const std::shared_ptr<GroupWrite>& write);
-  Group TakeGroup();
-  void LeadOne(Lock& lock);
-  void HandOn();
+  Status Enqueue(const std::shared_ptr<GroupWrite>& write) RAFTKV_REQUIRES(mutex_);
+  Group TakeGroup() RAFTKV_REQUIRES(mutex_);
+  /// Gives the lock up while it writes.
+  void LeadOne() RAFTKV_REQUIRES(mutex_);
+  void HandOn() RAFTKV_REQUIRES(mutex_);
   void PostLead();
   /// Ends a write that was in the queue; calls back later.
-  void Finish(const std::shared_ptr<GroupWrite>& write, Group& callbacks);
+  void Finish(const std::shared_ptr<GroupWrite>& write, Group& callbacks) RAFTKV_REQUIRES(mutex_);
   void PostCallbacks(Group callbacks);
 
   // Constant after construction.
   const Options options_;
   const std::function<void(const Group&)> write_;
   Worker& worker_;
-  // Guarded by mutex_.
-  std::mutex mutex_;
-  std::deque<std::shared_ptr<GroupWrite>> queue_;
-  std::size_t waiting_ = 0;  ///< all that were taken in and not ended, with their callbacks
-  std::size_t waiting_bytes_ = 0;
-  bool leading_ = false;  ///< somebody leads, or was told to
-  bool stopped_ = false;
-  std::condition_variable idle_;
+  Mutex mutex_;
+  std::deque<std::shared_ptr<GroupWrite>> queue_ RAFTKV_GUARDED_BY(mutex_);
+  /// All that were taken in and not ended, with their callbacks.
+  std::size_t waiting_ RAFTKV_GUARDED_BY(mutex_) = 0;
+  std::size_t waiting_bytes_ RAFTKV_GUARDED_BY(mutex_) = 0;
+  bool leading_ RAFTKV_GUARDED_BY(mutex_) = false;  ///< somebody leads, or was told to
+  bool stopped_ RAFTKV_GUARDED_BY(mutex_) = false;
+  Condition idle_;
 };
 
 }  // namespace raftkv::storage

@@ -114,7 +114,7 @@ Status LoadPeerBoots(const LogHandles& handles, LogContents& contents) {
        it->Next()) {
     Result<NodeId> peer = DecodePeerBootKey(View(it->key()));
     if (!peer.ok()) return peer.status();
-    Result<node::Boot> boot = DecodeBoot(View(it->value()));
+    Result<node::PeerBoot> boot = DecodePeerBoot(View(it->value()));
     if (!boot.ok()) return boot.status();
     contents.peer_boots[*peer] = *boot;
   }

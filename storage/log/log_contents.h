@@ -21,7 +21,7 @@ struct LogContents {
   BatchMark mark;
   Bytes formation;  ///< empty: not formed
   std::string live_kv;
-  std::map<NodeId, node::Boot> peer_boots;
+  std::map<NodeId, node::PeerBoot> peer_boots;
   /// Something that was durable may be missing; the others have it.
   bool suspect = false;
   /// All but `applied`, which the key-value store knows.

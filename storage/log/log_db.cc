@@ -166,10 +166,10 @@ Status LogDb::SaveFormation(ClusterId cluster, const Bytes& payload) {
   return written;
 }
 
-Status LogDb::SavePeerBoot(NodeId peer, const node::Boot& boot) {
+Status LogDb::SavePeerBoot(NodeId peer, const node::PeerBoot& boot) {
   if (!log_.failure().ok()) return log_.failure();
   rocksdb::WriteBatch batch = BeginBatch(log_.mark().last_index);
-  log_.PutState(batch, PeerBootKey(peer), EncodeBoot(boot));
+  log_.PutState(batch, PeerBootKey(peer), EncodePeerBoot(boot));
   return Commit(batch, log_.mark().last_index);
 }
 

@@ -50,7 +50,7 @@ class LogDb {
   /// A commit index that comes alone is only remembered: it rides with the next batch, or Close().
   Status Write(const node::LogWrite& write);
   Status SaveFormation(ClusterId cluster, const Bytes& payload);
-  Status SavePeerBoot(NodeId peer, const node::Boot& boot);
+  Status SavePeerBoot(NodeId peer, const node::PeerBoot& boot);
   Status SaveBoot(const node::Boot& boot);
 
   /// The log begins behind `through`, which is committed, from now on. What can be given back of

@@ -165,6 +165,25 @@ Result<node::Boot> DecodeBoot(std::string_view value) {
   return node::Boot{.counter = (*numbers)[0], .nonce = (*numbers)[1]};
 }
 
+/// The first incarnation goes without saying, so that an older release reads what it always read.
+std::string EncodePeerBoot(const node::PeerBoot& boot) {
+  if (boot.incarnation == 1) return EncodeBoot(boot.boot);
+  return EncodeNumbers({boot.boot.counter, boot.boot.nonce, boot.incarnation});
+}
+
+Result<node::PeerBoot> DecodePeerBoot(std::string_view value) {
+  constexpr std::size_t kWithIncarnation = 1 + 3 * 8;
+  if (value.size() != kWithIncarnation) {
+    Result<node::Boot> boot = DecodeBoot(value);
+    if (!boot.ok()) return boot.status();
+    return node::PeerBoot{.boot = *boot, .incarnation = 1};
+  }
+  Result<std::array<std::uint64_t, 3>> numbers = DecodeNumbers<3>(value, "a boot of a peer");
+  if (!numbers.ok()) return numbers.status();
+  return node::PeerBoot{.boot = {.counter = (*numbers)[0], .nonce = (*numbers)[1]},
+                        .incarnation = (*numbers)[2]};
+}
+
 std::string EncodeHardState(const raft::HardState& state) {
   return EncodeNumbers({state.term.value, state.vote.value, state.commit.value});
 }

@@ -95,6 +95,8 @@ std::string EncodeIdentity(const Identity& identity);
 Result<Identity> DecodeIdentity(std::string_view value);
 std::string EncodeBoot(const node::Boot& boot);
 Result<node::Boot> DecodeBoot(std::string_view value);
+std::string EncodePeerBoot(const node::PeerBoot& boot);
+Result<node::PeerBoot> DecodePeerBoot(std::string_view value);
 std::string EncodeHardState(const raft::HardState& state);
 Result<raft::HardState> DecodeHardState(std::string_view value);
 std::string EncodeBatchMark(const BatchMark& mark);

@@ -97,7 +97,7 @@ void LogStore::SaveFormation(ClusterId cluster, Bytes payload, node::DoneStatus 
          {.entries = 1, .bytes = bytes}, std::move(done));
 }
 
-void LogStore::SavePeerBoot(NodeId peer, node::Boot boot, node::DoneStatus done) {
+void LogStore::SavePeerBoot(NodeId peer, node::PeerBoot boot, node::DoneStatus done) {
   OnDisk([peer, boot](LogDb& db) { return db.SavePeerBoot(peer, boot); }, Amount{},
          std::move(done));
 }

@@ -49,7 +49,7 @@ class LogStore final : public node::LogStore, public node::MetaStore {
   void Read(Index first, Index last, std::size_t max_bytes,
             node::Done<std::vector<raft::Entry>> done) override;
   void SaveFormation(ClusterId cluster, Bytes payload, node::DoneStatus done) override;
-  void SavePeerBoot(NodeId peer, node::Boot boot, node::DoneStatus done) override;
+  void SavePeerBoot(NodeId peer, node::PeerBoot boot, node::DoneStatus done) override;
 
   /// The log's entries up to `through` go, and the space that they take; at leisure.
   void Compact(Index through);

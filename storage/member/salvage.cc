@@ -186,7 +186,7 @@ Status WriteSalvaged(const LogDbOptions& options, const LogContents& contents, c
     writer.PutState(kFormationKey, EncodeBytes(contents.formation.view()));
   }
   for (const auto& [peer, boot] : contents.peer_boots) {
-    writer.PutState(PeerBootKey(peer), EncodeBoot(boot));
+    writer.PutState(PeerBootKey(peer), EncodePeerBoot(boot));
   }
   if (Status s = writer.Write(true); !s.ok()) return s;
   mark = writer.mark();

@@ -19,7 +19,7 @@ namespace raftkv::storage {
 
 struct Salvaged {
   Bytes formation;
-  std::map<NodeId, node::Boot> peer_boots;
+  std::map<NodeId, node::PeerBoot> peer_boots;
   raft::HardState hard_state;
   /// Empty: nothing of log and state machine can be told.
   std::string live_kv;

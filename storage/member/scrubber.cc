@@ -17,17 +17,20 @@ Scrubber::Scrubber(ScrubberOptions options, std::vector<Subject> subjects, Found
 
 void Scrubber::Stop() {
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     stopping_ = true;
   }
-  wake_.notify_all();
+  wake_.NotifyAll();
   if (thread_.joinable()) thread_.join();
 }
 
 /// False: it is to stop.
 bool Scrubber::Wait(Duration time) {
-  std::unique_lock lock(mutex_);
-  return !wake_.wait_for(lock, time, [this] { return stopping_; });
+  MutexLock lock(mutex_);
+  const auto deadline = std::chrono::steady_clock::now() + time;
+  while (!stopping_ && wake_.WaitUntil(lock, deadline)) {
+  }
+  return !stopping_;
 }
 
 bool Scrubber::Pace(std::size_t bytes) {

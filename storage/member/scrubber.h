@@ -6,10 +6,8 @@
 #pragma once
 
 #include <atomic>
-#include <condition_variable>
 #include <cstdint>
 #include <functional>
-#include <mutex>
 #include <string>
 #include <thread>
 #include <vector>
@@ -18,6 +16,7 @@
 
 #include <raftkv/status.h>
 
+#include "lib/base/mutex.h"
 #include "lib/base/time.h"
 #include "lib/node/ports.h"
 #include "storage/folder/record.h"
@@ -66,9 +65,9 @@ class Scrubber {
   // Shared.
   std::atomic<std::uint64_t> bytes_{0};
   std::atomic<std::uint64_t> passes_{0};
-  std::mutex mutex_;
-  std::condition_variable wake_;
-  bool stopping_ = false;  ///< guarded by mutex_
+  Mutex mutex_;
+  Condition wake_;
+  bool stopping_ RAFTKV_GUARDED_BY(mutex_) = false;
   std::thread thread_;
 };
 

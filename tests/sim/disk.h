@@ -24,7 +24,7 @@ class SimDisk {
   ClusterId cluster;
   Bytes formation;
   node::Boot boot;
-  std::map<NodeId, node::Boot> peer_boots;
+  std::map<NodeId, node::PeerBoot> peer_boots;
 
   // --- The state machine.
   SimEngine engine;

@@ -58,6 +58,7 @@ node::MemberOptions Process::Options() const {
   node::MemberOptions options;
   options.name = host_.name;
   options.advertise = host_.name;
+  options.opaque_addresses = true;
   options.zone = host_.zone;
   options.quorum = world_.plan().quorum;
   options.cluster = world_.cluster();
@@ -385,7 +386,7 @@ void Process::SaveFormation(ClusterId cluster, Bytes payload, node::DoneStatus d
   });
 }
 
-void Process::SavePeerBoot(NodeId peer, node::Boot boot, node::DoneStatus done) {
+void Process::SavePeerBoot(NodeId peer, node::PeerBoot boot, node::DoneStatus done) {
   if (!PortCall()) return;
   world_.AtHost(host_, WriteTime(), [this, peer, boot, done = std::move(done)] {
     host_.disk.peer_boots[peer] = boot;

@@ -65,7 +65,7 @@ class Process final : public node::Clock,
   void Send(NodeId to, node::PeerMessage message) override;
   void SetPeers(std::vector<Peer> peers) override;
   void SaveFormation(ClusterId cluster, Bytes payload, node::DoneStatus done) override;
-  void SavePeerBoot(NodeId peer, node::Boot boot, node::DoneStatus done) override;
+  void SavePeerBoot(NodeId peer, node::PeerBoot boot, node::DoneStatus done) override;
   void Make(node::Done<Made> done) override;
   void Receive(const raft::SnapshotMeta& snapshot, std::uint64_t id, std::uint64_t offset,
                Bytes data, bool last, node::Done<std::uint64_t> done) override;

@@ -450,7 +450,7 @@ bool Nemesis::MayRollBack(const Host& host) const {
   const bool seen = std::all_of(world_.hosts().begin(), world_.hosts().end(), [&](const auto& h) {
     if (h->index == host.index || h->gone || h->out) return true;
     const auto boot = h->disk.peer_boots.find(host.disk.member);
-    return boot != h->disk.peer_boots.end() && boot->second == host.disk.boot;
+    return boot != h->disk.peer_boots.end() && boot->second.boot == host.disk.boot;
   });
   return seen && MayLose(host) && !DecidesAlone(copy);
 }

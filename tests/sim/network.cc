@@ -27,8 +27,14 @@ Nanos Network::Delay() {
 void Network::SetPeers(Host& from, std::vector<node::Transport::Peer> peers) {
   for (const auto& to : world_.hosts()) {
     if (to->index == from.index) continue;
-    const auto wanted = std::find_if(peers.begin(), peers.end(),
-                                     [&](const auto& peer) { return peer.address == to->name; });
+    // Of several links to one address that with the right id comes about.
+    auto wanted = std::find_if(peers.begin(), peers.end(), [&](const auto& peer) {
+      return peer.address == to->name && peer.id == to->disk.member;
+    });
+    if (wanted == peers.end()) {
+      wanted = std::find_if(peers.begin(), peers.end(),
+                            [&](const auto& peer) { return peer.address == to->name; });
+    }
     Connection& connection = At(from, *to);
     if (wanted == peers.end()) {
       // As rpc/ does: who is no peer any more says hello again, and hears why.
@@ -37,10 +43,13 @@ void Network::SetPeers(Host& from, std::vector<node::Transport::Peer> peers) {
       connection.state = State::kUnwanted;
       continue;
     }
-    const bool other = connection.peer != kNobody && connection.peer != wanted->id;
-    connection.peer = wanted->id;
+    const bool wants = connection.state != State::kUnwanted;
+    const bool named = wanted->id == kNobody && wanted->name == connection.name;
+    const bool other = connection.peer != kNobody && connection.peer != wanted->id && !named;
+    // Who was known by name only has got its id when it answered.
+    if (!wants || !named) connection.peer = wanted->id;
     connection.name = wanted->name;
-    if (connection.state != State::kUnwanted && !other) continue;
+    if (wants && !other) continue;
     connection.backoff = 0;
     Dial(from, *to, Delay());
   }
@@ -86,7 +95,8 @@ void Network::OnHello(Host& from, std::uint32_t from_epoch, std::uint32_t versio
   const auto answered = [this, &from, from_epoch, version, &to, to_epoch = to.epoch,
                          formed](const node::HelloAnswer& answer) {
     if (to.epoch != to_epoch || !to.running()) return;
-    if (answer.refusal.empty() && At(to, from).state == State::kWaiting) Dial(to, from, Delay());
+    const bool retry = answer.refusal.empty() || answer.verifying;
+    if (retry && At(to, from).state == State::kWaiting) Dial(to, from, Delay());
     if (Blocked(to.index, from.index)) return;
     world_.At(Delay(), [this, &from, from_epoch, version, &to, formed, answer] {
       world_.OnHost(from, from_epoch, [this, &from, version, &to, formed, answer] {
@@ -100,9 +110,11 @@ void Network::OnHello(Host& from, std::uint32_t from_epoch, std::uint32_t versio
 void Network::OnHelloAnswer(Host& from, Host& to, std::uint32_t version, bool formed,
                             const node::HelloAnswer& answer) {
   if (At(from, to).version != version) return;
-  Status status = from.process->member().OnHelloAnswer(answer);
+  const node::Dialled dialled{At(from, to).peer, At(from, to).name, to.name};
+  Status status = from.process->member().OnHelloAnswer(answer, dialled);
   Connection& connection = At(from, to);
   if (connection.version != version) return;
+  if (status.ok() && connection.peer == kNobody) connection.peer = answer.self.member;
   if (status.ok() && answer.self.member != connection.peer) {
     status = {Code::kPermissionDenied, "another member answers"};
   }

@@ -35,6 +35,17 @@ struct ClusterMember {
   bool leads = false;
 };
 
+/// A change of an existing member.
+struct MemberUpdate {
+  /// Address that the other members connect to from now on ("host:port"); empty: unchanged.
+  std::string address;
+  /// Accept the next start of the member whatever boot counter it shows. Members refuse one that
+  /// shows a lower counter than they have seen, since a data folder that was rolled back or copied
+  /// may have forgotten what it acknowledged: this may lose acknowledged writes unless the folder
+  /// is known to be the latest.
+  bool reset_boot = false;
+};
+
 /// Errors of every change: InvalidArgument (the change makes no sense; the message says why),
 /// NotFound (no such member), Unavailable (the leader refused it until the timeout: a learner is
 /// lagging, the live members would not be a quorum, another change is in progress),
@@ -59,6 +70,9 @@ class Cluster {
   /// Removes a member of any role; its data folder is never admitted again. A leader that is
   /// removed hands over first.
   virtual void RemoveMemberAsync(std::string name, Timeout timeout, StatusCallback done) = 0;
+  /// A member that only runs under another address needs no update: the others find it.
+  virtual void UpdateMemberAsync(std::string name, MemberUpdate update, Timeout timeout,
+                                 StatusCallback done) = 0;
   /// Transfers the leadership to `name`; empty: to the best candidate.
   virtual void MoveLeaderAsync(std::string name, Timeout timeout, StatusCallback done) = 0;
 
@@ -66,6 +80,7 @@ class Cluster {
   Status AddMember(std::string name, std::string address, bool voter, Timeout timeout = kTimeout);
   Status PromoteMember(std::string name, Timeout timeout = kTimeout);
   Status RemoveMember(std::string name, Timeout timeout = kTimeout);
+  Status UpdateMember(std::string name, MemberUpdate update, Timeout timeout = kTimeout);
   Status MoveLeader(std::string name, Timeout timeout = kTimeout);
 };
 

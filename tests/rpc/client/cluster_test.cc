@@ -30,14 +30,18 @@ TEST(RemoteCluster, CarriesEachChange) {
   EXPECT_TRUE(cluster.PromoteMember("n2").ok());
   EXPECT_TRUE(cluster.RemoveMember("n3").ok());
   EXPECT_TRUE(cluster.MoveLeader("n2").ok());
+  EXPECT_TRUE(cluster.UpdateMember("n2", {.address = "HOST:3", .reset_boot = true}).ok());
+  EXPECT_EQ(cluster.UpdateMember("n2", {}).code(), Code::kInvalidArgument);
   const auto changes = Changes(server);
-  ASSERT_EQ(changes.size(), 5u);
+  ASSERT_EQ(changes.size(), 6u);
   using Kind = MemberChange::Kind;
-  const Kind kinds[] = {Kind::kAddLearner, Kind::kAddVoter, Kind::kPromote, Kind::kRemove,
-                        Kind::kMoveLeader};
+  const Kind kinds[] = {Kind::kAddLearner, Kind::kAddVoter,   Kind::kPromote,
+                        Kind::kRemove,     Kind::kMoveLeader, Kind::kUpdate};
   for (std::size_t i = 0; i < changes.size(); ++i) EXPECT_EQ(changes[i].kind, kinds[i]) << i;
   EXPECT_EQ(changes[1].name, "n3");
   EXPECT_EQ(changes[1].address, "host:2");
+  EXPECT_EQ(changes[5].address, "host:3");
+  EXPECT_TRUE(changes[5].reset_boot);
   EXPECT_EQ(client->LastHeader().member_id, 11u);
 }
 

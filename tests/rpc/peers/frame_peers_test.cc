@@ -351,6 +351,30 @@ TEST_F(FramePeersTest, ARefusedHelloOfAnotherBootLeavesTheLinkOpen) {
   EXPECT_TRUE(WaitReceived(n2, 1, {1}));
 }
 
+TEST_F(FramePeersTest, APeerIsTriedWhereElseItMayBe) {
+  n1.On([](FakeMember& member, FramePeers& peers) {
+    member.peer_boot = kOtherBoot;
+    node::Transport::Peer peer{NodeId(2), "n2", "nobody-there"};
+    peer.also = {"n2"};
+    peers.SetPeers({peer});
+  });
+  n2.Knows(1, "n1", kFirstBoot);
+  ASSERT_TRUE(n1.WaitConnected(2));
+  n1.Send(2, Submit(1));
+  EXPECT_TRUE(WaitReceived(n2, 1, {1}));
+}
+
+TEST_F(FramePeersTest, APeerThatIsVerifiedAnswersANewHello) {
+  Connect();
+  const auto hellos = wire.SentBy<node::Hello>("n1").size();
+  for (int i = 0; i < 100; ++i) n1.On([](FakeMember&, FramePeers& peers) { peers.Verify("n2"); });
+  ASSERT_TRUE(WaitFor([&] { return wire.SentBy<node::Hello>("n1").size() > hellos; }));
+  ASSERT_TRUE(n1.WaitConnected(2));
+  n1.Send(2, Submit(1));
+  EXPECT_TRUE(WaitReceived(n2, 1, {1}));
+  EXPECT_EQ(n1.log.Count("another start of it says hello"), 1U) << "once a second";
+}
+
 TEST_F(FramePeersTest, ALinkOpensOnceBothSaidThatTheyAreFormed) {
   n1.On([](FakeMember& member, FramePeers&) { member.cluster = ClusterId(); });
   n2.On([](FakeMember& member, FramePeers&) { member.peer_boot = kFirstBoot; });

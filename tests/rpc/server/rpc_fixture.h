@@ -137,7 +137,9 @@ class FakeMember : public Service, public PeerOwner {
     hello.expected_name = expected_name;
     return hello;
   }
-  raftkv::Status OnHelloAnswer(const node::HelloAnswer& answer) override {
+  raftkv::Status OnHelloAnswer(const node::HelloAnswer& answer,
+                               const node::Dialled& dialled) override {
+    dialled_at.push_back(dialled.address);
     if (!answer.refusal.empty()) {
       return {Code::kPermissionDenied, answer.self.name + " refused: " + answer.refusal};
     }
@@ -174,6 +176,8 @@ class FakeMember : public Service, public PeerOwner {
   std::map<NodeId, std::vector<node::PeerMessage>> answered;
   /// Called by Receive.
   std::function<void()> on_receive;
+  /// Where our hellos were answered.
+  std::vector<std::string> dialled_at;
   int hellos = 0;
   int deliveries = 0;
   int submits = 0;

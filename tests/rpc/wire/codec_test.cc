@@ -60,6 +60,7 @@ std::vector<node::PeerMessage> AllMessages() {
       node::ForwardSubmitReply{55, {Status(Code::kUnavailable, "no leader"), {}}},
       node::ForwardSubmitReply{56, {Status::Ok(), Bytes(std::string("answer"))}},
       node::ForwardJoin{"n4", NodeId(9), "zone"},
+      node::ForwardJoin{"n4", NodeId(9), "zone", "host:1"},
       node::SnapshotChunk{Term(9), MakeSnapshot(), 77, 1 << 20, Bytes(std::string(3000, '\0')),
                           false},
       node::SnapshotChunk{Term(9), MakeSnapshot(), 77, 1 << 20, {}, true},
@@ -76,7 +77,7 @@ bool Same(const node::PeerMessage& a, const node::PeerMessage& b) {
   }
   if (const auto* f = std::get_if<node::ForwardJoin>(&a)) {
     const auto& g = std::get<node::ForwardJoin>(b);
-    return f->name == g.name && f->id == g.id && f->zone == g.zone;
+    return f->name == g.name && f->id == g.id && f->zone == g.zone && f->address == g.address;
   }
   if (const auto* f = std::get_if<node::SnapshotChunk>(&a)) {
     const auto& g = std::get<node::SnapshotChunk>(b);
@@ -190,6 +191,12 @@ TEST(Codec, ChangesOfMembersAreChecked) {
   EXPECT_EQ(add->name, "n4");
   EXPECT_EQ(add->address, "host:7001");
   EXPECT_TRUE(back({Kind::kMoveLeader, "", ""}).ok());
+  const auto reset = back({Kind::kUpdate, "n4", "", true});
+  ASSERT_TRUE(reset.ok()) << reset.status().ToString();
+  EXPECT_TRUE(reset->reset_boot);
+  EXPECT_TRUE(back({Kind::kUpdate, "n4", "host:1"}).ok());
+  EXPECT_EQ(back({Kind::kUpdate, "n4", ""}).code(), Code::kInvalidArgument);
+  EXPECT_EQ(back({Kind::kUpdate, "n4", "0.0.0.0:1", true}).code(), Code::kInvalidArgument);
   EXPECT_TRUE(back({Kind::kRemove, "n4", ""}).ok());
   EXPECT_EQ(back({Kind::kRemove, "", ""}).code(), Code::kInvalidArgument);
   EXPECT_EQ(back({Kind::kAddLearner, "n4", ""}).code(), Code::kInvalidArgument);
@@ -239,6 +246,7 @@ TEST(Codec, HandshakesComeBack) {
   answer.refusal = "another cluster";
   answer.permanent = true;
   answer.removed = true;
+  answer.verifying = true;
   answer.self.zone = "z1";
   answer.self.joins = true;
   answer.self.cluster = ClusterId(4);
@@ -256,6 +264,7 @@ TEST(Codec, HandshakesComeBack) {
   EXPECT_EQ(back->refusal, answer.refusal);
   EXPECT_TRUE(back->permanent);
   EXPECT_TRUE(back->removed);
+  EXPECT_TRUE(back->verifying);
   EXPECT_EQ(back->self.zone, "z1");
   EXPECT_TRUE(back->self.joins);
   EXPECT_EQ(back->formed, answer.formed);

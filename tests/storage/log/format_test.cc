@@ -166,6 +166,12 @@ TEST(Format, StateValuesComeBackAsTheyWent) {
       << "a configuration from behind the base";
   const node::Boot boot{1, 2};
   EXPECT_EQ(*DecodeBoot(EncodeBoot(boot)), boot);
+  for (const std::uint64_t incarnation : {1, 2, 9}) {
+    const node::PeerBoot peer{boot, incarnation};
+    EXPECT_EQ(*DecodePeerBoot(EncodePeerBoot(peer)), peer);
+  }
+  EXPECT_EQ(DecodePeerBoot(EncodeBoot(boot))->incarnation, 1U) << "as an older release wrote it";
+  EXPECT_EQ(DecodePeerBoot(EncodeBoot(boot) + "x").code(), Code::kCorruption);
   EXPECT_EQ(*DecodeBytes(EncodeBytes("kv-1"), "live_kv"), "kv-1");
   EXPECT_EQ(*DecodeFormatVersion(EncodeFormatVersion(1)), 1u);
   EXPECT_EQ(*DecodePeerBootKey(PeerBootKey(NodeId(4))), NodeId(4));

@@ -76,7 +76,7 @@ TEST(LogStore, WhatWasWrittenIsFoundAgain) {
   ASSERT_TRUE(world.WriteEntries(Index(2), Term(2), 5).ok());
   ASSERT_TRUE(world.WriteEntries(Index(7), Term(4), 3).ok());
   bool saved = false;
-  world.store->meta().SavePeerBoot(NodeId(9), {5, 6}, [&](Status s) { saved = s.ok(); });
+  world.store->meta().SavePeerBoot(NodeId(9), {{5, 6}, 2}, [&](Status s) { saved = s.ok(); });
   ASSERT_TRUE(world.loop.RunUntil([&] { return saved; }));
   const NodeId member = world.store->birth().member;
   world.Drop();
@@ -85,7 +85,7 @@ TEST(LogStore, WhatWasWrittenIsFoundAgain) {
   const node::Birth& birth = world.store->birth();
   EXPECT_EQ(birth.cluster, ClusterId(77));
   EXPECT_EQ(birth.formation, TestConfiguration(ClusterId(77), member));
-  EXPECT_EQ(birth.peer_boots.at(NodeId(9)), (node::Boot{5, 6}));
+  EXPECT_EQ(birth.peer_boots.at(NodeId(9)), (node::PeerBoot{{5, 6}, 2}));
   EXPECT_EQ(birth.raft.last_index, Index(9));
   const std::vector<raft::TermRun> runs = {
       {Term(1), Index(1)}, {Term(2), Index(2)}, {Term(4), Index(7)}};
@@ -189,7 +189,7 @@ TEST(LogStore, NoCompletionRunsAfterTheyWereStopped) {
   StoreWorld world;
   ASSERT_TRUE(world.Open().ok());
   bool ran = false;
-  world.store->meta().SavePeerBoot(NodeId(9), {1, 1}, [&](Status) { ran = true; });
+  world.store->meta().SavePeerBoot(NodeId(9), {{1, 1}, 1}, [&](Status) { ran = true; });
   world.store->StopCompletions();
   ASSERT_TRUE(world.CloseCleanly().ok());
   bool marker = false;

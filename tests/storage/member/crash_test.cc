@@ -22,7 +22,7 @@ struct Promised {
   ClusterId cluster;
   std::vector<raft::Entry> log;
   raft::HardState hard_state;
-  std::map<NodeId, node::Boot> peer_boots;
+  std::map<NodeId, node::PeerBoot> peer_boots;
 };
 
 /// What happened in the runs, so that a test of nothing does not pass.
@@ -135,8 +135,8 @@ class CrashRun {
 
   bool SavePeerBoot() {
     const NodeId peer(1 + random_.Below(3));
-    node::Boot& boot = asked_.peer_boots[peer];
-    boot = {boot.counter + 1, random_.Next()};
+    node::PeerBoot& boot = asked_.peer_boots[peer];
+    boot = {.boot = {boot.boot.counter + 1, random_.Next()}, .incarnation = 1 + random_.Below(3)};
     std::optional<Status> outcome;
     world_.store->meta().SavePeerBoot(peer, boot, [&](Status s) { outcome = std::move(s); });
     return world_.loop.RunUntil([&] { return outcome.has_value(); }) && outcome->ok();

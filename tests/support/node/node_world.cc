@@ -34,10 +34,11 @@ raft::InitialState FromDisk(const WorldDisk& disk) {
 
 // --- One member.
 
-WorldMember::WorldMember(NodeWorld& world, std::string name, WorldDisk& disk,
+WorldMember::WorldMember(NodeWorld& world, std::string name, std::string address, WorldDisk& disk,
                          std::vector<MemberAddress> cluster, bool join)
     : world_(world),
       name_(std::move(name)),
+      address_(std::move(address)),
       disk_(disk),
       views_(world.random_.Next() | 1, [this] { return Now(); }) {
   if (disk_.birth.member == kNobody) disk_.birth.member = NodeId(world_.random_.Next() | 1);
@@ -53,7 +54,8 @@ WorldMember::WorldMember(NodeWorld& world, std::string name, WorldDisk& disk,
   if (disk_.suspect) birth.raft.suspect = disk_.birth.boot.nonce;
   node::MemberOptions options;
   options.name = name_;
-  options.advertise = name_;
+  options.advertise = address_;
+  options.opaque_addresses = true;
   options.cluster = std::move(cluster);
   options.join = join;
   options.messages_may_be_lost = world_.copies_ != nullptr;
@@ -144,35 +146,42 @@ void WorldMember::Read(Bytes request, std::size_t max_bytes, node::Done<Bytes> d
 void WorldMember::SetPeers(std::vector<Peer> peers) {
   ++peers_version_;
   connected_.clear();
-  for (const Peer& peer : peers) SayHello(peer);
+  peers_ = std::move(peers);
+  for (const Peer& peer : peers_) SayHello(peer, 0);
 }
 
-void WorldMember::SayHello(Peer peer) {
-  Later(kLinkDelay, [this, peer, version = peers_version_] {
+/// At the address with the number `at`, and then at the next one.
+void WorldMember::SayHello(const Peer& peer, std::size_t at) {
+  Later(kLinkDelay, [this, peer, at, version = peers_version_] {
     if (version != peers_version_) return;
-    const auto again = [this, peer, version](Duration delay) {
-      Later(delay, [this, peer, version] {
-        if (version == peers_version_) SayHello(peer);
+    const auto again = [this, peer, version](Duration delay, std::size_t next) {
+      Later(delay, [this, peer, version, next] {
+        if (version == peers_version_) SayHello(peer, next);
       });
     };
-    WorldMember* other = world_.Find(peer.address);
-    if (other == nullptr || world_.cut_.count({name_, peer.address}) != 0) {
-      again(kReconnect);
+    const std::size_t next = (at + 1) % (peer.also.size() + 1);
+    const std::string address = at == 0 ? peer.address : peer.also[at - 1];
+    WorldMember* other = world_.FindAt(address);
+    if (other == nullptr || world_.cut_.count({name_, other->name_}) != 0) {
+      again(kReconnect, next);
       return;
     }
     std::weak_ptr<WorldMember> self = world_.running_.at(name_);
-    other->member().OnHello(member_->MakeHello(peer.id, peer.name),
-                            [this, self, peer, version, again](const node::HelloAnswer& answer) {
-                              if (!self.lock() || version != peers_version_) return;
-                              const Status status = member_->OnHelloAnswer(answer);
-                              if (version != peers_version_) return;
-                              if (status.ok()) {
-                                connected_.insert(peer.id);
-                              } else {
-                                const bool forming = status.code() == Code::kUnavailable;
-                                again(forming ? node::Member::kFormationPoll : kReconnect);
-                              }
-                            });
+    const node::Dialled dialled{peer.id, peer.name, address};
+    other->member().OnHello(
+        member_->MakeHello(peer.id, peer.name),
+        [this, self, peer, at, next, version, again, dialled](const node::HelloAnswer& answer) {
+          if (!self.lock() || version != peers_version_) return;
+          const Status status = member_->OnHelloAnswer(answer, dialled);
+          if (version != peers_version_) return;
+          if (status.ok()) {
+            connected_.insert(answer.self.member);
+          } else if (status.code() == Code::kUnavailable) {
+            again(node::Member::kFormationPoll, at);
+          } else {
+            again(kReconnect, next);
+          }
+        });
   });
 }
 
@@ -202,7 +211,7 @@ void WorldMember::SaveFormation(ClusterId cluster, Bytes payload, node::DoneStat
   });
 }
 
-void WorldMember::SavePeerBoot(NodeId peer, node::Boot boot, node::DoneStatus done) {
+void WorldMember::SavePeerBoot(NodeId peer, node::PeerBoot boot, node::DoneStatus done) {
   Later(kDiskDelay, [this, peer, boot, done = std::move(done)] {
     disk_.birth.peer_boots[peer] = boot;
     done(Status::Ok());
@@ -217,11 +226,12 @@ NodeWorld::~NodeWorld() {
 }
 
 WorldMember& NodeWorld::Start(const std::string& name, const std::vector<std::string>& cluster,
-                              bool join) {
+                              bool join, const std::string& address) {
   RAFTKV_CHECK(running_.count(name) == 0, name);
   std::vector<MemberAddress> list;
   for (const std::string& member : cluster) list.push_back({member, member});
-  auto member = std::make_shared<WorldMember>(*this, name, disks_[name], std::move(list), join);
+  auto member = std::make_shared<WorldMember>(*this, name, address.empty() ? name : address,
+                                              disks_[name], std::move(list), join);
   running_[name] = member;
   member->member().Start();
   return *member;
@@ -234,10 +244,9 @@ void NodeWorld::Crash(const std::string& name) {
     other->connected_.erase(id);
     other->Later(kLinkDelay, [target = other.get(), id] { target->member().PeerDisconnected(id); });
     // Its connections to the crashed one break as well, and are made again once it is back.
-    const auto members = other->member().members();
-    const auto it = std::find_if(members.begin(), members.end(),
-                                 [&](const raft::Member& member) { return member.id == id; });
-    if (it != members.end()) other->SayHello({id, it->name, it->address});
+    for (const node::Transport::Peer& peer : std::vector(other->peers_)) {
+      if (peer.id == id) other->SayHello(peer, 0);
+    }
   }
 }
 
@@ -250,6 +259,13 @@ WorldDisk NodeWorld::CopyDisk(const std::string& name) {
 WorldMember* NodeWorld::Find(const std::string& name) {
   const auto it = running_.find(name);
   return it == running_.end() ? nullptr : it->second.get();
+}
+
+WorldMember* NodeWorld::FindAt(const std::string& address) {
+  for (const auto& [name, member] : running_) {
+    if (member->address_ == address) return member.get();
+  }
+  return nullptr;
 }
 
 void NodeWorld::At(MonoTime when, std::function<void()> work) {

@@ -42,7 +42,7 @@ class WorldMember final : public node::Clock,
                           public node::MetaStore,
                           public node::Observer {
  public:
-  WorldMember(NodeWorld& world, std::string name, WorldDisk& disk,
+  WorldMember(NodeWorld& world, std::string name, std::string address, WorldDisk& disk,
               std::vector<MemberAddress> cluster, bool join);
 
   node::Member& member() { return *member_; }
@@ -69,7 +69,7 @@ class WorldMember final : public node::Clock,
   void Send(NodeId to, node::PeerMessage message) override;
   void SetPeers(std::vector<Peer> peers) override;
   void SaveFormation(ClusterId cluster, Bytes payload, node::DoneStatus done) override;
-  void SavePeerBoot(NodeId peer, node::Boot boot, node::DoneStatus done) override;
+  void SavePeerBoot(NodeId peer, node::PeerBoot boot, node::DoneStatus done) override;
   void Observe(node::Stage, Duration) override {}
   void CountProposal(Code) override {}
   void CountLogSync(std::size_t, std::size_t) override {}
@@ -79,14 +79,16 @@ class WorldMember final : public node::Clock,
 
  private:
   friend class NodeWorld;
-  void SayHello(Peer peer);
+  void SayHello(const Peer& peer, std::size_t at);
   void Later(Duration delay, std::function<void()> work);
 
   NodeWorld& world_;
   const std::string name_;
+  const std::string address_;
   WorldDisk& disk_;
   std::unique_ptr<kv::Store> store_;
   kv::HeldViews views_;
+  std::vector<Peer> peers_;
   std::uint64_t peers_version_ = 0;
   std::set<NodeId> connected_;  ///< to whom messages may be sent
   Status next_write_fails_;
@@ -106,6 +108,11 @@ class NodeWorld {
   /// Starts `name` on its disk, as it is or new; its address is its name. An empty list: alone.
   WorldMember& Start(const std::string& name, const std::vector<std::string>& cluster) {
     return Start(name, cluster, false);
+  }
+  /// Starts `name` where the others do not know it.
+  WorldMember& StartAt(const std::string& address, const std::string& name,
+                       const std::vector<std::string>& cluster) {
+    return Start(name, cluster, false, address);
   }
   /// Starts `name` to be taken into the cluster of `cluster`.
   WorldMember& Join(const std::string& name, const std::vector<std::string>& cluster) {
@@ -144,7 +151,9 @@ class NodeWorld {
 
  private:
   friend class WorldMember;
-  WorldMember& Start(const std::string& name, const std::vector<std::string>& cluster, bool join);
+  WorldMember& Start(const std::string& name, const std::vector<std::string>& cluster, bool join,
+                     const std::string& address = {});
+  WorldMember* FindAt(const std::string& address);
   /// A get, asked once: "" for no such key.
   Result<std::string> Read(const std::string& at, const std::string& key, Consistency consistency,
                            Duration limit);

@@ -184,6 +184,25 @@ TEST(Membership, AnotherRuleAloneIsJointToo) {
   EXPECT_EQ(joint.old_quorum.kind, QuorumKind::kMajority);
 }
 
+TEST(Membership, MembersMayChangePlacesAndOneTakesTheIncarnationOfAReset) {
+  MembershipChange change;
+  change.move = {{NodeId(10), "h20:7000", false}, {NodeId(20), "h10:7000", true}};
+  const Configuration next = Planned(Example(), change);
+  EXPECT_FALSE(next.joint) << "nobody's vote changes";
+  EXPECT_EQ(next.Find(NodeId(10))->address, "h20:7000");
+  EXPECT_EQ(next.Find(NodeId(10))->incarnation, 1U);
+  EXPECT_EQ(next.Find(NodeId(20))->address, "h10:7000");
+  EXPECT_EQ(next.Find(NodeId(20))->incarnation, 2U);
+  change.move = {{NodeId(20), "", true}};
+  const Configuration again = Planned(next, change);
+  EXPECT_EQ(again.Find(NodeId(20))->address, "h10:7000");
+  EXPECT_EQ(again.Find(NodeId(20))->incarnation, 3U);
+  change.move = {{NodeId(20), "", false}};
+  EXPECT_EQ(PlanChange(next, change).code(), Code::kInvalidArgument);
+  change.move = {{NodeId(20), "h30:7000", true}};
+  EXPECT_EQ(PlanChange(next, change).code(), Code::kInvalidArgument) << "it is another's";
+}
+
 TEST(Membership, TheNameOfARemovedLearnerIsFreeAtOnce) {
   MembershipChange change;
   change.remove = {NodeId(40)};

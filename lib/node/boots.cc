@@ -1,0 +1,155 @@
+// Which start of another member counts? (part of Member)
+//
+// Each open of a data folder is a boot with a higher counter. What a member says of its boot when
+// it connects proves nothing: anybody can say it. So a boot counts once our own hello was answered
+// under it, at an address of that member, and once it is durable here.
+#include <algorithm>
+#include <utility>
+
+#include "lib/base/check.h"
+#include "lib/base/mutants.h"
+#include "lib/node/member.h"
+#include "lib/node/node.h"
+
+namespace raftkv::node {
+
+namespace {
+
+/// Starts of a member that another one may have missed, as one that starts again every second for
+/// most of a day while the other one is away. A counter that is far ahead was made up, and the real
+/// member could never reach it.
+constexpr std::uint64_t kMaxMissedBoots = 1 << 16;
+constexpr Duration kUnconfirmedLineAfter = std::chrono::seconds(3);
+
+std::string Number(std::uint64_t number) { return std::to_string(number); }
+
+std::string ResetCommand(const std::string& name) {
+  return "'raftkv member update " + name + " --reset-boot'";
+}
+
+}  // namespace
+
+/// Safety: a disk that was rolled back or copied may have forgotten votes and acknowledgements.
+/// Empty, or why the boot of `hello` never counts.
+std::string Member::JudgeBoot(const Hello& hello) const {
+  if (RAFTKV_MUTANT(kRolledBackDiskVotes)) return {};
+  if (RAFTKV_MUTANT(kWipedDiskVotes) && hello.boot.counter == 1) return {};
+  Boot seen;
+  if (const auto member = birth_.peer_boots.find(hello.member); member != birth_.peer_boots.end()) {
+    if (BootWasReset(hello.member)) return {};
+    seen = member->second.boot;
+  } else if (const auto other = stranger_boots_.find(hello.member);
+             other != stranger_boots_.end()) {
+    seen = other->second;
+  } else {
+    return {};
+  }
+  if (hello.boot == seen) return {};
+  if (hello.boot.counter > seen.counter) {
+    if (hello.boot.counter - seen.counter <= kMaxMissedBoots) return {};
+    return "boot " + Number(hello.boot.counter) + " of '" + hello.name +
+           "' is too far beyond boot " + Number(seen.counter) +
+           ", the last one that was seen, to be true; if it is, " + ResetCommand(hello.name) +
+           " has the cluster trust it";
+  }
+  return "the data folder of '" + hello.name + "' was rolled back or copied (boot " +
+         Number(hello.boot.counter) + ", but boot " + Number(seen.counter) +
+         " was seen): what it acknowledged may be lost; replace the member, or, if the folder is "
+         "known to be the latest, have the cluster trust it with " +
+         ResetCommand(hello.name);
+}
+
+/// Only what is committed allows a lower boot: what is not may be taken back.
+std::uint64_t Member::IncarnationOf(NodeId id) const {
+  RAFTKV_CHECK(node_ != nullptr);
+  const raft::Member* member = node_->core().applied_configuration().Find(id);
+  return member == nullptr ? 1 : member->incarnation;
+}
+
+bool Member::BootWasReset(NodeId id) const {
+  const auto known = birth_.peer_boots.find(id);
+  return known != birth_.peer_boots.end() && IncarnationOf(id) > known->second.incarnation;
+}
+
+bool Member::KnowsBoot(NodeId peer, Boot boot) const {
+  const auto known = birth_.peer_boots.find(peer);
+  if (known != birth_.peer_boots.end()) return known->second.boot == boot;
+  // Safety: the boot of a member is durable here before any vote or acknowledgement of it counts.
+  if (IsMember(peer)) return false;
+  const auto stranger = stranger_boots_.find(peer);
+  return stranger != stranger_boots_.end() && stranger->second == boot;
+}
+
+/// `hello` is all right, and only its boot is not confirmed: nothing of it is kept but where we may
+/// ask.
+void Member::AskBack(const Hello& hello, HelloAnswer& answer) {
+  answer.verifying = true;
+  answer.permanent = false;
+  const raft::Member* member = node_->core().configuration().Find(hello.member);
+  std::string where = member == nullptr ? hello.address : member->address;
+  if (member != nullptr && !hello.address.empty() && hello.address != where) {
+    where += ", where the configuration has it, or at " + hello.address + ", where it says it is";
+  }
+  answer.refusal = "boot " + Number(hello.boot.counter) + " of '" + hello.name + "' counts once '" +
+                   options_.name + "' has reached it under that boot at " + where;
+  if (member == nullptr) return;
+  const auto [it, first] = unconfirmed_.try_emplace(hello.member, ports_.clock.Now());
+  if (ports_.clock.Now() - it->second >= kUnconfirmedLineAfter) {
+    LogRefusal(hello.name, answer.refusal);
+  }
+}
+
+/// Our hello was answered by `self`, be it with a refusal. Ok: nothing speaks against whoever
+/// answers there.
+Status Member::Confirm(const Hello& self, const Dialled& dialled) {
+  const bool meant =
+      self.name == dialled.name && (dialled.expected == kNobody || self.member == dialled.expected);
+  const bool ours = node_ && self.cluster == birth_.cluster && self.member != birth_.member;
+  // What is wrong with any other one is said elsewhere.
+  if (!meant || !ours || self.member == kNobody || self.boot.counter == 0) return Status::Ok();
+  if (Status status = ConfirmBoot(self); !status.ok()) return status;
+  NotePlace(self, dialled.address);
+  return Status::Ok();
+}
+
+Status Member::ConfirmBoot(const Hello& self) {
+  if (const std::string wrong = JudgeBoot(self); !wrong.empty()) {
+    return {Code::kPermissionDenied, wrong};
+  }
+  const auto known = birth_.peer_boots.find(self.member);
+  const bool stored = known != birth_.peer_boots.end();
+  // One that has lost its log knows no members, but which boots they had.
+  if (!stored && !IsMember(self.member)) {
+    NoteStrangersBoot(self.member, self.boot);
+    return Status::Ok();
+  }
+  PeerBoot boot{.boot = self.boot, .incarnation = IncarnationOf(self.member)};
+  if (stored) boot.incarnation = std::max(boot.incarnation, known->second.incarnation);
+  if (stored && known->second == boot) {
+    unconfirmed_.erase(self.member);
+    return Status::Ok();
+  }
+  SaveBoot(self.member, boot);
+  return {Code::kUnavailable, "the boot of '" + self.name + "' is being written down"};
+}
+
+void Member::NoteStrangersBoot(NodeId id, Boot boot) {
+  constexpr std::size_t kMaxStrangers = 64;
+  if (stranger_boots_.size() >= kMaxStrangers && !stranger_boots_.contains(id)) {
+    stranger_boots_.erase(stranger_boots_.begin());  // it says hello again when it is not heard
+  }
+  stranger_boots_[id] = boot;
+}
+
+void Member::SaveBoot(NodeId id, PeerBoot boot) {
+  if (!saving_boots_.insert(id).second) return;
+  ports_.meta.SavePeerBoot(id, boot, [this, id, boot](const Status& status) {
+    saving_boots_.erase(id);
+    // A disk that cannot write stops this member.
+    if (!failure_.ok() || !status.ok()) return;
+    stranger_boots_.erase(id);
+    birth_.peer_boots[id] = boot;
+  });
+}
+
+}  // namespace raftkv::node

@@ -1,0 +1,223 @@
+// Where is a member that came back somewhere else, and how does the configuration learn of it?
+// (part of Member)
+//
+// A hello names the sender's own address. Where that is not what the configuration says, it is
+// tried as well while the address of the configuration does not answer as that member. Only an
+// address at which the member itself has answered our hello, under the boot that is durable here,
+// and which it calls its own, is entered: by the leader, in a configuration of its own.
+#include <algorithm>
+#include <utility>
+
+#include "lib/base/address.h"
+#include "lib/node/member.h"
+#include "lib/node/node.h"
+
+namespace raftkv::node {
+
+namespace {
+
+constexpr Duration kMoveEvery = std::chrono::seconds(1);
+/// A made-up address must not take the place of the real one before that was tried.
+constexpr Duration kTriedFor = std::chrono::seconds(2);
+/// It may be over in a moment; and it is, if no more is said.
+constexpr Duration kUnheardAfter = std::chrono::seconds(1);
+constexpr Duration kUnheardFor = std::chrono::seconds(2);
+constexpr Duration kFirstCutOffLine = std::chrono::seconds(3);
+constexpr Duration kCutOffLineEvery = std::chrono::seconds(30);
+
+}  // namespace
+
+/// Of a hello that was not refused for good.
+void Member::NoteAddress(const Hello& hello) {
+  const raft::Member* member = node_->core().configuration().Find(hello.member);
+  if (member == nullptr || hello.address.empty()) return;
+  if (hello.address == member->address) return;
+  if (!options_.opaque_addresses) {
+    const auto parsed = ParseRemoteAddress("where '" + hello.name + "' says it is", hello.address);
+    if (!parsed.ok()) return LogRefusal(hello.name, parsed.status().message());
+  }
+  TryAt(*member, hello.address);
+}
+
+void Member::TryAt(const raft::Member& member, const std::string& address) {
+  Place& place = places_[member.id];
+  const MonoTime now = ports_.clock.Now();
+  if (place.says == address) return;
+  if (place.answers_at == address) {
+    place.says = address;
+    return;
+  }
+  if (!place.says.empty() && now - place.said_at < kTriedFor) return;
+  // What was found out of the place before counts no more.
+  place = Place{.says = address, .said_at = now};
+  ports_.log_sink(LogSeverity::kInfo, "'" + member.name + "' says that it is at " + address +
+                                          ", the configuration has it at " + member.address +
+                                          ": trying both");
+  SetPeers();
+}
+
+/// It has answered our hello at `address`, under a boot that counts.
+void Member::NotePlace(const Hello& self, const std::string& address) {
+  const raft::Member* member = node_->core().configuration().Find(self.member);
+  if (member == nullptr || address.empty()) return;
+  if (address == member->address) {
+    // What it says besides stays: it need not be said, and tried, again.
+    if (const auto place = places_.find(self.member); place != places_.end()) {
+      place->second.answers_at.clear();
+    }
+    return;
+  }
+  Place& place = places_[self.member];
+  place.answers_at = address;
+  place.calls_it_own = self.address == address;
+  place.boot = self.boot;
+  Wake();
+}
+
+/// Another member has found `join.id` at `join.address`.
+void Member::OnFound(const ForwardJoin& join) {
+  const raft::Member* member = node_->core().configuration().Find(join.id);
+  if (member == nullptr || member->address == join.address) return;
+  if (!options_.opaque_addresses && !ParseRemoteAddress("", join.address).ok()) return;
+  if (join.id != birth_.member) {
+    const auto known = places_.find(join.id);
+    if (known != places_.end() && !known->second.answers_at.empty()) return;  // found it itself
+    return TryAt(*member, join.address);
+  }
+  if (join.address != options_.advertise) return;
+  places_[join.id] = {.says = join.address,
+                      .said_at = ports_.clock.Now(),
+                      .answers_at = join.address,
+                      .calls_it_own = true,
+                      .boot = birth_.boot};
+  Wake();
+}
+
+void Member::EnterAddresses() {
+  const MonoTime now = ports_.clock.Now();
+  if (places_.empty() || now < next_move_) return;
+  const raft::Raft& core = node_->core();
+  const raft::Configuration configuration = core.configuration();
+  raft::MembershipChange change;
+  for (const auto& [id, place] : places_) {
+    const raft::Member* member = configuration.Find(id);
+    if (member == nullptr || !place.calls_it_own || place.answers_at == member->address) continue;
+    // Safety: the one that answers there is the one whose boot is durable here, and no copy of it.
+    if (id != birth_.member && !KnowsBoot(id, place.boot)) continue;
+    change.move.push_back({.id = id, .address = place.answers_at});
+  }
+  if (change.move.empty() || core.leader() == kNobody) return;
+  next_move_ = now + kMoveEvery;
+  if (core.role() != raft::Role::kLeader) {
+    for (const auto& move : change.move) {
+      const raft::Member& member = *configuration.Find(move.id);
+      ports_.transport.Send(
+          core.leader(),
+          ForwardJoin{
+              .name = member.name, .id = move.id, .zone = member.zone, .address = move.address});
+    }
+    return;
+  }
+  // All at once, as two may have changed places; one with the address of a third holds up nobody.
+  if (node_->Readdress(change)) return LogMoves(configuration, change);
+  for (const auto& move : change.move) {
+    raft::MembershipChange one;
+    one.move.push_back(move);
+    if (node_->Readdress(one)) return LogMoves(configuration, one);
+  }
+}
+
+void Member::LogMoves(const raft::Configuration& before, const raft::MembershipChange& change) {
+  for (const auto& move : change.move) {
+    const raft::Member& member = *before.Find(move.id);
+    ports_.log_sink(LogSeverity::kInfo, "'" + member.name + "' has moved: entering " +
+                                            move.address + " into the configuration in place of " +
+                                            member.address);
+  }
+}
+
+// --- What is said until then.
+
+/// `by` answers our hello and does not hear us yet.
+void Member::NoteUnheard(const std::string& by, const std::string& why) {
+  const MonoTime now = ports_.clock.Now();
+  const auto it = unheard_by_.try_emplace(by, Unheard{.since = now}).first;
+  if (now - it->second.last >= kUnheardFor) it->second.since = now;
+  it->second.last = now;
+  it->second.why = why;
+  Wake();
+}
+
+/// Why others may not hear this member; a line each.
+std::vector<std::string> Member::WhyCutOff() const {
+  std::vector<std::string> lines;
+  if (!node_) return lines;
+  const MonoTime now = ports_.clock.Now();
+  for (const auto& [name, unheard] : unheard_by_) {
+    if (now - unheard.since < kUnheardAfter || now - unheard.last >= kUnheardFor) continue;
+    lines.push_back("'" + name + "' does not hear this member yet: " + unheard.why);
+  }
+  const raft::Configuration& configuration = node_->core().configuration();
+  const raft::Member* self = configuration.Find(birth_.member);
+  const bool known = self == nullptr || options_.advertise.empty() ||
+                     self->address == options_.advertise || configuration.members.size() < 2;
+  if (!known && node_->core().leader() == kNobody) {
+    lines.push_back("the configuration has this member at " + self->address + ", and it is at " +
+                    options_.advertise + ": waiting for a leader to enter that");
+  }
+  return lines;
+}
+
+void Member::SayWhyCutOff() {
+  const std::vector<std::string> lines = WhyCutOff();
+  const MonoTime now = ports_.clock.Now();
+  if (lines.empty()) {
+    next_cut_off_line_ = MonoTime{};
+    return;
+  }
+  if (now < next_cut_off_line_) return;
+  const bool first = next_cut_off_line_ == MonoTime{};
+  next_cut_off_line_ = now + (first ? kFirstCutOffLine : kCutOffLineEvery);
+  if (first) return;  // it may be over in a moment
+  for (const std::string& line : lines) ports_.log_sink(LogSeverity::kWarn, line);
+}
+
+std::string Member::Whereabouts(NodeId id) const {
+  const auto place = places_.find(id);
+  if (!node_ || place == places_.end() || place->second.says.empty()) return {};
+  const raft::Member* member = node_->core().configuration().Find(id);
+  if (member == nullptr) return {};
+  return " at " + member->address + ", nor at " + place->second.says + ", where it says that it is";
+}
+
+// --- Where it is looked for.
+
+/// The configuration's address first; what else is known is tried while that does not answer.
+Transport::Peer Member::PeerOf(const raft::Member& member) const {
+  Transport::Peer peer{.id = member.id,
+                       .name = member.name,
+                       .address = member.address,
+                       .incarnation = IncarnationOf(member.id)};
+  const auto add = [&peer](const std::string& address) {
+    const bool known =
+        address == peer.address || std::count(peer.also.begin(), peer.also.end(), address) != 0;
+    if (!address.empty() && !known) peer.also.push_back(address);
+  };
+  if (const auto place = places_.find(member.id); place != places_.end()) {
+    add(place->second.says);
+    add(place->second.answers_at);
+  }
+  // The list that this member was started with may be newer than its configuration.
+  for (const MemberAddress& given : options_.cluster) {
+    if (given.name == member.name) add(given.address);
+  }
+  return peer;
+}
+
+std::string Member::AddressOf(const raft::Member& member) const {
+  const auto place = places_.find(member.id);
+  const bool found = place != places_.end() && !place->second.answers_at.empty();
+  return found ? place->second.answers_at : member.address;
+}
+
+}  // namespace raftkv::node
