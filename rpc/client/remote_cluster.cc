@@ -1,6 +1,7 @@
 #include "rpc/client/remote_cluster.h"
 
 #include <algorithm>
+#include <chrono>
 #include <utility>
 
 #include "lib/base/host_code.h"
@@ -8,6 +9,14 @@
 #include "lib/session/backoff.h"
 
 namespace raftkv::rpc {
+
+namespace {
+
+/// An attempt that begins later than this before the deadline may be cut off by it, and what a
+/// refusal has made certain would be unknown again.
+constexpr Duration kToAnswer = std::chrono::milliseconds(250);
+
+}  // namespace
 
 struct RemoteCluster::State {
   EventLoop& loop;
@@ -128,7 +137,7 @@ void RemoteCluster::OnAnswer(const std::shared_ptr<State>& state, const std::sha
   Status outcome = status;
   if (status.code() == Code::kNotLeader || status.code() == Code::kUnavailable) {
     const MonoTime again = state->loop.Now() + call->backoff.Next(state->random);
-    if (again < call->deadline) {
+    if (again + kToAnswer < call->deadline) {
       state->loop.At(again, [weak = std::weak_ptr(state), call] {
         if (const auto open = weak.lock()) Attempt(open, call);
       });

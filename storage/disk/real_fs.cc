@@ -284,6 +284,9 @@ IOStatus RealFs::UnlockFile(rocksdb::FileLock* lock, const IOOptions& /*options*
 Status RemoveRealTree(const std::string& path) {
   const int error = RemoveAt(AT_FDCWD, path.c_str());
   if (error == 0 || error == ENOTDIR) return Status::Ok();
+  if (error == ENOMEM) {
+    return {Code::kUnavailable, "could not remove " + path + ": the system has no memory to give"};
+  }
   return ToStatus(SystemError("remove", path, error), "remove " + path);
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <filesystem>
+#include <future>
 #include <string>
 #include <vector>
 
@@ -74,8 +75,9 @@ TEST(Backup, OfThreeMembersUnderWritesBecomesANewCluster) {
             std::to_string(status["keys"].get<std::uint64_t>()) + "\n");
   ASSERT_EQ(fresh.Cli({"put", "after", "the restore"}).exit_code, 0);
 
-  // An old member, at the place of a new one, does not get in.
-  old.Kill(2);
+  // An old member, at the place of a new one, does not get in. (While others of the old cluster run
+  // it would find those, and be one of theirs that has moved.)
+  for (std::size_t member = 0; member < 3; ++member) old.Kill(member);
   fresh.Kill(2);
   std::vector<std::string> command = fresh.Command(2);
   std::replace(command.begin(), command.end(), fresh.data_dir(2).string(),
@@ -253,6 +255,12 @@ std::unique_ptr<Node> OpenOne(const std::string& data_dir) {
   return *std::move(node);
 }
 
+/// What blocks is refused inside a progress callback, so another thread makes the call.
+template <class Call>
+Code ByAnotherThread(const Call& call) {
+  return std::async(std::launch::async, call).get();
+}
+
 TEST(Backup, AMemberGivesTwoAtOnceAndThenAgain) {
   const TempFolder folder;
   const auto node = OpenOne(folder / "one");
@@ -261,13 +269,15 @@ TEST(Backup, AMemberGivesTwoAtOnceAndThenAgain) {
   Code third = Code::kOk;
   BackupOptions inner;
   inner.progress = [&](const BackupProgress&) {
-    third = node->Backup(folder / "third", {}).code();
+    third = ByAnotherThread([&] { return node->Backup(folder / "third", {}).code(); });
     return true;
   };
   Code second = Code::kUnavailable;
   BackupOptions outer;
   outer.progress = [&](const BackupProgress&) {
-    if (second == Code::kUnavailable) second = node->Backup(folder / "second", inner).code();
+    if (second == Code::kUnavailable) {
+      second = ByAnotherThread([&] { return node->Backup(folder / "second", inner).code(); });
+    }
     return true;
   };
   EXPECT_EQ(node->Backup(folder / "first", outer).code(), Code::kOk);
@@ -283,7 +293,7 @@ TEST(Backup, EndsWhenItsMemberIsClosed) {
   ASSERT_NE(node, nullptr);
   BackupOptions options;
   options.progress = [&](const BackupProgress&) {
-    EXPECT_TRUE(node->Close().ok());
+    EXPECT_EQ(ByAnotherThread([&] { return node->Close().code(); }), Code::kOk);
     return true;
   };
   EXPECT_EQ(node->Backup(folder / "b", options).code(), Code::kCancelled);
