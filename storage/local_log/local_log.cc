@@ -298,8 +298,10 @@ Status LocalLog::Close() {
   keeper_.Stop();
   // The mark below says that nothing can be torn, so nothing may be left unsynced.
   Status failure = CheckInPlace();
-  if (failure.ok()) failure = log_.Sync();
-  if (!failure.ok()) keeper_.TailMayBeTorn(durable_);
+  if (failure.ok()) {
+    failure = log_.Sync();
+    if (!failure.ok()) keeper_.TailMayBeTorn(durable_);
+  }
   const Status closed = log_.Close();
   if (!failure.ok()) return failure;
   if (!closed.ok()) return closed;
