@@ -76,8 +76,8 @@ class OtherProcess {
     if (child_ != 0) return;
     char byte = 0;
     while (read(ask_[0], &byte, 1) == 1 && byte != 0) {
-      const auto lock = FolderLock::Take(RealEnv(), folder);
-      byte = static_cast<char>(lock.code());
+      // Let go of before the answer: the next to take it is whoever reads that.
+      byte = static_cast<char>(FolderLock::Take(RealEnv(), folder).code());
       if (write(answer_[1], &byte, 1) != 1) break;
     }
     _exit(0);
