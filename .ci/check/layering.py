@@ -5,7 +5,8 @@
 and inside storage and rpc, which rooms may include which: a room includes only rooms that stand above it
 in `_ROOMS`, so no circle can form.
 
-cmd/maelstrom proves that a host can bring its own transport: of the library it sees public headers only.
+cmd/maelstrom proves that a host can bring its own transport: of the library it sees public headers, and
+lib/base/mutex.h by an exception that each include states.
 """
 
 import re

@@ -6,6 +6,7 @@
 
 #include <raftkv/kv.h>
 
+#include "lib/base/time.h"
 #include "lib/blocking/blocking.h"
 
 namespace raftkv {
@@ -67,7 +68,7 @@ Result<ScanResult> KV::Scan(KeyRange range, ScanOptions options) {
 Result<ScanResult> KV::ScanAll(KeyRange range, ScanOptions options) {
   using std::chrono::steady_clock;
   constexpr int kAttempts = 5;
-  const auto deadline = steady_clock::now() + options.timeout;
+  const auto deadline = steady_clock::now() + BoundedTimeout(options.timeout);
   const std::uint64_t limit = options.limit;
   Status lost;
   for (int attempt = 0; attempt < kAttempts; ++attempt) {

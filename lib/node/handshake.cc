@@ -1,11 +1,11 @@
 // Who may speak to this member, and what does a refusal say? (the part of Member that judges
 // hellos)
 #include <algorithm>
-#include <cstdio>
 #include <utility>
 
 #include "lib/base/check.h"
 #include "lib/node/formation.h"
+#include "lib/node/hex.h"
 #include "lib/node/member.h"
 #include "lib/node/node.h"
 #include "lib/raft/configuration.h"
@@ -16,13 +16,6 @@ namespace {
 
 constexpr Duration kRefusalLineEvery = std::chrono::seconds(30);
 constexpr std::size_t kLoggedRefusalsMax = 64;
-
-template <class Id>
-std::string Hex(Id id) {
-  char text[17];
-  std::snprintf(text, sizeof text, "%016llx", static_cast<unsigned long long>(id.value));
-  return text;
-}
 
 std::string Versions(std::uint32_t low, std::uint32_t high) {
   return std::to_string(low) + " to " + std::to_string(high);

@@ -1,12 +1,12 @@
 #include "lib/node/node.h"
 
 #include <algorithm>
-#include <cstdio>
 #include <utility>
 
 #include "lib/base/check.h"
 #include "lib/base/mutants.h"
 #include "lib/kv/request.h"
+#include "lib/node/hex.h"
 
 namespace raftkv::node {
 
@@ -21,12 +21,6 @@ constexpr std::uint64_t kShortBytes = 1 << 20;
 
 /// Keeps the numbers of the two queues of reads apart.
 constexpr std::uint64_t kLeaseContexts = std::uint64_t{1} << 63;
-
-std::string HexOf(NodeId id) {
-  char text[17];
-  std::snprintf(text, sizeof text, "%016llx", static_cast<unsigned long long>(id.value));
-  return text;
-}
 
 }  // namespace
 
@@ -154,7 +148,7 @@ void Node::OnSoftState(const raft::SoftState& state) {
   ports_.log_sink(LogSeverity::kInfo,
                   std::string("role ") + kNames[static_cast<int>(state.role)] + ", term " +
                       std::to_string(core_.term().value) + ", leader " +
-                      (leader ? leader->name + " (" + HexOf(state.leader) + ")" : "unknown"));
+                      (leader ? leader->name + " (" + Hex(state.leader) + ")" : "unknown"));
   if (state.role == raft::Role::kCandidate) ports_.observer.CountElection();
   if (state.role != raft::Role::kLeader) {
     // They may be committed by the next leader.

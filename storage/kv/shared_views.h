@@ -4,10 +4,10 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
-#include <mutex>
 #include <random>
 #include <utility>
 
+#include "lib/base/mutex.h"
 #include "lib/base/time.h"
 #include "lib/kv/held_views.h"
 
@@ -19,23 +19,23 @@ class SharedViews final : public kv::ViewKeeper {
   SharedViews() : views_(RandomTable(), Now) {}
 
   kv::ViewId Hold(std::shared_ptr<kv::View> view) override {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     return views_.Hold(std::move(view));
   }
   std::shared_ptr<kv::View> Find(kv::ViewId id) override {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     return views_.Find(id);
   }
   void End(kv::ViewId id) override {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     views_.End(id);
   }
   void Sweep() {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     views_.Sweep();
   }
   void Clear() {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     views_.Clear();
   }
 
@@ -46,8 +46,8 @@ class SharedViews final : public kv::ViewKeeper {
   }
   static MonoTime Now() { return MonoTime(std::chrono::steady_clock::now().time_since_epoch()); }
 
-  std::mutex mutex_;
-  kv::HeldViews views_;  ///< guarded by mutex_
+  Mutex mutex_;
+  kv::HeldViews views_ RAFTKV_GUARDED_BY(mutex_);
 };
 
 }  // namespace raftkv::storage

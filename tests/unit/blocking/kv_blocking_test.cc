@@ -1,3 +1,4 @@
+#include <chrono>
 #include <string>
 #include <thread>
 #include <vector>
@@ -100,6 +101,24 @@ TEST(BlockingKv, ScanAllPutsThePagesOfOneStateTogether) {
   EXPECT_EQ(kv.asked[0].continuation, "");
   EXPECT_EQ(kv.asked[2].continuation, "2");
   EXPECT_LE(kv.asked[2].timeout, kv.asked[0].timeout);
+}
+
+TEST(BlockingKv, ScanAllTakesAnyTimeout) {
+  using std::chrono::milliseconds;
+  for (const milliseconds timeout : {milliseconds::max(), milliseconds::min(), milliseconds(-1)}) {
+    PagedKv kv;
+    kv.pages = {PagedKv::Page("a", "1"), PagedKv::Page("b", "")};
+    ScanOptions options;
+    options.timeout = timeout;
+    ASSERT_TRUE(kv.ScanAll(KeyRange::Prefix(""), options).ok());
+    for (const ScanOptions& asked : kv.asked) {
+      if (timeout > milliseconds(0)) {
+        EXPECT_GT(asked.timeout, std::chrono::hours(24)) << "for ever";
+      } else {
+        EXPECT_EQ(asked.timeout, milliseconds(0)) << "at once";
+      }
+    }
+  }
 }
 
 TEST(BlockingKv, ScanAllStopsAtItsLimit) {
