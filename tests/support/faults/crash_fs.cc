@@ -1,6 +1,9 @@
 #include "tests/support/faults/crash_fs.h"
 
+#include <pthread.h>
+
 #include <algorithm>
+#include <string_view>
 #include <utility>
 
 #include "lib/base/check.h"
@@ -45,6 +48,11 @@ bool CrashFs::crashed() const {
   return frozen_;
 }
 
+bool CrashFs::crashed_in_background() const {
+  const std::lock_guard lock(mutex_);
+  return frozen_ && in_background_;
+}
+
 std::uint64_t CrashFs::operations() const {
   const std::lock_guard lock(mutex_);
   return operations_;
@@ -57,6 +65,7 @@ void CrashFs::Reboot(std::uint64_t seed) {
   root_ = Survive(root_, chance, done);
   ++generation_;
   frozen_ = false;
+  in_background_ = false;
   crash_at_ = 0;
   locks_.clear();
 }
@@ -172,6 +181,9 @@ CrashFs::Power CrashFs::Operate(std::uint64_t generation) {
   if (Dead(generation)) return Power::kGone;
   ++operations_;
   if (operations_ != crash_at_) return Power::kOn;
+  char thread[16] = {};
+  pthread_getname_np(pthread_self(), thread, sizeof thread);
+  in_background_ = std::string_view(thread).starts_with("rocksdb:");
   frozen_ = true;
   return Power::kGoesNow;
 }

@@ -34,6 +34,9 @@ class CrashFs final : public rocksdb::FileSystem {
   /// The power goes now.
   void Crash();
   [[nodiscard]] bool crashed() const;
+  /// The operation that CrashAt() chose was one of RocksDB's own threads (a compaction), which no
+  /// call waits for.
+  [[nodiscard]] bool crashed_in_background() const;
   /// Operations that write or sync so far.
   [[nodiscard]] std::uint64_t operations() const;
   /// The machine starts again with what survived; handles of before fail for ever.
@@ -150,6 +153,7 @@ class CrashFs final : public rocksdb::FileSystem {
   std::uint64_t operations_ = 0;
   std::uint64_t crash_at_ = 0;  ///< 0: never
   bool frozen_ = false;
+  bool in_background_ = false;  ///< the operation at crash_at_
   std::set<std::string> locks_;
 };
 
