@@ -8,6 +8,7 @@
 
 #include "lib/base/check.h"
 #include "lib/base/mutants.h"
+#include "lib/node/hex.h"
 #include "lib/node/member.h"
 #include "lib/node/node.h"
 
@@ -19,6 +20,7 @@ namespace {
 /// most of a day while the other one is away. A counter that is far ahead was made up, and the real
 /// member could never reach it.
 constexpr std::uint64_t kMaxMissedBoots = 1 << 16;
+constexpr Duration kBootsToldEvery = std::chrono::seconds(5);
 constexpr Duration kUnconfirmedLineAfter = std::chrono::seconds(3);
 
 std::string Number(std::uint64_t number) { return std::to_string(number); }
@@ -44,19 +46,29 @@ std::string Member::JudgeBoot(const Hello& hello) const {
   } else {
     return {};
   }
-  if (hello.boot == seen) return {};
-  if (hello.boot.counter > seen.counter) {
-    if (hello.boot.counter - seen.counter <= kMaxMissedBoots) return {};
-    return "boot " + Number(hello.boot.counter) + " of '" + hello.name +
-           "' is too far beyond boot " + Number(seen.counter) +
-           ", the last one that was seen, to be true; if it is, " + ResetCommand(hello.name) +
-           " has the cluster trust it";
+  return JudgeBootOf(hello.name, hello.boot, seen);
+}
+
+/// What is wrong with `boot` of the member `name`, of which `seen` was seen before; empty: nothing.
+std::string Member::JudgeBootOf(const std::string& name, const Boot& boot, const Boot& seen) {
+  if (seen.nonce == 0) {
+    return "two data folders claim to be '" + name + "' (boot " + Number(seen.counter) +
+           " was started twice): one is a copy of the other, or was rolled back; stop the one that "
+           "is older, and have the cluster trust the other with " +
+           ResetCommand(name);
   }
-  return "the data folder of '" + hello.name + "' was rolled back or copied (boot " +
-         Number(hello.boot.counter) + ", but boot " + Number(seen.counter) +
+  if (boot == seen) return {};
+  if (boot.counter > seen.counter) {
+    if (boot.counter - seen.counter <= kMaxMissedBoots) return {};
+    return "boot " + Number(boot.counter) + " of '" + name + "' is too far beyond boot " +
+           Number(seen.counter) + ", the last one that was seen, to be true; if it is, " +
+           ResetCommand(name) + " has the cluster trust it";
+  }
+  return "the data folder of '" + name + "' was rolled back or copied (boot " +
+         Number(boot.counter) + ", but boot " + Number(seen.counter) +
          " was seen): what it acknowledged may be lost; replace the member, or, if the folder is "
          "known to be the latest, have the cluster trust it with " +
-         ResetCommand(hello.name);
+         ResetCommand(name);
 }
 
 /// Only what is committed allows a lower boot: what is not may be taken back.
@@ -133,6 +145,59 @@ Status Member::ConfirmBoot(const Hello& self) {
   return {Code::kUnavailable, "the boot of '" + self.name + "' is being written down"};
 }
 
+/// Two disks with one identity: each may have been met by another half of the members, which would
+/// count it, and both halves would be majorities. So members tell each other which start of whom
+/// they have met, now and then and when it changes.
+void Member::TellBoots() {
+  const MonoTime now = ports_.clock.Now();
+  if (now < next_boots_told_) return;
+  next_boots_told_ = now + kBootsToldEvery;
+  KnownBoots known;
+  for (const auto& [id, boot] : birth_.peer_boots) {
+    if (IsMember(id)) known.boots[id] = boot;
+  }
+  if (known.boots.empty()) return;
+  for (const raft::Member& member : node_->core().configuration().members) {
+    if (member.id != birth_.member) ports_.transport.Send(member.id, known);
+  }
+}
+
+void Member::OnKnownBoots(NodeId from, const KnownBoots& known) {
+  for (const auto& [id, theirs] : known.boots) {
+    if (id == birth_.member) {
+      NoteTwinOfThis(from, theirs);
+      continue;
+    }
+    const auto stored = birth_.peer_boots.find(id);
+    if (!IsMember(id) || stored == birth_.peer_boots.end()) continue;
+    const PeerBoot& ours = stored->second;
+    // What was seen before the cluster was told to trust it anew says nothing about what is seen
+    // since.
+    if (theirs.incarnation != ours.incarnation || BootWasReset(id) || ours.twins()) continue;
+    if (theirs.boot.counter == ours.boot.counter && theirs.boot != ours.boot) {
+      const PeerBoot twins{.boot = {.counter = ours.boot.counter, .nonce = 0},
+                           .incarnation = ours.incarnation};
+      const raft::Member* const member = node_->core().configuration().Find(id);
+      ports_.log_sink(LogSeverity::kError, JudgeBootOf(member->name, theirs.boot, twins.boot));
+      stored->second = twins;  // at once: what comes from either must not count any more
+      SaveBoot(id, twins);
+    } else if (theirs.boot.counter > ours.boot.counter &&
+               theirs.boot.counter - ours.boot.counter <= kMaxMissedBoots) {
+      // A newer start than ours was confirmed there. What we know is an older one, or a copy.
+      SaveBoot(id, theirs);
+    }
+  }
+}
+
+/// Another member has met a start of this one that is not this one, and not an earlier one.
+void Member::NoteTwinOfThis(NodeId from, const PeerBoot& theirs) {
+  const bool another = theirs.boot != birth_.boot && theirs.boot.counter >= birth_.boot.counter;
+  if (!another || theirs.incarnation != IncarnationOf(birth_.member)) return;
+  const raft::Member* const teller = node_->core().configuration().Find(from);
+  LogRefusal(teller == nullptr ? Hex(from) : teller->name,
+             JudgeBootOf(options_.name, birth_.boot, {.counter = theirs.boot.counter, .nonce = 0}));
+}
+
 void Member::NoteStrangersBoot(NodeId id, Boot boot) {
   constexpr std::size_t kMaxStrangers = 64;
   if (stranger_boots_.size() >= kMaxStrangers && !stranger_boots_.contains(id)) {
@@ -148,7 +213,11 @@ void Member::SaveBoot(NodeId id, PeerBoot boot) {
     // A disk that cannot write stops this member.
     if (!failure_.ok() || !status.ok()) return;
     stranger_boots_.erase(id);
-    birth_.peer_boots[id] = boot;
+    // What was found out meanwhile is not taken back.
+    PeerBoot& known = birth_.peer_boots[id];
+    if (!known.twins() || boot.incarnation > known.incarnation) known = boot;
+    next_boots_told_ = ports_.clock.Now();
+    Wake();
   });
 }
 

@@ -94,10 +94,6 @@ void Node::EndChanges() {
   } else if (core_.role() == raft::Role::kLeader && !core_.transferring()) {
     std::exchange(transfer_, std::nullopt)
         ->done({Code::kUnavailable, "the other member did not take the leadership in time"});
-    for (Held& held : std::exchange(held_, {})) {
-      Release(held.request.size());
-      Dispatch(std::move(held));
-    }
   }
 }
 

@@ -249,7 +249,10 @@ Status Member::OnHelloAnswer(const HelloAnswer& answer, const Dialled& dialled) 
       return {Code::kPermissionDenied, "'" + name + "' belongs to another cluster"};
     }
     if (!confirmed.ok()) return confirmed;
-    if (!answer.verifying) return Status::Ok();
+    if (!answer.verifying) {
+      next_boots_told_ = std::min(next_boots_told_, ports_.clock.Now() + kFormationPoll);
+      return Status::Ok();
+    }
     NoteUnheard(dialled.name, answer.refusal);
     return {Code::kUnavailable, "'" + name + "' does not hear this member yet"};
   }

@@ -88,11 +88,12 @@ void Member::Pump() {
   }
   EnterAddresses();
   SayWhyCutOff();
+  TellBoots();
 }
 
 MonoTime Member::NextDeadline() const {
   if (!failure_.ok()) return kNever;
-  if (node_) return node_->NextDeadline();
+  if (node_) return std::min(node_->NextDeadline(), next_boots_told_);
   return formation_ ? next_waiting_line_ : kNever;
 }
 
@@ -253,6 +254,7 @@ void Member::Receive(NodeId peer, Boot boot, PeerMessage message) {
   if (!node_ || !KnowsBoot(peer, boot)) return;
   const auto* join = std::get_if<ForwardJoin>(&message);
   if (join != nullptr && !join->address.empty()) return OnFound(*join);
+  if (const auto* known = std::get_if<KnownBoots>(&message)) return OnKnownBoots(peer, *known);
   node_->Receive(peer, std::move(message));
 }
 
@@ -300,6 +302,11 @@ void Member::Read(Bytes request, ReadPolicy policy, MonoTime deadline, Done<Byte
 Status Member::MayAnswerAlone() const {
   const Status not_serving = NotServing();
   return not_serving.ok() ? node_->MayAnswerAlone() : not_serving;
+}
+
+void Member::OpenSession(MonoTime deadline, Done<std::uint64_t> done) {
+  if (const Status not_serving = NotServing(); !not_serving.ok()) return done(not_serving);
+  node_->OpenSession(deadline, std::move(done));
 }
 
 std::uint64_t Member::replicated_time_ms() const {

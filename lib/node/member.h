@@ -183,7 +183,10 @@ class Member {
                     MonoTime deadline, DoneStatus done);
   /// Hands the leadership to `name`; empty: to who is best.
   void MoveLeader(const std::string& name, MonoTime deadline, DoneStatus done);
-  /// The replicated time that a new session starts from.
+  /// The replicated time that a new session starts from: of all that is committed by now, which a
+  /// leader confirms. Unavailable: none did before the deadline.
+  void OpenSession(MonoTime deadline, Done<std::uint64_t> done);
+  /// What is applied here.
   [[nodiscard]] std::uint64_t replicated_time_ms() const;
 
   [[nodiscard]] NodeStatus status() const;
@@ -229,6 +232,11 @@ class Member {
 
   // --- Which boots count (boots.cc).
   [[nodiscard]] std::string JudgeBoot(const Hello& hello) const;
+  [[nodiscard]] static std::string JudgeBootOf(const std::string& name, const Boot& boot,
+                                               const Boot& seen);
+  void TellBoots();
+  void OnKnownBoots(NodeId from, const KnownBoots& known);
+  void NoteTwinOfThis(NodeId from, const PeerBoot& theirs);
   [[nodiscard]] std::uint64_t IncarnationOf(NodeId id) const;
   [[nodiscard]] bool BootWasReset(NodeId id) const;
   void AskBack(const Hello& hello, HelloAnswer& answer);
@@ -283,6 +291,7 @@ class Member {
   std::map<NodeId, Boot> stranger_boots_;
   /// Whose boots are on their way to the disk; one each, so that hellos cannot fill its queue.
   std::set<NodeId> saving_boots_;
+  MonoTime next_boots_told_ = MonoTime::min();
   /// Members that have said hello under a boot that is not confirmed, and since when.
   std::map<NodeId, MonoTime> unconfirmed_;
   /// Where a member is, or may be, other than the configuration says.

@@ -56,7 +56,10 @@ MonoTime Node::Tick() {
   const MonoTime now = ports_.clock.Now();
   // A new leader's first entry carries the time, so that a session can be opened before any write.
   core_.SetWallTime(StampMs());
+  const MonoTime due = core_.NextDeadline();
+  if (due != kNever && now - due > config_.raft.election_timeout / 2) core_.Resume(now);
   core_.Tick(now);
+  NoteOwnWork(now);
   return now;
 }
 
@@ -77,7 +80,7 @@ void Node::Pump() {
   const MonoTime now = Tick();
   if (now >= next_sweep_) Sweep();
   forwards_.Resend(now);
-  WatchWrite(now);
+  if (!held_.empty() && core_.TakesProposals()) DispatchHeld();
   const auto disk = [this] { return write_under_way_ ? raft::Disk::kBusy : raft::Disk::kIdle; };
   while (true) {
     for (ReadQueue* queue : {&reads_, &lease_reads_}) {
@@ -96,8 +99,7 @@ MonoTime Node::NextDeadline() const {
                      !lease_reads_.empty() || !changes_.empty() || transfer_;
   MonoTime next = core_.NextDeadline();
   if (waits) next = std::min(next, next_sweep_);
-  next = std::min({next, WriteHangsAt(), forwards_.NextResend()});
-  next = std::min({next, reads_.AsksAgainAt(), lease_reads_.AsksAgainAt()});
+  next = std::min({next, forwards_.NextResend(), reads_.NextAsk(), lease_reads_.NextAsk()});
   if (snapshot_sender_) next = std::min(next, snapshot_sender_->NextDeadline());
   return next;
 }
@@ -129,8 +131,8 @@ void Node::ServeReads() {
   for (ReadQueue* queue : {&reads_, &lease_reads_}) {
     for (PendingRead& read : queue->TakeServable(core_.applied_index())) {
       ports_.observer.Observe(Stage::kReadIndex, now - read.arrived);
-      Release(read.request.size());
-      ports_.machine.Read(std::move(read.request), config_.max_answer_bytes, std::move(read.done));
+      Release(read.bytes);
+      read.done(Status::Ok());
     }
   }
 }
@@ -159,11 +161,30 @@ void Node::OnSoftState(const raft::SoftState& state) {
     FailChanges(lost);
   }
   forwards_.FailOfOthersThan(state.leader, {Code::kUnknownOutcome, "the leader changed meanwhile"});
-  if (state.leader == kNobody) return;
+  if (state.role == raft::Role::kLeader) WarnOfShortTimeout();
+  if (state.leader != kNobody) DispatchHeld();
+}
+
+void Node::DispatchHeld() {
   for (Held& held : std::exchange(held_, {})) {
     Release(held.request.size());
     Dispatch(std::move(held));
   }
+}
+
+/// What an election takes is what the disks and the network take.
+void Node::WarnOfShortTimeout() {
+  const auto milliseconds = [](Duration time) {
+    return std::to_string(std::chrono::duration_cast<std::chrono::milliseconds>(time).count());
+  };
+  const Duration took = core_.election_took();
+  const Duration timeout = config_.raft.election_timeout;
+  if (took <= timeout) return;
+  ports_.log_sink(LogSeverity::kWarn,
+                  "this member's election took " + milliseconds(took) +
+                      " ms: an election timeout of " + milliseconds(timeout) +
+                      " ms is too short for the disks and the network of this cluster; more than " +
+                      milliseconds(2 * took) + " ms would be better");
 }
 
 // --- The disk.
@@ -201,9 +222,9 @@ void Node::OnWritten(const Status& status) {
     return;
   }
   write_under_way_ = false;
-  const MonoTime now = Tick();
+  Tick();
   core_.Persisted();
-  WatchWrite(now);
+  NoteOwnWork(ports_.clock.Now());
   SendAll(std::exchange(after_persist_, {}));
   wakeup_();
 }
@@ -246,6 +267,7 @@ void Node::Fetch(const raft::WantedEntries& wanted) {
 
 void Node::Apply(std::vector<raft::Entry> entries) {
   const MonoTime now = ports_.clock.Now();
+  apply_began_ = now;
   const Index first = entries.front().index;
   const Index last = entries.back().index;
   for (Proposal& proposal : proposals_) {
@@ -278,6 +300,7 @@ void Node::OnApplied(Index first, Result<Applied> result) {
   while (!proposals_.empty() && proposals_.front().position.index <= result->index) {
     Proposal proposal = std::move(proposals_.front());
     proposals_.pop_front();
+    proposed_.erase(proposal.key);
     RAFTKV_CHECK(proposal.position.index >= first);
     Release(proposal.bytes);
     ports_.observer.Observe(Stage::kApply, now - proposal.committed_at);
@@ -347,7 +370,7 @@ void Node::Submit(Bytes request, MonoTime deadline, SubmitDone done) {
     return;
   }
   Tick();
-  Dispatch({std::move(request), deadline, std::move(done)});
+  Dispatch({std::move(request), {header->session, header->sequence}, deadline, std::move(done)});
   wakeup_();
 }
 
@@ -355,20 +378,22 @@ void Node::Dispatch(Held held) {
   if (!HasRoom(held.request.size())) {
     ports_.observer.CountProposal(Code::kUnavailable);
     held.done({{Code::kUnavailable, "too many requests wait at this member; try again"}, {}});
-  } else if (core_.role() == raft::Role::kLeader && !core_.transferring()) {
-    Propose(std::move(held.request), std::move(held.done));
+  } else if (core_.TakesProposals()) {
+    Propose(std::move(held.request), held.key, std::move(held.done));
   } else if (core_.leader() != kNobody && core_.leader() != core_.id()) {
     ForwardToLeader(std::move(held));
   } else {
     // An election is short: wait for its outcome, but not for long, since another member may know.
-    held.deadline = std::min(held.deadline, ports_.clock.Now() + config_.raft.election_timeout);
+    const Duration patience = std::max(config_.raft.election_timeout, core_.election_timeout());
+    held.deadline = std::min(held.deadline, ports_.clock.Now() + patience);
     pending_bytes_ += held.request.size();
     held_.push_back(std::move(held));
   }
 }
 
-void Node::Propose(Bytes request, SubmitDone done) {
+void Node::Propose(Bytes request, const RequestKey& key, SubmitDone done) {
   const std::size_t bytes = request.size();
+  if (JoinProposal(key, done)) return;
   if (const Status refused = MayPropose(request); !refused.ok()) {
     ports_.observer.CountProposal(refused.code());
     done({refused, {}});
@@ -384,7 +409,28 @@ void Node::Propose(Bytes request, SubmitDone done) {
   RAFTKV_CHECK(proposals_.empty() || proposals_.back().position.index < position->index);
   pending_bytes_ += bytes;
   const MonoTime now = ports_.clock.Now();
-  proposals_.push_back({*position, bytes, now, now, std::move(done)});
+  proposals_.push_back({*position, key, bytes, now, now, std::move(done)});
+  proposed_[key] = position->index;
+}
+
+/// A request that its client sends again while it waits to be committed is not entered again: both
+/// get the one answer.
+bool Node::JoinProposal(const RequestKey& key, SubmitDone& done) {
+  const auto found = proposed_.find(key);
+  if (found == proposed_.end() || core_.role() != raft::Role::kLeader) return false;
+  const auto proposal =
+      std::lower_bound(proposals_.begin(), proposals_.end(), found->second,
+                       [](const Proposal& one, Index index) { return one.position.index < index; });
+  RAFTKV_CHECK(proposal != proposals_.end());
+  RAFTKV_CHECK(proposal->key == key);
+  if (proposal->copies >= kMaxCopies) return false;
+  ++proposal->copies;
+  proposal->done = [first = std::move(proposal->done),
+                    again = std::move(done)](const SubmitOutcome& outcome) {
+    first(outcome);
+    again(outcome);
+  };
+  return true;
 }
 
 void Node::ForwardToLeader(Held held) {
@@ -415,7 +461,7 @@ void Node::ReceiveForward(NodeId peer, ForwardSubmit forward) {
   } else if (!HasRoom(forward.request.size())) {
     answer({{Code::kUnavailable, "too many requests wait at the leader; try again"}, {}});
   } else {
-    Propose(std::move(forward.request), answer);
+    Propose(std::move(forward.request), {header->session, header->sequence}, answer);
   }
 }
 
@@ -433,12 +479,38 @@ void Node::Read(Bytes request, ReadPolicy policy, MonoTime deadline, Done<Bytes>
              (policy.consistency == Consistency::kBounded &&
               reads_.IsFresh(ports_.clock.Now(), policy.max_staleness, core_.applied_index()))) {
     ports_.machine.Read(std::move(request), config_.max_answer_bytes, std::move(done));
-  } else if (!HasRoom(request.size())) {
-    done(Status(Code::kUnavailable, "too many requests wait at this member; try again"));
   } else {
-    pending_bytes_ += request.size();
-    ReadQueue& queue = policy.consistency == Consistency::kLease ? lease_reads_ : reads_;
-    queue.Add({std::move(request), ports_.clock.Now(), deadline, std::move(done)});
+    const std::size_t bytes = request.size();
+    const bool lease = policy.consistency == Consistency::kLease;
+    Confirm(lease ? lease_reads_ : reads_, bytes, deadline,
+            [this, request = std::move(request), done = std::move(done)](const Status& confirmed) {
+              if (!confirmed.ok()) return done(confirmed);
+              ports_.machine.Read(request, config_.max_answer_bytes, done);
+            });
+  }
+}
+
+/// Safety: a session must not begin at a time that the cluster has left behind. Its first request
+/// would be taken for one of a session that was dropped since.
+void Node::OpenSession(MonoTime deadline, Done<std::uint64_t> done) {
+  Confirm(reads_, 0, deadline, [this, done = std::move(done)](const Status& confirmed) {
+    if (!confirmed.ok()) return done(confirmed);
+    if (replicated_time_ms_ == 0) {
+      return done(Status(Code::kUnavailable, "the cluster knows no time yet; try again"));
+    }
+    done(replicated_time_ms_);
+  });
+}
+
+/// Calls `done` with ok once what is applied here holds all that is committed by now.
+void Node::Confirm(ReadQueue& queue, std::size_t bytes, MonoTime deadline, DoneStatus done) {
+  if (!failure_.ok()) {
+    done({Code::kUnavailable, failure_.message()});
+  } else if (!HasRoom(bytes)) {
+    done({Code::kUnavailable, "too many requests wait at this member; try again"});
+  } else {
+    pending_bytes_ += bytes;
+    queue.Add({bytes, ports_.clock.Now(), deadline, std::move(done)});
     wakeup_();
   }
 }
@@ -488,6 +560,7 @@ void Node::PeerUnreachable(NodeId peer) {
 // --- Endings.
 
 void Node::FailProposals(const Status& why) {
+  proposed_.clear();
   for (Proposal& proposal : std::exchange(proposals_, {})) {
     Release(proposal.bytes);
     ports_.observer.CountProposal(why.code());
@@ -512,7 +585,7 @@ void Node::Sweep() {
   forwards_.FailExpired(now, {Code::kUnknownOutcome, "the leader did not answer in time"});
   for (ReadQueue* queue : {&reads_, &lease_reads_}) {
     for (PendingRead& read : queue->TakeExpired(now)) {
-      Release(read.request.size());
+      Release(read.bytes);
       read.done(Status(Code::kUnavailable,
                        "no leader confirmed the read in time; a majority of members must be up"));
     }

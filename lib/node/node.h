@@ -73,6 +73,8 @@ class Node {
 
   void Submit(Bytes request, MonoTime deadline, std::function<void(SubmitOutcome)> done);
   void Read(Bytes request, ReadPolicy policy, MonoTime deadline, Done<Bytes> done);
+  /// The replicated time that a new session begins at. Unavailable: no leader confirmed it in time.
+  void OpenSession(MonoTime deadline, Done<std::uint64_t> done);
   /// Unavailable: what is applied here is less than this member once had. Then it says nothing
   /// about its content but what the leader confirms.
   [[nodiscard]] Status MayAnswerAlone() const;
@@ -105,17 +107,24 @@ class Node {
  private:
   using SubmitDone = std::function<void(SubmitOutcome)>;
 
+  /// Session and sequence number: what the exactly-once rule knows a request by.
+  using RequestKey = std::pair<std::uint64_t, std::uint64_t>;
+
   /// A proposal of this leader that is not applied yet.
   struct Proposal {
     raft::LogPosition position;
+    RequestKey key;
     std::size_t bytes = 0;
     MonoTime proposed_at;
     MonoTime committed_at;
     SubmitDone done;
+    unsigned copies = 0;  ///< of the request that wait for the same answer
   };
+  static constexpr unsigned kMaxCopies = 64;
   /// A request that waits for a leader to be known.
   struct Held {
     Bytes request;
+    RequestKey key;
     MonoTime deadline;
     SubmitDone done;
   };
@@ -133,12 +142,15 @@ class Node {
   };
 
   void Dispatch(Held held);
-  void Propose(Bytes request, SubmitDone done);
+  void DispatchHeld();
+  void WarnOfShortTimeout();
+  bool JoinProposal(const RequestKey& key, SubmitDone& done);
+  void Confirm(ReadQueue& queue, std::size_t bytes, MonoTime deadline, DoneStatus done);
+  void Propose(Bytes request, const RequestKey& key, SubmitDone done);
   void ForwardToLeader(Held held);
   void ReceiveForward(NodeId peer, ForwardSubmit forward);
 
-  void WatchWrite(MonoTime now);
-  [[nodiscard]] MonoTime WriteHangsAt() const;
+  void NoteOwnWork(MonoTime now);
   [[nodiscard]] Status MayPropose(const Bytes& request) const;
 
   void CarryOut(raft::Ready ready);
@@ -174,11 +186,16 @@ class Node {
   raft::Raft core_;
   bool write_under_way_ = false;
   MonoTime write_began_;  ///< of the one under way
+  MonoTime apply_began_;
+  /// As it was last put into the log.
+  bool disk_hung_ = false;
+  bool apply_stalled_ = false;
   std::vector<raft::Message> after_persist_;
   Status failure_;
 
   // --- Requests.
-  std::deque<Proposal> proposals_;  ///< ascending by index
+  std::deque<Proposal> proposals_;        ///< ascending by index
+  std::map<RequestKey, Index> proposed_;  ///< of each of them
   Forwards forwards_;
   ForwardAnswers forward_answers_;
   std::deque<Held> held_;

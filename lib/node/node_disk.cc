@@ -41,28 +41,25 @@ void Node::OnDisk(const DiskHealth& health) {
   const bool better = health.space == raft::Space::kEnough;
   ports_.log_sink(better ? LogSeverity::kInfo : LogSeverity::kWarn, Meaning(health.space));
   Tick();
-  core_.SetDisk(health.space, core_.disk_hangs());
+  core_.SetSpace(health.space);
   wakeup_();
 }
 
-/// When a write that is under way counts as one that hangs; one that waits for space does not.
-MonoTime Node::WriteHangsAt() const {
-  const bool watched =
-      write_under_way_ && !core_.disk_hangs() && core_.space() != raft::Space::kNone;
-  return watched ? write_began_ + config_.raft.election_timeout : kNever;
-}
-
-/// Others can lead while nobody knows whether this disk will ever answer.
-void Node::WatchWrite(MonoTime now) {
-  if (core_.disk_hangs() && !write_under_way_) {
-    ports_.log_sink(LogSeverity::kInfo, "the disk of this member answers again, after " +
-                                            std::to_string(Milliseconds(now - write_began_)) +
-                                            " ms");
-    core_.SetDisk(core_.space(), false);
-  } else if (now >= WriteHangsAt()) {
-    core_.SetDisk(core_.space(), true);
-    ports_.log_sink(LogSeverity::kError, DiskErrors().back());
+/// Puts into the log when the disk, or the state machine, stops to get on, and when it does again.
+void Node::NoteOwnWork(MonoTime now) {
+  if (std::exchange(disk_hung_, core_.disk_hangs()) != core_.disk_hangs()) {
+    const std::string after = std::to_string(Milliseconds(now - write_began_)) + " ms";
+    if (disk_hung_)
+      ports_.log_sink(LogSeverity::kError, DiskErrors().back());
+    else
+      ports_.log_sink(LogSeverity::kInfo, "the disk of this member answers again, after " + after);
   }
+  if (std::exchange(apply_stalled_, core_.apply_stalls()) == core_.apply_stalls()) return;
+  const std::string since = std::to_string(Milliseconds(now - apply_began_)) + " ms";
+  ports_.log_sink(apply_stalled_ ? LogSeverity::kWarn : LogSeverity::kInfo,
+                  apply_stalled_
+                      ? "this member has been applying one batch of writes for " + since
+                      : "this member has applied a batch of writes that took it " + since);
 }
 
 /// Safety: where a store was emptied, or stands behind its log, a key that is not there means

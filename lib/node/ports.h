@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -139,8 +140,31 @@ struct SnapshotChunkReply {
   bool installed = false;
 };
 
+/// One open of a member's data folder: raised and drawn at each open (DESIGN: identity).
+struct Boot {
+  std::uint64_t counter = 0;
+  std::uint64_t nonce = 0;
+  friend bool operator==(const Boot&, const Boot&) = default;
+};
+
+/// The boot of another member that counts here.
+struct PeerBoot {
+  /// Nonce 0, which no start has: two starts with this counter were seen by different members, so
+  /// that its disk was copied or rolled back, and none of its starts counts (docs/raft-notes.md).
+  Boot boot;
+  /// As raft::Member, when it was confirmed: one that rose since then allows a lower boot, once.
+  std::uint64_t incarnation = 1;
+  [[nodiscard]] bool twins() const { return boot.nonce == 0; }
+  friend bool operator==(const PeerBoot&, const PeerBoot&) = default;
+};
+
+/// Which start of each other member counts at the sender. Lost, doubled, late: harmless.
+struct KnownBoots {
+  std::map<NodeId, PeerBoot> boots;
+};
+
 using PeerMessage = std::variant<raft::Message, ForwardSubmit, ForwardSubmitReply, ForwardJoin,
-                                 SnapshotChunk, SnapshotChunkReply>;
+                                 SnapshotChunk, SnapshotChunkReply, KnownBoots>;
 
 /// A snapshot that can be read while it is held: the state machine at one index, as bytes.
 class SnapshotSource {
@@ -206,21 +230,6 @@ class Transport {
   /// Connections from members that are not in the list any more are closed: they say hello again,
   /// and learn why.
   virtual void SetPeers(std::vector<Peer> peers) = 0;
-};
-
-/// One open of a member's data folder: raised and drawn at each open (DESIGN: identity).
-struct Boot {
-  std::uint64_t counter = 0;
-  std::uint64_t nonce = 0;
-  friend bool operator==(const Boot&, const Boot&) = default;
-};
-
-/// The boot of another member that counts here.
-struct PeerBoot {
-  Boot boot;
-  /// As raft::Member, when it was confirmed: one that rose since then allows a lower boot, once.
-  std::uint64_t incarnation = 1;
-  friend bool operator==(const PeerBoot&, const PeerBoot&) = default;
 };
 
 /// Identity, formation and what is known of the other members' boots; small and rarely written.

@@ -10,6 +10,12 @@ namespace {
 
 constexpr Duration kPauseAfterRefusal = std::chrono::milliseconds(10);
 
+/// Questions under way at a time. Between two of them: a part of a round trip, and no less than
+/// what makes them few where it is short.
+constexpr std::size_t kMaxQuestions = 16;
+constexpr int kQuestionsInATrip = 8;
+constexpr Duration kLeastGap = std::chrono::milliseconds(1);
+
 void MoveAll(std::vector<PendingRead>& from, std::vector<PendingRead>& to) {
   to.insert(to.end(), std::make_move_iterator(from.begin()), std::make_move_iterator(from.end()));
   from.clear();
@@ -17,45 +23,73 @@ void MoveAll(std::vector<PendingRead>& from, std::vector<PendingRead>& to) {
 
 }  // namespace
 
-Duration ReadQueue::Patience() const {
-  return ask_again_.measured ? std::min(round_trip_.Timeout(repeats_), ask_again_.after)
-                             : ask_again_.after;
+Duration ReadQueue::Patience(const Question& question) const {
+  if (ask_again_.measured) return round_trip_.Timeout(question.repeats);
+  return std::max(ask_again_.after, 2 * round_trip_.smoothed());
 }
 
-MonoTime ReadQueue::AsksAgainAt() const {
-  return asked_.empty() || !ask_again_.measured ? kNever : asked_at_ + Patience();
+Duration ReadQueue::Gap() const {
+  return std::max(kLeastGap, round_trip_.smoothed() / kQuestionsInATrip);
+}
+
+bool ReadQueue::MayAskAnother(MonoTime now) const {
+  if (now < not_before_ || questions_.size() >= kMaxQuestions) return false;
+  return questions_.empty() || now >= questions_.back().asked_at + Gap();
+}
+
+MonoTime ReadQueue::NextAsk() const {
+  MonoTime next = kNever;
+  if (!gathered_.empty() && !questions_.empty() && questions_.size() < kMaxQuestions) {
+    next = std::max(questions_.back().asked_at + Gap(), not_before_);
+  }
+  if (!ask_again_.measured) return next;
+  for (const Question& question : questions_) {
+    next = std::min(next, question.sent_at + Patience(question));
+  }
+  return next;
 }
 
 void ReadQueue::Ask(raft::Raft& core, MonoTime now) {
-  if (!asked_.empty() && now - asked_at_ >= Patience()) {
-    // The question or its answer was lost, or the leader is gone: these reads ask anew.
-    MoveAll(asked_, gathered_);
-    ++repeats_;
-    round_trip_.SentAgain(repeats_);
+  for (Question& question : questions_) {
+    if (now - question.sent_at < Patience(question)) continue;
+    // The question or its answer was lost, or is still on its way, or the leader is another one.
+    if (!core.RequestReadIndex(question.context, lease_).ok()) break;
+    question.sent_at = now;
+    ++question.unanswered;
+    round_trip_.SentAgain(++question.repeats);
   }
-  if (gathered_.empty() || !asked_.empty() || now < not_before_) return;
+  if (gathered_.empty() || !MayAskAnother(now)) return;
   const std::uint64_t context = next_context_++;
   if (!core.RequestReadIndex(context, lease_).ok())
     return;  // no leader yet: the next Pump tries again
-  asked_ = std::exchange(gathered_, {});
-  asked_context_ = context;
-  asked_at_ = now;
+  questions_.push_back(
+      {.context = context, .asked_at = now, .sent_at = now, .reads = std::exchange(gathered_, {})});
 }
 
 void ReadQueue::OnReadState(const raft::ReadState& state, MonoTime now) {
-  if (asked_.empty() || state.context != asked_context_) return;
+  const auto answered =
+      std::find_if(questions_.begin(), questions_.end(),
+                   [&](const Question& question) { return question.context == state.context; });
+  if (answered == questions_.end()) return;
   if (!state.confirmed) {
+    // By one that leads no more; another copy may have gone to its successor.
+    if (--answered->unanswered > 0) return;
     not_before_ = now + kPauseAfterRefusal;
-    MoveAll(asked_, gathered_);
+    MoveAll(answered->reads, gathered_);
+    questions_.erase(answered);
     return;
   }
-  // The answer names its question, so that it is known which copy it belongs to.
-  round_trip_.Measured(now - asked_at_);
-  repeats_ = 0;
-  last_confirmed_ = {asked_at_, state.read_index};
-  for (PendingRead& read : std::exchange(asked_, {})) {
-    confirmed_.emplace(state.read_index, std::move(read));
+  // Karn's rule: of a question that was asked once.
+  if (answered->repeats == 0) round_trip_.Measured(now - answered->asked_at);
+  if (!last_confirmed_ || answered->asked_at > last_confirmed_->first) {
+    last_confirmed_ = {answered->asked_at, state.read_index};
   }
+  // What it says holds for those that were asked before as well, whose answers may be lost.
+  const auto end = std::next(answered);
+  for (auto question = questions_.begin(); question != end; ++question) {
+    for (PendingRead& read : question->reads) confirmed_.emplace(state.read_index, std::move(read));
+  }
+  questions_.erase(questions_.begin(), end);
 }
 
 bool ReadQueue::IsFresh(MonoTime now, Duration max_staleness, Index applied) const {
@@ -73,13 +107,16 @@ std::vector<PendingRead> ReadQueue::TakeServable(Index applied) {
 
 std::vector<PendingRead> ReadQueue::TakeExpired(MonoTime now) {
   std::vector<PendingRead> expired;
-  for (std::vector<PendingRead>* queue : {&gathered_, &asked_}) {
-    std::erase_if(*queue, [&](PendingRead& read) {
+  const auto take = [&](std::vector<PendingRead>& reads) {
+    std::erase_if(reads, [&](PendingRead& read) {
       if (read.deadline > now) return false;
       expired.push_back(std::move(read));
       return true;
     });
-  }
+  };
+  take(gathered_);
+  for (Question& question : questions_) take(question.reads);
+  std::erase_if(questions_, [](const Question& question) { return question.reads.empty(); });
   std::erase_if(confirmed_, [&](auto& item) {
     if (item.second.deadline > now) return false;
     expired.push_back(std::move(item.second));
@@ -90,7 +127,8 @@ std::vector<PendingRead> ReadQueue::TakeExpired(MonoTime now) {
 
 std::vector<PendingRead> ReadQueue::TakeAll() {
   std::vector<PendingRead> all = TakeServable(Index(UINT64_MAX));
-  MoveAll(asked_, all);
+  for (Question& question : questions_) MoveAll(question.reads, all);
+  questions_.clear();
   MoveAll(gathered_, all);
   return all;
 }

@@ -1,10 +1,14 @@
 // Which reads wait for a read index, and which for the state machine to reach theirs?
 //
-// Reads that arrive while this member asks for a read index share the next question, so that one
-// round with the leader serves them all.
+// Reads that arrive soon after one another share a question, so that one round with the leader
+// serves them all. Where the way to the leader is long several questions are under way at a time. A
+// question that is not answered is asked again as it was: the answer to any of its copies will do,
+// however late, or a leader that is further away than the patience would never be heard.
 #pragma once
 
 #include <cstdint>
+#include <deque>
+#include <functional>
 #include <map>
 #include <optional>
 #include <utility>
@@ -17,18 +21,20 @@
 namespace raftkv::node {
 
 struct PendingRead {
-  Bytes request;
+  std::size_t bytes = 0;
   MonoTime arrived;
   MonoTime deadline;
-  Done<Bytes> done;
+  /// Ok: the state machine holds all that was committed when the read arrived.
+  DoneStatus done;
 };
 
 class ReadQueue {
  public:
   /// When a question that is not answered is asked again.
   struct AskAgain {
+    /// At least.
     Duration after;
-    /// After the round trip that was measured, once one was.
+    /// As soon as the answer is overdue by the round trips that were measured, once one was.
     bool measured = false;
   };
 
@@ -40,11 +46,10 @@ class ReadQueue {
         round_trip_(ask_again.after) {}
 
   void Add(PendingRead read) { gathered_.push_back(std::move(read)); }
-  /// Asks the core for a read index for what has gathered, unless a question is under way that is
-  /// not to be asked again yet.
+  /// Asks the core for a read index for what has gathered, and asks again what is due.
   void Ask(raft::Raft& core, MonoTime now);
-  /// kNever: no question is under way, or the sweep is soon enough.
-  [[nodiscard]] MonoTime AsksAgainAt() const;
+  /// When Ask() has something to do; kNever: nothing, or the sweep is soon enough.
+  [[nodiscard]] MonoTime NextAsk() const;
   /// The core's answer; an unknown context is an old question's and changes nothing.
   void OnReadState(const raft::ReadState& state, MonoTime now);
   /// Takes the reads that may be served now that `applied` is applied.
@@ -56,23 +61,30 @@ class ReadQueue {
   /// question that was answered was asked since.
   [[nodiscard]] bool IsFresh(MonoTime now, Duration max_staleness, Index applied) const;
   [[nodiscard]] bool empty() const {
-    return gathered_.empty() && asked_.empty() && confirmed_.empty();
+    return gathered_.empty() && questions_.empty() && confirmed_.empty();
   }
   /// Something has gathered that no question was asked for yet.
   [[nodiscard]] bool WantsToAsk() const { return !gathered_.empty(); }
 
  private:
-  [[nodiscard]] Duration Patience() const;
+  struct Question {
+    std::uint64_t context = 0;
+    MonoTime asked_at{};  ///< for the first time: what the answer says is not older
+    MonoTime sent_at{};   ///< the last copy
+    unsigned repeats = 0;
+    unsigned unanswered = 1;  ///< copies that nobody has refused
+    std::vector<PendingRead> reads{};
+  };
+
+  [[nodiscard]] Duration Patience(const Question& question) const;
+  [[nodiscard]] Duration Gap() const;
+  [[nodiscard]] bool MayAskAnother(MonoTime now) const;
 
   const bool lease_;
   const AskAgain ask_again_;
   std::uint64_t next_context_;
   std::vector<PendingRead> gathered_;
-  /// One question under way at a time.
-  std::vector<PendingRead> asked_;
-  std::uint64_t asked_context_ = 0;
-  MonoTime asked_at_{};
-  unsigned repeats_ = 0;  ///< of the question under way
+  std::deque<Question> questions_;  ///< under way, oldest first; bounded
   RoundTrip round_trip_;
   /// After a refusal: who has just lost its leadership would only refuse again.
   MonoTime not_before_{};

@@ -34,6 +34,9 @@ class RoundTrip {
     backoff_ = std::max(backoff_, std::min(resends, kMaxBackoff));
   }
 
+  /// What was measured lately; zero: nothing yet.
+  [[nodiscard]] Duration smoothed() const { return smoothed_.value_or(Duration::zero()); }
+
   /// How long to wait for the answer to a question that was sent again `resends` times.
   [[nodiscard]] Duration Timeout(unsigned resends) const {
     const Duration once = smoothed_ ? *smoothed_ + 4 * variation_ : first_;

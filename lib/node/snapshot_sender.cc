@@ -14,6 +14,9 @@ namespace {
 constexpr std::uint64_t kCaughtUp = 16;
 /// It may come to lack twice what it lacked at first, and so many, before it is left to itself.
 constexpr std::uint64_t kSlack = 1024;
+/// After a snapshot could not be made; doubled with each failure up to the longest.
+constexpr Duration kFirstPause = std::chrono::seconds(1);
+constexpr Duration kLongestPause = std::chrono::seconds(30);
 
 }  // namespace
 
@@ -30,7 +33,22 @@ SnapshotSender::SnapshotSender(const Options& options, Clock& clock, Snapshots& 
 
 SnapshotSender::~SnapshotSender() = default;
 
+/// What another leadership of this member has begun ends here, before it can be said in the name of
+/// this one, or of another leader.
+bool SnapshotSender::StillLeads() {
+  const bool leads = core_.role() == raft::Role::kLeader;
+  if (!leads || core_.term() != term_) {
+    transfers_.clear();
+    catching_up_.clear();
+    make_pause_ = Duration::zero();
+    make_not_before_ = MonoTime::min();
+    term_ = core_.term();
+  }
+  return leads;
+}
+
 void SnapshotSender::Want(NodeId peer) {
+  if (!StillLeads()) return;
   const auto [it, added] = transfers_.try_emplace(peer, options_.resend_after);
   if (!added) return;
   it->second.progress_at = clock_.Now();
@@ -47,6 +65,13 @@ void SnapshotSender::Want(NodeId peer) {
 
 void SnapshotSender::Make() {
   if (making_) return;
+  if (clock_.Now() < make_not_before_) {
+    for (auto it = transfers_.begin(); it != transfers_.end();) {
+      const NodeId id = (it++)->first;
+      if (transfers_.at(id).snapshot.source == nullptr) Finish(id, false);
+    }
+    return;
+  }
   making_ = core_.applied_index();
   snapshots_.Make([this, alive = std::weak_ptr<char>(alive_)](Result<Snapshots::Made> made) {
     if (!alive.expired()) OnMade(std::move(made));
@@ -55,6 +80,7 @@ void SnapshotSender::Make() {
 
 void SnapshotSender::OnMade(Result<Snapshots::Made> made) {
   making_.reset();
+  if (!StillLeads()) return;
   // What was applied when it was made is described by the core's log, if that still reaches there.
   const bool usable = made.ok() && made->applied >= core_.log().base().index &&
                       made->applied <= core_.applied_index() && made->applied > Index{};
@@ -62,6 +88,12 @@ void SnapshotSender::OnMade(Result<Snapshots::Made> made) {
   if (usable) {
     const auto meta = core_.DescribeSnapshot(made->applied);
     if (meta) shared = {std::make_shared<const raft::SnapshotMeta>(*meta), made->id, made->source};
+  }
+  if (shared.source != nullptr) {
+    make_pause_ = Duration::zero();
+  } else {
+    make_pause_ = std::clamp(2 * make_pause_, kFirstPause, kLongestPause);
+    make_not_before_ = clock_.Now() + make_pause_;
   }
   std::vector<NodeId> waiting;
   for (const auto& [id, transfer] : transfers_) {
@@ -96,6 +128,7 @@ void SnapshotSender::SendChunk(NodeId peer, Transfer& transfer) {
 
 void SnapshotSender::OnPart(NodeId peer, const std::shared_ptr<const raft::SnapshotMeta>& meta,
                             std::uint64_t offset, Result<SnapshotSource::Part> part) {
+  if (!StillLeads()) return;
   const auto it = transfers_.find(peer);
   if (it == transfers_.end() || it->second.snapshot.meta != meta) return;
   Transfer& transfer = it->second;
@@ -116,7 +149,8 @@ void SnapshotSender::OnPart(NodeId peer, const std::shared_ptr<const raft::Snaps
                    std::chrono::duration_cast<Duration>(std::chrono::duration<double>(seconds));
   }
   observer_.CountSnapshotSent(part->data.size());
-  transport_.Send(peer, SnapshotChunk{.term = core_.term(),
+  RAFTKV_CHECK(term_ == core_.term(), term_.value, core_.term().value);
+  transport_.Send(peer, SnapshotChunk{.term = term_,
                                       .snapshot = meta,
                                       .id = transfer.snapshot.id,
                                       .offset = offset,
@@ -125,11 +159,12 @@ void SnapshotSender::OnPart(NodeId peer, const std::shared_ptr<const raft::Snaps
 }
 
 void SnapshotSender::OnReply(NodeId peer, const SnapshotChunkReply& reply) {
+  if (!StillLeads()) return;
   const auto it = transfers_.find(peer);
   if (it == transfers_.end() || it->second.snapshot.source == nullptr) return;
   Transfer& transfer = it->second;
   if (reply.snapshot != transfer.snapshot.meta->last || reply.id != transfer.snapshot.id) return;
-  if (reply.term != core_.term()) return;
+  if (reply.term != term_) return;
   if (reply.installed) {
     Finish(peer, true);
     return;
@@ -152,11 +187,7 @@ void SnapshotSender::OnReply(NodeId peer, const SnapshotChunkReply& reply) {
 }
 
 void SnapshotSender::Tick() {
-  if (core_.role() != raft::Role::kLeader) {
-    transfers_.clear();
-    catching_up_.clear();
-    return;
-  }
+  if (!StillLeads()) return;
   const MonoTime now = clock_.Now();
   FollowUp(now);
   std::vector<NodeId> ended;

@@ -72,6 +72,7 @@ class SnapshotSender {
     std::uint64_t behind_at_first = 0;
   };
 
+  bool StillLeads();
   void Make();
   void OnMade(Result<Snapshots::Made> made);
   void SendChunk(NodeId peer, Transfer& transfer);
@@ -89,8 +90,13 @@ class SnapshotSender {
   Observer& observer_;
   raft::Raft& core_;
   const std::function<void()> wakeup_;
+  /// Of the leadership that all below belongs to, and goes with.
+  Term term_;
   /// One is being made, and holds this at least.
   std::optional<Index> making_;
+  /// After failures: each try costs a flush.
+  MonoTime make_not_before_ = MonoTime::min();
+  Duration make_pause_{};
   std::map<NodeId, Transfer> transfers_;
   std::map<NodeId, CatchUp> catching_up_;
   /// No chunk before that.

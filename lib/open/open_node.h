@@ -92,7 +92,7 @@ class OpenNode final : public Node,
               std::function<void(node::SubmitOutcome)> done) override;
   void Read(Bytes request, node::ReadPolicy policy, MonoTime deadline,
             node::Done<Bytes> done) override;
-  std::uint64_t ReplicatedTimeMs() override;
+  void OpenSession(MonoTime deadline, node::Done<std::uint64_t> done) override;
   rpc::AnswerHeader Header() override;
   std::string Name() override { return options_.name; }
   void Status(bool with_hash, node::Done<EndpointStatus> done) override;
@@ -114,8 +114,7 @@ class OpenNode final : public Node,
   MonoTime Now() override { return loop_->Now(); }
   std::uint64_t WallTimeMs() override;
 
-  // --- node::Channel: the host's own calls (Submit and Read serve them as well).
-  void OpenSession(MonoTime deadline, node::Done<std::uint64_t> done) override;
+  // --- node::Channel: the host's own calls; Submit, Read and OpenSession serve them as well.
 
   // --- Constant after Start().
   NodeOptions options_;

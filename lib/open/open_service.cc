@@ -117,11 +117,12 @@ void OpenNode::Read(Bytes request, node::ReadPolicy policy, MonoTime deadline,
   *inside = false;
 }
 
-std::uint64_t OpenNode::ReplicatedTimeMs() { return member_ ? member_->replicated_time_ms() : 0; }
-
 void OpenNode::OpenSession(MonoTime deadline, node::Done<std::uint64_t> done) {
-  static_cast<void>(deadline);
-  loop_->RunLater([time_ms = ReplicatedTimeMs(), done = std::move(done)] { done(time_ms); });
+  const auto later = [this, done = std::move(done)](const Result<std::uint64_t>& opened) {
+    loop_->RunLater([done, opened] { done(opened); });
+  };
+  if (!member_) return later(raftkv::Status(Code::kUnavailable, kStarting));
+  member_->OpenSession(deadline, later);
 }
 
 rpc::AnswerHeader OpenNode::Header() {

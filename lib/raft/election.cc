@@ -9,29 +9,37 @@
 
 namespace raftkv::raft {
 
+namespace {
+
+/// The two of the candidate and the voter, and one that is under way when they are asked for.
+constexpr int kWritesOfAnElection = 3;
+/// However slow the disks are.
+constexpr Duration kLongestOfDisks = std::chrono::seconds(10);
+
+}  // namespace
+
 void Raft::ResetElectionTimer() {
   RAFTKV_CHECK(role_ != Role::kLeader);
   if (!CanCampaign()) {
     election_deadline_ = kNever;
     return;
   }
-  const auto timeout = options_.election_timeout;
+  const auto timeout = ElectionTimeout();
+  RAFTKV_CHECK(timeout >= options_.election_timeout);
   election_deadline_ = now_ + timeout + Duration(random_.Below(timeout.count()));
-  // Who has space comes first.
   if (space_ != Space::kEnough) election_deadline_ += timeout;
   RAFTKV_CHECK(election_deadline_ >= now_ + timeout);
 }
 
-/// Thesis §4.2.2: who has a vote, and who loses it by a configuration that is not known to be
-/// committed. It may be the only one with a log long enough to win, and is not counted itself.
+/// An election takes a write of the candidate and then one of each voter. Drawn from less than that
+/// all would stand before one can win, again and again.
+Duration Raft::ElectionTimeout() const {
+  const Duration disks = std::min(kWritesOfAnElection * writes_.usual(), kLongestOfDisks);
+  return std::max(options_.election_timeout, disks);
+}
+
 bool Raft::CanCampaign() const {
-  if (suspect_ != 0 || installing_) return false;
-  if (disk_hangs_ && configuration().members.size() > 1) return false;
-  for (auto at = configurations_.rbegin(); at != configurations_.rend(); ++at) {
-    if (at->second.IsVoter(options_.id)) return true;
-    if (at->first <= commit_index_) return false;
-  }
-  return false;
+  return Judge(TraitsOf(options_.id), Duty::kStand) != Verdict::kNo;
 }
 
 bool Raft::HeardLeaderRecently() const {
@@ -72,14 +80,14 @@ void Raft::StartPreVote() {
   role_ = Role::kPreCandidate;
   leader_ = kNobody;
   leader_heard_.reset();
-  votes_.clear();
-  votes_[options_.id] = true;  // promises nothing, so it need not be durable
+  pre_votes_.clear();
+  pre_votes_[options_.id] = true;  // promises nothing, so it need not be durable
   ResetElectionTimer();
   AskForVotes({.term = term_.Next(),
                .last_log_index = log_.last_index(),
                .last_log_term = log_.last_term(),
                .pre_vote = true});
-  CountElection();
+  CountPreVotes();
 }
 
 void Raft::StartElection(bool transfer) {
@@ -91,6 +99,7 @@ void Raft::StartElection(bool transfer) {
   role_ = Role::kCandidate;
   leader_ = kNobody;
   votes_.clear();  // our own is counted once it is durable: Persisted()
+  stood_at_ = now_;
   ResetElectionTimer();
   AskForVotes({.term = term_,
                .last_log_index = log_.last_index(),
@@ -111,23 +120,34 @@ void Raft::AskForVotes(RequestVote request) {
   }
 }
 
-void Raft::CountElection() {
-  RAFTKV_CHECK(role_ == Role::kPreCandidate || role_ == Role::kCandidate);
-  const VoteResult result = CountVotes(configuration(), Purpose::kElection, [this](NodeId id) {
-    const auto it = votes_.find(id);
-    return it == votes_.end() ? 0 : it->second ? 1 : -1;
+/// How it stands with `votes`: an election, or a pre-vote.
+VoteResult Raft::Count(const std::map<NodeId, bool>& votes) const {
+  return CountVotes(configuration(), Purpose::kElection, [&votes](NodeId id) {
+    const auto it = votes.find(id);
+    return it == votes.end() ? 0 : it->second ? 1 : -1;
   });
-  if (result == VoteResult::kLost) {
-    // Wait out the timeout as a follower without a leader; no term was lost by a pre-vote.
-    role_ = Role::kFollower;
-    votes_.clear();
-  } else if (result == VoteResult::kWon) {
-    if (role_ == Role::kPreCandidate) {
-      StartElection(false);
-    } else {
-      RAFTKV_CHECK(role_ == Role::kCandidate);
-      BecomeLeader();
-    }
+}
+
+void Raft::CountPreVotes() {
+  RAFTKV_CHECK(role_ == Role::kPreCandidate);
+  const VoteResult result = Count(pre_votes_);
+  if (result == VoteResult::kLost) role_ = Role::kFollower;  // no term was lost
+  if (result == VoteResult::kWon) StartElection(false);
+}
+
+/// This member has stood in its term, and nobody is known to lead in it. Its votes count for as
+/// long as that is so: whoever has promised one has promised it for the term, not for a time.
+bool Raft::StandsInTerm() const { return stood_at_ && leader_ == kNobody && CanCampaign(); }
+
+void Raft::CountElection() {
+  RAFTKV_CHECK(StandsInTerm());
+  RAFTKV_CHECK(vote_ == options_.id, vote_.value);
+  const VoteResult result = Count(votes_);
+  if (result == VoteResult::kWon) {
+    role_ = Role::kCandidate;
+    BecomeLeader();
+  } else if (result == VoteResult::kLost && role_ == Role::kCandidate) {
+    role_ = Role::kFollower;  // waits out its timeout
   }
 }
 
@@ -136,18 +156,16 @@ void Raft::CountElection() {
 void Raft::StandBack() {
   RAFTKV_CHECK(role_ == Role::kPreCandidate);
   role_ = Role::kFollower;
-  votes_.clear();
   ResetElectionTimer();
 }
 
 void Raft::HandleRequestVote(NodeId from, const RequestVote& request) {
-  // What a vote promises is in doubt here: that the log has all that was acknowledged.
-  if (suspect_ != 0 || installing_) return;
+  // A leader that hands over has made room for this election, promise or not.
+  Traits own = TraitsOf(options_.id);
+  if (request.transfer) own.Remove(Trait::kPromised);
+  if (Judge(own, Duty::kVote) != Verdict::kYes) return;
   // Thesis §4.2.3: who hears a leader lets nobody disturb it. No answer: it could only raise terms.
-  if (!request.transfer) {
-    if (PromisedNotToVote()) return;
-    if (request.term > term_ && HeardLeaderRecently()) return;
-  }
+  if (!request.transfer && request.term > term_ && HeardLeaderRecently()) return;
   if (request.pre_vote) {
     const bool granted =
         request.term > term_ && log_.IsUpToDate(request.last_log_index, request.last_log_term);
@@ -166,7 +184,6 @@ void Raft::HandleRequestVote(NodeId from, const RequestVote& request) {
   if (granted) {
     RAFTKV_CHECK(role_ == Role::kFollower || role_ == Role::kPreCandidate);
     role_ = Role::kFollower;
-    votes_.clear();
     RAFTKV_CHECK(vote_ == kNobody || vote_ == from, vote_.value, from.value);
     vote_ = from;
     ResetElectionTimer();
@@ -179,19 +196,20 @@ void Raft::HandleRequestVote(NodeId from, const RequestVote& request) {
 }
 
 void Raft::HandleRequestVoteReply(NodeId from, const RequestVoteReply& reply) {
-  const Role asked_as = reply.pre_vote ? Role::kPreCandidate : Role::kCandidate;
-  if (role_ != asked_as || !configuration().IsVoter(from) || from == options_.id) return;
+  if (!configuration().IsVoter(from) || from == options_.id) return;
+  if (reply.pre_vote ? role_ != Role::kPreCandidate : !StandsInTerm()) return;
   if (reply.granted && reply.term != (reply.pre_vote ? term_.Next() : term_) &&
       !RAFTKV_MUTANT(kVotesOfOldTerms)) {
     return;  // of another round
   }
-  if (RAFTKV_MUTANT(kDoubledVotes) && reply.granted && votes_.count(from) != 0) {
+  std::map<NodeId, bool>& votes = reply.pre_vote ? pre_votes_ : votes_;
+  if (RAFTKV_MUTANT(kDoubledVotes) && reply.granted && votes.count(from) != 0) {
     for (const Member& member : configuration().members) {
-      if (votes_.emplace(member.id, true).second) break;
+      if (votes.emplace(member.id, true).second) break;
     }
   }
-  votes_.emplace(from, reply.granted);  // the first answer counts: a doubled one changes nothing
-  CountElection();
+  votes.emplace(from, reply.granted);  // the first answer counts: a doubled one changes nothing
+  reply.pre_vote ? CountPreVotes() : CountElection();
 }
 
 }  // namespace raftkv::raft

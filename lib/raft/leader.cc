@@ -13,6 +13,9 @@ namespace {
 /// One that the follower writes, and one that waits there for its turn.
 constexpr std::size_t kMessagesBeforeGathering = 2;
 
+/// How long a new leader waits at most for a first answer.
+constexpr Duration kMostPatience = std::chrono::seconds(3);
+
 }  // namespace
 
 void Raft::BecomeLeader() {
@@ -23,8 +26,8 @@ void Raft::BecomeLeader() {
   role_ = Role::kLeader;
   leader_ = options_.id;
   leader_heard_.reset();
-  votes_.clear();
   election_deadline_ = kNever;
+  election_took_ = now_ - *std::exchange(stood_at_, std::nullopt);
   leading_ = Leadership{.heartbeat_deadline = now_ + options_.heartbeat_interval,
                         .check_quorum_deadline = now_ + options_.election_timeout};
   // Not at once: who else has space is known once they have answered.
@@ -85,7 +88,11 @@ void Raft::TrackMembers() {
     it->second = Progress();
     it->second.incarnation = member.incarnation;
     it->second.next = log_.last_index().Next();
-    it->second.last_heard = now_;
+    // The benefit of the doubt: nobody can have answered before a round trip, and the votes say
+    // how long one may take.
+    const Duration patience =
+        std::max(std::min(2 * election_took_, kMostPatience), options_.election_timeout);
+    it->second.last_heard = now_ + (patience - options_.election_timeout);
   }
   RAFTKV_CHECK(FindProgress(options_.id) == nullptr);
   RAFTKV_CHECK(leadership().progress.size() <= configuration().members.size());
@@ -208,6 +215,8 @@ void Raft::HandleAppendEntriesReply(NodeId from, const AppendEntriesReply& reply
     progress.promised_round = std::max(progress.promised_round, reply.read_round);
   }
   progress.space = reply.space;
+  progress.applied = std::max(progress.applied, reply.applied);
+  NoteAnswerAfterPause();
   NoteSuspicion(progress, reply.suspect);
   if (!reply.success) {
     HandleRefusal(progress, reply);
@@ -307,18 +316,33 @@ void Raft::CheckRefill(Progress& progress) {
 
 /// Was heard within an election timeout, and counts.
 bool Raft::IsLive(NodeId id) const {
-  if (id == options_.id) return true;
-  const Progress* const progress = FindProgress(id);
-  return progress != nullptr && progress->suspect == 0 &&
-         now_ - progress->last_heard <= options_.election_timeout;
+  return id == options_.id || Judge(TraitsOf(id), Duty::kCount) == Verdict::kYes;
 }
 
+/// When a commit quorum was heard for the last time; now, if this leader is one by itself.
+MonoTime Raft::QuorumHeard() const {
+  const auto since = [](MonoTime time) {
+    return static_cast<std::uint64_t>(std::max(time.time_since_epoch(), Duration::zero()).count());
+  };
+  return MonoTime(Duration(QuorumValue(configuration(), [&](NodeId id) {
+    if (id == options_.id) return since(now_);
+    const Progress* const progress = FindProgress(id);
+    return progress == nullptr || progress->suspect != 0 ? 0 : since(progress->last_heard);
+  })));
+}
+
+/// Thesis §6.2, an election timeout after a quorum was heard for the last time, and not later.
 void Raft::CheckQuorum() {
   RAFTKV_CHECK(role_ == Role::kLeader);
-  leadership().check_quorum_deadline = now_ + options_.election_timeout;
-  const VoteResult heard = CountVotes(configuration(), Purpose::kCommit,
-                                      [this](NodeId id) { return IsLive(id) ? 1 : -1; });
-  if (heard != VoteResult::kWon) BecomeFollower(term_, kNobody);
+  const MonoTime last = std::max(QuorumHeard(), leadership().paused_until.value_or(MonoTime{}));
+  leadership().check_quorum_deadline = last + options_.election_timeout + Duration(1);
+  if (leadership().check_quorum_deadline <= now_) BecomeFollower(term_, kNobody);
+}
+
+/// It may have been replaced while it was paused: it takes proposals again once a quorum answers.
+void Raft::NoteAnswerAfterPause() {
+  std::optional<MonoTime>& until = leadership().paused_until;
+  if (until && QuorumHeard() >= *until) until.reset();
 }
 
 }  // namespace raftkv::raft

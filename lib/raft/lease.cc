@@ -26,8 +26,11 @@ constexpr std::size_t kMaxLeaseRounds = 64;
 bool Raft::PromisedNotToVote() const {
   if (!options_.lease_reads) return false;
   // Who was always alone has nobody to have promised anything to. One that was left alone may have
-  // promised it to the leader that removed itself.
-  const bool alone = configuration().members.size() <= 1 && configuration().removed.empty();
+  // promised it to the leader that removed itself; and one whose log begins with another that was
+  // alone was taken in by it, and may have promised it before it had that on its disk.
+  const bool alone = configuration().members.size() == 1 &&
+                     configuration().members.front().id == options_.id &&
+                     configuration().removed.empty();
   return now_ < no_votes_before_ && !alone;
 }
 

@@ -65,6 +65,8 @@ struct AppendEntriesReply {
   Duration promise{};
   /// What the sender's disk has room for.
   Space space = Space::kEnough;
+  /// What the sender's state machine has applied; 0 also where an older version does not say it.
+  Index applied{};
   friend bool operator==(const AppendEntriesReply&, const AppendEntriesReply&) = default;
 };
 

@@ -65,6 +65,8 @@ struct Progress {
   std::uint64_t promised_round = 0;
   /// What it said last that its disk has room for.
   Space space = Space::kEnough;
+  /// What its state machine has applied, as far as it has said so in this term.
+  Index applied{};
   MonoTime last_heard{};
   /// It has answered in this term, and its connection stands since; before that `last_heard` is the
   /// benefit of the doubt.

@@ -43,6 +43,8 @@ Raft::Raft(const Options& options, InitialState initial, Random random, MonoTime
   RAFTKV_CHECK(options_.max_inflight_bytes > 0);
   RAFTKV_CHECK(options_.max_uncommitted_bytes > 0);
   RAFTKV_CHECK(options_.max_apply_bytes > 0);
+  RAFTKV_CHECK(options_.max_write_bytes > 0);
+  RAFTKV_CHECK(options_.hang_timeout > Duration::zero());
   RAFTKV_CHECK(log_.last_term() <= term_, log_.last_term().value, term_.value);
   commit_index_ = std::min(commit_index_, log_.last_index());
   ForgetConfigurationsBefore(applied_index_);
@@ -58,11 +60,25 @@ Raft::Raft(const Options& options, InitialState initial, Random random, MonoTime
 
 // --- Time.
 
+void Raft::Resume(MonoTime now) {
+  RAFTKV_CHECK(now >= now_);
+  now_ = now;
+  if (leading_) {
+    leading_->paused_until = now_;
+    leading_->check_quorum_deadline = now_ + options_.election_timeout;
+    NoteAnswerAfterPause();  // one that is a quorum by itself asks nobody
+  } else if (leader_heard_) {
+    RAFTKV_CHECK(leader_ != kNobody);
+    leader_heard_ = now_;
+    ResetElectionTimer();
+  }
+}
+
 void Raft::Tick(MonoTime now) {
   RAFTKV_CHECK(now >= now_);
   now_ = now;
+  WatchOwnWork();
   if (role_ == Role::kLeader) {
-    // A leader that was paused learns here, before anything else, that its time is over.
     if (now_ >= leadership().check_quorum_deadline) CheckQuorum();
     if (role_ == Role::kLeader && now_ >= leadership().transfer_deadline) {
       leadership().transfer_target = kNobody;  // it did not come to it: go on leading
@@ -71,6 +87,10 @@ void Raft::Tick(MonoTime now) {
     if (role_ == Role::kLeader) MaybeHandOverForSpace();
     if (role_ == Role::kLeader && now_ >= leadership().heartbeat_deadline) BroadcastHeartbeat();
     if (role_ == Role::kLeader && now_ >= leadership().commit_notice_deadline) SendCommitNotices();
+    if (role_ == Role::kLeader && now_ >= leadership().read_round_deadline) {
+      leadership().read_round_deadline = kNever;
+      leadership().replicate_pending = true;
+    }
     if (role_ == Role::kLeader && now_ >= leadership().gather_deadline) {
       leadership().gather_deadline = kNever;
       leadership().replicate_pending = true;
@@ -82,11 +102,50 @@ void Raft::Tick(MonoTime now) {
 }
 
 MonoTime Raft::NextDeadline() const {
-  if (role_ != Role::kLeader) return election_deadline_;
+  if (role_ != Role::kLeader) return std::min(election_deadline_, OwnWorkHangsAt());
   const Leadership& leading = leadership();
-  return std::min({leading.heartbeat_deadline, leading.check_quorum_deadline,
+  return std::min({OwnWorkHangsAt(), leading.heartbeat_deadline, leading.check_quorum_deadline,
                    leading.commit_notice_deadline, leading.gather_deadline,
-                   leading.transfer_deadline, leading.hand_over_at});
+                   leading.transfer_deadline, leading.hand_over_at, leading.read_round_deadline});
+}
+
+// --- Who may do what.
+
+/// What is in the way of `id`, as far as it is known here (eligibility.h).
+Traits Raft::TraitsOf(NodeId id) const {
+  Traits traits;
+  if (id != options_.id) {
+    const Progress* const progress = FindProgress(id);
+    // In a joint configuration only who keeps its vote.
+    const Member* const member = configuration().Find(id);
+    if (member == nullptr || member->learner) traits.Add(Trait::kNoVote);
+    if (progress == nullptr) {
+      traits.Add(Trait::kUnheard);
+      return traits;
+    }
+    if (progress->suspect != 0) traits.Add(Trait::kSuspect);
+    const bool unheard = now_ - progress->last_heard > options_.election_timeout;
+    if (unheard) traits.Add(Trait::kUnheard);
+    if (progress->space != Space::kEnough) traits.Add(Trait::kFull);
+    return traits;
+  }
+  if (!MayHaveVote()) traits.Add(Trait::kNoVote);
+  if (suspect_ != 0) traits.Add(Trait::kSuspect);
+  if (installing_) traits.Add(Trait::kInstalling);
+  if (PromisedNotToVote()) traits.Add(Trait::kPromised);
+  if (disk_hangs_ && configuration().members.size() > 1) traits.Add(Trait::kDiskHangs);
+  if (space_ != Space::kEnough) traits.Add(Trait::kFull);
+  return traits;
+}
+
+/// Thesis §4.2.2: who has a vote, and who loses it by a configuration that is not known to be
+/// committed. It may be the only one with a log long enough to win, and is not counted itself.
+bool Raft::MayHaveVote() const {
+  for (auto at = configurations_.rbegin(); at != configurations_.rend(); ++at) {
+    if (at->second.IsVoter(options_.id)) return true;
+    if (at->first <= commit_index_) return false;
+  }
+  return false;
 }
 
 // --- Messages.
@@ -142,6 +201,8 @@ void Raft::EnterTerm(Term term) {
   RAFTKV_CHECK(term > term_, term.value, term_.value);
   term_ = term;
   vote_ = kNobody;
+  stood_at_.reset();
+  votes_.clear();
   // What was acknowledged to the leader of the old term is of no use to it any more, and may be cut
   // before it is ever durable.
   std::erase_if(messages_after_persist_, [](const Message& message) {
@@ -156,7 +217,7 @@ void Raft::BecomeFollower(Term term, NodeId leader) {
   if (leader_ != leader || led) leader_heard_.reset();
   role_ = Role::kFollower;
   leader_ = leader;
-  votes_.clear();
+  if (leader != kNobody) stood_at_.reset();
   RAFTKV_CHECK(leader != options_.id, leader.value);
   if (led) StopLeading();
   RAFTKV_CHECK(!leading_.has_value());
@@ -176,6 +237,7 @@ void Raft::SendAfterPersist(NodeId to, Body body) {
         other->read_round = std::max(other->read_round, ack->read_round);
         other->promise = ack->promise;
         other->space = ack->space;
+        other->applied = ack->applied;
         return;
       }
     }
@@ -192,7 +254,12 @@ void Raft::Send(NodeId to, Body body) {
 /// What every answer to a leader says of this member, whatever it answers to; read rounds, hints
 /// and the promise are for the caller to add.
 AppendEntriesReply Raft::Answer(bool success, Index index) const {
-  return {.term = term_, .success = success, .index = index, .suspect = suspect_, .space = space_};
+  return {.term = term_,
+          .success = success,
+          .index = index,
+          .suspect = suspect_,
+          .space = space_,
+          .applied = applied_index_};
 }
 
 // --- The log.
@@ -281,6 +348,10 @@ Result<LogPosition> Raft::Propose(EntryKind kind, Bytes payload, std::uint64_t t
   if (role_ != Role::kLeader) return Status(Code::kNotLeader, "this member does not lead");
   if (transferring()) {
     return Status(Code::kUnavailable, "the leadership is being handed over; try again");
+  }
+  if (leadership().paused_until) {
+    return Status(Code::kUnavailable,
+                  "the leader was paused and asks whether it still leads; try again");
   }
   Entry entry{.index = log_.last_index().Next(),
               .term = term_,

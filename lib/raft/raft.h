@@ -19,7 +19,9 @@
 
 #include "lib/base/random.h"
 #include "lib/base/time.h"
+#include "lib/raft/eligibility.h"
 #include "lib/raft/membership.h"
+#include "lib/raft/pace.h"
 #include "lib/raft/progress.h"
 #include "lib/raft/quorum.h"
 #include "lib/raft/raft_log.h"
@@ -58,6 +60,11 @@ struct Options {
   /// The leader may answer reads on a lease, and nobody votes within T of hearing it; must be equal
   /// on all members.
   bool lease_reads = false;
+  /// A write of the log, or a batch that is applied, that is under way for so long, and for much
+  /// longer than they usually take here, may never end.
+  Duration hang_timeout = std::chrono::milliseconds(500);
+  /// Entries in one write of the log, in bytes (one entry always fits).
+  std::size_t max_write_bytes = 4 << 20;
   /// How far off the rate of any member's clock may be.
   unsigned clock_error_percent = 10;
 };
@@ -123,9 +130,13 @@ class Raft {
   /// passed. NotLeader; InvalidArgument: no voter, or this one; Unavailable: nobody can take over.
   Status TransferLeadership(NodeId to);
 
-  /// How this member's own disk does: what it has room for, and whether a write has been under way
-  /// for so long that it may never end.
-  void SetDisk(Space space, bool hangs);
+  /// What this member's own disk has room for.
+  void SetSpace(Space space);
+  /// Instead of Tick() and before it: this member did not run for a while, because its process or
+  /// its machine was stopped. What came meanwhile is still to be handed over, so that nothing is
+  /// concluded from the silence: a follower waits for its leader anew, and a leader asks whether it
+  /// still leads before it takes proposals. Leases go by the clock all the same.
+  void Resume(MonoTime now);
 
   /// A snapshot that the leader `from` of `term` sent is here, whole, verified and durable. True:
   /// a Ready will say to install it. False: there is no need; it can be thrown away.
@@ -189,7 +200,18 @@ class Raft {
     return leading_ && leading_->transfer_target != kNobody;
   }
   [[nodiscard]] Space space() const { return space_; }
+  /// A write of the log has been under way for so long that it may never end.
   [[nodiscard]] bool disk_hangs() const { return disk_hangs_; }
+  /// And a batch that is being applied.
+  [[nodiscard]] bool apply_stalls() const { return apply_stalls_; }
+  /// Leader: a proposal is not refused for the moment's sake (see TransferLeadership and Resume).
+  [[nodiscard]] bool TakesProposals() const {
+    return leading_ && !transferring() && !leading_->paused_until;
+  }
+  /// What election timeouts are drawn from, with what was learned of this member's disk.
+  [[nodiscard]] Duration election_timeout() const { return ElectionTimeout(); }
+  /// How long this member's last election took, from standing to leading.
+  [[nodiscard]] Duration election_took() const { return election_took_; }
   /// Leader: what there is room for here and, as far as it was told, on a commit quorum.
   [[nodiscard]] Space SpaceForWrites() const;
   /// A snapshot waits to be installed, or is.
@@ -219,10 +241,13 @@ class Raft {
   /// Of a member that this leader tracks; null also where this member does not lead.
   [[nodiscard]] Progress* FindProgress(NodeId id);
   [[nodiscard]] const Progress* FindProgress(NodeId id) const;
+  [[nodiscard]] Traits TraitsOf(NodeId id) const;
+  [[nodiscard]] bool MayHaveVote() const;
 
   // --- ready.cc
   [[nodiscard]] bool NeedsWrite() const;
   void TakeWrite(Ready& ready);
+  std::vector<Message> TakeMessagesAfterPersist();
   void TakeCommitted(Ready& ready);
   [[nodiscard]] bool HasCommittedToApply() const;
   [[nodiscard]] Index ApplicableIndex() const;
@@ -230,12 +255,16 @@ class Raft {
 
   // --- election.cc
   void ResetElectionTimer();
+  [[nodiscard]] Duration ElectionTimeout() const;
   [[nodiscard]] bool CanCampaign() const;
+  [[nodiscard]] bool StandsInTerm() const;
   [[nodiscard]] bool HeardLeaderRecently() const;
   void StartPreVote();
   void StandBack();
   void StartElection(bool transfer);
   void AskForVotes(RequestVote request);
+  [[nodiscard]] VoteResult Count(const std::map<NodeId, bool>& votes) const;
+  void CountPreVotes();
   void CountElection();
   void HandleRequestVote(NodeId from, const RequestVote& request);
   void HandleRequestVoteReply(NodeId from, const RequestVoteReply& reply);
@@ -263,7 +292,9 @@ class Raft {
   void BroadcastHeartbeat();
   void SendCommitNotices();
   [[nodiscard]] bool IsLive(NodeId id) const;
+  [[nodiscard]] MonoTime QuorumHeard() const;
   void CheckQuorum();
+  void NoteAnswerAfterPause();
   void NoteSuspicion(Progress& progress, std::uint64_t suspect);
   void CheckRefill(Progress& progress);
 
@@ -283,6 +314,10 @@ class Raft {
   // --- own_disk.cc
   [[nodiscard]] Space SpaceOf(NodeId id) const;
   void MaybeHandOverForSpace();
+  [[nodiscard]] MonoTime OwnWorkHangsAt() const;
+  void WatchOwnWork();
+  [[nodiscard]] bool IsFaster(NodeId id) const;
+  void MaybeLeaveToTheFaster();
 
   // --- lease.cc
   void StartLeaseRound();
@@ -306,9 +341,12 @@ class Raft {
   };
   struct ReadRound {
     std::uint64_t round = 0;
+    MonoTime sent_at{};
     Index index{};
     std::vector<PendingRead> reads{};
   };
+  /// Rounds of reads that are under way at a time.
+  static constexpr std::size_t kMaxReadRounds = 16;
   [[nodiscard]] std::uint64_t ConfirmedRound(std::uint64_t Progress::*last) const;
   bool AddRead(PendingRead read);
   void StartReadRound();
@@ -339,14 +377,18 @@ class Raft {
     std::size_t uncommitted_bytes = 0;
     MonoTime heartbeat_deadline = kNever;
     MonoTime check_quorum_deadline = kNever;
+    /// When it was resumed, until a quorum has answered since.
+    std::optional<MonoTime> paused_until{};
     MonoTime commit_notice_deadline = kNever;
     MonoTime gather_deadline = kNever;
     /// The latest configuration is not committed, is joint, or has no vote for this leader.
     bool change_under_way = true;
 
     // Reads.
-    std::deque<ReadRound> read_rounds{};       ///< sent, not confirmed; at most one
+    std::deque<ReadRound> read_rounds{};       ///< sent, not confirmed
     std::vector<PendingRead> pending_reads{};  ///< wait for the next round
+    Duration read_round_took{};                ///< the last that was confirmed
+    MonoTime read_round_deadline = kNever;     ///< when the next may be sent
     /// With leases: rounds that are not acknowledged, and when they were sent.
     std::deque<std::pair<std::uint64_t, MonoTime>> lease_rounds{};
     MonoTime lease_until = MonoTime::min();
@@ -356,6 +398,8 @@ class Raft {
     MonoTime transfer_deadline = kNever;
     /// In this term somebody may stand for election at any time: no lease any more.
     bool timeout_now_sent = false;
+    /// Since when others are known to be faster with what hangs here.
+    std::optional<MonoTime> outrun_since{};
     /// When a leader without space looks next for a member that has some.
     MonoTime hand_over_at = kNever;
   };
@@ -384,7 +428,11 @@ class Raft {
   /// the latest that is applied.
   std::vector<std::pair<Index, Configuration>> configurations_;
   std::uint64_t configuration_version_ = 1;
-  std::map<NodeId, bool> votes_;
+  std::map<NodeId, bool> pre_votes_;  ///< for the term to come
+  /// When this member stood for election in its term; unset: it did not, or that was decided.
+  std::optional<MonoTime> stood_at_;
+  std::map<NodeId, bool> votes_;  ///< for its own term
+  Duration election_took_{};
   Random random_;
   MonoTime now_;
   std::uint64_t wall_time_ms_ = 0;
@@ -396,7 +444,10 @@ class Raft {
 
   // --- Its own disk.
   Space space_ = Space::kEnough;
+  Pace writes_;
   bool disk_hangs_ = false;
+  Pace applies_;
+  bool apply_stalls_ = false;
 
   // --- A store that lost something, or is being replaced.
   std::uint64_t suspect_ = 0;

@@ -48,21 +48,25 @@ class RaftInvariants {
   std::string Roles() const {
     const bool leads = r_.role_ == Role::kLeader;
     const bool candidate = r_.role_ == Role::kCandidate;
-    return Say(
-        !leads || r_.leader_ == r_.options_.id, "a leader that does not know it leads",
-        leads || r_.leader_ != r_.options_.id, "follows itself",
-        !(leads || candidate) || r_.vote_ == r_.options_.id, "leads without its own vote",
-        // §5.2 with durable-before-promised: what made it leader survives a crash.
-        !leads || (r_.durable_term_ == r_.term_ && r_.durable_vote_ == r_.options_.id),
-        "leads on a vote that is not durable", r_.suspect_ == 0 || r_.role_ == Role::kFollower,
-        "a suspect store stands or leads", !r_.installing_ || r_.role_ == Role::kFollower,
-        "leads while it installs", leads == r_.leading_.has_value(),
-        "what only a leader has outlives it, or is missing",
-        !leads || r_.space_ == Space::kEnough || r_.leading_->hand_over_at != kNever,
-        "leads without space and looks for nobody",
-        !candidate || !r_.votes_.count(r_.options_.id) || r_.durable_term_ == r_.term_,
-        "a candidate counts its own vote before it is durable",
-        !leads || r_.leading_->read_rounds.size() <= 1, "more than one read round under way");
+    return Say(!leads || r_.leader_ == r_.options_.id, "a leader that does not know it leads",
+               leads || r_.leader_ != r_.options_.id, "follows itself",
+               !(leads || candidate) || r_.vote_ == r_.options_.id, "leads without its own vote",
+               // §5.2 with durable-before-promised: what made it leader survives a crash.
+               !leads || (r_.durable_term_ == r_.term_ && r_.durable_vote_ == r_.options_.id),
+               "leads on a vote that is not durable",
+               r_.suspect_ == 0 || r_.role_ == Role::kFollower, "a suspect store stands or leads",
+               !r_.installing_ || r_.role_ == Role::kFollower, "leads while it installs",
+               leads == r_.leading_.has_value(),
+               "what only a leader has outlives it, or is missing",
+               !leads || r_.space_ == Space::kEnough || r_.leading_->hand_over_at != kNever,
+               "leads without space and looks for nobody",
+               !r_.votes_.count(r_.options_.id) || r_.durable_term_ == r_.term_,
+               "counts its own vote before it is durable",
+               !r_.stood_at_ || (!leads && r_.vote_ == r_.options_.id),
+               "stands in its term without its own vote, or leads already",
+               !candidate || r_.stood_at_, "a candidate that does not stand",
+               !leads || r_.leading_->read_rounds.size() <= Raft::kMaxReadRounds,
+               "too many read rounds under way");
   }
 
   std::string Leader() const {

@@ -1,8 +1,9 @@
 // From which index is a read linearizable? (thesis §6.4, ReadIndex)
 //
 // The leader notes its commit index, then confirms by a round of heartbeats with a number of its
-// own that it still led after the read came in. Reads that come while a round is under way share
-// the next.
+// own that it still led after the read came in. Reads that come soon after one another share a
+// round; where a round trip is long several rounds are under way at a time, since a read that had
+// to wait for one and then for its own would take longer than a write.
 #include <algorithm>
 #include <utility>
 
@@ -11,6 +12,15 @@
 #include "lib/raft/raft.h"
 
 namespace raftkv::raft {
+
+namespace {
+
+/// Between two rounds, while one is under way: a part of a round trip, and no less than what makes
+/// them few where the network is short.
+constexpr int kRoundsInATrip = 8;
+constexpr Duration kLeastGap = std::chrono::milliseconds(1);
+
+}  // namespace
 
 Status Raft::RequestReadIndex(std::uint64_t context, bool lease) {
   if (role_ == Role::kLeader) {
@@ -42,11 +52,21 @@ bool Raft::AddRead(PendingRead read) {
 void Raft::StartReadRound() {
   // Before the first commit of its term a leader does not know what is committed (§8).
   Leadership& leading = leadership();
-  if (leading.pending_reads.empty() || !leading.read_rounds.empty()) return;
+  if (leading.pending_reads.empty()) return;
   if (!committed_in_term() && !RAFTKV_MUTANT(kReadBeforeNoop)) return;
+  if (!leading.read_rounds.empty()) {
+    if (leading.read_rounds.size() >= kMaxReadRounds) return;
+    const Duration gap = std::max(kLeastGap, leading.read_round_took / kRoundsInATrip);
+    const MonoTime next = leading.read_rounds.back().sent_at + gap;
+    if (now_ < next) {
+      leading.read_round_deadline = next;
+      return;
+    }
+  }
   ++read_round_;
-  RAFTKV_CHECK(leading.read_rounds.empty());
+  RAFTKV_CHECK(leading.read_rounds.empty() || leading.read_rounds.back().round < read_round_);
   leading.read_rounds.push_back({.round = read_round_,
+                                 .sent_at = now_,
                                  .index = commit_index_,
                                  .reads = std::exchange(leading.pending_reads, {})});
   for (auto& [id, progress] : leading.progress) SendHeartbeat(id, progress);
@@ -71,6 +91,7 @@ void Raft::FinishReadRounds() {
     while (!leading.read_rounds.empty() && leading.read_rounds.front().round <= confirmed) {
       const ReadRound round = std::move(leading.read_rounds.front());
       leading.read_rounds.pop_front();
+      leading.read_round_took = now_ - round.sent_at;
       for (const PendingRead& read : round.reads) AnswerRead(read, true, round.index);
     }
   }

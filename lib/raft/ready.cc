@@ -47,7 +47,7 @@ Ready Raft::TakeReady(Disk disk) {
   }
   if (disk == Disk::kIdle) {
     TakeWrite(ready);
-    ready.messages_after_persist = std::exchange(messages_after_persist_, {});
+    ready.messages_after_persist = TakeMessagesAfterPersist();
   }
   RAFTKV_CHECK(!ready.snapshot || ready.entries.empty());
   RAFTKV_CHECK(ready.HasWrite() == ready.must_sync);
@@ -69,10 +69,11 @@ void Raft::TakeWrite(Ready& ready) {
   if (install) {
     ready.snapshot = installing_->snapshot;
   } else if (handed_to_disk_ < log_.last_index()) {
-    ready.entries = log_.Slice(handed_to_disk_.Next(), log_.last_index(), SIZE_MAX);
+    // Not all at once: by each write that ends it is seen that the disk gets on.
+    ready.entries = log_.Slice(handed_to_disk_.Next(), log_.last_index(), options_.max_write_bytes);
     RAFTKV_CHECK(ready.entries.front().index == handed_to_disk_.Next());
-    RAFTKV_CHECK(ready.entries.back().index == log_.last_index());
-    handed_to_disk_ = log_.last_index();
+    RAFTKV_CHECK(ready.entries.back().index <= log_.last_index());
+    handed_to_disk_ = ready.entries.back().index;
   }
   ready.refilled = refilled_;
   ready.must_sync = true;
@@ -80,6 +81,26 @@ void Raft::TakeWrite(Ready& ready) {
                  .last = handed_to_disk_,
                  .snapshot = install,
                  .refilled = refilled_};
+  writes_.Begin(now_);
+}
+
+/// What may be said once the write that is handed out now, or was before, is durable. Of an
+/// acknowledgement that reaches further the part that will be true then; the rest waits.
+std::vector<Message> Raft::TakeMessagesAfterPersist() {
+  std::vector<Message> ready = std::exchange(messages_after_persist_, {});
+  std::erase_if(ready, [this](const Message& message) {
+    // Of entries that are cut since, which no leader of the same term can bring about.
+    const auto* const ack = std::get_if<AppendEntriesReply>(&message.body);
+    return ack != nullptr && ack->success && ack->index > log_.last_index();
+  });
+  for (Message& message : ready) {
+    auto* const ack = std::get_if<AppendEntriesReply>(&message.body);
+    if (ack == nullptr || !ack->success || ack->index <= handed_to_disk_) continue;
+    messages_after_persist_.push_back(message);
+    ack->index = handed_to_disk_;
+  }
+  RAFTKV_CHECK(messages_after_persist_.empty() || handed_to_disk_ < log_.last_index());
+  return ready;
 }
 
 void Raft::Persisted() {
@@ -90,11 +111,13 @@ void Raft::Persisted() {
   if (write_->refilled) refilled_ = false;
   const bool installed = write_->snapshot;
   write_.reset();
+  writes_.End(now_);
   if (installed) FinishInstall();
   RAFTKV_CHECK(durable_index_ <= handed_to_disk_, durable_index_.value, handed_to_disk_.value);
   RAFTKV_CHECK(durable_index_ <= log_.last_index());
   RAFTKV_CHECK(durable_term_ <= term_, durable_term_.value, term_.value);
-  if (role_ == Role::kCandidate && durable_term_ == term_ && durable_vote_ == options_.id) {
+  if (std::exchange(disk_hangs_, false) && role_ != Role::kLeader) ResetElectionTimer();
+  if (StandsInTerm() && durable_term_ == term_ && durable_vote_ == options_.id) {
     votes_[options_.id] = true;  // only now: a vote of our own that a crash could undo is none
     CountElection();
   }
@@ -129,12 +152,17 @@ void Raft::TakeCommitted(Ready& ready) {
   RAFTKV_CHECK(ready.committed_entries.front().index == first);
   RAFTKV_CHECK(ready.committed_entries.back().index <= last);
   handed_to_apply_ = ready.committed_entries.back().index;
+  applies_.Begin(now_);
 }
 
 void Raft::Applied(Index index) {
   RAFTKV_CHECK(index >= applied_index_, index.value, applied_index_.value);
   RAFTKV_CHECK(index <= handed_to_apply_, index.value, handed_to_apply_.value);
   applied_index_ = index;
+  if (applied_index_ == handed_to_apply_ && applies_.under_way()) {
+    applies_.End(now_);
+    apply_stalls_ = false;
+  }
   ForgetConfigurationsBefore(applied_index_);
   EvictFromBuffer();
 }

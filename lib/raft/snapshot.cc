@@ -71,8 +71,12 @@ bool Raft::OfferSnapshot(NodeId from, Term term, SnapshotMeta snapshot) {
   if (term == term_ && (role_ == Role::kLeader || (leader_ != kNobody && leader_ != from))) {
     return false;
   }
-  if (term > term_ || role_ != Role::kFollower || leader_ != from) BecomeFollower(term, from);
-  HearLeader();
+  // Who leads is said by AppendEntries alone: a part of a snapshot may have been under way for
+  // long.
+  if (term > term_ || role_ != Role::kFollower) {
+    BecomeFollower(term, term == term_ ? leader_ : kNobody);
+  }
+  if (leader_ == from) HearLeader();
   if (installing_) return false;
   const LogBase last = snapshot.last;
   const bool has_it = last.index <= commit_index_ ||
@@ -124,7 +128,7 @@ void Raft::FinishInstall() {
     OnOtherConfiguration();
   }
   ResetElectionTimer();
-  if (leader_ == install.from && term_ == install.term) {
+  if (term_ == install.term && (leader_ == kNobody || leader_ == install.from)) {
     Send(install.from, Answer(true, last.index));
   }
 }

@@ -32,9 +32,8 @@ NodeId Raft::BestSuccessor() const {
   NodeId best;
   Index match;
   for (const auto& [id, progress] : leadership().progress) {
-    // In a joint configuration only who keeps its vote.
-    const Member* member = configuration().Find(id);
-    if (member == nullptr || member->learner || !IsLive(id)) continue;
+    if (Judge(TraitsOf(id), Duty::kTakeOver) == Verdict::kNo) continue;
+    if ((disk_hangs_ || apply_stalls_) && !IsFaster(id)) continue;
     const bool better = best == kNobody || progress.space < SpaceOf(best) ||
                         (progress.space == SpaceOf(best) && progress.match > match);
     if (better) {

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -64,8 +65,10 @@ kj::AsyncIoContext SetupIoLikeAGuest() {
   return io;
 }
 
-kj::TimePoint ToKjTime(MonoTime when) {
-  return kj::origin<kj::TimePoint>() + when.time_since_epoch().count() * kj::NANOSECONDS;
+/// KJ's clock is another one: it stands still while the machine is suspended.
+kj::TimePoint ToKjTime(Duration from_now) {
+  const auto wait = std::max(from_now, Duration::zero()).count() * kj::NANOSECONDS;
+  return kj::systemPreciseMonotonicClock().now() + wait;
 }
 
 }  // namespace
@@ -167,8 +170,11 @@ void EventLoop::Stop() {
 bool EventLoop::OnLoop() const { return loop_thread_.load() == std::this_thread::get_id(); }
 
 MonoTime EventLoop::Now() {
-  return MonoTime(
-      std::chrono::duration_cast<Duration>(std::chrono::steady_clock::now().time_since_epoch()));
+  // Unlike std::chrono::steady_clock it goes on while the machine is suspended. A lease that stood
+  // still meanwhile would be believed after others have elected a new leader.
+  timespec now{};
+  RAFTKV_CHECK(clock_gettime(CLOCK_BOOTTIME, &now) == 0, errno);
+  return MonoTime(std::chrono::seconds(now.tv_sec) + std::chrono::nanoseconds(now.tv_nsec));
 }
 
 void EventLoop::Post(std::function<void()> work) {
@@ -253,7 +259,7 @@ void EventLoop::At(MonoTime when, std::function<void()> work) {
 void EventLoop::ArmTimer() {
   armed_for_ = timers_.front().when;
   body_->timer_wait = timer()
-                          .atTime(ToKjTime(armed_for_))
+                          .atTime(ToKjTime(armed_for_ - Now()))
                           .then([this] {
                             // Not from inside the promise that FireTimers may replace.
                             armed_for_ = kNever;

@@ -25,15 +25,20 @@ class KvServiceServer final : public wire::KvService::Server {
  private:
   kj::Promise<void> openSession(OpenSessionContext context) override {
     RequireAlive();
-    const std::uint64_t time_ms = service_.ReplicatedTimeMs();
-    auto results = context.getResults();
-    Encode(service_.Header(), results.initHeader());
-    if (time_ms == 0) {
-      Encode(Status(Code::kUnavailable, "this member has not followed a leader yet"),
-             results.initOutcome());
-    }
-    results.setReplicatedTimeMs(time_ms);
-    return kj::READY_NOW;
+    Status refused = Admit(0);
+    if (!refused.ok()) return Refuse(context, refused);
+    auto pending = NewPending<Result<std::uint64_t>>();
+    service_.OpenSession(DeadlineOf(context.getParams().getTimeoutMs()), std::move(pending.done));
+    context.releaseParams();
+    context.allowCancellation();
+    return pending.promise.attach(Count()).then(
+        [this, context](Result<std::uint64_t>&& opened) mutable {
+          RequireAlive();
+          auto results = context.getResults();
+          Encode(service_.Header(), results.initHeader());
+          Encode(opened.status(), results.initOutcome());
+          if (opened.ok()) results.setReplicatedTimeMs(*opened);
+        });
   }
 
   kj::Promise<void> submit(SubmitContext context) override {

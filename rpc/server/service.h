@@ -37,8 +37,8 @@ class Service {
                       std::function<void(node::SubmitOutcome)> done) = 0;
   virtual void Read(Bytes request, node::ReadPolicy policy, MonoTime deadline,
                     node::Done<Bytes> done) = 0;
-  /// 0: not known yet.
-  virtual std::uint64_t ReplicatedTimeMs() = 0;
+  /// The replicated time that a new session starts from.
+  virtual void OpenSession(MonoTime deadline, node::Done<std::uint64_t> done) = 0;
   virtual AnswerHeader Header() = 0;
   virtual std::string Name() = 0;
   virtual void Status(bool with_hash, node::Done<EndpointStatus> done) = 0;

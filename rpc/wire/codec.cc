@@ -65,6 +65,7 @@ struct Encoder {
     b.setSuspect(m.suspect);
     b.setPromiseNs(static_cast<std::uint64_t>(m.promise.count()));
     b.setSpace(static_cast<std::uint8_t>(m.space));
+    b.setApplied(m.applied.value);
   }
   void operator()(const raft::ReadIndex& m) {
     auto b = to.initReadIndex();
@@ -93,6 +94,7 @@ struct Encoder {
     b.setResponse(AsData(m.outcome.response.view()));
   }
   void operator()(const node::ForwardJoin& m) { Encode(m, to.initForwardJoin()); }
+  void operator()(const node::KnownBoots& m) { Encode(m, to.initKnownBoots()); }
   void operator()(const node::SnapshotChunk& m) { Encode(m, to.initSnapshotChunk()); }
   void operator()(const node::SnapshotChunkReply& m) { Encode(m, to.initSnapshotChunkReply()); }
 };
@@ -161,6 +163,7 @@ raft::AppendEntriesReply DecodeReply(wire::AppendEntriesReply::Reader m) {
   reply.promise = Duration(std::min(m.getPromiseNs(), std::uint64_t{1} << 62));
   reply.space = static_cast<raft::Space>(
       std::min(m.getSpace(), static_cast<std::uint8_t>(raft::Space::kNone)));
+  reply.applied = Index(m.getApplied());
   return reply;
 }
 
@@ -194,6 +197,7 @@ std::size_t EncodedWordsOf(const node::ForwardSubmitReply& reply) {
 std::size_t EncodedWordsOf(const node::ForwardJoin& join) {
   return (join.name.size() + join.zone.size() + join.address.size()) / 8 + 3;
 }
+std::size_t EncodedWordsOf(const node::KnownBoots& known) { return 2 + 4 * known.boots.size(); }
 std::size_t EncodedWordsOf(const node::SnapshotChunk& chunk) { return EncodedWords(chunk); }
 std::size_t EncodedWordsOf(const node::SnapshotChunkReply& /*reply*/) { return 0; }
 
@@ -257,6 +261,7 @@ Result<std::optional<node::PeerMessage>> Decode(wire::PeerMessage::Reader messag
     case wire::PeerMessage::TIMEOUT_NOW:
       return raft_message(raft::TimeoutNow{.term = Term(message.getTimeoutNow().getTerm())});
     case wire::PeerMessage::FORWARD_JOIN: return Checked(Decode(message.getForwardJoin()));
+    case wire::PeerMessage::KNOWN_BOOTS: return Checked(Decode(message.getKnownBoots()));
     case wire::PeerMessage::SNAPSHOT_CHUNK: return Checked(Decode(message.getSnapshotChunk()));
     case wire::PeerMessage::SNAPSHOT_CHUNK_REPLY:
       return Decoded(Decode(message.getSnapshotChunkReply()));

@@ -27,6 +27,8 @@ inline capnp::Text::Reader AsText(const std::string& text) { return {text.c_str(
 std::size_t EncodedWords(const node::SnapshotChunk& chunk);
 void Encode(const node::ForwardJoin& join, wire::ForwardJoin::Builder to);
 Result<node::ForwardJoin> Decode(wire::ForwardJoin::Reader join);
+void Encode(const node::KnownBoots& known, wire::KnownBoots::Builder to);
+Result<node::KnownBoots> Decode(wire::KnownBoots::Reader known);
 void Encode(const node::SnapshotChunk& chunk, wire::SnapshotChunk::Builder to);
 Result<node::SnapshotChunk> Decode(wire::SnapshotChunk::Reader chunk);
 void Encode(const node::SnapshotChunkReply& reply, wire::SnapshotChunkReply::Builder to);

@@ -37,6 +37,35 @@ Result<node::ForwardJoin> Decode(wire::ForwardJoin::Reader join) {
                            .address = std::move(address).value()};
 }
 
+void Encode(const node::KnownBoots& known, wire::KnownBoots::Builder to) {
+  auto boots = to.initBoots(static_cast<capnp::uint>(known.boots.size()));
+  capnp::uint at = 0;
+  for (const auto& [member, peer] : known.boots) {
+    auto boot = boots[at++];
+    boot.setMember(member.value);
+    boot.setCounter(peer.boot.counter);
+    boot.setNonce(peer.boot.nonce);
+    boot.setIncarnation(peer.incarnation);
+  }
+}
+
+Result<node::KnownBoots> Decode(wire::KnownBoots::Reader known) {
+  constexpr capnp::uint kMaxBoots = 1024;
+  const auto boots = known.getBoots();
+  if (boots.size() > kMaxBoots) {
+    return MalformedMessage(std::to_string(boots.size()) + " boots in one message");
+  }
+  node::KnownBoots to;
+  for (const auto& boot : boots) {
+    if (boot.getMember() == 0) return MalformedMessage("a boot of member 0, which is nobody");
+    if (boot.getCounter() == 0) return MalformedMessage("a boot with counter 0, which none has");
+    to.boots[NodeId(boot.getMember())] = {
+        .boot = {.counter = boot.getCounter(), .nonce = boot.getNonce()},
+        .incarnation = boot.getIncarnation()};
+  }
+  return to;
+}
+
 void Encode(const node::SnapshotChunk& chunk, wire::SnapshotChunk::Builder to) {
   RAFTKV_CHECK(chunk.snapshot != nullptr);
   to.setTerm(chunk.term.value);

@@ -265,6 +265,7 @@ struct PeerMessage {
     forwardJoin @10 :ForwardJoin;
     snapshotChunk @11 :SnapshotChunk;
     snapshotChunkReply @12 :SnapshotChunkReply;
+    knownBoots @13 :KnownBoots;
   }
 }
 
@@ -313,6 +314,7 @@ struct AppendEntriesReply {
                               # sender votes for nobody; 0: it promises nothing
   space @8 :UInt8;            # the sender's disk has room for 0: all; 1: requests that only delete;
                               # 2 and above: nothing
+  applied @9 :UInt64;         # what the sender's state machine has applied; 0: it does not say
 }
 
 struct ReadIndex {
@@ -354,6 +356,19 @@ struct ForwardJoin {
   id @1 :UInt64;
   zone @2 :Text;
   address @3 :Text;
+}
+
+# Which start of each other member counts at the sender: of a member of which others have seen
+# another start with the same counter there are two disks, and none of them counts any more.
+struct KnownBoots {
+  boots @0 :List(Boot);
+
+  struct Boot {
+    member @0 :UInt64;
+    counter @1 :UInt64;
+    nonce @2 :UInt64;         # 0: two were seen
+    incarnation @3 :UInt64;   # the member's in the configuration when it was confirmed
+  }
 }
 
 # What a snapshot replaces, and what must be known of it.

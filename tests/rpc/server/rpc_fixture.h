@@ -100,7 +100,12 @@ class FakeMember : public Service, public PeerOwner {
     last_policy = policy;
     loop_.RunLater([this, request, done] { done(respond ? respond(request) : request); });
   }
-  std::uint64_t ReplicatedTimeMs() override { return replicated_time_ms; }
+  void OpenSession(MonoTime, node::Done<std::uint64_t> done) override {
+    loop_.RunLater([this, done = std::move(done)] {
+      if (replicated_time_ms != 0) return done(replicated_time_ms);
+      done(raftkv::Status(Code::kUnavailable, "no leader confirmed it"));
+    });
+  }
   AnswerHeader Header() override {
     return {cluster, id, Term(3), leader_address.empty(), leader_address};
   }

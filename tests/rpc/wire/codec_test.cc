@@ -65,6 +65,9 @@ std::vector<node::PeerMessage> AllMessages() {
                           false},
       node::SnapshotChunk{Term(9), MakeSnapshot(), 77, 1 << 20, {}, true},
       node::SnapshotChunkReply{Term(9), {Index(40), Term(6)}, 77, 1 << 21, true},
+      node::KnownBoots{},
+      node::KnownBoots{{{NodeId(3), {.boot = {.counter = 7, .nonce = 1ULL << 63}}},
+                        {NodeId(9), {.boot = {.counter = 8, .nonce = 0}, .incarnation = 4}}}},
   };
 }
 
@@ -78,6 +81,9 @@ bool Same(const node::PeerMessage& a, const node::PeerMessage& b) {
   if (const auto* f = std::get_if<node::ForwardJoin>(&a)) {
     const auto& g = std::get<node::ForwardJoin>(b);
     return f->name == g.name && f->id == g.id && f->zone == g.zone && f->address == g.address;
+  }
+  if (const auto* f = std::get_if<node::KnownBoots>(&a)) {
+    return f->boots == std::get<node::KnownBoots>(b).boots;
   }
   if (const auto* f = std::get_if<node::SnapshotChunk>(&a)) {
     const auto& g = std::get<node::SnapshotChunk>(b);

@@ -10,8 +10,6 @@ namespace raftkv::test {
 
 namespace {
 
-constexpr Duration kDiskDelay = std::chrono::microseconds(300);
-constexpr Duration kLinkDelay = std::chrono::milliseconds(1);
 constexpr Duration kReconnect = std::chrono::milliseconds(200);
 
 raft::InitialState FromDisk(const WorldDisk& disk) {
@@ -103,29 +101,29 @@ void WorldMember::Write(node::LogWrite write, node::DoneStatus done) {
   if (disk_hangs_) {
     hung_write_ = end;
   } else {
-    Later(kDiskDelay, end);
+    Later(world_.disk_delay_, end);
   }
 }
 
 void WorldMember::HangDisk(bool hangs) {
   disk_hangs_ = hangs;
-  if (hung_write_) Later(kDiskDelay, std::exchange(hung_write_, nullptr));
+  if (hung_write_) Later(NodeWorld::kDiskDelay, std::exchange(hung_write_, nullptr));
 }
 
 void WorldMember::Read(Index first, Index last, std::size_t,
                        node::Done<std::vector<raft::Entry>> done) {
   if (reads_to_fail_ > 0) {
     --reads_to_fail_;
-    Later(kDiskDelay, [this, done = std::move(done)] { done(read_failure_); });
+    Later(NodeWorld::kDiskDelay, [this, done = std::move(done)] { done(read_failure_); });
     return;
   }
   const std::vector<raft::Entry> entries(disk_.log.begin() + (first - Index{1}),
                                          disk_.log.begin() + (last - Index{0}));
-  Later(kDiskDelay, [entries, done = std::move(done)] { done(entries); });
+  Later(NodeWorld::kDiskDelay, [entries, done = std::move(done)] { done(entries); });
 }
 
 void WorldMember::Apply(std::vector<raft::Entry> entries, node::Done<node::Applied> done) {
-  Later(kDiskDelay, [this, entries = std::move(entries), done = std::move(done)] {
+  Later(NodeWorld::kDiskDelay, [this, entries = std::move(entries), done = std::move(done)] {
     auto applied = store_->Apply(entries);
     if (!applied.ok()) {
       done(applied.status());
@@ -152,7 +150,7 @@ void WorldMember::SetPeers(std::vector<Peer> peers) {
 
 /// At the address with the number `at`, and then at the next one.
 void WorldMember::SayHello(const Peer& peer, std::size_t at) {
-  Later(kLinkDelay, [this, peer, at, version = peers_version_] {
+  Later(NodeWorld::kLinkDelay, [this, peer, at, version = peers_version_] {
     if (version != peers_version_) return;
     const auto again = [this, peer, version](Duration delay, std::size_t next) {
       Later(delay, [this, peer, version, next] {
@@ -192,7 +190,7 @@ void WorldMember::Send(NodeId to, node::PeerMessage message) {
     if (world_.cut_.count({name_, name}) != 0) return;
     const int copies = world_.copies_ ? world_.copies_(name_, message) : 1;
     for (int copy = 0; copy < copies; ++copy) {
-      other->Later(kLinkDelay * (1 + copy),
+      other->Later(world_.link_delay_ * (1 + copy),
                    [target = other.get(), from, boot = disk_.birth.boot, message] {
                      target->member().Receive(from, boot, message);
                    });
@@ -202,7 +200,7 @@ void WorldMember::Send(NodeId to, node::PeerMessage message) {
 }
 
 void WorldMember::SaveFormation(ClusterId cluster, Bytes payload, node::DoneStatus done) {
-  Later(kDiskDelay, [this, cluster, payload, done = std::move(done)] {
+  Later(NodeWorld::kDiskDelay, [this, cluster, payload, done = std::move(done)] {
     disk_.birth.cluster = cluster;
     disk_.birth.formation = payload;
     disk_.hard_state = {Term{1}, kNobody, Index{1}};
@@ -212,7 +210,7 @@ void WorldMember::SaveFormation(ClusterId cluster, Bytes payload, node::DoneStat
 }
 
 void WorldMember::SavePeerBoot(NodeId peer, node::PeerBoot boot, node::DoneStatus done) {
-  Later(kDiskDelay, [this, peer, boot, done = std::move(done)] {
+  Later(NodeWorld::kDiskDelay, [this, peer, boot, done = std::move(done)] {
     disk_.birth.peer_boots[peer] = boot;
     done(Status::Ok());
   });
@@ -242,7 +240,8 @@ void NodeWorld::Crash(const std::string& name) {
   running_.erase(name);
   for (auto& [other_name, other] : running_) {
     other->connected_.erase(id);
-    other->Later(kLinkDelay, [target = other.get(), id] { target->member().PeerDisconnected(id); });
+    other->Later(NodeWorld::kLinkDelay,
+                 [target = other.get(), id] { target->member().PeerDisconnected(id); });
     // Its connections to the crashed one break as well, and are made again once it is back.
     for (const node::Transport::Peer& peer : std::vector(other->peers_)) {
       if (peer.id == id) other->SayHello(peer, 0);
@@ -294,6 +293,8 @@ bool NodeWorld::Step(MonoTime until) {
   PumpAll();
   return true;
 }
+
+void NodeWorld::StandStill(Duration time) { now_ += time; }
 
 void NodeWorld::RunFor(Duration time) {
   PumpAll();

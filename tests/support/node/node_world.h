@@ -130,6 +130,12 @@ class NodeWorld {
   using Copies = std::function<int(const std::string& from, const node::PeerMessage& message)>;
   void SetCopies(Copies copies) { copies_ = std::move(copies); }
 
+  /// What a write of the log takes from now on, and what a message between members.
+  void SetDiskDelay(Duration delay) { disk_delay_ = delay; }
+  void SetLinkDelay(Duration delay) { link_delay_ = delay; }
+  /// Time goes by, and no member runs: as if all their processes were stopped.
+  void StandStill(Duration time);
+
   void RunFor(Duration time);
   /// False if `condition` did not come true within `limit` of virtual time.
   bool RunUntil(const std::function<bool()>& condition, Duration limit = std::chrono::seconds(20));
@@ -169,7 +175,12 @@ class NodeWorld {
   bool Step(MonoTime until);
   void PumpAll();
 
+  static constexpr Duration kDiskDelay = std::chrono::microseconds(300);
+  static constexpr Duration kLinkDelay = std::chrono::milliseconds(1);
+
   Random random_;
+  Duration disk_delay_ = kDiskDelay;
+  Duration link_delay_ = kLinkDelay;
   MonoTime now_{std::chrono::seconds(1)};
   std::uint64_t order_ = 0;
   std::priority_queue<Event> events_;

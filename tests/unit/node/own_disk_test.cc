@@ -25,13 +25,13 @@ raft::AppendEntriesReply AckWith(Solo& solo, Space space) {
   return ack;
 }
 
-void SetDisk(Solo& solo, Space space, bool hangs) {
-  solo->Input([&](raft::Raft& core) { core.SetDisk(space, hangs); });
+void SetSpace(Solo& solo, Space space) {
+  solo->Input([&](raft::Raft& core) { core.SetSpace(space); });
 }
 
 TEST(OwnDisk, AFollowerTellsTheLeaderThatItIsFull) {
   Solo solo(3);
-  SetDisk(solo, Space::kDeletes, false);
+  SetSpace(solo, Space::kDeletes);
   const auto replies =
       All<raft::AppendEntriesReply>(solo.Step(2, Append(1, 1, 1, 1, {Command(1, 2, "x")})));
   ASSERT_EQ(replies.size(), 1u);
@@ -45,7 +45,7 @@ TEST(OwnDisk, AFullLeaderHandsOverToTheMemberThatHasSpace) {
   // The one that is further is full as well.
   solo.Step(2, AckWith(solo, Space::kDeletes));
   solo.Step(3, AckWith(solo, Space::kEnough));
-  SetDisk(solo, Space::kDeletes, false);
+  SetSpace(solo, Space::kDeletes);
   const auto sent = solo.Advance(1ms);
   EXPECT_EQ(AllTo<raft::TimeoutNow>(3, sent).size(), 1u);
   EXPECT_EQ(AllTo<raft::TimeoutNow>(2, sent).size(), 0u);
@@ -56,7 +56,7 @@ TEST(OwnDisk, AFullLeaderStaysWhereNobodyHasSpaceAndLooksAgain) {
   solo.BecomeLeader();
   solo.Step(2, AckWith(solo, Space::kDeletes));
   solo.Step(3, AckWith(solo, Space::kNone));
-  SetDisk(solo, Space::kDeletes, false);
+  SetSpace(solo, Space::kDeletes);
   for (int i = 0; i < 50; ++i) {
     EXPECT_TRUE(All<raft::TimeoutNow>(solo.Advance(50ms)).empty());
     solo.Step(2, AckWith(solo, Space::kDeletes));
@@ -87,7 +87,7 @@ TEST(OwnDisk, WritesNeedSpaceOnTheLeaderAndOnACommitQuorum) {
   EXPECT_EQ(room(), Space::kNone);
   solo.Step(3, AckWith(solo, Space::kEnough));
   EXPECT_EQ(room(), Space::kEnough);
-  SetDisk(solo, Space::kDeletes, false);
+  SetSpace(solo, Space::kDeletes);
   EXPECT_EQ(room(), Space::kDeletes) << "its own disk counts in any case";
 }
 
@@ -107,7 +107,7 @@ TEST(OwnDisk, WhoDoesNotAnswerIsNotCountedOnOnceSomebodyIsFull) {
 TEST(OwnDisk, WhoIsFullStandsLaterThanWhoIsNot) {
   for (std::uint64_t seed = 1; seed <= 50; ++seed) {
     Solo solo(3, {1}, 1, 1, {}, seed);
-    SetDisk(solo, Space::kDeletes, false);
+    SetSpace(solo, Space::kDeletes);
     solo.Step(2, Append(1, 1, 1, 1));
     solo.Advance(2 * kTimeout - 1ms);
     EXPECT_EQ(solo.core().role(), raft::Role::kFollower) << seed;
@@ -116,44 +116,129 @@ TEST(OwnDisk, WhoIsFullStandsLaterThanWhoIsNot) {
   }
 }
 
-TEST(OwnDisk, ALeaderWhoseDiskHangsStepsDownAndAsksSomebodyToStand) {
+/// A leader of `members` whose write of "x" is under way and does not end.
+void LeadWithAHungWrite(Solo& solo, std::uint64_t members) {
+  solo.BecomeLeader();
+  for (std::uint64_t peer = 2; peer <= members; ++peer) {
+    solo.Step(peer, AckWith(solo, Space::kEnough));
+  }
+  ASSERT_TRUE(solo.Propose("x").ok());
+  const auto ready = solo->TakeReady();
+  ASSERT_TRUE(ready && ready->HasWrite());
+}
+
+/// Time goes by, in which `peers` acknowledge up to `index`; returns what was sent.
+std::vector<raft::Message> PassTime(Solo& solo, Duration time,
+                                    const std::vector<std::uint64_t>& peers, std::uint64_t index) {
+  std::vector<raft::Message> sent;
+  for (Duration passed{}; passed < time; passed += 50ms) {
+    solo->Advance(50ms);
+    for (const std::uint64_t peer : peers) {
+      if (solo.core().role() != raft::Role::kLeader) break;
+      solo->Step(From(peer, Ack(solo.core().term().value, index)));
+    }
+    while (auto ready = solo->TakeReady()) {
+      for (raft::Message& message : ready->messages) sent.push_back(std::move(message));
+    }
+  }
+  return sent;
+}
+
+TEST(OwnDisk, ALeaderWhoseDiskHangsLeavesToOthersThatHaveWrittenWhatHangsThere) {
+  Solo solo(3);
+  LeadWithAHungWrite(solo, 3);
+  const auto sent = PassTime(solo, 600ms, {2, 3}, solo.core().log().last_index().value);
+  EXPECT_EQ(solo.core().role(), raft::Role::kFollower);
+  EXPECT_EQ(All<raft::TimeoutNow>(sent).size(), 1u);
+  EXPECT_FALSE(solo.Propose("y").ok());
+}
+
+TEST(OwnDisk, ALeaderWhoseDiskIsNoSlowerThanTheOthersGoesOnLeading) {
+  Solo solo(3);
+  LeadWithAHungWrite(solo, 3);
+  // They answer heartbeats, and have not written it either.
+  EXPECT_TRUE(
+      All<raft::TimeoutNow>(PassTime(solo, 10s, {2, 3}, solo.core().log().last_index().value - 1))
+          .empty());
+  EXPECT_EQ(solo.core().role(), raft::Role::kLeader);
+  EXPECT_TRUE(solo.core().disk_hangs()) << "the operator is told";
+}
+
+TEST(OwnDisk, ALeaderWithoutWhomNobodyCanBeElectedGoesOnLeading) {
+  Solo solo(3);
+  LeadWithAHungWrite(solo, 3);
+  // 2 has it, and is the only other one alive.
+  EXPECT_TRUE(All<raft::TimeoutNow>(PassTime(solo, 10s, {2}, solo.core().log().last_index().value))
+                  .empty());
+  EXPECT_EQ(solo.core().role(), raft::Role::kLeader);
+}
+
+TEST(OwnDisk, OfFiveALeaderLeavesOnceThreeOthersAreFaster) {
+  for (const bool three : {false, true}) {
+    Solo solo(5);
+    LeadWithAHungWrite(solo, 5);
+    const std::uint64_t last = solo.core().log().last_index().value;
+    PassTime(solo, 1s,
+             three ? std::vector<std::uint64_t>{2, 3, 4} : std::vector<std::uint64_t>{2, 3}, last);
+    EXPECT_EQ(solo.core().role() == raft::Role::kLeader, !three);
+  }
+}
+
+TEST(OwnDisk, WhatIsUsualForADiskIsNoHang) {
   Solo solo(3);
   solo.BecomeLeader();
-  solo.Step(2, AckWith(solo, Space::kEnough));
-  SetDisk(solo, Space::kEnough, true);
-  EXPECT_EQ(solo.core().role(), raft::Role::kFollower);
-  EXPECT_EQ(AllTo<raft::TimeoutNow>(2, solo->Drain()).size(), 1u);
-  EXPECT_FALSE(solo.Propose("x").ok());
+  for (const std::uint64_t peer : {2, 3}) solo.Step(peer, AckWith(solo, Space::kEnough));
+  for (int write = 0; write < 4; ++write) {
+    ASSERT_TRUE(solo.Propose("x").ok());
+    ASSERT_TRUE(solo->TakeReady()->HasWrite());
+    PassTime(solo, 1s, {2, 3}, solo.core().log().last_index().value - 1);
+    // From the second on it is known that a write takes a second here.
+    EXPECT_EQ(solo.core().disk_hangs(), write < 2) << write;
+    solo->Drain();
+  }
+  EXPECT_EQ(solo.core().role(), raft::Role::kLeader);
 }
 
 TEST(OwnDisk, WhoseDiskHangsDoesNotStandUntilItAnswers) {
   Solo solo(3);
-  SetDisk(solo, Space::kEnough, true);
-  solo.Advance(10s);
+  solo->Step(From(2, Append(2, 1, 1, 1, {Command(2, 2, "x")})));
+  ASSERT_TRUE(solo->TakeReady()->HasWrite());
+  solo->Advance(290ms);
+  solo->Step(From(2, Append(2, 2, 2, 1)));
+  solo->Advance(290ms);
+  ASSERT_TRUE(solo.core().disk_hangs());
+  solo->Advance(10s);
   EXPECT_EQ(solo.core().role(), raft::Role::kFollower);
-  solo.Step(2, Append(2, 1, 1, 1));
-  solo.Step(2, raft::TimeoutNow{Term(2)});
+  solo->Step(From(2, raft::TimeoutNow{Term(2)}));
   EXPECT_EQ(solo.core().role(), raft::Role::kFollower) << "also when it is asked to";
-  SetDisk(solo, Space::kEnough, false);
-  solo.Advance(2 * kTimeout);
+  solo->Drain();
+  EXPECT_FALSE(solo.core().disk_hangs());
+  solo.Advance(4 * kTimeout);
   EXPECT_NE(solo.core().role(), raft::Role::kFollower);
 }
 
-TEST(OwnDisk, AHangingDiskEndsTheLeaseAtOnce) {
+TEST(OwnDisk, LeavingForAHungDiskEndsTheLeaseAtOnce) {
   raft::Options options;
   options.lease_reads = true;
   Solo solo(3, {1}, 1, 1, options);
   solo.Advance(kTimeout);  // of the promise that it may have given before its start
-  solo.BecomeLeader();
-  auto ack = AckWith(solo, Space::kEnough);
-  ack.promise = kTimeout;
-  solo.Step(2, ack);
-  const auto beats = AllTo<raft::AppendEntries>(2, solo.Advance(100ms));
-  ASSERT_FALSE(beats.empty());
-  ack.read_round = beats.back().read_round;
-  solo.Step(2, ack);
-  ASSERT_TRUE(solo.core().HoldsLease());
-  SetDisk(solo, Space::kEnough, true);
+  LeadWithAHungWrite(solo, 3);
+  const std::uint64_t last = solo.core().log().last_index().value;
+  std::uint64_t round = 0;
+  bool held = false;
+  for (int i = 0; i < 20 && solo.core().role() == raft::Role::kLeader; ++i) {
+    for (const auto& beat : AllTo<raft::AppendEntries>(2, PassTime(solo, 50ms, {}, 0))) {
+      round = std::max(round, beat.read_round);
+    }
+    for (const std::uint64_t peer : {2, 3}) {
+      auto ack = Ack(solo.core().term().value, last, round);
+      ack.promise = kTimeout;
+      if (solo.core().role() == raft::Role::kLeader) solo->Step(From(peer, ack));
+    }
+    held = held || solo.core().HoldsLease();
+  }
+  EXPECT_TRUE(held);
+  EXPECT_EQ(solo.core().role(), raft::Role::kFollower);
   EXPECT_FALSE(solo.core().HoldsLease());
 }
 
@@ -161,8 +246,105 @@ TEST(OwnDisk, AloneItGoesOnLeadingWhenItsDiskHangs) {
   Solo solo(1);
   solo.Advance(1ms);
   ASSERT_EQ(solo.core().role(), raft::Role::kLeader);
-  SetDisk(solo, Space::kEnough, true);
+  ASSERT_TRUE(solo.Propose("x").ok());
+  ASSERT_TRUE(solo->TakeReady()->HasWrite());
+  for (int i = 0; i < 100; ++i) solo->Advance(100ms);
   EXPECT_EQ(solo.core().role(), raft::Role::kLeader);
+}
+
+TEST(OwnDisk, ALeaderThatDoesNotGetOnWithApplyingLeavesToOthersThatHaveApplied) {
+  for (const bool ahead : {true, false}) {
+    Solo solo(3);
+    solo.BecomeLeader();
+    ASSERT_TRUE(solo.Propose("x").ok());
+    const std::uint64_t last = solo.core().log().last_index().value;
+    ASSERT_TRUE(solo->TakeReady()->HasWrite());
+    for (const std::uint64_t peer : {2, 3}) solo->Step(From(peer, Ack(2, last)));
+    solo->Persist();
+    const auto ready = solo->TakeReady();  // its entries are handed out, and never applied
+    ASSERT_TRUE(ready && !ready->committed_entries.empty());
+    for (Duration passed{}; passed < 3s; passed += 50ms) {
+      solo->Advance(50ms);
+      for (const std::uint64_t peer : {2, 3}) {
+        auto ack = Ack(2, last);
+        ack.applied = Index(ahead ? last : last - 1);
+        if (solo.core().role() == raft::Role::kLeader) solo->Step(From(peer, ack));
+      }
+    }
+    EXPECT_EQ(solo.core().role() == raft::Role::kLeader, !ahead) << "all may be slow with it";
+  }
+}
+
+// --- Elections on slow disks.
+
+TEST(OwnDisk, AVoteForTheOwnTermCountsHoweverLateItIs) {
+  Solo solo(3);
+  solo.BecomeCandidate();
+  const Term term = solo.core().term();
+  for (int i = 0; i < 60 && solo.core().role() == raft::Role::kCandidate; ++i) solo.Advance(10ms);
+  ASSERT_EQ(solo.core().role(), raft::Role::kPreCandidate) << "its timeout has passed";
+  ASSERT_EQ(solo.core().term(), term);
+  solo.Step(2, raft::RequestVoteReply{term, true, false});
+  EXPECT_EQ(solo.core().role(), raft::Role::kLeader) << "a majority has voted for it in this term";
+}
+
+TEST(OwnDisk, AVoteThatComesAfterALeadershipOfTheSameTermElectsNobody) {
+  Solo solo(5);
+  solo.BecomeLeader();
+  const Term term = solo.core().term();
+  for (int i = 0; i < 10; ++i) solo.Advance(100ms);
+  ASSERT_NE(solo.core().role(), raft::Role::kLeader) << "nobody answers it";
+  if (solo.core().term() != term) return;
+  for (const std::uint64_t peer : {2, 3, 4, 5}) {
+    solo.Step(peer, raft::RequestVoteReply{term, true, false});
+  }
+  EXPECT_NE(solo.core().role(), raft::Role::kLeader);
+}
+
+TEST(OwnDisk, TheElectionTimeoutLeavesTimeForTheWritesOfAnElection) {
+  Solo solo(3);
+  EXPECT_EQ(solo.core().election_timeout(), kTimeout);
+  const auto write = [&](std::uint64_t index, Duration takes) {
+    solo->Step(From(2, Append(2, index - 1, index == 2 ? 1 : 2, 1, {Command(2, index, "x")})));
+    ASSERT_TRUE(solo->TakeReady()->HasWrite());
+    solo->Advance(takes);
+    solo->Drain();
+  };
+  write(2, 250ms);
+  EXPECT_EQ(solo.core().election_timeout(), kTimeout) << "one that is slow says nothing";
+  write(3, 250ms);
+  EXPECT_GE(solo.core().election_timeout(), 750ms);
+  write(4, 1ms);
+  EXPECT_EQ(solo.core().election_timeout(), kTimeout);
+}
+
+// --- Writes in pieces.
+
+TEST(OwnDisk, ATailIsWrittenInPiecesAndEachIsAcknowledged) {
+  raft::Options options;
+  options.max_write_bytes = 1000;
+  Solo solo(3, {1}, 1, 1, options);
+  std::vector<raft::Entry> entries;
+  for (std::uint64_t i = 2; i <= 11; ++i) entries.push_back(Command(1, i, std::string(400, 'x')));
+  solo->Step(From(2, Append(1, 1, 1, 1, entries)));
+  std::uint64_t acknowledged = 1;
+  int writes = 0;
+  while (auto ready = solo->TakeReady()) {
+    if (!ready->HasWrite()) continue;
+    ++writes;
+    std::size_t bytes = 0;
+    for (const raft::Entry& entry : ready->entries) bytes += entry.Footprint();
+    EXPECT_LE(bytes, 1000u);
+    const std::uint64_t end =
+        ready->entries.empty() ? acknowledged : ready->entries.back().index.value;
+    for (const auto& ack : All<raft::AppendEntriesReply>(solo->Persist())) {
+      EXPECT_EQ(ack.index.value, end) << "no more than what is durable";
+      EXPECT_GT(ack.index.value, acknowledged);
+      acknowledged = ack.index.value;
+    }
+  }
+  EXPECT_EQ(acknowledged, 11u);
+  EXPECT_GE(writes, 5);
 }
 
 // --- Whole members.

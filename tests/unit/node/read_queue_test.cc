@@ -18,7 +18,7 @@ class ReadQueueTest : public testing::Test {
   ReadQueueTest() { solo_.BecomeLeader(); }
 
   void AddRead() {
-    queue_.Add({Bytes(), now_, now_ + std::chrono::seconds(5), [](const Result<Bytes>&) {}});
+    queue_.Add({0, now_, now_ + std::chrono::seconds(5), [](const Status&) {}});
   }
   void Ask() { queue_.Ask(solo_.core(), now_); }
   void Refuse(std::uint64_t context) { queue_.OnReadState({context, false, {}}, now_); }
@@ -38,7 +38,7 @@ TEST_F(ReadQueueTest, ReadsThatComeTogetherShareAQuestion) {
   EXPECT_FALSE(queue_.WantsToAsk());
   AddRead();
   Ask();
-  EXPECT_TRUE(queue_.WantsToAsk()) << "one question at a time";
+  EXPECT_TRUE(queue_.WantsToAsk()) << "it may share one with those that come in the same moment";
   Confirm(kFirstContext, 7);
   EXPECT_TRUE(queue_.TakeServable(Index(6)).empty());
   EXPECT_EQ(queue_.TakeServable(Index(7)).size(), 2U);
@@ -64,14 +64,64 @@ TEST_F(ReadQueueTest, ARefusedQuestionIsAskedAgainOnlyAfterAPause) {
   EXPECT_EQ(queue_.TakeServable(Index(7)).size(), 1U);
 }
 
-TEST_F(ReadQueueTest, ALateRefusalOfAnOldQuestionStopsNothing) {
+TEST_F(ReadQueueTest, AReadThatComesLaterDoesNotWaitForTheAnswerToAnEarlierQuestion) {
+  AddRead();
+  Ask();
+  now_ += milliseconds(2);
+  AddRead();
+  Ask();
+  EXPECT_FALSE(queue_.WantsToAsk()) << "two questions are under way";
+  Confirm(kFirstContext, 7);
+  EXPECT_EQ(queue_.TakeServable(Index(7)).size(), 1U) << "the later one is not covered by it";
+  Confirm(kFirstContext + 1, 8);
+  EXPECT_EQ(queue_.TakeServable(Index(8)).size(), 1U);
+}
+
+TEST_F(ReadQueueTest, TheAnswerToALaterQuestionServesTheEarlierOnes) {
+  AddRead();
+  Ask();
+  now_ += milliseconds(2);
+  AddRead();
+  Ask();
+  Confirm(kFirstContext + 1, 8);
+  EXPECT_EQ(queue_.TakeServable(Index(8)).size(), 2U);
+  EXPECT_TRUE(queue_.empty());
+}
+
+TEST_F(ReadQueueTest, QuestionsThatAreUnderWayAreBounded) {
+  for (int i = 0; i < 100; ++i) {
+    AddRead();
+    Ask();
+    now_ += milliseconds(2);
+  }
+  EXPECT_TRUE(queue_.WantsToAsk());
+  Confirm(kFirstContext + 15, 9);
+  EXPECT_EQ(queue_.TakeServable(Index(9)).size(), 16U);
+}
+
+TEST_F(ReadQueueTest, AnAnswerThatComesAfterItsQuestionWasAskedAgainIsTaken) {
+  AddRead();
+  const MonoTime asked = now_;
+  Ask();
+  now_ += kAskAgain;
+  AddRead();
+  Ask();
+  now_ += kAskAgain - milliseconds(1);
+  Confirm(kFirstContext, 7);
+  EXPECT_EQ(queue_.TakeServable(Index(7)).size(), 1U) << "the read that came with the question";
+  // What it says is as old as the question, not as its last copy.
+  EXPECT_TRUE(queue_.IsFresh(now_, now_ - asked, Index(7)));
+  EXPECT_FALSE(queue_.IsFresh(now_, now_ - asked - milliseconds(1), Index(7)));
+}
+
+TEST_F(ReadQueueTest, ALateRefusalOfOneCopyStopsNothing) {
   AddRead();
   Ask();
   now_ += kAskAgain;
   Ask();
   Refuse(kFirstContext);
-  EXPECT_FALSE(queue_.WantsToAsk()) << "the new question is under way";
-  Confirm(kFirstContext + 1, 7);
+  EXPECT_FALSE(queue_.WantsToAsk()) << "another copy is under way";
+  Confirm(kFirstContext, 7);
   EXPECT_EQ(queue_.TakeServable(Index(7)).size(), 1U);
 }
 

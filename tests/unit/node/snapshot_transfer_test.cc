@@ -319,6 +319,68 @@ TEST_F(SendSnapshot, AnAnswerToAnotherSnapshotOfThatIndexIsNone) {
   EXPECT_EQ(transport.Take<SnapshotChunk>().size(), 1u);
 }
 
+/// A disk that answers when the test says so.
+class LateSource final : public node::SnapshotSource {
+ public:
+  void Read(std::uint64_t /*offset*/, std::size_t /*max_bytes*/, node::Done<Part> done) override {
+    pending = std::move(done);
+  }
+  node::Done<Part> pending;
+};
+
+// Sent in the name of its successor it would be taken for the leader of that term.
+TEST_F(SendSnapshot, APartThatIsReadAfterTheLeadershipIsOverGoesNowhere) {
+  for (const bool leads_again : {false, true}) {
+    SCOPED_TRACE(leads_again);
+    node::SnapshotSender sender = MakeSender({});
+    sender.Want(NodeId(3));
+    const auto source = std::make_shared<LateSource>();
+    snapshots.making[0](node::Snapshots::Made{me.core().applied_index(), 71, source});
+    snapshots.making.clear();
+    ASSERT_TRUE(source->pending);
+    me->Step(From(2, Append(term() + 1, 11, me.core().log().last_term().value, 11)));
+    me->Drain();
+    ASSERT_EQ(me.core().role(), raft::Role::kFollower);
+    if (leads_again) {
+      me.Advance(seconds(2));
+      me.BecomeLeader();
+      ASSERT_EQ(me.core().role(), raft::Role::kLeader);
+    }
+    source->pending(node::SnapshotSource::Part{Bytes(std::string("all of it")), true});
+    EXPECT_TRUE(transport.Take<SnapshotChunk>().empty());
+    EXPECT_FALSE(sender.KeepAfter().has_value());
+  }
+}
+
+TEST_F(SendSnapshot, OneThatIsMadeAfterTheLeadershipIsOverGoesNowhere) {
+  node::SnapshotSender sender = MakeSender({});
+  sender.Want(NodeId(3));
+  me->Step(From(2, Append(term() + 1, 11, term(), 11)));
+  me->Drain();
+  FinishMaking(10);
+  EXPECT_TRUE(transport.Take<SnapshotChunk>().empty());
+  EXPECT_FALSE(sender.KeepAfter().has_value());
+}
+
+// Each try costs a flush of the state machine.
+TEST_F(SendSnapshot, OneThatCannotBeMadeIsTriedAgainAfterAPauseThatGrows) {
+  node::SnapshotSender sender = MakeSender({});
+  int tries = 0;
+  for (int heartbeat = 0; heartbeat < 200; ++heartbeat) {  // twenty seconds
+    sender.Want(NodeId(3));
+    if (!snapshots.making.empty()) {
+      ++tries;
+      snapshots.making[0](Status(Code::kIOError, "no"));
+      snapshots.making.clear();
+    }
+    Advance(milliseconds(100));
+    sender.Tick();
+  }
+  EXPECT_GE(tries, 4);
+  EXPECT_LE(tries, 6);
+  EXPECT_EQ(sender.KeepAfter(), std::nullopt) << "no log is kept for what cannot be made";
+}
+
 // Where the network loses a part, its time is the network's, not a flat second.
 TEST_F(SendSnapshot, ALostPartGoesAgainAfterTheMeasuredRoundTrip) {
   for (const bool measured : {true, false}) {

@@ -49,12 +49,22 @@ TEST(OfferSnapshot, ALeaderTakesNoneOfItsOwnTerm) {
   EXPECT_EQ(me.core().role(), Role::kLeader);
 }
 
-TEST(OfferSnapshot, ACandidateFollowsTheLeaderThatSentIt) {
+TEST(OfferSnapshot, ACandidateGivesWayToTheLeaderThatSentIt) {
   Solo me(3);
   me.BecomeCandidate();
   ASSERT_EQ(me.core().role(), Role::kCandidate);
   EXPECT_TRUE(me->Offer(NodeId(2), me.core().term(), Snapshot(2, 9)));
   EXPECT_EQ(me.core().role(), Role::kFollower);
+  EXPECT_EQ(me.core().leader(), kNobody) << "who leads is said by AppendEntries alone";
+}
+
+// Its sender may have lost its leadership since, and the leader of the term be another.
+TEST(OfferSnapshot, TheLeaderOfTheTermIsHeardAfterASnapshotOfAnother) {
+  Solo me(3);
+  ASSERT_TRUE(me->Offer(NodeId(3), Term(2), Snapshot(1, 9)));
+  me->Drain();
+  EXPECT_EQ(me.core().leader(), kNobody);
+  EXPECT_EQ(All<AppendEntriesReply>(me.Step(2, Append(2, 9, 1, 9))).size(), 1u);
   EXPECT_EQ(me.core().leader(), NodeId(2));
 }
 
@@ -97,7 +107,7 @@ TEST(OfferSnapshot, WhatIsCommittedAlreadyIsAcknowledgedAtOnce) {
 // full member to have room goes on taking writes that this member cannot store.
 TEST(AckSpace, OfASnapshotThatIsHereAlreadyNamesIt) {
   Solo me(3, {1, 1, 1, 1, 1}, 1, 4);
-  me->Input([](raft::Raft& core) { core.SetDisk(raft::Space::kNone, false); });
+  me->Input([](raft::Raft& core) { core.SetSpace(raft::Space::kNone); });
   EXPECT_FALSE(me->Offer(NodeId(2), Term(2), Snapshot(1, 3)));
   const auto acks = All<AppendEntriesReply>(me->Drain());
   ASSERT_EQ(acks.size(), 1u);
@@ -106,7 +116,7 @@ TEST(AckSpace, OfASnapshotThatIsHereAlreadyNamesIt) {
 
 TEST(AckSpace, OfAnInstalledSnapshotNamesIt) {
   Solo me(3, {1, 1}, 1, 1);
-  me->Input([](raft::Raft& core) { core.SetDisk(raft::Space::kDeletes, false); });
+  me->Input([](raft::Raft& core) { core.SetSpace(raft::Space::kDeletes); });
   ASSERT_TRUE(me->Offer(NodeId(2), Term(4), Snapshot(3, 9)));
   const auto acks = All<AppendEntriesReply>(me->Drain());
   ASSERT_EQ(acks.size(), 1u);
@@ -115,7 +125,7 @@ TEST(AckSpace, OfAnInstalledSnapshotNamesIt) {
 
 TEST(AckSpace, OfARefusalWhileASnapshotIsInstalledNamesIt) {
   Solo me(3, {1, 1}, 1, 1);
-  me->Input([](raft::Raft& core) { core.SetDisk(raft::Space::kNone, false); });
+  me->Input([](raft::Raft& core) { core.SetSpace(raft::Space::kNone); });
   ASSERT_TRUE(me->Offer(NodeId(2), Term(4), Snapshot(3, 9)));
   const auto acks = All<AppendEntriesReply>(me.Step(2, Append(4, 9, 3, 9)));
   ASSERT_FALSE(acks.empty());
@@ -124,7 +134,7 @@ TEST(AckSpace, OfARefusalWhileASnapshotIsInstalledNamesIt) {
 
 TEST(AckSpace, OfARefusalOfAnOlderTermNamesIt) {
   Solo me(3, {1, 1}, 5, 1);
-  me->Input([](raft::Raft& core) { core.SetDisk(raft::Space::kNone, false); });
+  me->Input([](raft::Raft& core) { core.SetSpace(raft::Space::kNone); });
   const auto acks = All<AppendEntriesReply>(me.Step(2, Append(4, 2, 1, 1)));
   ASSERT_EQ(acks.size(), 1u);
   EXPECT_EQ(acks[0].space, raft::Space::kNone);
