@@ -7,8 +7,8 @@
 #include <CLI/CLI.hpp>
 
 #include "lib/base/mutants.h"
-#include "tests/sim/report.h"
-#include "tests/sim/runner.h"
+#include "tests/sim/program/report.h"
+#include "tests/sim/program/runner.h"
 #include "tests/sim/world.h"
 
 namespace raftkv::sim {

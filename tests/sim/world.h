@@ -14,14 +14,14 @@
 #include <raftkv/node.h>
 
 #include "lib/base/random.h"
-#include "tests/sim/checks.h"
-#include "tests/sim/clients.h"
-#include "tests/sim/host.h"
-#include "tests/sim/nemesis.h"
-#include "tests/sim/network.h"
-#include "tests/sim/plan.h"
-#include "tests/sim/scheduler.h"
-#include "tests/sim/stats.h"
+#include "tests/sim/clients/clients.h"
+#include "tests/sim/cluster/host.h"
+#include "tests/sim/cluster/network.h"
+#include "tests/sim/cluster/scheduler.h"
+#include "tests/sim/faults/nemesis.h"
+#include "tests/sim/faults/plan.h"
+#include "tests/sim/judges/checks.h"
+#include "tests/sim/program/stats.h"
 
 namespace raftkv::sim {
 

@@ -1,4 +1,4 @@
-#include "tests/sim/engine.h"
+#include "tests/sim/cluster/engine.h"
 
 #include <xxhash.h>
 

@@ -1,4 +1,4 @@
-#include "tests/sim/host.h"
+#include "tests/sim/cluster/host.h"
 
 #include <xxhash.h>
 

@@ -1,4 +1,4 @@
-#include "tests/sim/trace.h"
+#include "tests/sim/program/trace.h"
 
 #include <variant>
 

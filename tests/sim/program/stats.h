@@ -4,7 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "tests/sim/faults.h"
+#include "tests/sim/faults/faults.h"
 
 namespace raftkv::sim {
 

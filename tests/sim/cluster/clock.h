@@ -4,7 +4,7 @@
 #include <cstdint>
 
 #include "lib/base/time.h"
-#include "tests/sim/scheduler.h"
+#include "tests/sim/cluster/scheduler.h"
 
 namespace raftkv::sim {
 

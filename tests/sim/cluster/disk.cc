@@ -1,4 +1,4 @@
-#include "tests/sim/disk.h"
+#include "tests/sim/cluster/disk.h"
 
 #include <algorithm>
 #include <utility>

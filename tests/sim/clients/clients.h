@@ -14,9 +14,9 @@
 
 #include <raftkv/kv.h>
 
-#include "tests/sim/channel.h"
-#include "tests/sim/raw_client.h"
-#include "tests/sim/stats.h"
+#include "tests/sim/clients/channel.h"
+#include "tests/sim/clients/raw_client.h"
+#include "tests/sim/program/stats.h"
 #include "tests/support/linearizability/history.h"
 
 namespace raftkv::sim {

@@ -11,8 +11,8 @@
 #include <optional>
 #include <vector>
 
-#include "tests/sim/host.h"
-#include "tests/sim/plan.h"
+#include "tests/sim/cluster/host.h"
+#include "tests/sim/faults/plan.h"
 
 namespace raftkv::sim {
 

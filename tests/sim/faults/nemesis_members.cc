@@ -2,8 +2,8 @@
 #include <algorithm>
 #include <utility>
 
-#include "tests/sim/nemesis.h"
-#include "tests/sim/quorum.h"
+#include "tests/sim/faults/nemesis.h"
+#include "tests/sim/judges/quorum.h"
 #include "tests/sim/world.h"
 
 namespace raftkv::sim {

@@ -1,4 +1,4 @@
-#include "tests/sim/report.h"
+#include "tests/sim/program/report.h"
 
 #include <algorithm>
 #include <cstdarg>

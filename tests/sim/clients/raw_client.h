@@ -14,7 +14,7 @@
 #include "lib/base/bytes.h"
 #include "lib/kv/request.h"
 #include "lib/node/ports.h"
-#include "tests/sim/host.h"
+#include "tests/sim/cluster/host.h"
 #include "tests/support/linearizability/history.h"
 
 namespace raftkv::sim {

@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <string>
 
-#include "tests/sim/stats.h"
+#include "tests/sim/program/stats.h"
 
 namespace raftkv::sim {
 

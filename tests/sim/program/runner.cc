@@ -1,4 +1,4 @@
-#include "tests/sim/runner.h"
+#include "tests/sim/program/runner.h"
 
 #include <sys/mman.h>
 #include <sys/wait.h>

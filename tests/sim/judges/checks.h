@@ -16,8 +16,8 @@
 #include <vector>
 
 #include "lib/raft/raft_invariants.h"
-#include "tests/sim/host.h"
-#include "tests/sim/network.h"
+#include "tests/sim/cluster/host.h"
+#include "tests/sim/cluster/network.h"
 
 namespace raftkv::sim {
 

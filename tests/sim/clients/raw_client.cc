@@ -1,4 +1,4 @@
-#include "tests/sim/raw_client.h"
+#include "tests/sim/clients/raw_client.h"
 
 #include <utility>
 #include <vector>
@@ -9,7 +9,7 @@ namespace raftkv::sim {
 
 namespace {
 
-constexpr std::uint32_t kDropAnswerPpm = 200'000;
+constexpr std::uint32_t kRawDropAnswerPpm = 200'000;
 constexpr std::uint32_t kSecondMemberPpm = 500'000;
 constexpr std::uint32_t kLateCopyPpm = 300'000;
 constexpr int kRetries = 4;
@@ -96,7 +96,7 @@ void RawClient::SendTo(std::size_t index, const std::shared_ptr<Request>& reques
     world_.OnHost(host, [this, request, &host, epoch = host.epoch] {
       const auto answered = [this, request, &host, epoch](const node::SubmitOutcome& outcome) {
         if (host.epoch != epoch || !host.running()) return;
-        if (!ending_ && Chance(world_.chance().clients, kDropAnswerPpm)) {
+        if (!ending_ && Chance(world_.chance().clients, kRawDropAnswerPpm)) {
           world_.Count(Fault::kAnswerDropped);
           return;
         }

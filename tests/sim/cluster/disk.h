@@ -13,7 +13,7 @@
 #include "lib/node/member.h"
 #include "lib/node/ports.h"
 #include "lib/raft/types.h"
-#include "tests/sim/engine.h"
+#include "tests/sim/cluster/engine.h"
 
 namespace raftkv::sim {
 

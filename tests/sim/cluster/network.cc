@@ -1,9 +1,9 @@
-#include "tests/sim/network.h"
+#include "tests/sim/cluster/network.h"
 
 #include <algorithm>
 #include <utility>
 
-#include "tests/sim/trace.h"
+#include "tests/sim/program/trace.h"
 #include "tests/sim/world.h"
 
 namespace raftkv::sim {

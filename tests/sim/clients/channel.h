@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "lib/session/session_kv.h"
-#include "tests/sim/network.h"
+#include "tests/sim/cluster/network.h"
 
 namespace raftkv::sim {
 

@@ -1,4 +1,4 @@
-#include "tests/sim/channel.h"
+#include "tests/sim/clients/channel.h"
 
 #include <algorithm>
 #include <utility>

@@ -6,7 +6,7 @@
 #include <memory>
 #include <utility>
 
-#include "tests/sim/nemesis.h"
+#include "tests/sim/faults/nemesis.h"
 #include "tests/sim/world.h"
 
 namespace raftkv::sim {

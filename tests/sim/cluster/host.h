@@ -14,9 +14,9 @@
 
 #include "lib/kv/store.h"
 #include "lib/node/member.h"
-#include "tests/sim/clock.h"
-#include "tests/sim/disk.h"
-#include "tests/sim/scheduler.h"
+#include "tests/sim/cluster/clock.h"
+#include "tests/sim/cluster/disk.h"
+#include "tests/sim/cluster/scheduler.h"
 
 namespace raftkv::sim {
 

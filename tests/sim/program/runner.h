@@ -9,8 +9,8 @@
 #include <optional>
 #include <string>
 
-#include "tests/sim/plan.h"
-#include "tests/sim/stats.h"
+#include "tests/sim/faults/plan.h"
+#include "tests/sim/program/stats.h"
 
 namespace raftkv::sim {
 

@@ -8,8 +8,8 @@
 #include "lib/base/time.h"
 #include "lib/kv/store.h"
 #include "lib/raft/raft.h"
-#include "tests/sim/faults.h"
-#include "tests/sim/scheduler.h"
+#include "tests/sim/cluster/scheduler.h"
+#include "tests/sim/faults/faults.h"
 
 namespace raftkv::sim {
 

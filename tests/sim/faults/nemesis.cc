@@ -1,10 +1,10 @@
-#include "tests/sim/nemesis.h"
+#include "tests/sim/faults/nemesis.h"
 
 #include <algorithm>
 #include <utility>
 
 #include "lib/base/mutants.h"
-#include "tests/sim/quorum.h"
+#include "tests/sim/judges/quorum.h"
 #include "tests/sim/world.h"
 
 namespace raftkv::sim {

@@ -1,4 +1,4 @@
-#include "tests/sim/plan.h"
+#include "tests/sim/faults/plan.h"
 
 #include <algorithm>
 

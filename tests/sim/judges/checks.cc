@@ -1,12 +1,12 @@
-#include "tests/sim/checks.h"
+#include "tests/sim/judges/checks.h"
 
 #include <algorithm>
 #include <variant>
 
 #include "lib/kv/request.h"
 #include "lib/raft/configuration.h"
-#include "tests/sim/quorum.h"
-#include "tests/sim/trace.h"
+#include "tests/sim/judges/quorum.h"
+#include "tests/sim/program/trace.h"
 #include "tests/sim/world.h"
 
 namespace raftkv::sim {
