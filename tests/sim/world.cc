@@ -40,6 +40,8 @@ World::World(const Plan& plan, const TraceSink& sink)
       random_(plan.seed),
       network_(*this),
       checks_(*this),
+      reads_(*this),
+      changes_(*this),
       clients_(*this),
       nemesis_(*this) {
   network_.Start(plan_.network);
@@ -364,6 +366,8 @@ Outcome World::Run() {
   const std::uint64_t cpu_start = CpuNanos();
   RunSafetyPhase();
   if (outcome_.ok) RunLivenessPhase();
+  if (outcome_.ok) changes_.CompareWithLog();
+  if (outcome_.ok) reads_.CompareWithModel();
   if (outcome_.ok) CheckHistory();
   clients_.CountRaw();
   stats_.seeds = 1;

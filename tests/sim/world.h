@@ -20,7 +20,9 @@
 #include "tests/sim/cluster/scheduler.h"
 #include "tests/sim/faults/nemesis.h"
 #include "tests/sim/faults/plan.h"
+#include "tests/sim/judges/changes.h"
 #include "tests/sim/judges/checks.h"
+#include "tests/sim/judges/reads.h"
 #include "tests/sim/program/stats.h"
 
 namespace raftkv::sim {
@@ -63,6 +65,8 @@ class World {
   Scheduler& scheduler() { return scheduler_; }
   Network& network() { return network_; }
   Checks& checks() { return checks_; }
+  Reads& reads() { return reads_; }
+  Changes& changes() { return changes_; }
   Clients& clients() { return clients_; }
   Stats& stats() { return stats_; }
   [[nodiscard]] Nanos now() const { return scheduler_.now(); }
@@ -134,6 +138,8 @@ class World {
   std::vector<std::unique_ptr<Host>> hosts_;
   Network network_;
   Checks checks_;
+  Reads reads_;
+  Changes changes_;
   Clients clients_;
   Nemesis nemesis_;
   std::vector<LostDisk> lost_disks_;

@@ -199,11 +199,15 @@ void SimChannel::Read(Bytes request, node::ReadPolicy policy, MonoTime deadline,
   const auto ask = [this, request = std::move(request), policy, deadline](
                        Host& host, std::function<void(Answer)> answer) {
     const MonoTime now(Duration(world_.now() + kSecond));
-    host.process->member().Read(request, policy, LocalDeadline(host, now, deadline),
-                                [answer = std::move(answer)](Result<Bytes> bytes) {
-                                  if (bytes.ok()) return answer({Status::Ok(), *bytes, 0});
-                                  answer({bytes.status(), {}, 0});
-                                });
+    const auto question = world_.reads().Ask(request, policy);
+    const auto answered = [this, &host, epoch = host.epoch, question,
+                           answer = std::move(answer)](const Result<Bytes>& bytes) {
+      if (!bytes.ok()) return answer({bytes.status(), {}, 0});
+      const bool there = host.epoch == epoch && host.running();
+      if (there && !world_.clients().stopped()) world_.reads().OnAnswer(host, question, *bytes);
+      answer({Status::Ok(), *bytes, 0});
+    };
+    host.process->member().Read(request, policy, LocalDeadline(host, now, deadline), answered);
   };
   Begin(false, deadline, ask, [done = std::move(done)](const Answer& answer) {
     if (answer.status.ok()) return done(answer.bytes);

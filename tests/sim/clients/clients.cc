@@ -193,8 +193,12 @@ void Clients::Operate(Client& client) {
     CompareAndSwap(client);
   } else if (draw < 92) {
     Increment(client);
-  } else {
+  } else if (draw < 97) {
     WriteBatch(client);
+  } else if (draw < 99) {
+    Scan(client);
+  } else {
+    DeleteRange(client);
   }
 }
 
@@ -302,6 +306,54 @@ void Clients::WriteBatch(Client& client) {
                           EndWrite(call, result.status(), result.ok() ? result->revision : 0,
                                    test::ClientAnswer::Done());
                         });
+}
+
+/// Of keys, not counters. The end is like no other, so that a range can be told in the log.
+KeyRange Clients::DrawRange() {
+  std::string first = DrawKey();
+  std::string last = DrawKey();
+  if (last < first) std::swap(first, last);
+  return {std::move(first), std::move(last) + "!" + std::to_string(++values_)};
+}
+
+void Clients::Scan(Client& client) {
+  Random& random = world_.chance().clients;
+  ScanOptions options;
+  options.timeout = Timeout();
+  options.count_only = random.Below(3) == 0;
+  options.keys_only = random.Below(3) == 0;
+  if (random.Below(3) == 0) options.limit = 1 + random.Below(3);
+  if (random.Below(3) == 0) options.consistency = Consistency::kLocal;
+  const bool current = options.consistency == Consistency::kLinearizable;
+  Call call{&client, options.count_only ? OpKind::kCountKeys : OpKind::kScan, 0, {}, 0, false};
+  if (current) call.floor = write_floor_;
+  ++client.open;
+  client.kv->ScanAsync(DrawRange(), options, [this, call](const Result<ScanResult>& result) {
+    EndScan(call, result.status(), result.ok() ? result->revision : 0);
+  });
+}
+
+/// What it shows is judged where it was answered (judges/reads.h).
+void Clients::EndScan(const Call& call, const Status& status, std::uint64_t revision) {
+  if (stopped_) return;
+  if (status.ok() && revision < call.floor) {
+    world_.Fail("reads", "a stale scan: revision " + std::to_string(revision) + ", but " +
+                             std::to_string(call.floor) + " was acknowledged before");
+  }
+  if (!status.ok() && !SaysFailed(status.code()) && status.code() != Code::kUnknownOutcome) {
+    world_.Fail("outcomes", "a scan ends with " + status.ToString());
+  }
+  End(call, status.ok() ? OpOutcome::kOk : OpOutcome::kFailed);
+}
+
+void Clients::DeleteRange(Client& client) {
+  const KeyRange range = DrawRange();
+  const Call call = Begin(client, OpKind::kDeleteRange, test::ClientOp::DeleteRange(range), {});
+  client.kv->DeleteRangeAsync(range, {Timeout()}, [this, call](const Result<DeleteResult>& result) {
+    const auto deleted = result.ok() ? static_cast<std::int64_t>(result->deleted) : 0;
+    EndWrite(call, result.status(), result.ok() ? result->revision : 0,
+             test::ClientAnswer::Number(deleted));
+  });
 }
 
 void Clients::ReadBehind(Host& older, Host& newer) {

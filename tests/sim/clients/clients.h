@@ -109,6 +109,10 @@ class Clients {
   void CompareAndSwap(Client& client);
   void Increment(Client& client);
   void WriteBatch(Client& client);
+  [[nodiscard]] KeyRange DrawRange();
+  void Scan(Client& client);
+  void DeleteRange(Client& client);
+  void EndScan(const Call& call, const Status& status, std::uint64_t revision);
   void EndWrite(const Call& call, const Status& status, std::uint64_t revision,
                 test::ClientAnswer answer);
   void EndGet(const Call& call, const Result<KeyValue>& result);

@@ -72,6 +72,7 @@ class Nemesis {
   void SetWorstClocks(const Host& leader);
   bool JumpWallClock();
   bool ChangeMembers(Fault fault);
+  node::DoneStatus Ask(Fault fault, const Host& leader, const std::string& name);
   bool AddMember(Host& leader);
   bool RemoveMember(Host& leader);
   bool PromoteMember(Host& leader);

@@ -104,6 +104,12 @@ bool Nemesis::ChangeMembers(Fault fault) {
   }
 }
 
+/// What is told of the call that is made now is judged.
+node::DoneStatus Nemesis::Ask(Fault fault, const Host& leader, const std::string& name) {
+  const std::size_t number = world_.changes().Begin(fault, leader, name);
+  return [this, number](const Status& status) { world_.changes().Ended(number, status); };
+}
+
 bool Nemesis::AnyInDoubt(const raft::Configuration& configuration) const {
   return std::any_of(configuration.members.begin(), configuration.members.end(),
                      [&](const raft::Member& member) {
@@ -130,9 +136,10 @@ bool Nemesis::AddMember(Host& leader) {
   host.joining = true;
   const bool voter = chance().Below(4) != 0;
   world_.Trace("%s is added%s", host.name.c_str(), voter ? "" : " as a learner");
-  world_.OnHost(leader, [&leader, &host, voter] {
+  world_.OnHost(leader, [this, &leader, &host, voter] {
     leader.process->member().AddMember(host.name, host.name, voter,
-                                       leader.process->Now() + kTimeout, [](const Status&) {});
+                                       leader.process->Now() + kTimeout,
+                                       Ask(Fault::kAddMember, leader, host.name));
   });
   StartLater(host, Between(chance(), 0, 400 * kMillisecond));
   return true;
@@ -157,9 +164,9 @@ bool Nemesis::RemoveMember(Host& leader) {
   if (names.empty()) names.push_back(now.members[chance().Below(now.members.size())].name);
   const std::string name = names[chance().Below(names.size())];
   world_.Trace("%s is removed", name.c_str());
-  world_.OnHost(leader, [&leader, name] {
+  world_.OnHost(leader, [this, &leader, name] {
     leader.process->member().RemoveMember(name, leader.process->Now() + kTimeout,
-                                          [](const Status&) {});
+                                          Ask(Fault::kRemoveMember, leader, name));
   });
   return true;
 }
@@ -169,9 +176,9 @@ bool Nemesis::PromoteMember(Host& leader) {
   for (const raft::Member& member : leader.process->member().core()->configuration().members) {
     if (!member.learner || member.leaves) continue;
     world_.Trace("%s is promoted", member.name.c_str());
-    world_.OnHost(leader, [&leader, name = member.name] {
+    world_.OnHost(leader, [this, &leader, name = member.name] {
       leader.process->member().PromoteMember(name, leader.process->Now() + kTimeout,
-                                             [](const Status&) {});
+                                             Ask(Fault::kPromoteMember, leader, name));
     });
     return true;
   }
@@ -182,9 +189,9 @@ bool Nemesis::Transfer(Host& leader) {
   const auto& members = leader.process->member().core()->configuration().members;
   std::string name;
   if (chance().Below(2) == 0) name = members[chance().Below(members.size())].name;
-  world_.OnHost(leader, [&leader, name] {
+  world_.OnHost(leader, [this, &leader, name] {
     leader.process->member().MoveLeader(name, leader.process->Now() + kTimeout,
-                                        [](const Status&) {});
+                                        Ask(Fault::kTransfer, leader, name));
   });
   return true;
 }

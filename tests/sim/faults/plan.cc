@@ -144,6 +144,7 @@ Plan DrawPlan(std::uint64_t seed, const Overrides& overrides) {
   Random random{seed ^ 0x706c616e00000000};
   Plan plan;
   plan.seed = seed;
+  plan.switches = overrides.switches;
   plan.nodes = static_cast<int>(OneOf(random, {1, 3, 3, 3, 3, 3, 5, 5, 5, 7}));
   if (overrides.nodes != 0) plan.nodes = overrides.nodes;
   plan.spares = static_cast<int>(Between(random, 0, 2));
@@ -177,7 +178,7 @@ Plan DrawPlan(std::uint64_t seed, const Overrides& overrides) {
       plan.disk.mean_write = 100 * kMicrosecond;
       plan.disk.slow_ppm = 0;
     }
-    plan.mixed_leases = random.Below(4) == 0;
+    plan.mixed_leases = random.Below(2) == 0;
     for (const Fault fault : {Fault::kIsolateLeader, Fault::kClockRate}) {
       plan.fault_weights[static_cast<std::size_t>(fault)] += 300;
     }

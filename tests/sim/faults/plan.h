@@ -10,6 +10,7 @@
 #include "lib/raft/raft.h"
 #include "tests/sim/cluster/scheduler.h"
 #include "tests/sim/faults/faults.h"
+#include "tests/sim/faults/switches.h"
 
 namespace raftkv::sim {
 
@@ -17,6 +18,7 @@ namespace raftkv::sim {
 struct Overrides {
   int nodes = 0;  ///< 0: drawn
   Nanos safety_time = 0;
+  std::uint32_t switches = 0;  ///< Bit() of each
 };
 
 struct NetworkPlan {
@@ -51,6 +53,8 @@ struct ClientPlan {
 
 struct Plan {
   std::uint64_t seed = 0;
+  std::uint32_t switches = 0;
+  [[nodiscard]] bool Has(Switch which) const { return (switches & Bit(which)) != 0; }
   int nodes = 0;
   int spares = 0;  ///< hosts that may be added as members
   int zones = 0;   ///< 0: members have none

@@ -79,6 +79,18 @@ void Checks::CheckLeaderComplete(const Host& host, const Raft& core) {
   }
 }
 
+/// Whom a member takes for the leader of its term was elected in it, and no former leader speaks in
+/// the name of its successor.
+void Checks::CheckFollowed(const Host& host, const Raft& core) {
+  if (core.leader() == kNobody) return;
+  const auto leader = leaders_.find(core.term());
+  if (leader != leaders_.end() && leader->second == core.leader()) return;
+  Fail("whom it follows",
+       host.name + " takes " + world_.NameOf(core.leader()) + " for the leader of term " +
+           std::to_string(core.term().value) +
+           (leader == leaders_.end() ? ", which has none" : ", which is another one's"));
+}
+
 // --- What is written.
 
 void Checks::AddPlace(const Host& host, const Entry& entry, Term previous_term) {
@@ -309,6 +321,7 @@ void Checks::CheckCommit(const Host& host, const Raft& core) {
       return;
     }
     committed_.push_back({term, core.term()});
+    world_.reads().OnCommitted(index);
     NoteConfiguration(index, term);
     ++world_.stats().entries;
     if (committed_runs_.empty() || committed_runs_.back().term != term) {
@@ -483,6 +496,7 @@ void Checks::AfterStep(const Host& host) {
     CheckElected(host, *core);
     CheckLeaderComplete(host, *core);
   }
+  CheckFollowed(host, *core);
   CheckDisk(host, *core);
   CheckInvariants(host, *core);
   Remember(host, *core);

@@ -53,6 +53,10 @@ class Checks {
   [[nodiscard]] Index configuration_index() const {
     return committed_configurations_.empty() ? Index{} : committed_configurations_.back().first;
   }
+  /// (index, configuration) of all that were committed, in order.
+  [[nodiscard]] const std::vector<std::pair<Index, raft::Configuration>>& configurations() const {
+    return committed_configurations_;
+  }
   /// Every entry that was committed, in order.
   struct Result {
     Bytes response;
@@ -94,6 +98,7 @@ class Checks {
                    const raft::Configuration& after);
   void NoteConfiguration(Index index, Term term);
   void CheckCommit(const Host& host, const raft::Raft& core);
+  void CheckFollowed(const Host& host, const raft::Raft& core);
   void CheckInvariants(const Host& host, const raft::Raft& core);
   void Remember(const Host& host, const raft::Raft& core);
   void CheckVoteSent(const Host& host, Term term, NodeId candidate, const raft::Message& message);

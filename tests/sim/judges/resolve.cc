@@ -48,6 +48,8 @@ class Log {
       // A retry has the same answer; it was carried out the first time.
       if (operation.kind == kv::ParsedOperation::Kind::kIncrement) {
         deltas_.try_emplace(operation.delta, carried);
+      } else if (operation.range.kind == kv::Range::Kind::kBounded) {
+        ranges_.try_emplace(std::string(operation.range.end), carried);
       } else if (operation.kind != kv::ParsedOperation::Kind::kDelete) {
         values_.try_emplace(std::string(operation.value), carried);
       }
@@ -58,13 +60,18 @@ class Log {
   static bool Tells(const ClientOp& op) {
     using Kind = ClientOp::Kind;
     return op.kind == Kind::kPut || op.kind == Kind::kCompareAndSwap ||
-           op.kind == Kind::kIncrement || (op.kind == Kind::kBatch && FirstValue(op) != nullptr);
+           op.kind == Kind::kIncrement || op.kind == Kind::kDeleteRange ||
+           (op.kind == Kind::kBatch && FirstValue(op) != nullptr);
   }
   /// Null: it was never carried out.
   [[nodiscard]] const Carried* Find(const ClientOp& op) const {
     if (op.kind == ClientOp::Kind::kIncrement) {
       const auto found = deltas_.find(op.delta);
       return found == deltas_.end() ? nullptr : &found->second;
+    }
+    if (op.kind == ClientOp::Kind::kDeleteRange) {
+      const auto found = ranges_.find(op.range.end);
+      return found == ranges_.end() ? nullptr : &found->second;
     }
     const std::string* const value = op.kind == ClientOp::Kind::kBatch ? FirstValue(op) : &op.value;
     const auto found = values_.find(*value);
@@ -81,11 +88,14 @@ class Log {
 
   std::map<std::string, Carried> values_;
   std::map<std::int64_t, Carried> deltas_;
+  std::map<std::string, Carried> ranges_;  ///< by their ends
 };
 
 ClientAnswer AnswerOf(const ClientOp& op, const kv::OperationResult& result) {
   if (result.code != Code::kOk) return ClientAnswer::Refused();
-  if (op.kind == ClientOp::Kind::kIncrement) return ClientAnswer::Number(result.number);
+  if (op.kind == ClientOp::Kind::kIncrement || op.kind == ClientOp::Kind::kDeleteRange) {
+    return ClientAnswer::Number(result.number);
+  }
   return ClientAnswer::Done();
 }
 

@@ -18,15 +18,18 @@ enum class OpKind : std::uint8_t {
   kCompareAndSwap,
   kIncrement,
   kBatch,
+  kScan,
+  kCountKeys,
+  kDeleteRange,
   kRaw,
   kCount
 };
 enum class OpOutcome : std::uint8_t { kOk, kFailed, kUnknown, kCount };
 
 inline const char* OpName(OpKind kind) {
-  static constexpr const char* kNames[] = {"put",         "get",        "local get", "lease get",
-                                           "bounded get", "delete",     "cas",       "increment",
-                                           "batch",       "raw request"};
+  static constexpr const char* kNames[] = {
+      "put",       "get",   "local get", "lease get", "bounded get",  "delete",     "cas",
+      "increment", "batch", "scan",      "count",     "delete range", "raw request"};
   return kNames[static_cast<std::size_t>(kind)];
 }
 
