@@ -375,6 +375,12 @@ void Clients::ReadBehind(Host& older, Host& newer) {
   }
 }
 
+void Clients::Probe(Host& leader, std::chrono::milliseconds timeout) {
+  if (ending_ || writer_->open > 0) return;
+  writer_->channel.Use(leader.index);
+  Put(*writer_, timeout, false);
+}
+
 // --- Their answers.
 
 void Clients::CheckWriteOrder(std::uint64_t asked_at, std::uint64_t revision) {

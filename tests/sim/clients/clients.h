@@ -5,6 +5,7 @@
 // history, which must be linearizable.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -45,6 +46,8 @@ class Clients {
   /// `newer` took over from `older`, which does not know it yet. One client writes at the one; once
   /// that is acknowledged, another reads it at the other.
   void ReadBehind(Host& older, Host& newer);
+  /// One client writes at `leader`, unless it waits for an earlier write.
+  void Probe(Host& leader, std::chrono::milliseconds timeout);
   /// Many writes at once at one member.
   void Burst(Host& host, int requests) {
     if (!raw_.empty()) raw_.front()->Burst(host, requests);

@@ -92,8 +92,8 @@ Nanos Process::WriteTime() {
   Random& random = world_.chance().disk;
   const DiskPlan& plan = world_.plan().disk;
   Nanos time = Around(random, plan.mean_write) * host_.write_factor;
-  if (Chance(random, plan.slow_ppm)) time *= Between(random, 10, 100);
-  return std::min(time, kLongestWrite);
+  if (!world_.calm() && Chance(random, plan.slow_ppm)) time *= Between(random, 10, 100);
+  return std::max(std::min(time, kLongestWrite), host_.least_write);
 }
 
 void Process::Write(node::LogWrite write, node::DoneStatus done) {

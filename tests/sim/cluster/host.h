@@ -129,6 +129,7 @@ struct Host {
   Duration heartbeat{};
   bool lease_reads = false;
   Nanos write_factor = 1;  ///< a slow disk
+  Nanos least_write = 0;   ///< no write takes less
   raft::Space space = raft::Space::kEnough;
   bool disk_hangs = false;
   /// What waits for the disk waits on.

@@ -514,7 +514,8 @@ void Nemesis::Heal() {
   undo_.clear();
   world_.network().SetPlan(&world_.quiet_network());
   Host* const away = AnyHost();
-  if (chance().Below(3) == 0 && Settled() && MayLose(*away)) left_down_ = away->index;
+  if (!std::exchange(healed_, true) && chance().Below(3) == 0 && Settled() && MayLose(*away))
+    left_down_ = away->index;
   for (const auto& host : world_hosts()) {
     host->clock.SetRate(world_.now(), HostClock::kMillion);
     // Replicated time never goes back: it stands still until the clocks have caught up.

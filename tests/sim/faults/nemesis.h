@@ -32,6 +32,8 @@ class Nemesis {
   [[nodiscard]] bool Healthy(const Host& host) const;
   /// Its disk is not what the others know, so they refuse it.
   [[nodiscard]] bool MayBeRefused(const Host& host) const;
+  [[nodiscard]] bool Settled() const;
+  void EndHang(Host& host);
   /// It was refused, and has ended.
   void OnRefused(Host& host);
 
@@ -60,7 +62,6 @@ class Nemesis {
   bool FillDisks();
   void SetSpace(Host& host, raft::Space space);
   bool HangDisk();
-  void EndHang(Host& host);
   bool FlipBytes(Host& host, Index index, bool restart);
   bool FlipBytes();
   bool LoseDisk(Fault fault);
@@ -96,13 +97,13 @@ class Nemesis {
   }
   /// Whether quorums are left, in every configuration that may be in force, without `host` too.
   [[nodiscard]] bool MayLose(const Host& host) const;
-  [[nodiscard]] bool Settled() const;
   [[nodiscard]] bool AnyInDoubt(const raft::Configuration& configuration) const;
   void StartLater(Host& host, Nanos after);
   Nanos Downtime() { return Between(chance(), 10 * kMillisecond, 2 * kSecond); }
 
   World& world_;
   bool active_ = false;
+  bool healed_ = false;
   /// A scene is on: nothing else happens.
   Nanos quiet_until_ = 0;
   std::size_t left_down_ = SIZE_MAX;

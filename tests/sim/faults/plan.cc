@@ -1,6 +1,7 @@
 #include "tests/sim/faults/plan.h"
 
 #include <algorithm>
+#include <vector>
 
 namespace raftkv::sim {
 
@@ -138,6 +139,20 @@ void DrawTheme(Random& random, bool may_choose_nodes, Plan& plan) {
   }
 }
 
+/// From a stream of its own, so that what else a seed draws stays as it is.
+void DrawLasting(Plan& plan) {
+  Random random{plan.seed ^ 0x6c61737400000000};
+  std::vector<Fault> faults{Fault::kLastingIsolation,  Fault::kLastingOneWay,
+                            Fault::kLastingBridge,     Fault::kLastingRing,
+                            Fault::kLastingPartialCut, Fault::kLastingHang,
+                            Fault::kLastingPause,      Fault::kLastingSlowDisk};
+  if (plan.Has(Switch::kLastingSlowDisks)) faults = {Fault::kLastingSlowDisks};
+  if (plan.Has(Switch::kLastingDistance)) faults = {Fault::kLastingDistance};
+  const bool lasts = random.Below(3) == 0 || plan.Has(Switch::kLastingSlowDisks) ||
+                     plan.Has(Switch::kLastingDistance);
+  if (lasts) plan.lasting = faults[random.Below(faults.size())];
+}
+
 }  // namespace
 
 Plan DrawPlan(std::uint64_t seed, const Overrides& overrides) {
@@ -194,6 +209,7 @@ Plan DrawPlan(std::uint64_t seed, const Overrides& overrides) {
     plan.fault_weights[static_cast<std::size_t>(fault)] +=
         static_cast<std::uint32_t>(Between(random, 0, 40));
   }
+  DrawLasting(plan);
   return plan;
 }
 

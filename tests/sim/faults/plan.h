@@ -75,6 +75,8 @@ struct Plan {
   bool snapshots = true;
   Nanos mean_fault_interval = 0;
   std::uint32_t fault_weights[kFaultKinds] = {};
+  /// What lasts in the phase between the others; kCount: nothing.
+  Fault lasting = Fault::kCount;
 };
 
 Plan DrawPlan(std::uint64_t seed, const Overrides& overrides);

@@ -11,9 +11,13 @@
 namespace raftkv::sim {
 
 // Name, name on the command line, what it adds.
-#define RAFTKV_SIM_FOR_EACH_SWITCH(X)                   \
-  X(kLocalReadsOverRestart, "local-reads-over-restart", \
-    "local reads must not go back over a restart of their member")
+#define RAFTKV_SIM_FOR_EACH_SWITCH(X)                              \
+  X(kLocalReadsOverRestart, "local-reads-over-restart",            \
+    "local reads must not go back over a restart of their member") \
+  X(kLastingSlowDisks, "lasting-slow-disks",                       \
+    "writes must go on while every sync takes longer than T")      \
+  X(kLastingDistance, "lasting-distance",                          \
+    "writes and reads must end while a round trip takes nearly T")
 
 enum class Switch : std::uint8_t {
 #define RAFTKV_SIM_SWITCH_NAME(name, text, what) name,

@@ -53,6 +53,9 @@ struct Stats {
   void Count(OpKind kind, OpOutcome outcome) {
     ++operations[static_cast<std::size_t>(kind)][static_cast<std::size_t>(outcome)];
   }
+  [[nodiscard]] std::uint64_t Of(OpKind kind, OpOutcome outcome) const {
+    return operations[static_cast<std::size_t>(kind)][static_cast<std::size_t>(outcome)];
+  }
   void Add(const Stats& other) {
     seeds += other.seeds;
     virtual_ns += other.virtual_ns;
