@@ -3,12 +3,13 @@
 #include <cstdio>
 #include <cstdlib>
 #include <string>
+#include <vector>
 
 #include <CLI/CLI.hpp>
 
 #include "lib/base/mutants.h"
-#include "tests/sim/report.h"
-#include "tests/sim/runner.h"
+#include "tests/sim/program/report.h"
+#include "tests/sim/program/runner.h"
 #include "tests/sim/world.h"
 
 namespace raftkv::sim {
@@ -24,12 +25,21 @@ struct Arguments {
   std::string mutant;
   int jobs = 1;
   int nodes = 0;
+  std::vector<std::string> also;
+
+  [[nodiscard]] Overrides ToOverrides() const {
+    Overrides overrides;
+    overrides.nodes = nodes;
+    for (const std::string& name : also) overrides.switches |= Bit(*FindSwitch(name));
+    return overrides;
+  }
 };
 
 std::string Replay(const Arguments& arguments, std::uint64_t seed) {
   std::string command = "./dev sim --seed " + std::to_string(seed);
   if (!arguments.mutant.empty()) command += " --mutant " + arguments.mutant;
   if (arguments.nodes != 0) command += " --nodes " + std::to_string(arguments.nodes);
+  for (const std::string& name : arguments.also) command += " --also " + name;
   return command;
 }
 
@@ -39,9 +49,7 @@ extern "C" void FlushTrace(int) { std::fflush(stdout); }
 int RunOne(const Arguments& arguments) {
   std::signal(SIGABRT, FlushTrace);
   ChooseMutant(arguments.mutant);
-  Overrides overrides;
-  overrides.nodes = arguments.nodes;
-  const Outcome outcome = RunSeed(arguments.seed, overrides, {stdout, false});
+  const Outcome outcome = RunSeed(arguments.seed, arguments.ToOverrides(), {stdout, false});
   std::fflush(stdout);
   std::fprintf(stderr, "%s", Describe(outcome.stats).c_str());
   if (outcome.ok) return 0;
@@ -57,7 +65,7 @@ int RunMany(const Arguments& arguments) {
   plan.seeds = arguments.hours > 0 ? 0 : arguments.seeds;
   plan.max_seconds = arguments.hours * 3600;
   plan.jobs = arguments.jobs;
-  plan.overrides.nodes = arguments.nodes;
+  plan.overrides = arguments.ToOverrides();
   plan.mutant = arguments.mutant;
   const RunResult result = RunSeeds(plan);
   std::printf("%s", Describe(result.stats).c_str());
@@ -120,6 +128,11 @@ int Main(int argc, char** argv) {
   app.add_flag("--mutants", arguments.mutants,
                "for each known bug the first of 2000 seeds that finds it");
   app.add_option("--mutant", arguments.mutant, "plant this bug of lib/base/mutants.h");
+  app.add_option("--also", arguments.also,
+                 "add what the store does not bear yet:\n" + DescribeSwitches())
+      ->check([](const std::string& name) {
+        return FindSwitch(name) ? std::string() : "no switch '" + name + "'; --help lists them";
+      });
   CLI11_PARSE(app, argc, argv);
   if (!arguments.mutant.empty() && !ChooseMutant(arguments.mutant)) {
     std::fprintf(stderr, "raftkv_sim: no mutant '%s'; lib/base/mutants.h lists them\n",

@@ -5,9 +5,9 @@
 #include <gtest/gtest.h>
 
 #include "lib/base/mutants.h"
-#include "tests/sim/report.h"
-#include "tests/sim/runner.h"
-#include "tests/sim/seed_files.h"
+#include "tests/sim/program/report.h"
+#include "tests/sim/program/runner.h"
+#include "tests/sim/program/seed_files.h"
 #include "tests/sim/world.h"
 
 namespace raftkv::sim {

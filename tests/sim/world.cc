@@ -40,8 +40,11 @@ World::World(const Plan& plan, const TraceSink& sink)
       random_(plan.seed),
       network_(*this),
       checks_(*this),
+      reads_(*this),
+      changes_(*this),
       clients_(*this),
-      nemesis_(*this) {
+      nemesis_(*this),
+      lasting_(*this) {
   network_.Start(plan_.network);
   quiet_network_.min_delay = 200 * kMicrosecond;
   quiet_network_.mean_delay = kMillisecond;
@@ -327,6 +330,24 @@ bool World::Converged() {
   return first != nullptr;
 }
 
+void World::RunLastingPhase() {
+  Trace("faults stop for a while");
+  calm_ = true;
+  nemesis_.Heal();
+  if (!RunUntilTrue(now() + kElectionBound, &World::HasLeader)) {
+    if (outcome_.ok) Fail("liveness", "no leader though faults have stopped");
+    return;
+  }
+  // Where a member is still being refilled nothing can be asked for.
+  if (!RunUntilTrue(now() + kConvergeBound, &World::MayLast) || !lasting_.Begin()) return;
+  const Nanos end = now() + Lasting::kTime;
+  while (outcome_.ok && now() < end) {
+    RunUntil(std::min(end, now() + Lasting::kLookEvery));
+    if (outcome_.ok) lasting_.Look();
+  }
+  lasting_.End();
+}
+
 void World::RunLivenessPhase() {
   Trace("faults stop");
   calm_ = true;
@@ -363,7 +384,10 @@ void World::CheckHistory() {
 Outcome World::Run() {
   const std::uint64_t cpu_start = CpuNanos();
   RunSafetyPhase();
+  if (outcome_.ok && plan_.lasting != Fault::kCount) RunLastingPhase();
   if (outcome_.ok) RunLivenessPhase();
+  if (outcome_.ok) changes_.CompareWithLog();
+  if (outcome_.ok) reads_.CompareWithModel();
   if (outcome_.ok) CheckHistory();
   clients_.CountRaw();
   stats_.seeds = 1;

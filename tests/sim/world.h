@@ -14,14 +14,17 @@
 #include <raftkv/node.h>
 
 #include "lib/base/random.h"
-#include "tests/sim/checks.h"
-#include "tests/sim/clients.h"
-#include "tests/sim/host.h"
-#include "tests/sim/nemesis.h"
-#include "tests/sim/network.h"
-#include "tests/sim/plan.h"
-#include "tests/sim/scheduler.h"
-#include "tests/sim/stats.h"
+#include "tests/sim/clients/clients.h"
+#include "tests/sim/cluster/host.h"
+#include "tests/sim/cluster/network.h"
+#include "tests/sim/cluster/scheduler.h"
+#include "tests/sim/faults/lasting.h"
+#include "tests/sim/faults/nemesis.h"
+#include "tests/sim/faults/plan.h"
+#include "tests/sim/judges/changes.h"
+#include "tests/sim/judges/checks.h"
+#include "tests/sim/judges/reads.h"
+#include "tests/sim/program/stats.h"
 
 namespace raftkv::sim {
 
@@ -46,8 +49,9 @@ struct Chances {
         network(seed ^ 0x2e00),
         disk(seed ^ 0x3f00),
         clients(seed ^ 0x4a00),
-        nemesis(seed ^ 0x5b00) {}
-  Random identity, network, disk, clients, nemesis;
+        nemesis(seed ^ 0x5b00),
+        lasting(seed ^ 0x6c00) {}
+  Random identity, network, disk, clients, nemesis, lasting;
 };
 
 class World {
@@ -63,6 +67,9 @@ class World {
   Scheduler& scheduler() { return scheduler_; }
   Network& network() { return network_; }
   Checks& checks() { return checks_; }
+  [[nodiscard]] Nemesis& nemesis() { return nemesis_; }
+  Reads& reads() { return reads_; }
+  Changes& changes() { return changes_; }
   Clients& clients() { return clients_; }
   Stats& stats() { return stats_; }
   [[nodiscard]] Nanos now() const { return scheduler_.now(); }
@@ -118,6 +125,8 @@ class World {
   void Forget(const Event& event);
   void Stopped(Host& host);
   void RunSafetyPhase();
+  bool MayLast() { return lasting_.MayBegin(); }
+  void RunLastingPhase();
   void RunLivenessPhase();
   bool HasLeader();
   bool Converged();
@@ -134,8 +143,11 @@ class World {
   std::vector<std::unique_ptr<Host>> hosts_;
   Network network_;
   Checks checks_;
+  Reads reads_;
+  Changes changes_;
   Clients clients_;
   Nemesis nemesis_;
+  Lasting lasting_;
   std::vector<LostDisk> lost_disks_;
   bool calm_ = false;
   NetworkPlan quiet_network_;

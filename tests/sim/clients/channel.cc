@@ -1,0 +1,218 @@
+#include "tests/sim/clients/channel.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "lib/kv/request.h"
+#include "tests/sim/world.h"
+
+namespace raftkv::sim {
+
+// --- The loop.
+
+MonoTime SimLoop::Now() { return MonoTime(Duration(world_.now() + kSecond)); }
+
+void SimLoop::At(MonoTime when, std::function<void()> work) {
+  world_.At(std::max<Nanos>(0, (when - Now()).count()), std::move(work));
+}
+
+void SimLoop::RunPosted() {
+  while (!posted_.empty()) {
+    const std::function<void()> work = std::move(posted_.front());
+    posted_.pop_front();
+    work();
+  }
+}
+
+// --- The channel.
+
+SimChannel::SimChannel(World& world, std::string name, std::uint32_t follow_leader_ppm,
+                       std::uint32_t drop_answer_ppm)
+    : world_(world),
+      name_(std::move(name)),
+      follow_leader_ppm_(follow_leader_ppm),
+      drop_answer_ppm_(drop_answer_ppm),
+      current_(world.chance().clients.Below(world.hosts().size())) {}
+
+SimChannel::Attempt* SimChannel::Find(std::uint64_t number) {
+  for (Attempt& attempt : attempts_) {
+    if (attempt.number == number) return &attempt;
+  }
+  return nullptr;
+}
+
+void SimChannel::Begin(bool write, MonoTime deadline, Ask ask, End end) {
+  auto place = std::find_if(attempts_.begin(), attempts_.end(),
+                            [](const Attempt& attempt) { return attempt.number == 0; });
+  if (place == attempts_.end()) place = attempts_.emplace(attempts_.end());
+  const std::uint64_t number = next_number_++;
+  const Nanos end_at = deadline.time_since_epoch().count() - kSecond;
+  *place = Attempt{number, current_, write, false, std::move(end), std::move(ask)};
+  world_.At(world_.network().Delay(), [this, number] { Arrive(number); });
+  world_.At(std::max<Nanos>(0, end_at - world_.now()), [this, number] { Lost(number); });
+}
+
+void SimChannel::Arrive(std::uint64_t number) {
+  Attempt* const attempt = Find(number);
+  if (attempt == nullptr || blocked_[attempt->host] > 0) return;
+  Host& host = world_.host(attempt->host);
+  if (!host.running()) {
+    world_.At(world_.network().Delay(), [this, number] { Lost(number); });
+    return;
+  }
+  attempt->sent = true;
+  world_.Trace("%s: attempt %llu reaches %s", name_.c_str(),
+               static_cast<unsigned long long>(number), host.name.c_str());
+  world_.OnHost(host, [this, number, &host] {
+    Attempt* const open = Find(number);
+    if (open == nullptr) return;
+    const Ask ask = open->ask;
+    const auto answered = NoteAsked(host);
+    ask(host, [this, number, &host, epoch = host.epoch, answered](const Answer& answer) {
+      *answered = true;
+      if (host.epoch == epoch && host.running()) Answered(number, host, answer);
+    });
+  });
+}
+
+std::shared_ptr<bool> SimChannel::NoteAsked(const Host& host) {
+  if (asked_.size() >= prune_at_) {
+    std::erase_if(asked_, [](const Asked& asked) { return !asked.Open(); });
+    prune_at_ = 2 * asked_.size() + 64;
+  }
+  asked_.push_back({&host, host.epoch, std::make_shared<bool>(false)});
+  return asked_.back().answered;
+}
+
+bool SimChannel::AllAnswered() const {
+  return std::none_of(asked_.begin(), asked_.end(),
+                      [](const Asked& asked) { return asked.Open() && asked.host->running(); });
+}
+
+void SimChannel::Answered(std::uint64_t number, Host& host, const Answer& answer) {
+  if (Find(number) == nullptr || blocked_[host.index] > 0) return;
+  Random& random = world_.chance().clients;
+  if (!world_.calm() && Chance(random, drop_answer_ppm_)) {
+    world_.Count(Fault::kAnswerDropped);
+    world_.At(world_.network().Delay(), [this, number] { Lost(number); });
+    return;
+  }
+  const Host* const leader = world_.FindHost(host.process->member().leader());
+  const bool follow = leader != nullptr && Chance(random, follow_leader_ppm_);
+  const std::size_t next = follow ? leader->index : host.index;
+  world_.At(world_.network().Delay(), [this, number, next, answer] {
+    if (Find(number) != nullptr) current_ = next;
+    Finish(number, answer);
+  });
+}
+
+void SimChannel::Finish(std::uint64_t number, const Answer& answer) {
+  Attempt* const attempt = Find(number);
+  if (attempt == nullptr) return;
+  const End end = std::move(attempt->end);
+  const std::size_t host = attempt->host;
+  *attempt = Attempt();
+  world_.Trace("%s: attempt %llu ends: %s", name_.c_str(), static_cast<unsigned long long>(number),
+               answer.status.ToString().c_str());
+  const Code code = answer.status.code();
+  if (code == Code::kUnavailable || code == Code::kNotLeader) MoveOn(host);
+  end(answer);
+}
+
+void SimChannel::Lost(std::uint64_t number) {
+  const Attempt* const attempt = Find(number);
+  if (attempt == nullptr) return;
+  MoveOn(attempt->host);
+  if (attempt->write && attempt->sent) {
+    Finish(number, {{Code::kUnknownOutcome, "the connection was lost"}, {}, 0});
+  } else {
+    Finish(number, {{Code::kUnavailable, "nobody answers"}, {}, 0});
+  }
+}
+
+void SimChannel::MoveOn(std::size_t from) {
+  if (current_ != from) return;
+  // Mostly to somebody who may be there.
+  for (int i = 0; i < 4; ++i) {
+    current_ = world_.chance().clients.Below(world_.hosts().size());
+    if (!world_.host(current_).out) return;
+  }
+}
+
+void SimChannel::HostDown(const Host& host) {
+  for (const Attempt& attempt : attempts_) {
+    if (attempt.number == 0 || !attempt.sent || attempt.host != host.index) continue;
+    world_.At(world_.network().Delay(), [this, number = attempt.number] { Lost(number); });
+  }
+}
+
+// --- The three calls.
+
+void SimChannel::OpenSession(MonoTime deadline, node::Done<std::uint64_t> done) {
+  const auto ask = [](Host& host, const std::function<void(Answer)>& answer) {
+    const std::uint64_t time = host.process->member().replicated_time_ms();
+    if (time == 0) {
+      answer({{Code::kUnavailable, "no replicated time yet"}, {}, 0});
+    } else {
+      answer({Status::Ok(), {}, time});
+    }
+  };
+  Begin(false, deadline, ask, [done = std::move(done)](const Answer& answer) {
+    if (answer.status.ok()) return done(answer.number);
+    done(answer.status);
+  });
+}
+
+namespace {
+
+/// On the host's clock.
+MonoTime LocalDeadline(Host& host, MonoTime now, MonoTime deadline) {
+  return host.process->Now() + std::max(Duration::zero(), deadline - now);
+}
+
+}  // namespace
+
+void SimChannel::Submit(Bytes request, MonoTime deadline,
+                        std::function<void(node::SubmitOutcome)> done) {
+  const auto ask = [this, request = std::move(request), deadline](
+                       Host& host, std::function<void(Answer)> answer) {
+    const MonoTime now(Duration(world_.now() + kSecond));
+    host.process->member().Submit(request, LocalDeadline(host, now, deadline),
+                                  [answer = std::move(answer)](node::SubmitOutcome outcome) {
+                                    answer({outcome.status, std::move(outcome.response), 0});
+                                  });
+  };
+  Begin(true, deadline, ask, [this, done = std::move(done)](const Answer& answer) {
+    if (world_.tracing() && answer.status.ok()) {
+      const auto response = kv::DecodeResponse(answer.bytes.view(), 1);
+      if (response.ok()) {
+        world_.Trace("%s: response %d %s", name_.c_str(), static_cast<int>(response->code),
+                     response->message.c_str());
+      }
+    }
+    done({answer.status, answer.bytes});
+  });
+}
+
+void SimChannel::Read(Bytes request, node::ReadPolicy policy, MonoTime deadline,
+                      node::Done<Bytes> done) {
+  const auto ask = [this, request = std::move(request), policy, deadline](
+                       Host& host, std::function<void(Answer)> answer) {
+    const MonoTime now(Duration(world_.now() + kSecond));
+    const auto question = world_.reads().Ask(request, policy);
+    const auto answered = [this, &host, epoch = host.epoch, question,
+                           answer = std::move(answer)](const Result<Bytes>& bytes) {
+      if (!bytes.ok()) return answer({bytes.status(), {}, 0});
+      const bool there = host.epoch == epoch && host.running();
+      if (there && !world_.clients().stopped()) world_.reads().OnAnswer(host, question, *bytes);
+      answer({Status::Ok(), *bytes, 0});
+    };
+    host.process->member().Read(request, policy, LocalDeadline(host, now, deadline), answered);
+  };
+  Begin(false, deadline, ask, [done = std::move(done)](const Answer& answer) {
+    if (answer.status.ok()) return done(answer.bytes);
+    done(answer.status);
+  });
+}
+
+}  // namespace raftkv::sim

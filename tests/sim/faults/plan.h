@@ -1,0 +1,96 @@
+// What does a seed decide before anything happens? The cluster, the workload, and the mix of
+// faults with their rates; the draws during the run come from the same seed.
+#pragma once
+
+#include <cstdint>
+
+#include "lib/base/random.h"
+#include "lib/base/time.h"
+#include "lib/kv/store.h"
+#include "lib/raft/raft.h"
+#include "tests/sim/cluster/scheduler.h"
+#include "tests/sim/faults/faults.h"
+#include "tests/sim/faults/switches.h"
+
+namespace raftkv::sim {
+
+/// What the command line may fix instead of the seed.
+struct Overrides {
+  int nodes = 0;  ///< 0: drawn
+  Nanos safety_time = 0;
+  std::uint32_t switches = 0;  ///< Bit() of each
+};
+
+struct NetworkPlan {
+  Nanos min_delay = 0;
+  Nanos mean_delay = 0;
+  std::uint32_t loss_ppm = 0;
+  std::uint32_t duplicate_ppm = 0;
+  /// Messages that take up to `max_delay`, so that others overtake them.
+  std::uint32_t late_ppm = 0;
+  Nanos max_delay = 0;
+};
+
+struct DiskPlan {
+  Nanos mean_write = 0;
+  std::uint32_t slow_ppm = 0;            ///< writes that take ten to a hundred times as long
+  std::uint32_t flush_ppm = 0;           ///< of the state machine, after an apply
+  std::uint32_t keep_in_flight_ppm = 0;  ///< a write under way at a crash is there afterwards
+  Nanos mean_apply = 0;
+  bool read_late = false;  ///< a read looks at the state machine when it ends, not when it begins
+};
+
+struct ClientPlan {
+  int sessions = 0;
+  int raw = 0;
+  Nanos mean_interval = 0;  ///< of one client
+  int keys = 0;
+  int counters = 0;
+  Nanos timeout = 0;
+  bool coalesce = true;
+  std::uint32_t follow_leader_ppm = 0;
+};
+
+struct Plan {
+  std::uint64_t seed = 0;
+  std::uint32_t switches = 0;
+  [[nodiscard]] bool Has(Switch which) const { return (switches & Bit(which)) != 0; }
+  int nodes = 0;
+  int spares = 0;  ///< hosts that may be added as members
+  int zones = 0;   ///< 0: members have none
+  raft::QuorumRule quorum;
+  /// Faults start with the run, or once the cluster is formed.
+  bool faults_while_forming = false;
+  Nanos safety_time = 0;
+  /// Inputs gather for so long before a member is pumped; 0: not at all.
+  Nanos pump_delay = 0;
+  NetworkPlan network;
+  DiskPlan disk;
+  ClientPlan clients;
+  kv::StoreOptions store;
+  raft::Options core;
+  /// Leases are off on some members, and election timeouts differ.
+  bool mixed_leases = false;
+  std::uint64_t log_keep_entries = 0;
+  bool snapshots = true;
+  Nanos mean_fault_interval = 0;
+  std::uint32_t fault_weights[kFaultKinds] = {};
+  /// What lasts in the phase between the others; kCount: nothing.
+  Fault lasting = Fault::kCount;
+};
+
+Plan DrawPlan(std::uint64_t seed, const Overrides& overrides);
+
+// --- Draws that every part uses.
+
+inline bool Chance(Random& random, std::uint32_t ppm) {
+  return ppm != 0 && random.Below(1'000'000) < ppm;
+}
+/// Uniform in [low, high].
+inline Nanos Between(Random& random, Nanos low, Nanos high) {
+  return low + static_cast<Nanos>(random.Below(static_cast<std::uint64_t>(high - low) + 1));
+}
+/// Around `mean`, never much longer.
+inline Nanos Around(Random& random, Nanos mean) { return Between(random, mean / 4, 2 * mean); }
+
+}  // namespace raftkv::sim

@@ -1,0 +1,118 @@
+#include "tests/sim/judges/model.h"
+
+#include <charconv>
+#include <iterator>
+#include <utility>
+
+namespace raftkv::sim {
+
+namespace {
+
+bool Holds(const kv::RangeView& range, std::string_view key) {
+  switch (range.kind) {
+    case kv::Range::Kind::kSingle: return key == range.begin;
+    case kv::Range::Kind::kBounded: return key >= range.begin && key < range.end;
+    case kv::Range::Kind::kUnbounded: return key >= range.begin;
+  }
+  return false;
+}
+
+std::string Told(const char* what, std::int64_t told, std::int64_t is) {
+  return std::string(what) + " is told as " + std::to_string(told) + ", and is " +
+         std::to_string(is);
+}
+
+}  // namespace
+
+std::string Model::Delete(const kv::RangeView& range, std::int64_t told) {
+  const std::int64_t deleted = static_cast<std::int64_t>(
+      std::erase_if(keys_, [&](const auto& item) { return Holds(range, item.first); }));
+  return deleted == told ? std::string() : Told("the number of deleted keys", told, deleted);
+}
+
+std::string Model::Increment(const kv::ParsedOperation& operation, std::uint64_t revision,
+                             const kv::OperationResult& result) {
+  const auto found = keys_.find(operation.range.begin);
+  std::int64_t number = 0;
+  if (found != keys_.end()) {
+    const std::string& text = found->second.value;
+    const auto parsed = std::from_chars(text.data(), text.data() + text.size(), number);
+    const bool is_number = parsed.ec == std::errc() && parsed.ptr == text.data() + text.size();
+    if (!is_number) {
+      return result.code == Code::kInvalidArgument ? "" : "an increment of what is no number";
+    }
+  }
+  if (result.code != Code::kOk) return "an increment of a number is refused";
+  number += operation.delta;
+  keys_[std::string(operation.range.begin)] = {std::to_string(number), revision};
+  return number == result.number ? std::string() : Told("a counter", result.number, number);
+}
+
+std::string Model::Carry(const kv::ParsedOperation& operation, std::uint64_t revision,
+                         const kv::OperationResult& result) {
+  using Kind = kv::ParsedOperation::Kind;
+  if (operation.kind == Kind::kDelete) return Delete(operation.range, result.number);
+  if (operation.kind == Kind::kIncrement) return Increment(operation, revision, result);
+  const auto found = keys_.find(operation.range.begin);
+  if (operation.kind == Kind::kCompareAndSwap) {
+    const bool holds = operation.expect_absent
+                           ? found == keys_.end()
+                           : found != keys_.end() && found->second.value == operation.expected;
+    if (holds != (result.code == Code::kOk)) {
+      return holds ? "a compare and swap that holds is refused"
+                   : "a compare and swap that does not hold swaps";
+    }
+    if (!holds) return {};
+  } else if (result.code != Code::kOk) {
+    return "a put is refused";
+  }
+  keys_[std::string(operation.range.begin)] = {std::string(operation.value), revision};
+  return {};
+}
+
+std::string Model::Apply(const raft::Entry& entry, const Checks::Result& result) {
+  if (entry.kind != raft::EntryKind::kCommand) return {};
+  kv::MessageBytes storage;
+  kv::ParsedRequest request;
+  if (!kv::ParseRequest(entry.payload.view(), SIZE_MAX, storage, request).ok()) return {};
+  const auto response = kv::DecodeResponse(result.response.view(), request.operations.size());
+  if (!response.ok()) return "its answer cannot be read: " + response.status().ToString();
+  // Refused as a whole, or a repeated request, which is told what was answered the first time.
+  if (response->code != Code::kOk || response->revision != entry.index.value) return {};
+  for (std::size_t i = 0; i < request.operations.size(); ++i) {
+    std::string wrong = Carry(request.operations[i], entry.index.value, response->results[i]);
+    if (!wrong.empty()) return wrong;
+  }
+  return {};
+}
+
+std::string Model::Compare(const kv::ParsedRead& asked, const ScanResult& found) const {
+  std::uint64_t count = 0;
+  auto next = found.kvs.begin();
+  for (const auto& [key, value] : keys_) {
+    if (!Holds(asked.range, key)) continue;
+    ++count;
+    if (asked.count_only) continue;
+    if (next == found.kvs.end()) {
+      if (found.more) return {};
+      return "'" + key + "' is missing";
+    }
+    if (next->key != key) return "'" + next->key + "' is there instead of '" + key + "'";
+    const bool same = asked.keys_only || next->value == value.value;
+    if (!same || next->mod_revision != value.revision) {
+      return "'" + key + "' is '" + next->value + "' of revision " +
+             std::to_string(next->mod_revision) + " instead of '" + value.value + "' of " +
+             std::to_string(value.revision);
+    }
+    ++next;
+  }
+  if (asked.count_only) {
+    if (found.more || found.count == count) return {};
+    return Told("the number of keys", static_cast<std::int64_t>(found.count),
+                static_cast<std::int64_t>(count));
+  }
+  if (next != found.kvs.end()) return "'" + next->key + "' should be absent";
+  return found.more ? "more is promised than there is" : std::string();
+}
+
+}  // namespace raftkv::sim

@@ -1,0 +1,39 @@
+// What do the keys hold after each entry of the committed log? Carried out by a map, with nothing
+// of lib/kv but the reading of requests.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <string_view>
+
+#include "lib/kv/parse.h"
+#include "lib/kv/request.h"
+#include "lib/raft/types.h"
+#include "tests/sim/judges/checks.h"
+
+namespace raftkv::sim {
+
+class Model {
+ public:
+  /// The next entry and the answer that it was given; what is wrong with that answer, if anything.
+  std::string Apply(const raft::Entry& entry, const Checks::Result& result);
+  /// What is wrong with `found` as the answer to `asked` in the state as it is now.
+  [[nodiscard]] std::string Compare(const kv::ParsedRead& asked, const ScanResult& found) const;
+
+ private:
+  struct Value {
+    std::string value;
+    std::uint64_t revision = 0;
+  };
+  using Keys = std::map<std::string, Value, std::less<>>;
+  std::string Carry(const kv::ParsedOperation& operation, std::uint64_t revision,
+                    const kv::OperationResult& result);
+  std::string Delete(const kv::RangeView& range, std::int64_t told);
+  std::string Increment(const kv::ParsedOperation& operation, std::uint64_t revision,
+                        const kv::OperationResult& result);
+
+  Keys keys_;
+};
+
+}  // namespace raftkv::sim

@@ -1,0 +1,59 @@
+// Did each answer show a state that was there, and one that was new enough?
+//
+// Every read that a member answers is looked at where the answer leaves it, whoever still waits:
+// local and bounded ones, absent keys, scans and counts. The answer names the log index that it
+// reflects; it must be new enough for what was asked, and at the end of the run it is compared with
+// a model that carries out the committed log by itself. The same model knows what each write had to
+// answer.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "lib/base/bytes.h"
+#include "lib/node/ports.h"
+#include "tests/sim/cluster/host.h"
+#include "tests/sim/cluster/scheduler.h"
+
+namespace raftkv::sim {
+
+class Reads {
+ public:
+  explicit Reads(World& world) : world_(world) {}
+
+  /// The commit index of the cluster has risen to `index`.
+  void OnCommitted(Index index);
+  /// What a member was asked, when, and what was committed by then.
+  struct Question {
+    Bytes request;
+    node::ReadPolicy policy;
+    Nanos asked_at = 0;
+    Index committed;
+  };
+  [[nodiscard]] Question Ask(const Bytes& request, const node::ReadPolicy& policy) const;
+  void OnAnswer(const Host& host, const Question& question, const Bytes& answer);
+
+  /// At the end: compares every answer with the state at its index, and every write's answer with
+  /// what the committed log says.
+  void CompareWithModel();
+
+ private:
+  struct Answer {
+    std::string host;
+    Bytes request;
+    Bytes response;
+  };
+  [[nodiscard]] Index CommittedAt(Nanos when) const;
+  void CheckNewness(const Host& host, const Question& question, Index reflects);
+
+  World& world_;
+  std::vector<std::pair<Nanos, Index>> commits_;
+  std::multimap<std::uint64_t, Answer> answers_;  ///< by the index that they reflect
+  /// By member and epoch (0: of all its epochs together): what its local reads have shown.
+  std::map<std::pair<NodeId, std::uint32_t>, Index> shown_;
+};
+
+}  // namespace raftkv::sim

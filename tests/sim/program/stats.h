@@ -1,0 +1,76 @@
+// What happened in a run, in numbers? Plain numbers, so that processes can add theirs up.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "tests/sim/faults/faults.h"
+
+namespace raftkv::sim {
+
+enum class OpKind : std::uint8_t {
+  kPut,
+  kGet,
+  kLocalGet,
+  kLeaseGet,
+  kBoundedGet,
+  kDelete,
+  kCompareAndSwap,
+  kIncrement,
+  kBatch,
+  kScan,
+  kCountKeys,
+  kDeleteRange,
+  kRaw,
+  kCount
+};
+enum class OpOutcome : std::uint8_t { kOk, kFailed, kUnknown, kCount };
+
+inline const char* OpName(OpKind kind) {
+  static constexpr const char* kNames[] = {
+      "put",       "get",   "local get", "lease get", "bounded get",  "delete",     "cas",
+      "increment", "batch", "scan",      "count",     "delete range", "raw request"};
+  return kNames[static_cast<std::size_t>(kind)];
+}
+
+struct Stats {
+  static constexpr std::size_t kOpKinds = static_cast<std::size_t>(OpKind::kCount);
+  static constexpr std::size_t kOutcomes = static_cast<std::size_t>(OpOutcome::kCount);
+
+  std::uint64_t seeds = 0;
+  std::uint64_t virtual_ns = 0;
+  std::uint64_t events = 0;
+  std::uint64_t cpu_ns = 0;
+  std::uint64_t messages = 0;
+  std::uint64_t elections = 0;
+  std::uint64_t entries = 0;
+  std::uint64_t gave_up = 0;  ///< histories that were too hard to judge
+  std::uint64_t node_ns = 0;  ///< virtual time, once for each member
+  std::uint64_t operations[kOpKinds][kOutcomes] = {};
+  std::uint64_t faults[kFaultKinds] = {};
+
+  void Count(Fault fault) { ++faults[static_cast<std::size_t>(fault)]; }
+  void Count(OpKind kind, OpOutcome outcome) {
+    ++operations[static_cast<std::size_t>(kind)][static_cast<std::size_t>(outcome)];
+  }
+  [[nodiscard]] std::uint64_t Of(OpKind kind, OpOutcome outcome) const {
+    return operations[static_cast<std::size_t>(kind)][static_cast<std::size_t>(outcome)];
+  }
+  void Add(const Stats& other) {
+    seeds += other.seeds;
+    virtual_ns += other.virtual_ns;
+    events += other.events;
+    cpu_ns += other.cpu_ns;
+    messages += other.messages;
+    elections += other.elections;
+    entries += other.entries;
+    gave_up += other.gave_up;
+    node_ns += other.node_ns;
+    for (std::size_t i = 0; i < kOpKinds; ++i) {
+      for (std::size_t k = 0; k < kOutcomes; ++k) operations[i][k] += other.operations[i][k];
+    }
+    for (std::size_t i = 0; i < kFaultKinds; ++i) faults[i] += other.faults[i];
+  }
+};
+
+}  // namespace raftkv::sim
