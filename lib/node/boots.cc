@@ -51,7 +51,7 @@ std::string Member::JudgeBoot(const Hello& hello) const {
 
 /// What is wrong with `boot` of the member `name`, of which `seen` was seen before; empty: nothing.
 std::string Member::JudgeBootOf(const std::string& name, const Boot& boot, const Boot& seen) {
-  if (seen.nonce == 0) {
+  if (PeerBoot{.boot = seen}.twins()) {
     return "two data folders claim to be '" + name + "' (boot " + Number(seen.counter) +
            " was started twice): one is a copy of the other, or was rolled back; stop the one that "
            "is older, and have the cluster trust the other with " +
@@ -214,8 +214,9 @@ void Member::SaveBoot(NodeId id, PeerBoot boot) {
     if (!failure_.ok() || !status.ok()) return;
     stranger_boots_.erase(id);
     // What was found out meanwhile is not taken back.
-    PeerBoot& known = birth_.peer_boots[id];
-    if (!known.twins() || boot.incarnation > known.incarnation) known = boot;
+    const auto [known, first] = birth_.peer_boots.try_emplace(id, boot);
+    const bool found_out = known->second.twins() && boot.incarnation <= known->second.incarnation;
+    if (!first && !found_out) known->second = boot;
     next_boots_told_ = ports_.clock.Now();
     Wake();
   });

@@ -154,7 +154,7 @@ struct PeerBoot {
   Boot boot;
   /// As raft::Member, when it was confirmed: one that rose since then allows a lower boot, once.
   std::uint64_t incarnation = 1;
-  [[nodiscard]] bool twins() const { return boot.nonce == 0; }
+  [[nodiscard]] bool twins() const { return boot.counter != 0 && boot.nonce == 0; }
   friend bool operator==(const PeerBoot&, const PeerBoot&) = default;
 };
 

@@ -29,7 +29,10 @@ Duration ReadQueue::Patience(const Question& question) const {
 }
 
 Duration ReadQueue::Gap() const {
-  return std::max(kLeastGap, round_trip_.smoothed() / kQuestionsInATrip);
+  // Nothing measured: as if a round trip were as long as it may be.
+  const Duration trip = round_trip_.smoothed();
+  const Duration expected = trip == Duration::zero() ? ask_again_.after : trip;
+  return std::max(kLeastGap, expected / kQuestionsInATrip);
 }
 
 bool ReadQueue::MayAskAnother(MonoTime now) const {
@@ -42,26 +45,31 @@ MonoTime ReadQueue::NextAsk() const {
   if (!gathered_.empty() && !questions_.empty() && questions_.size() < kMaxQuestions) {
     next = std::max(questions_.back().asked_at + Gap(), not_before_);
   }
-  if (!ask_again_.measured) return next;
   for (const Question& question : questions_) {
-    next = std::min(next, question.sent_at + Patience(question));
+    if (ask_again_.measured) next = std::min(next, question.sent_at + Patience(question));
   }
-  return next;
+  // Whenever this member is pumped it is tried; with no leader there is no sense in doing so often.
+  return next == kNever ? kNever : std::max(next, no_leader_until_);
 }
 
 void ReadQueue::Ask(raft::Raft& core, MonoTime now) {
   for (Question& question : questions_) {
     if (now - question.sent_at < Patience(question)) continue;
     // The question or its answer was lost, or is still on its way, or the leader is another one.
-    if (!core.RequestReadIndex(question.context, lease_).ok()) break;
+    if (!core.RequestReadIndex(question.context, lease_).ok()) {
+      no_leader_until_ = now + kPauseAfterRefusal;
+      return;
+    }
     question.sent_at = now;
     ++question.unanswered;
     round_trip_.SentAgain(++question.repeats);
   }
   if (gathered_.empty() || !MayAskAnother(now)) return;
   const std::uint64_t context = next_context_++;
-  if (!core.RequestReadIndex(context, lease_).ok())
-    return;  // no leader yet: the next Pump tries again
+  if (!core.RequestReadIndex(context, lease_).ok()) {
+    no_leader_until_ = now + kPauseAfterRefusal;
+    return;
+  }
   questions_.push_back(
       {.context = context, .asked_at = now, .sent_at = now, .reads = std::exchange(gathered_, {})});
 }

@@ -88,6 +88,7 @@ class ReadQueue {
   RoundTrip round_trip_;
   /// After a refusal: who has just lost its leadership would only refuse again.
   MonoTime not_before_{};
+  MonoTime no_leader_until_{};
   std::multimap<Index, PendingRead> confirmed_;
   /// The last answer: when it was asked for, and the index.
   std::optional<std::pair<MonoTime, Index>> last_confirmed_;

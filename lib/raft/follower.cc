@@ -122,7 +122,12 @@ void Raft::Refuse(NodeId from, const AppendEntries& request) {
     reply.read_round = request.read_round;  // it leads; only the logs do not meet yet
     reply.promise = Promise();
   }
-  SendAfterPersist(from, reply);
+  // As a heartbeat it is answered at once: it says nothing of what is on the disk but the term.
+  if (request.term == term_ && durable_term_ == term_ && !refilled_) {
+    Send(from, reply);
+  } else {
+    SendAfterPersist(from, reply);
+  }
 }
 
 }  // namespace raftkv::raft

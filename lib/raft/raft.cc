@@ -67,8 +67,7 @@ void Raft::Resume(MonoTime now) {
     leading_->paused_until = now_;
     leading_->check_quorum_deadline = now_ + options_.election_timeout;
     NoteAnswerAfterPause();  // one that is a quorum by itself asks nobody
-  } else if (leader_heard_) {
-    RAFTKV_CHECK(leader_ != kNobody);
+  } else if (leader_heard_ && leader_ != kNobody) {
     leader_heard_ = now_;
     ResetElectionTimer();
   }

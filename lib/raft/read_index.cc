@@ -56,7 +56,9 @@ void Raft::StartReadRound() {
   if (!committed_in_term() && !RAFTKV_MUTANT(kReadBeforeNoop)) return;
   if (!leading.read_rounds.empty()) {
     if (leading.read_rounds.size() >= kMaxReadRounds) return;
-    const Duration gap = std::max(kLeastGap, leading.read_round_took / kRoundsInATrip);
+    const Duration trip = leading.read_round_took == Duration::zero() ? options_.election_timeout
+                                                                      : leading.read_round_took;
+    const Duration gap = std::max(kLeastGap, trip / kRoundsInATrip);
     const MonoTime next = leading.read_rounds.back().sent_at + gap;
     if (now_ < next) {
       leading.read_round_deadline = next;

@@ -148,21 +148,6 @@ void SimChannel::HostDown(const Host& host) {
 
 // --- The three calls.
 
-void SimChannel::OpenSession(MonoTime deadline, node::Done<std::uint64_t> done) {
-  const auto ask = [](Host& host, const std::function<void(Answer)>& answer) {
-    const std::uint64_t time = host.process->member().replicated_time_ms();
-    if (time == 0) {
-      answer({{Code::kUnavailable, "no replicated time yet"}, {}, 0});
-    } else {
-      answer({Status::Ok(), {}, time});
-    }
-  };
-  Begin(false, deadline, ask, [done = std::move(done)](const Answer& answer) {
-    if (answer.status.ok()) return done(answer.number);
-    done(answer.status);
-  });
-}
-
 namespace {
 
 /// On the host's clock.
@@ -171,6 +156,20 @@ MonoTime LocalDeadline(Host& host, MonoTime now, MonoTime deadline) {
 }
 
 }  // namespace
+
+void SimChannel::OpenSession(MonoTime deadline, node::Done<std::uint64_t> done) {
+  const auto ask = [this, deadline](Host& host, std::function<void(Answer)> answer) {
+    const MonoTime now(Duration(world_.now() + kSecond));
+    const auto opened = [answer = std::move(answer)](const Result<std::uint64_t>& time_ms) {
+      answer({time_ms.status(), {}, time_ms.ok() ? *time_ms : 0});
+    };
+    host.process->member().OpenSession(LocalDeadline(host, now, deadline), opened);
+  };
+  Begin(false, deadline, ask, [done = std::move(done)](const Answer& answer) {
+    if (answer.status.ok()) return done(answer.number);
+    done(answer.status);
+  });
+}
 
 void SimChannel::Submit(Bytes request, MonoTime deadline,
                         std::function<void(node::SubmitOutcome)> done) {

@@ -1,6 +1,7 @@
 #include "tests/sim/faults/nemesis.h"
 
 #include <algorithm>
+#include <memory>
 #include <utility>
 
 #include "lib/base/mutants.h"
@@ -8,6 +9,13 @@
 #include "tests/sim/world.h"
 
 namespace raftkv::sim {
+
+namespace {
+
+/// For so long before the end of a hang others must have been faster, for a leader to be blamed.
+constexpr Nanos kOutrunFor = 2 * kSecond;
+
+}  // namespace
 
 Random& Nemesis::chance() { return world_.chance().nemesis; }
 std::vector<std::unique_ptr<Host>>& Nemesis::world_hosts() { return world_.hosts(); }
@@ -353,22 +361,47 @@ bool Nemesis::HangDisk() {
   Host* const host = leader != nullptr && chance().Below(2) == 0 ? leader : AnyHost();
   if (host->disk_hangs) return false;
   host->disk_hangs = true;
-  const auto ended = [this, host] { EndHang(*host); };
+  // In which term it led while others had long had what hangs there, two seconds before the end.
+  const auto outrun = std::make_shared<Term>();
+  const auto ended = [this, host, outrun] { EndHang(*host, *outrun); };
   undo_.emplace_back(ended);
-  world_.At(Between(chance(), 100 * kMillisecond, 4 * kSecond), ended);
+  const Nanos lasts = Between(chance(), 100 * kMillisecond, 4 * kSecond);
+  if (lasts > kOutrunFor) {
+    world_.At(lasts - kOutrunFor, [this, host, outrun] { *outrun = OutrunIn(*host); });
+  }
+  world_.At(lasts, ended);
   return true;
 }
 
-void Nemesis::EndHang(Host& host) {
+/// The term in which `host` leads though its disk hangs and all the others, who follow it, have
+/// what it has; 0 if that is not so.
+Term Nemesis::OutrunIn(const Host& host) {
+  if (!host.running() || host.paused || !host.disk_hangs) return {};
+  if (host.space != raft::Space::kEnough) return {};
+  const raft::Raft* const core = host.process->member().core();
+  if (core == nullptr || core->role() != raft::Role::kLeader || core->progress().empty()) return {};
+  for (const raft::Member& member : core->configuration().members) {
+    const Host* const other = world_.FindHost(member.id);
+    if (other == &host) continue;
+    if (other == nullptr || !other->running() || other->paused || other->stalls()) return {};
+    const raft::Raft* const theirs = other->process->member().core();
+    const bool has_it = theirs != nullptr && theirs->leader() == core->id() &&
+                        theirs->term() == core->term() &&
+                        theirs->durable_index() == core->log().last_index();
+    if (!has_it || member.learner) return {};
+  }
+  const auto votes = [core](NodeId id) { return id != core->id(); };
+  return Elects(core->configuration(), votes) ? core->term() : Term{};
+}
+
+void Nemesis::EndHang(Host& host, Term outrun) {
+  const Term outrun_now = OutrunIn(host);
   if (!std::exchange(host.disk_hangs, false)) return;
   if (!host.running()) return;
   // Its clock may be slow, and it may have been paused for a while.
   const Nanos long_enough = 4 * host.election_timeout.count();
-  const raft::Raft* const core = host.process->member().core();
-  const bool leads = core != nullptr && core->role() == raft::Role::kLeader;
-  if (leads && !host.paused && !core->progress().empty() && host.space == raft::Space::kEnough &&
-      host.process->StalledFor() > long_enough) {
-    world_.Fail("hung disks", host.name + " leads though its disk has been hanging for long");
+  if (outrun != Term{} && outrun == outrun_now && host.process->StalledFor() > long_enough) {
+    world_.Fail("hung disks", host.name + " leads though its disk hangs and all others are faster");
   }
   world_.OnHost(host, [&host, epoch = host.epoch] {
     if (host.epoch == epoch && host.running()) host.process->ContinueWrites();

@@ -33,7 +33,9 @@ class Nemesis {
   /// Its disk is not what the others know, so they refuse it.
   [[nodiscard]] bool MayBeRefused(const Host& host) const;
   [[nodiscard]] bool Settled() const;
-  void EndHang(Host& host);
+  /// `outrun`: the term in which it was to be seen that it should leave.
+  void EndHang(Host& host, Term outrun = {});
+  Term OutrunIn(const Host& host);
   /// It was refused, and has ended.
   void OnRefused(Host& host);
 

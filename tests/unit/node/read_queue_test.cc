@@ -67,7 +67,7 @@ TEST_F(ReadQueueTest, ARefusedQuestionIsAskedAgainOnlyAfterAPause) {
 TEST_F(ReadQueueTest, AReadThatComesLaterDoesNotWaitForTheAnswerToAnEarlierQuestion) {
   AddRead();
   Ask();
-  now_ += milliseconds(2);
+  now_ += kAskAgain / 8;
   AddRead();
   Ask();
   EXPECT_FALSE(queue_.WantsToAsk()) << "two questions are under way";
@@ -80,7 +80,7 @@ TEST_F(ReadQueueTest, AReadThatComesLaterDoesNotWaitForTheAnswerToAnEarlierQuest
 TEST_F(ReadQueueTest, TheAnswerToALaterQuestionServesTheEarlierOnes) {
   AddRead();
   Ask();
-  now_ += milliseconds(2);
+  now_ += kAskAgain / 8;
   AddRead();
   Ask();
   Confirm(kFirstContext + 1, 8);
@@ -92,7 +92,7 @@ TEST_F(ReadQueueTest, QuestionsThatAreUnderWayAreBounded) {
   for (int i = 0; i < 100; ++i) {
     AddRead();
     Ask();
-    now_ += milliseconds(2);
+    now_ += kAskAgain / 8;
   }
   EXPECT_TRUE(queue_.WantsToAsk());
   Confirm(kFirstContext + 15, 9);

@@ -241,6 +241,7 @@ TEST_F(SlowWorld, OfTwoDisksOfOneMemberNoneCountsOnceBothWereMet) {
   world_.Crash("n3");
   const WorldDisk copy = world_.CopyDisk("n3");
   // n1 meets the one, n2 the other.
+  world_.Cut("n1", "n2");
   world_.Cut("n2", "n3");
   world_.Start("n3", kThree);
   world_.RunFor(1s);
@@ -248,8 +249,13 @@ TEST_F(SlowWorld, OfTwoDisksOfOneMemberNoneCountsOnceBothWereMet) {
   const WorldDisk original = world_.CopyDisk("n3");
   world_.Disk("n3") = copy;
   world_.Heal();
+  world_.Cut("n1", "n2");
   world_.Cut("n1", "n3");
   world_.Start("n3", kThree);
+  world_.RunFor(1s);
+  ASSERT_FALSE(world_.Logged("two data folders claim to be 'n3'"));
+  world_.Heal();
+  world_.Cut("n1", "n3");
   world_.RunFor(8s);
   EXPECT_TRUE(world_.Logged("two data folders claim to be 'n3'"));
   world_.Cut("n1", "n2");
