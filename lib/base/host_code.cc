@@ -16,6 +16,10 @@ namespace raftkv {
 namespace {
 
 thread_local int scopes = 0;
+/// Those that this thread is one of.
+thread_local OwnThreads* own_threads = nullptr;
+/// It closes what its owner let go of.
+thread_local bool is_closer = false;
 
 void Say(const char* what, const ThrownSink& thrown, const std::string& error) {
   const std::string line = std::string(what) + " threw, which is ignored: " + error;
@@ -37,7 +41,7 @@ class Closers {
  public:
   void Add() { Change(1); }
   void Remove() { Change(-1); }
-  [[nodiscard]] bool none() const { return CountOf(word_.load()) == 0; }
+  [[nodiscard]] std::uint64_t count() const { return CountOf(word_.load()); }
 
  private:
   static std::uint64_t Process() { return static_cast<std::uint64_t>(getpid()) << 32; }
@@ -55,8 +59,13 @@ class Closers {
 };
 Closers closers;
 
-/// At the end of the process, before the libraries that a closer needs are taken down. One that
-/// waits for the callback which ends the process never ends itself.
+/// All but those that wait for the callback which ends the process: they never end themselves.
+bool ClosersHaveEnded() {
+  const int in_vain = own_threads == nullptr ? 0 : own_threads->closers.load();
+  return closers.count() <= static_cast<std::uint64_t>(in_vain);
+}
+
+/// At the end of the process, before the libraries that a closer needs are taken down.
 void WaitForClosers() {
   using std::chrono::steady_clock;
   static std::atomic<bool> gave_up{false};
@@ -65,11 +74,11 @@ void WaitForClosers() {
   // check:allow now: the process ends, and there is no port left to ask
   const auto deadline = steady_clock::now() + patience;
   // check:allow now: as above
-  while (!closers.none() && steady_clock::now() < deadline) {
+  while (!ClosersHaveEnded() && steady_clock::now() < deadline) {
     // check:allow sleep: there is no loop left that could have a timer
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }
-  gave_up = !closers.none();
+  gave_up = !ClosersHaveEnded();
 }
 
 // --- What is closed when the process ends.
@@ -109,8 +118,18 @@ void CloseAllAtExit(int status, void* /*unused*/) {
 
 }  // namespace
 
-HostScope::HostScope() { ++scopes; }
+HostScope::HostScope(OwnThreads* own) {
+  ++scopes;
+  if (own != nullptr) own_threads = own;
+}
 HostScope::~HostScope() { --scopes; }
+
+WaitsFor::WaitsFor(OwnThreads& threads) : threads_(threads) {
+  if (is_closer) ++threads_.closers;
+}
+WaitsFor::~WaitsFor() {
+  if (is_closer) --threads_.closers;
+}
 
 bool InCallback() { return scopes > 0; }
 
@@ -148,6 +167,7 @@ bool CloseElsewhere(std::function<void()> close) {
   static_cast<void>(waits);
   closers.Add();
   auto thread = StartThread("raftkv-closer", [close = std::move(close)] {
+    is_closer = true;
     close();
     closers.Remove();
   });

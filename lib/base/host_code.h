@@ -5,6 +5,7 @@
 // that it runs on. What the host throws ends here.
 #pragma once
 
+#include <atomic>
 #include <exception>
 #include <functional>
 #include <memory>
@@ -17,13 +18,32 @@
 
 namespace raftkv {
 
-/// Marks this thread as one that must not wait, while it lives.
+/// One or several threads of ours that their owner waits for when it is closed.
+struct OwnThreads {
+  /// Of those that close an object elsewhere (see ThreadedOwner): how many wait for these threads.
+  std::atomic<int> closers{0};
+};
+
+/// Marks this thread as one that must not wait, while it lives. `own`: the thread is one of these.
 class HostScope {
  public:
-  HostScope();
+  explicit HostScope(OwnThreads* own = nullptr);
   ~HostScope();
   HostScope(const HostScope&) = delete;
   HostScope& operator=(const HostScope&) = delete;
+};
+
+/// Goes around whatever waits for `threads`. If one of them ends the process, it is waited for in
+/// vain, and the end of the process must not wait for who does.
+class WaitsFor {
+ public:
+  explicit WaitsFor(OwnThreads& threads);
+  ~WaitsFor();
+  WaitsFor(const WaitsFor&) = delete;
+  WaitsFor& operator=(const WaitsFor&) = delete;
+
+ private:
+  OwnThreads& threads_;
 };
 
 /// This thread is ours, or runs a callback.
@@ -54,7 +74,7 @@ namespace internal {
 /// Of this process.
 int ProcessId();
 /// Runs `close` on a thread that nobody joins; false: there is none. The end of the process waits
-/// for it, but not for ever: see WaitForClosers.
+/// for it, but not in vain, and not for ever: see WaitForClosers.
 bool CloseElsewhere(std::function<void()> close);
 /// Keeps what is never deleted within reach, so that a leak checker does not report it.
 void Keep(void* object);

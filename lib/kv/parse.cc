@@ -129,6 +129,18 @@ Status ParseReadRequest(std::string_view bytes, std::size_t max_reads, MessageBy
   return ReadMessage<wire::ReadRequest>(bytes, storage, "read request", visit);
 }
 
+ViewId ViewOfRequest(std::string_view request) {
+  MessageBytes storage;
+  ViewId view;
+  const auto visit = [&](wire::ReadRequest::Reader read) {
+    const auto named = read.getView();
+    view = {named.getTable(), named.getNumber()};
+    return Status::Ok();
+  };
+  const Status read = ReadMessage<wire::ReadRequest>(request, storage, "read request", visit);
+  return read.ok() ? view : ViewId();
+}
+
 bool OnlyDeletes(std::string_view request) {
   MessageBytes storage;
   ParsedRequest parsed;

@@ -51,6 +51,10 @@ Status ParseRequest(std::string_view bytes, std::size_t max_operations, MessageB
 Status ParseReadRequest(std::string_view bytes, std::size_t max_reads, MessageBytes& storage,
                         std::vector<ParsedRead>& out);
 
+/// The state that a read request is to be answered from; not set: none, or the request is
+/// malformed.
+ViewId ViewOfRequest(std::string_view request);
+
 /// A valid request of deletes and nothing else: it makes room, in the end.
 bool OnlyDeletes(std::string_view request);
 

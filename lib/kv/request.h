@@ -118,6 +118,8 @@ std::size_t EncodedSize(const ReadOp& read);
 Status CheckRead(const ReadOp& read, const Limits& limits);
 Bytes EncodeReadRequest(const std::vector<ReadOp>& reads);
 Status ValidateReadRequest(std::string_view bytes, const Limits& limits);
+/// The state that is kept for the next page, if one is.
+ViewId ViewOfReadResponse(std::string_view bytes);
 /// One ScanResult a read. The Status is the whole request's.
 Result<std::vector<ScanResult>> DecodeReadResponse(std::string_view bytes);
 

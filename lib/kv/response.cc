@@ -100,6 +100,18 @@ Result<Response> DecodeResponse(std::string_view bytes, std::size_t operations) 
   return response;
 }
 
+ViewId ViewOfReadResponse(std::string_view bytes) {
+  MessageBytes storage;
+  ViewId view;
+  const auto visit = [&](wire::ReadResponse::Reader in) {
+    const auto kept = in.getView();
+    view = {kept.getTable(), kept.getNumber()};
+    return Status::Ok();
+  };
+  const Status read = ReadMessage<wire::ReadResponse>(bytes, storage, "read response", visit);
+  return read.ok() ? view : ViewId();
+}
+
 Result<std::vector<ScanResult>> DecodeReadResponse(std::string_view bytes) {
   std::vector<ScanResult> results;
   MessageBytes storage;

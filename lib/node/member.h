@@ -250,6 +250,7 @@ class Member {
   void NotePlace(const Hello& self, const std::string& address);
   void OnFound(const ForwardJoin& join);
   void TryAt(const raft::Member& member, const std::string& address);
+  void NoteOwnAddress();
   void EnterAddresses();
   void LogMoves(const raft::Configuration& before, const raft::MembershipChange& change);
   void NoteUnheard(const std::string& by, const std::string& why);

@@ -5,6 +5,7 @@
 
 #include "lib/base/check.h"
 #include "lib/base/mutants.h"
+#include "lib/kv/parse.h"
 #include "lib/kv/request.h"
 #include "lib/node/hex.h"
 
@@ -472,10 +473,13 @@ void Node::Read(Bytes request, ReadPolicy policy, MonoTime deadline, Done<Bytes>
   }
   const Status valid = kv::ValidateReadRequest(request.view(), config_.limits);
   const bool local = policy.consistency == Consistency::kLocal;
+  // Its state was as current as was asked for when the first page was read: the rest of it needs no
+  // leader, and this member need not be the one that it was then.
+  const bool continues = valid.ok() && kv::ViewOfRequest(request.view()).IsSet();
   const Status may = local ? MayAnswerAlone() : Status::Ok();
   if (!valid.ok() || !may.ok()) {
     done(valid.ok() ? may : valid);
-  } else if (local ||
+  } else if (local || continues ||
              (policy.consistency == Consistency::kBounded &&
               reads_.IsFresh(ports_.clock.Now(), policy.max_staleness, core_.applied_index()))) {
     ports_.machine.Read(std::move(request), config_.max_answer_bytes, std::move(done));

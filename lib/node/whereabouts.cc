@@ -4,7 +4,8 @@
 // A hello names the sender's own address. Where that is not what the configuration says, it is
 // tried as well while the address of the configuration does not answer as that member. Only an
 // address at which the member itself has answered our hello, under the boot that is durable here,
-// and which it calls its own, is entered: by the leader, in a configuration of its own.
+// and which it calls its own, is entered: by the leader, in a configuration of its own. A leader
+// without other voters enters its own address.
 #include <algorithm>
 #include <utility>
 
@@ -24,6 +25,15 @@ constexpr Duration kUnheardAfter = std::chrono::seconds(1);
 constexpr Duration kUnheardFor = std::chrono::seconds(2);
 constexpr Duration kFirstCutOffLine = std::chrono::seconds(3);
 constexpr Duration kCutOffLineEvery = std::chrono::seconds(30);
+
+/// Whether `id` needs nobody else's vote.
+bool DecidesAlone(const raft::Configuration& configuration, NodeId id) {
+  return configuration.IsVoter(id) &&
+         std::none_of(configuration.members.begin(), configuration.members.end(),
+                      [&](const raft::Member& member) {
+                        return member.id != id && configuration.IsVoter(member.id);
+                      });
+}
 
 }  // namespace
 
@@ -93,7 +103,23 @@ void Member::OnFound(const ForwardJoin& join) {
   Wake();
 }
 
+/// Where there are others they have to find this member before its address changes. A leader that
+/// decides alone has nobody who could: what it says of itself is all that is known.
+void Member::NoteOwnAddress() {
+  const raft::Raft& core = node_->core();
+  const raft::Member* self = core.configuration().Find(birth_.member);
+  if (core.role() != raft::Role::kLeader || self == nullptr || options_.advertise.empty()) return;
+  if (self->address == options_.advertise) return;
+  if (!DecidesAlone(core.configuration(), birth_.member)) return;
+  places_[birth_.member] = {.says = options_.advertise,
+                            .said_at = ports_.clock.Now(),
+                            .answers_at = options_.advertise,
+                            .calls_it_own = true,
+                            .boot = birth_.boot};
+}
+
 void Member::EnterAddresses() {
+  NoteOwnAddress();
   const MonoTime now = ports_.clock.Now();
   if (places_.empty() || now < next_move_) return;
   const raft::Raft& core = node_->core();

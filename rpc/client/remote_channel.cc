@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "lib/base/check.h"
+#include "lib/kv/parse.h"
 #include "rpc/loop/sockets.h"
 
 namespace raftkv::rpc {
@@ -14,6 +15,8 @@ constexpr Duration kFollowPause = std::chrono::milliseconds(500);
 constexpr Duration kOtherClusterPause = std::chrono::seconds(5);
 constexpr Duration kMovePause = std::chrono::milliseconds(200);
 constexpr auto kMinAttempt = std::chrono::milliseconds(1000);
+/// A member keeps the state of a scan no longer from page to page (kv::HeldViewsOptions).
+constexpr Duration kKeeperLife = std::chrono::seconds(30);
 /// After what the server was told: it answers by itself, but late.
 constexpr Duration kAnswerGrace = std::chrono::milliseconds(250);
 
@@ -279,10 +282,52 @@ void RemoteChannel::Read(Bytes request, node::ReadPolicy policy, MonoTime deadli
     }
     return nearby_->Read(std::move(request), policy, deadline, std::move(done));
   }
+  const std::uint64_t table = kv::ViewOfRequest(request.view()).table;
+  if (keepers_.contains(table)) {
+    return ReadAtKeeper(table, std::move(request), policy, deadline, std::move(done));
+  }
+  ReadAnywhere(std::move(request), policy, deadline, std::move(done));
+}
+
+void RemoteChannel::ReadAnywhere(Bytes request, node::ReadPolicy policy, MonoTime deadline,
+                                 node::Done<Bytes> done) {
   GetLink(deadline, [this, request = std::move(request), policy, deadline,
                      done = std::move(done)](Result<LinkPtr> link) {
     if (!link.ok()) return done(link.status());
     ReadOn(*link, request, policy, deadline, done);
+  });
+}
+
+void RemoteChannel::ReadAtKeeper(std::uint64_t table, Bytes request, node::ReadPolicy policy,
+                                 MonoTime deadline, node::Done<Bytes> done) {
+  const LinkPtr link = keepers_.at(table).link;
+  if (link->ended().empty()) return ReadOn(link, request, policy, deadline, std::move(done));
+  // Only the connection may be gone.
+  tasks_.add(ClientLink::Open(loop_, link->address(), options_.pin, options_.connect_timeout)
+                 .then(
+                     [this, table, request, policy, deadline, done](LinkPtr&& again) {
+                       NoteKeeper(table, again);
+                       ReadOn(again, request, policy, deadline, done);
+                     },
+                     [this, table, request, policy, deadline, done](kj::Exception&&) {
+                       keepers_.erase(table);
+                       ReadAnywhere(request, policy, deadline, done);
+                     }));
+}
+
+void RemoteChannel::NoteKeeper(std::uint64_t table, const LinkPtr& link) {
+  if (table == 0) return;
+  keepers_[table] = {.link = link, .used = loop_.Now()};
+  if (!std::exchange(forgetting_, true)) tasks_.add(ForgetKeepers());
+}
+
+kj::Promise<void> RemoteChannel::ForgetKeepers() {
+  return loop_.timer().afterDelay(ToKj(kKeeperLife)).then([this]() -> kj::Promise<void> {
+    std::erase_if(keepers_, [now = loop_.Now()](const auto& keeper) {
+      return now - keeper.second.used >= kKeeperLife;
+    });
+    forgetting_ = !keepers_.empty();
+    return forgetting_ ? ForgetKeepers() : kj::READY_NOW;
   });
 }
 
@@ -297,9 +342,12 @@ void RemoteChannel::ReadOn(const LinkPtr& link, const Bytes& bytes, node::ReadPo
   request.setTimeoutMs(AttemptMs(deadline));
   Carry<wire::KvService::ReadResults>(
       link, Patience(deadline), Code::kUnavailable, request.send(),
-      [done = std::move(done)](Status status, wire::KvService::ReadResults::Reader* results) {
+      [this, link, done = std::move(done)](Status status,
+                                           wire::KvService::ReadResults::Reader* results) {
         if (!status.ok()) return done(std::move(status));
-        done(ToBytes(results->getResponse()));
+        Bytes response = ToBytes(results->getResponse());
+        NoteKeeper(kv::ViewOfReadResponse(response.view()).table, link);
+        done(std::move(response));
       });
 }
 

@@ -1,11 +1,13 @@
 // How do a client's requests reach the cluster, whichever member lives or leads?
 //
 // One connection at a time, to the leader if it is known. When it fails, the next call connects
-// anew, starting with the next endpoint. Nothing is retried here: the session does that.
+// anew, starting with the next endpoint. Nothing is retried here: the session does that. Only the
+// next page of a scan is asked of the member that keeps its state, whoever leads by then.
 #pragma once
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -55,6 +57,11 @@ class RemoteChannel final : public node::Channel, private kj::TaskSet::ErrorHand
     WithLink then;
   };
   struct Round;
+  /// The connection to the member that keeps states for scans, and when it last was of use.
+  struct Keeper {
+    LinkPtr link;
+    MonoTime used{};
+  };
 
   void GetLink(MonoTime deadline, WithLink then);
   void StartRound();
@@ -83,6 +90,15 @@ class RemoteChannel final : public node::Channel, private kj::TaskSet::ErrorHand
                 std::function<void(node::SubmitOutcome)> done);
   void ReadOn(const LinkPtr& link, const Bytes& request, node::ReadPolicy policy, MonoTime deadline,
               node::Done<Bytes> done);
+  void ReadAnywhere(Bytes request, node::ReadPolicy policy, MonoTime deadline,
+                    node::Done<Bytes> done);
+  /// From the state of `table`, at the member that keeps it; if that is gone, wherever: the answer
+  /// says that the state is gone as well.
+  void ReadAtKeeper(std::uint64_t table, Bytes request, node::ReadPolicy policy, MonoTime deadline,
+                    node::Done<Bytes> done);
+  /// The member at `link` keeps the states of `table` (kv::ViewId); 0: of none.
+  void NoteKeeper(std::uint64_t table, const LinkPtr& link);
+  kj::Promise<void> ForgetKeepers();
   [[nodiscard]] Duration LeftUntil(MonoTime deadline);
   /// Of one attempt: what the server is told, and a little more.
   [[nodiscard]] Duration Patience(MonoTime deadline);
@@ -97,6 +113,9 @@ class RemoteChannel final : public node::Channel, private kj::TaskSet::ErrorHand
   MonoTime follow_not_before_{};
   MonoTime move_not_before_{};
   std::vector<std::shared_ptr<Waiter>> waiters_;
+  /// By kv::ViewId::table: one a start of a member.
+  std::map<std::uint64_t, Keeper> keepers_;
+  bool forgetting_ = false;
   /// For bounded reads, which need no leader; made with the first.
   std::unique_ptr<RemoteChannel> nearby_;
   kj::TaskSet tasks_;  // last: goes first

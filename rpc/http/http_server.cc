@@ -78,19 +78,10 @@ class HttpServerImpl final : public HttpServer, private kj::TaskSet::ErrorHandle
         pages_(table_, std::move(handlers)),
         server_(loop.timer(), table_, pages_, Settings()),
         tasks_(*this),
-        more_(std::move(listener.more)),
         acceptor_(
             loop, std::move(listener), options_.log_sink,
             [this](kj::Own<kj::AsyncIoStream> stream) { Accept(kj::mv(stream)); },
-            [this] { return CloseOldest("no descriptor is left"); }) {
-    for (kj::AutoCloseFd& fd : more_) {
-      more_acceptors_.push_back(std::make_unique<Acceptor>(
-          loop, Listener{kj::mv(fd), {}, acceptor_.address()}, options_.log_sink,
-          [this](kj::Own<kj::AsyncIoStream> stream) { Accept(kj::mv(stream)); },
-          [this] { return CloseOldest("no descriptor is left"); }));
-    }
-    more_.clear();
-  }
+            [this] { return CloseOldest("no descriptor is left"); }) {}
   ~HttpServerImpl() noexcept override = default;
 
   const std::string& address() const override { return acceptor_.address(); }
@@ -157,9 +148,7 @@ class HttpServerImpl final : public HttpServer, private kj::TaskSet::ErrorHandle
   Pages pages_;
   kj::HttpServer server_;
   kj::TaskSet tasks_;
-  std::vector<kj::AutoCloseFd> more_;  ///< while this object is being built
-  Acceptor acceptor_;                  // last: no connection comes while the others go
-  std::vector<std::unique_ptr<Acceptor>> more_acceptors_;
+  Acceptor acceptor_;  // last: no connection comes while the others go
 };
 
 }  // namespace

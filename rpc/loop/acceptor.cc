@@ -33,6 +33,10 @@ Acceptor::Acceptor(EventLoop& loop, Listener listener, node::LogSink log_sink, A
           kj::mv(listener.fd), kj::LowLevelAsyncIoProvider::ALREADY_CLOEXEC |
                                    kj::LowLevelAsyncIoProvider::ALREADY_NONBLOCK)),
       tasks_(*this) {
+  for (kj::AutoCloseFd& fd : listener.more) {
+    others_.push_back(std::make_unique<Acceptor>(loop, Listener{kj::mv(fd), {}, address_},
+                                                 log_sink_, accept_, make_room_));
+  }
   tasks_.add(Loop());
 }
 

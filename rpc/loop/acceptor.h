@@ -6,7 +6,9 @@
 #pragma once
 
 #include <functional>
+#include <memory>
 #include <string>
+#include <vector>
 
 #include <kj/async-io.h>
 
@@ -17,7 +19,8 @@
 
 namespace raftkv::rpc {
 
-/// Lives on the loop. Hands each new connection to its owner until it is destroyed.
+/// Lives on the loop. Hands each new connection to its owner until it is destroyed, whichever of
+/// the listener's sockets it comes in by.
 class Acceptor final : private kj::TaskSet::ErrorHandler {
  public:
   using Accept = std::function<void(kj::Own<kj::AsyncIoStream>)>;
@@ -54,7 +57,9 @@ class Acceptor final : private kj::TaskSet::ErrorHandler {
   const int listening_;    ///< owned by receiver_
   kj::AutoCloseFd spare_;  ///< lent to a connection that is closed at once
   kj::Own<kj::ConnectionReceiver> receiver_;
-  kj::TaskSet tasks_;  // last: goes first
+  kj::TaskSet tasks_;
+  /// Of the other addresses of its name. Last: they go first.
+  std::vector<std::unique_ptr<Acceptor>> others_;
 };
 
 }  // namespace raftkv::rpc

@@ -13,7 +13,6 @@
 #include <tuple>
 
 #include "lib/base/check.h"
-#include "lib/base/host_code.h"
 #include "lib/base/thread.h"
 
 namespace raftkv::rpc {
@@ -131,7 +130,7 @@ EventLoop::~EventLoop() {
 }
 
 void EventLoop::Run(const std::function<void(Status)>& started) {
-  const HostScope no_waiting;
+  const HostScope no_waiting(&own_threads_);
   loop_thread_.store(std::this_thread::get_id());
   LogToSink log_to_sink(options_.log_sink);
   bool running = false;
@@ -164,6 +163,7 @@ void EventLoop::Stop() {
   if (!thread_.joinable()) return;
   RAFTKV_CHECK(!OnLoop());
   Post([this] { body_->stop->fulfill(); });
+  const WaitsFor waits(own_threads_);
   thread_.join();
 }
 
@@ -239,6 +239,7 @@ bool EventLoop::Call(const std::function<void()>& work) {
     work();
     done->set_value();
   });
+  const WaitsFor waits(own_threads_);
   try {
     finished.get();
     return true;

@@ -19,6 +19,7 @@
 
 #include <raftkv/status.h>
 
+#include "lib/base/host_code.h"
 #include "lib/base/mutex.h"
 #include "lib/node/ports.h"
 #include "lib/session/session_kv.h"
@@ -88,6 +89,7 @@ class EventLoop final : public node::Loop {
 
   // Constant after construction.
   const EventLoopOptions options_;
+  OwnThreads own_threads_;
   std::thread thread_;
 
   // Owned by the loop's thread.

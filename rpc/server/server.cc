@@ -24,18 +24,10 @@ class ServerImpl final : public Server, private ConnectionOwner, private kj::Tas
         service_(service),
         options_(WithinDescriptors(std::move(options))),
         tasks_(*this),
-        more_(std::move(listener.more)),
         acceptor_(
             loop, std::move(listener), options_.log_sink,
             [this](kj::Own<kj::AsyncIoStream> stream) { Accept(kj::mv(stream)); },
             [this] { return CloseOldestStranger("no descriptor is left"); }) {
-    for (kj::AutoCloseFd& fd : more_) {
-      more_acceptors_.push_back(std::make_unique<Acceptor>(
-          loop, Listener{kj::mv(fd), {}, acceptor_.address()}, options_.log_sink,
-          [this](kj::Own<kj::AsyncIoStream> stream) { Accept(kj::mv(stream)); },
-          [this] { return CloseOldestStranger("no descriptor is left"); }));
-    }
-    more_.clear();
     tasks_.add(CloseStuck());
   }
   // No task may run while connections go.
@@ -214,9 +206,7 @@ class ServerImpl final : public Server, private ConnectionOwner, private kj::Tas
   std::uint64_t last_number_ = 0;
   RateLimitedLog offences_;
   kj::TaskSet tasks_;
-  std::vector<kj::AutoCloseFd> more_;  ///< while this object is being built
-  Acceptor acceptor_;                  // last: no connection comes while the others go
-  std::vector<std::unique_ptr<Acceptor>> more_acceptors_;
+  Acceptor acceptor_;  // last: no connection comes while the others go
 };
 
 }  // namespace

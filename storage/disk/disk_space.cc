@@ -89,7 +89,7 @@ raft::Space SteadySpace::Tell(raft::Space found, Time now) {
   using raft::Space;
   if (found > told_) {
     const bool lasted = !rose_at_ || now - *rose_at_ >= kLasting;
-    if (told_ == Space::kEnough) hold_ = lasted ? kShortest : std::min(2 * hold_, kLongest);
+    if (told_ == Space::kEnough) hold_ = lasted ? kShortest : kLongest;
     told_ = found;
   }
   if (found != Space::kEnough) {

@@ -70,8 +70,9 @@ std::optional<std::uint64_t> DiskBytes(std::string folder);
 Status CheckReserve(const std::string& folder, std::uint64_t reserve_bytes);
 
 /// Keeps "enough" from coming and going: worse is told at once, "enough" only once it has lasted
-/// for a while, and for twice as long after each time that it did not last a minute. So a disk that
-/// fills up again and again by itself is told to be so about once in half a minute.
+/// for a moment; and for half a minute, if the last one did not last a whole one. What a full
+/// member gives back (its log, what a compaction drops) comes back as soon as it takes writes
+/// again, so the disk that they fill has to be told to be full once in half a minute at most.
 class SteadySpace {
  public:
   using Time = std::chrono::steady_clock::time_point;

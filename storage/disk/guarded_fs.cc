@@ -4,6 +4,7 @@
 
 #include "storage/disk/disk_watch.h"
 #include "storage/disk/files.h"
+#include "storage/disk/rocksdb_logger.h"
 
 namespace raftkv::storage {
 
@@ -109,9 +110,7 @@ class GuardedFile final : public rocksdb::FSWritableFileOwnerWrapper {
   /// A write that did not fit may have left its first bytes: it is repeated at its own place.
   template <class First, class Again>
   IOStatus AppendOrWait(const Slice& data, const First& first, const Again& again) {
-    if (compaction_ && !watch_.MayCompact()) {
-      return IOStatus::NoSpace("space is too short for a compaction", path_);
-    }
+    if (compaction_ && !watch_.MayCompact()) return IOStatus::NoSpace(kNoRoomToCompact, path_);
     IOStatus status = Named(repeated_ ? again() : first());
     while (status.IsNoSpace() && may_repeat_ && !compaction_ && watch_.WaitForSpace()) {
       repeated_ = true;

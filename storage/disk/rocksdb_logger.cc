@@ -22,7 +22,8 @@ node::LogSeverity SeverityOf(rocksdb::InfoLogLevel level) {
 /// Each checkpoint counts who wants no file deleted, first up and then down, and RocksDB warns of
 /// both although it is the only one that counts.
 bool IsOrdinary(std::string_view text) {
-  return text.find("File Deletions Disabled, but already disabled") != std::string_view::npos ||
+  return text.find(kNoRoomToCompact) != std::string_view::npos ||
+         text.find("File Deletions Disabled, but already disabled") != std::string_view::npos ||
          text.find("File Deletions Enable, but not really enabled") != std::string_view::npos;
 }
 

@@ -13,6 +13,10 @@
 
 namespace raftkv::storage {
 
+/// What a compaction fails with that is not to use up the rest of a full disk. RocksDB tries it
+/// once a second, with three lines each; the member says itself that its disk is full.
+inline constexpr char kNoRoomToCompact[] = "space is too short for a compaction";
+
 /// `what` ("log", "kv") begins each line. Safe from any thread if `sink` is. An empty sink drops
 /// all.
 std::shared_ptr<rocksdb::Logger> NewRocksdbLogger(std::string what, node::LogSink sink);

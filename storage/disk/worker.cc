@@ -48,12 +48,13 @@ void Worker::Stop() {
     stopping_ = true;
   }
   wake_.NotifyAll();
+  const WaitsFor waits(own_threads_);
   for (std::thread& thread : threads_) thread.join();
   threads_.clear();
 }
 
 void Worker::Run() {
-  const HostScope no_waiting;
+  const HostScope no_waiting(&own_threads_);
   MutexLock lock(mutex_);
   while (true) {
     while (!stopping_ && queue_.empty()) wake_.Wait(lock);

@@ -13,6 +13,7 @@
 
 #include <raftkv/status.h>
 
+#include "lib/base/host_code.h"
 #include "lib/base/mutex.h"
 
 namespace raftkv::storage {
@@ -50,6 +51,7 @@ class Worker {
   Condition wake_;
   std::deque<std::function<void()>> queue_ RAFTKV_GUARDED_BY(mutex_);
   bool stopping_ RAFTKV_GUARDED_BY(mutex_) = false;
+  OwnThreads own_threads_;
   // Owned by whoever stops the worker.
   std::vector<std::thread> threads_;
 };

@@ -4,7 +4,9 @@
 #include <chrono>
 #include <filesystem>
 #include <future>
+#include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -86,6 +88,62 @@ TEST(Backup, OfThreeMembersUnderWritesBecomesANewCluster) {
   EXPECT_EQ(refused.exit_code, 1) << refused.err;
   EXPECT_NE(refused.err.find("belongs to cluster"), std::string::npos) << refused.err;
   ASSERT_EQ(fresh.Cli({"put", "still", "works"}).exit_code, 0);
+}
+
+/// `member` of `old` with the command line of the same one of `fresh`, but for its folder.
+std::unique_ptr<Process> StartInItsPlace(const ProcessCluster& old, const ProcessCluster& fresh,
+                                         std::size_t member) {
+  ProcessOptions options;
+  options.command = fresh.Command(member);
+  std::replace(options.command.begin(), options.command.end(), fresh.data_dir(member).string(),
+               old.data_dir(member).string());
+  options.stdout_path = old.folder() / "in-its-place.out";
+  options.stderr_path = old.folder() / "in-its-place.err";
+  return std::make_unique<Process>(std::move(options));
+}
+
+// It belongs to those that it was one of, and they find it where it is now.
+TEST(Backup, AnOldMemberInThePlaceOfANewOneRejoinsItsOwnClusterWhereThatLives) {
+  ProcessCluster old({.steady = true});
+  ASSERT_TRUE(old.StartAll());
+  ASSERT_EQ(old.Cli({"put", "whose", "old"}).exit_code, 0);
+  const std::string file = (old.folder() / "b.tar.zst").string();
+  ASSERT_EQ(old.Cli({"snapshot", "save", file}).exit_code, 0);
+  ProcessCluster fresh({.steady = true});
+  RestoreAll(fresh, file);
+  ASSERT_TRUE(fresh.StartAll());
+  ASSERT_EQ(fresh.Cli({"put", "whose", "fresh"}).exit_code, 0);
+  ASSERT_EQ(old.WaitUntilEqual(20s).size(), 3U);
+  const auto clusters = std::pair(old.Status(0)->node.cluster_id, fresh.Status(0)->node.cluster_id);
+  ASSERT_NE(clusters.first, clusters.second);
+
+  old.Kill(2);
+  fresh.Kill(2);
+  const std::unique_ptr<Process> strayed = StartInItsPlace(old, fresh, 2);
+  const std::string moved = "n3, " + fresh.address(2);
+  EXPECT_TRUE(WaitFor(60s, [&] {
+    const RunResult list =
+        old.Cli({"member", "list", "--endpoints", old.address(0) + "," + old.address(1)});
+    return list.out.find(moved) != std::string::npos;
+  })) << strayed->Stderr();
+  // It counts there: the old cluster needs it now.
+  old.Kill(0);
+  const std::string both = old.address(1) + "," + fresh.address(2);
+  EXPECT_EQ(old.Cli({"put", "whose", "still old", "--endpoints", both, "--timeout", "60s"},
+                    {.environment = {}, .stdin_content = {}, .timeout = 90s})
+                .exit_code,
+            0)
+      << strayed->Stderr();
+  // And nowhere else.
+  const std::string others = fresh.address(0) + "," + fresh.address(1);
+  EXPECT_EQ(fresh.Cli({"get", "whose", "--print-value-only", "--endpoints", others}).out,
+            "fresh\n");
+  EXPECT_EQ(fresh.Cli({"put", "fresh", "works", "--endpoints", others}).exit_code, 0);
+  EXPECT_EQ(fresh.Status(0)->node.cluster_id, clusters.second);
+  fresh.Kill(1);
+  const RunResult alone =
+      fresh.Cli({"put", "fresh", "alone", "--endpoints", fresh.address(0), "--timeout", "2s"});
+  EXPECT_NE(alone.exit_code, 0) << "the old member counts for the restored cluster";
 }
 
 // Known bugs 28, 47: what it acknowledged since is gone, so it may not count.

@@ -11,6 +11,7 @@
 #include "lib/base/bytes.h"
 #include "lib/base/random.h"
 #include "tests/support/process/process_cluster.h"
+#include "tests/support/process/process_socket.h"
 #include "tests/support/process/process_workload.h"
 
 namespace raftkv::test {
@@ -156,6 +157,12 @@ TEST(Snapshot, BoundsThatMakeNoSenseAreRefusedInOneLine) {
   EXPECT_FALSE(std::filesystem::exists(folder / "data"));
 }
 
+/// What has come of snapshots to `member` since its start.
+std::uint64_t ReceivedBytes(const ProcessCluster& cluster, std::size_t member) {
+  const std::string metrics = HttpGet(cluster.http_address(member), "/metrics").body;
+  return NumberBehind(metrics, "\nraftkv_snapshot_received_bytes_total ");
+}
+
 /// Founders have data and a log that is cut; one more is there to join.
 class Joining : public testing::Test {
  protected:
@@ -226,6 +233,31 @@ TEST_F(Joining, TheSenderIsKilledAtHalfAndComesBack) {
   cluster.Kill(0);
   ASSERT_TRUE(cluster.Start(0));
   ExpectLittleSentTwice(cluster, 1);
+  ASSERT_TRUE(cluster.WaitForRole(1, MemberRole::kLearner, 20s));
+  ExpectEqualContent(cluster.WaitUntilEqual(30s), 2);
+}
+
+// Counted by what it received in both of its lives. (What the sender sends meanwhile to nobody is
+// none of it.)
+TEST_F(Joining, TheReceiverIsKilledAtHalfAndGoesOnWhereItWas) {
+  ProcessClusterOptions options = Options(2);
+  options.http = true;
+  ProcessCluster cluster(options);
+  Fill(cluster);
+  ASSERT_EQ(cluster.Cli({"member", "add", "n2", cluster.address(1)}).exit_code, 0);
+  ASSERT_TRUE(cluster.Start(1));
+  WaitForHalf(cluster, 1);
+  const std::uint64_t before = ReceivedBytes(cluster, 1);
+  cluster.Kill(1);
+  ASSERT_GT(before, kValues * kValueBytes / 2);
+  ASSERT_TRUE(cluster.Start(1));
+  ASSERT_TRUE(cluster.process(1).WaitForStderr("received the snapshot at entry ", 60s));
+  const std::string log = cluster.process(1).Stderr();
+  const std::uint64_t all = NumberBehind(log, " bytes came for ");
+  ASSERT_GT(all, kValues * kValueBytes);
+  const std::uint64_t after = ReceivedBytes(cluster, 1);
+  EXPECT_LT(before + after, all + 2 * kMiB) << log;
+  EXPECT_LT(after, all / 2 + 2 * kMiB) << log;
   ASSERT_TRUE(cluster.WaitForRole(1, MemberRole::kLearner, 20s));
   ExpectEqualContent(cluster.WaitUntilEqual(30s), 2);
 }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -40,8 +41,11 @@ class HostCode : public testing::Test {
     options.log_sink = [said = said_](LogLevel, std::string_view line) { said->Add(line); };
     return options;
   }
-  void OpenNode() {
-    auto node = Node::Open(Options());
+  /// `each`: sees the lines of its log.
+  void OpenNode(const std::function<void(std::string_view)>& each = nullptr) {
+    NodeOptions options = Options();
+    if (each) options.log_sink = [each](LogLevel, std::string_view line) { each(line); };
+    auto node = Node::Open(std::move(options));
     ASSERT_TRUE(node.ok()) << node.status().ToString();
     node_ = *std::move(node);
     ASSERT_TRUE(node_->WaitForLeader(kPatience).ok());

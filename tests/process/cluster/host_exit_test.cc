@@ -2,6 +2,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <atomic>
+#include <chrono>
+#include <cstdio>
 #include <cstdlib>
 #include <functional>
 #include <future>
@@ -16,6 +19,7 @@ namespace raftkv::test {
 namespace {
 
 constexpr int kExit = 7;
+constexpr int kTooSlow = 9;
 constexpr unsigned kNoHang = 120;
 
 struct Everything {
@@ -23,6 +27,21 @@ struct Everything {
   std::unique_ptr<Client> client;
   std::unique_ptr<Log> log;
 };
+
+/// When a callback began to end the process. Goes after all others, and says if that took long:
+/// what waits for the callback itself is not waited for.
+struct EndWatch {
+  std::atomic<std::chrono::steady_clock::rep> began{0};
+  ~EndWatch() {
+    using Clock = std::chrono::steady_clock;
+    if (began == 0) return;
+    if (Clock::now() - Clock::time_point(Clock::duration(began)) > std::chrono::seconds(4)) {
+      std::fprintf(stderr, "the end took too long\n");
+      _exit(kTooSlow);
+    }
+  }
+};
+EndWatch end_watch;
 
 /// Made before anything of raftkv is, so that it goes after whatever is made at the first use.
 Everything at_namespace_scope;
@@ -59,7 +78,9 @@ class HostProcess : public HostCode, public testing::WithParamInterface<Place> {
 
   Everything& OpenAll() {
     alarm(kNoHang);
-    OpenNode();
+    OpenNode([this](std::string_view) {
+      if (ends_in_sink_) ExitQuickly();
+    });
     OpenClient();
     OpenLog();
     if (HasFatalFailure()) Die(Said());
@@ -84,12 +105,26 @@ class HostProcess : public HostCode, public testing::WithParamInterface<Place> {
     }
     exit(kExit);
   }
-  void ExitInACallbackOf(const std::string& which) {
+  [[noreturn]] static void ExitQuickly() {
+    end_watch.began = std::chrono::steady_clock::now().time_since_epoch().count();
+    exit(kExit);
+  }
+  void ExitInACallbackOf(const std::string& which, bool meanwhile = false) {
     Everything& all = OpenAll();
-    if (which == "client") all.client->kv().GetAsync("k", {kPatience}, [](auto&&) { exit(kExit); });
-    if (which == "node") all.node->kv().GetAsync("k", {kPatience}, [](auto&&) { exit(kExit); });
-    if (which == "log") all.log->AppendAsync("x", {kPatience}, [](auto&&) { exit(kExit); });
-    if (which == "refused") all.node->kv().GetAsync("", {}, [](auto&&) { exit(kExit); });
+    for (int i = 0; meanwhile && i < 200; ++i) {
+      all.node->kv().PutAsync("k", "v", {kPatience}, nullptr);
+      all.client->kv().PutAsync("k", "v", {kPatience}, nullptr);
+      all.log->AppendAsync("x", {kPatience}, nullptr);
+    }
+    const auto ends = [](auto&&) { ExitQuickly(); };
+    if (which == "client") all.client->kv().GetAsync("k", {kPatience}, ends);
+    if (which == "node") all.node->kv().GetAsync("k", {kPatience}, ends);
+    if (which == "log") all.log->AppendAsync("x", {kPatience}, ends);
+    if (which == "refused") all.node->kv().GetAsync("", {}, ends);
+    if (which == "sink") {
+      ends_in_sink_ = true;
+      all.node->kv().GetAsync("k", {kPatience}, [](auto&&) -> void { throw 1; });
+    }
     while (true) pause();
   }
   /// Another thread closes it while this one ends the process.
@@ -125,6 +160,7 @@ class HostProcess : public HostCode, public testing::WithParamInterface<Place> {
 
  private:
   std::string before_;
+  std::atomic<bool> ends_in_sink_{false};
 };
 
 TEST_P(HostProcess, OpenObjectsDoNotDisturbTheEnd) {
@@ -136,8 +172,15 @@ TEST_P(HostProcess, ObjectsAtWorkDoNotDisturbTheEnd) {
 }
 
 TEST_P(HostProcess, ACallbackMayExit) {
-  for (const char* which : {"client", "node", "log", "refused"}) {
+  for (const char* which : {"client", "node", "log", "refused", "sink"}) {
     EXPECT_EXIT(ExitInACallbackOf(which), testing::ExitedWithCode(kExit), "") << which;
+  }
+}
+
+TEST_P(HostProcess, ACallbackMayExitWhileAllAreAtWork) {
+  for (const char* which : {"client", "node", "log"}) {
+    EXPECT_EXIT(ExitInACallbackOf(which, /*meanwhile=*/true), testing::ExitedWithCode(kExit), "")
+        << which;
   }
 }
 

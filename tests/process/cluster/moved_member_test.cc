@@ -111,6 +111,26 @@ TEST(MovedMembers, TwoOfThreeAtOnceFindEachOther) {
   EXPECT_EQ(Put(cluster, "after", second + "," + third), 0) << n2->Stderr() << n3->Stderr();
 }
 
+// Nobody is there to find it: it enters its address itself.
+TEST(MovedMembers, OneThatIsAloneIsListedWhereItIs) {
+  ProcessCluster cluster({.members = 1});
+  ASSERT_TRUE(cluster.StartAll());
+  ASSERT_EQ(Put(cluster, "before", cluster.address(0)), 0);
+  ASSERT_EQ(cluster.Terminate(0, 20s), 0);
+  for (int move = 0; move < 2; ++move) {
+    const std::string address = FreeAddress();
+    const auto moved = StartAt(cluster, 0, address, List::kNone);
+    EXPECT_TRUE(WaitFor(60s, [&] {
+      return cluster.Cli({"member", "list", "--endpoints", address}).out.find("n1, " + address) !=
+             std::string::npos;
+    })) << moved->Stderr();
+    EXPECT_EQ(cluster.Cli({"get", "before", "--print-value-only", "--endpoints", address}).out,
+              "value\n");
+    moved->Signal(SIGTERM);
+    ASSERT_EQ(moved->WaitForExit(20s), 0);
+  }
+}
+
 TEST(MovedMembers, BothSidesSayWhatGoesOnWhileItCannotBeReached) {
   ProcessCluster cluster;
   ASSERT_TRUE(cluster.StartAll());

@@ -1,5 +1,8 @@
 // Does a range of more than one page show one state, whoever asks for it and whatever is written or
 // restarted meanwhile?
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <atomic>
 #include <chrono>
@@ -141,6 +144,111 @@ TEST(Scan, EveryEmbeddedMemberReadsOneState) {
     ASSERT_TRUE(all.ok()) << all.status().ToString();
     EXPECT_EQ(Mixture(all->kvs, all->revision), "");
   }
+}
+
+/// The first page of everything, at the leader, written around it meanwhile.
+struct Begun {
+  std::unique_ptr<Client> client;
+  std::size_t leader = 0;
+  Result<ScanResult> first = Status(Code::kUnavailable, "not asked");
+};
+
+void BeginScan(ProcessCluster& cluster, Begun& begun) {
+  const auto leader = cluster.WaitForLeader(kPatience);
+  ASSERT_TRUE(leader.has_value());
+  begun.leader = *leader;
+  begun.client = cluster.Connect(*leader);
+  begun.first = begun.client->kv().Scan(KeyRange::Prefix(""), Patient());
+  ASSERT_TRUE(begun.first.ok()) << begun.first.status().ToString();
+  ASSERT_TRUE(begun.first->more);
+}
+
+/// All that is left of it.
+void ExpectOneState(const Begun& begun) {
+  std::vector<KeyValue> kvs = begun.first->kvs;
+  ScanOptions scan = Patient();
+  scan.continuation = begun.first->continuation;
+  while (!scan.continuation.empty()) {
+    const auto page = begun.client->kv().Scan(KeyRange::Prefix(""), scan);
+    ASSERT_TRUE(page.ok()) << page.status().ToString();
+    kvs.insert(kvs.end(), page->kvs.begin(), page->kvs.end());
+    scan.continuation = page->continuation;
+  }
+  EXPECT_EQ(Mixture(kvs, begun.first->revision), "");
+}
+
+class LeaderChange : public testing::Test {
+ protected:
+  void SetUp() override {
+    ASSERT_TRUE(cluster_.StartAll());
+    const auto client = cluster_.Connect();
+    Fill(client->kv());
+    ASSERT_TRUE(client->kv().Write(Batch().Put("a", "1").Put("z", "1")).ok());
+  }
+  /// Moves the leadership, and writes there; false: not in time.
+  bool Move(std::size_t from) {
+    const std::string to = cluster_.name((from + 1) % 3);
+    if (cluster_.Cli({"move-leader", to, "--timeout", "60s"}).exit_code != 0) return false;
+    return cluster_.Connect()->kv().Write(Batch().Put("a", "2").Put("z", "2")).ok();
+  }
+
+  ProcessCluster cluster_{{.members = 3, .steady = true}};
+};
+
+TEST_F(LeaderChange, AScanGoesOnAtTheMemberThatKeepsItsStateThoughTheClientFollowsTheLeader) {
+  Begun begun;
+  ASSERT_NO_FATAL_FAILURE(BeginScan(cluster_, begun));
+  const std::uint64_t member = begun.client->LastHeader().member_id;
+  ASSERT_TRUE(Move(begun.leader));
+  // Until everything else goes to the new leader.
+  ASSERT_TRUE(WaitFor(kPatience, [&] {
+    const auto get = begun.client->kv().Get("a", {.timeout = kPatience});
+    return get.ok() && get->value == "2" && begun.client->LastHeader().member_id != member;
+  }));
+  ExpectOneState(begun);
+}
+
+TEST_F(LeaderChange, AScanGoesOnThoughNobodyCanLead) {
+  Begun begun;
+  ASSERT_NO_FATAL_FAILURE(BeginScan(cluster_, begun));
+  for (std::size_t i = 0; i < 3; ++i) {
+    if (i != begun.leader) cluster_.Kill(i);
+  }
+  ASSERT_TRUE(WaitFor(kPatience, [&] {
+    const auto status = cluster_.Status(begun.leader);
+    return status.ok() && status->node.role != Role::kLeader;
+  }));
+  ExpectOneState(begun);
+}
+
+// It takes its pages as slowly as its output is read.
+TEST_F(LeaderChange, AGetThatHasPrintedPagesComesToItsEnd) {
+  const auto leader = cluster_.WaitForLeader(kPatience);
+  ASSERT_TRUE(leader.has_value());
+  int pipe[2];
+  ASSERT_EQ(pipe2(pipe, O_CLOEXEC), 0);
+  const std::string errors = cluster_.folder() / "get.err";
+  ProcessOptions options;
+  options.command = {cluster_.Command(0).front(), "get", "", "--prefix", "--timeout", "60s"};
+  options.command.insert(options.command.end(), {"--endpoints", cluster_.address(*leader)});
+  const int err = open(errors.c_str(), O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+  options.files = {-1, pipe[1], err};
+  Process get(std::move(options));
+  close(pipe[1]);
+  close(err);
+  std::string out(1 << 16, '\0');
+  ssize_t some = read(pipe[0], out.data(), out.size());
+  ASSERT_GT(some, 0) << ReadFile(errors);
+  ASSERT_TRUE(Move(*leader));
+  out.resize(static_cast<std::size_t>(some));
+  std::vector<char> piece(1 << 16);
+  while ((some = read(pipe[0], piece.data(), piece.size())) > 0) {
+    out.append(piece.data(), static_cast<std::size_t>(some));
+  }
+  close(pipe[0]);
+  EXPECT_EQ(get.WaitForExit(kPatience), 0) << ReadFile(errors);
+  EXPECT_EQ(out.substr(0, 4), "a\n1\n");
+  EXPECT_EQ(out.substr(out.size() - 4), "z\n1\n");
 }
 
 TEST(Scan, NoOtherMemberAndNoLaterStartContinuesAScan) {

@@ -2,9 +2,12 @@
 #include <sys/resource.h>
 #include <sys/statvfs.h>
 
+#include <atomic>
 #include <chrono>
 #include <memory>
 #include <string>
+#include <thread>
+#include <vector>
 
 #include <gtest/gtest.h>
 
@@ -60,6 +63,57 @@ TEST(SmallDisk, OnADiskOf120MiBAMemberTakesWritesAsOnALargeOne) {
   const std::string said = cluster.process(0).Stderr();
   EXPECT_EQ(Count(said, "no space is left on the disk"), 0) << said;
   EXPECT_EQ(Count(said, "there is space on the disk again"), 0) << said;
+}
+
+/// Puts that are repeated whatever becomes of them, until it ends.
+class Insistent {
+ public:
+  explicit Insistent(KV& kv) {
+    for (int i = 0; i < 8; ++i) {
+      threads_.emplace_back([this, &kv, i] {
+        Random chance(static_cast<std::uint64_t>(i) + 1);
+        for (int n = 0; !stopping_; ++n) {
+          const std::string key = std::to_string(i) + "/" + std::to_string(n);
+          if (!kv.Put(key, Noise(chance, 4096), {.timeout = 5s}).ok()) {
+            ++refused_;
+            WaitFor(10ms, [this] { return stopping_.load(); });
+          }
+        }
+      });
+    }
+  }
+  ~Insistent() {
+    stopping_ = true;
+    for (std::thread& thread : threads_) thread.join();
+  }
+  [[nodiscard]] int refused() const { return refused_; }
+
+ private:
+  std::atomic<bool> stopping_{false};
+  std::atomic<int> refused_{0};
+  std::vector<std::thread> threads_;
+};
+
+// What the log and the compactions give back is taken by the next puts.
+TEST(SmallDisk, OneThatPutsFillIsFullOnceInHalfAMinuteAndSaysSoInOneLine) {
+  ASSERT_EQ(MakeMountsPrivate(), "");
+  ProcessCluster cluster({.members = 1});
+  const SmallDisk disk(cluster.data_dir(0), 120 * kMiB);
+  ASSERT_EQ(disk.problem(), "");
+  ASSERT_TRUE(cluster.StartAll());
+  const auto client = cluster.Connect();
+  const Insistent puts(client->kv());
+  const std::string full = "no space is left on the disk";
+  ASSERT_TRUE(cluster.process(0).WaitForStderr(full, 120s));
+  const auto begin = std::chrono::steady_clock::now();
+  // For a while, since it is about what does not come.
+  const bool more = WaitFor(25s, [&] { return Count(cluster.process(0).Stderr(), full) > 2; });
+  const auto took = std::chrono::steady_clock::now() - begin;
+  const std::string said = cluster.process(0).Stderr();
+  EXPECT_TRUE(!more || took > 25s) << said;
+  EXPECT_GT(puts.refused(), 0);
+  EXPECT_EQ(Count(said, "too short for a compaction"), 0) << said;
+  EXPECT_TRUE(cluster.process(0).Running());
 }
 
 TEST(SmallDisk, AReserveThatTheDiskCannotHoldIsRefusedWithFigures) {

@@ -4,6 +4,8 @@
 #include <memory>
 #include <string>
 
+#include "storage/kv/kv_engine.h"
+#include "tests/storage/disk/fake_space.h"
 #include "tests/storage/snapshot/snapshot_world.h"
 #include "tests/support/process/process.h"
 
@@ -149,6 +151,68 @@ TEST_F(KilledReceiver, WhatAKilledReceiverKeptIsOneFolderAndGoesOnceNoneIsWaited
   ASSERT_TRUE(Send(snapshot, again).whole) << "from the start";
   ASSERT_TRUE(again.Install(snapshot.meta, NewTerm()).ok());
   EXPECT_EQ(HashOf(again), HashOf(sender));
+}
+
+/// What a kill at half leaves, opened on a disk that can become full.
+class ShortOfSpace : public KilledReceiver {
+ protected:
+  void SetUp() override {
+    KilledReceiver::SetUp();
+    snapshot = TakeSnapshot(sender);
+    half = Send(snapshot, receiver, snapshot.total / 2);
+    ASSERT_FALSE(half.whole);
+    killed.options.space = space;
+    killed.options.reserve_bytes = FakeSpace::kReserve;
+    killed.options.on_disk = [this](const node::DiskHealth& health) { told = health.space; };
+    killed.fs = receiver.fs->Copy();
+    killed.env = rocksdb::NewCompositeEnv(killed.fs);
+    killed.options.env = killed.env.get();
+    ASSERT_TRUE(killed.Open().ok());
+    ASSERT_TRUE(killed.env->FileExists("/data/n1/kv-2").ok());
+  }
+  bool Becomes(std::uint64_t free, raft::Space level) {
+    space->SetFree(free);
+    return killed.loop.RunUntil([&] { return told == level; });
+  }
+  void ExpectInstalled() {
+    ASSERT_TRUE(killed.Install(snapshot.meta, NewTerm()).ok());
+    EXPECT_EQ(HashOf(killed), HashOf(sender));
+  }
+
+  Snapshot snapshot;
+  Transfer half;
+  const std::shared_ptr<FakeSpace> space = std::make_shared<FakeSpace>();
+  raft::Space told = raft::Space::kEnough;
+  StoreWorld killed;
+};
+
+// Nobody may ever send that snapshot again, and what is kept of it keeps writes from being taken.
+TEST_F(ShortOfSpace, WhatAKilledReceiverKeptGoes) {
+  ASSERT_TRUE(Becomes(FakeSpace::kReserve, raft::Space::kDeletes));
+  EXPECT_TRUE(
+      WaitFor(seconds(30), [&] { return killed.env->FileExists("/data/n1/kv-2").IsNotFound(); }));
+  ASSERT_TRUE(Becomes(100 * FakeSpace::kReserve, raft::Space::kEnough));
+  const Transfer all = Send(snapshot, killed);
+  ASSERT_TRUE(all.whole) << all.status.ToString();
+  EXPECT_EQ(all.bytes, snapshot.total) << "from the start";
+  ExpectInstalled();
+}
+
+// A sender goes on with it: it would only come again.
+TEST_F(ShortOfSpace, WhatIsAskedForAgainStays) {
+  const Transfer some = Send(snapshot, killed, 2 * kPartBytes);
+  ASSERT_FALSE(some.whole);
+  ASSERT_TRUE(killed.Apply(*killed.Read(Index(3), Index(3), 1 << 20)).ok());
+  const auto engine = std::dynamic_pointer_cast<storage::KvEngine>(killed.store->engine());
+  ASSERT_LT(engine->flushed(), Index(3));
+  ASSERT_TRUE(Becomes(FakeSpace::kReserve, raft::Space::kDeletes));
+  // What makes room has begun, with what is kept of snapshots.
+  ASSERT_TRUE(WaitFor(seconds(30), [&] { return engine->flushed() >= Index(3); }));
+  const Transfer rest = Send(snapshot, killed);
+  ASSERT_TRUE(rest.whole) << rest.status.ToString();
+  const std::uint64_t manifest = snapshot.parts.begin()->second.data.size();
+  EXPECT_LE(half.bytes + some.bytes + rest.bytes, snapshot.total + 2 * (manifest + kPartBytes));
+  ExpectInstalled();
 }
 
 // Unsynced bytes read as zeros, files have lost their ends: what is used is right all the same.

@@ -155,6 +155,72 @@ TEST_F(Whereabouts, AFloodOfMadeUpAddressesTakesOneTurnAtATime) {
       << "the first one has to be tried before another takes its place";
 }
 
+/// A cluster of one: nobody else could find it.
+class Alone : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    world.Start("n1", {});
+    ASSERT_TRUE(world.Put("n1", "k", "1"));
+  }
+  std::string AddressAt(const std::string& at, const std::string& of) {
+    for (const raft::Member& member : world.Find(at)->member().members()) {
+      if (member.name == of) return member.address;
+    }
+    return {};
+  }
+  bool Has(const std::string& at, const std::string& address) {
+    return world.RunUntil([&] { return AddressAt(at, "n1") == address; });
+  }
+  void Join(const std::string& name, bool voter) {
+    bool added = false;
+    world.Find("n1")->member().AddMember(name, name, voter, world.now() + std::chrono::seconds(10),
+                                         [&](const Status& status) { added = status.ok(); });
+    ASSERT_TRUE(world.RunUntil([&] { return added; }));
+    world.Join(name, {"n1", name});
+    // Until it knows so itself.
+    ASSERT_TRUE(world.RunUntil([&] {
+      for (const raft::Member& member : world.Find(name)->member().members()) {
+        if (member.name == name) return member.learner != voter;
+      }
+      return false;
+    }));
+  }
+
+  NodeWorld world;
+};
+
+TEST_F(Alone, AMemberThatDecidesAloneEntersItsNewAddressItself) {
+  for (const char* address : {"elsewhere", "n1", "elsewhere"}) {
+    world.Crash("n1");
+    world.StartAt(address, "n1", {});
+    EXPECT_TRUE(Has("n1", address)) << address;
+  }
+  EXPECT_TRUE(world.Logged("'n1' has moved: entering elsewhere"));
+  EXPECT_EQ(world.Get("n1", "k"), "1");
+}
+
+TEST_F(Alone, SoDoesOneWhoseLearnersAreAwayAndTheyFindIt) {
+  ASSERT_NO_FATAL_FAILURE(Join("n2", /*voter=*/false));
+  world.Crash("n2");
+  world.Crash("n1");
+  world.StartAt("elsewhere", "n1", {});
+  EXPECT_TRUE(Has("n1", "elsewhere"));
+  world.Start("n2", {});
+  EXPECT_TRUE(Has("n2", "elsewhere"));
+  EXPECT_TRUE(world.Put("n2", "k", "2"));
+}
+
+TEST_F(Alone, OneOfTwoVotersDoesNot) {
+  ASSERT_NO_FATAL_FAILURE(Join("n2", /*voter=*/true));
+  world.Crash("n2");
+  world.Crash("n1");
+  world.StartAt("elsewhere", "n1", {});
+  world.RunFor(std::chrono::seconds(10));
+  EXPECT_EQ(AddressAt("n1", "n1"), "n1");
+  world.Start("n2", {});
+  EXPECT_TRUE(Has("n2", "elsewhere")) << "the other one has found it";
+}
+
 TEST_F(Whereabouts, TheMemberThatNobodyHearsSaysWhy) {
   node::Member& n3 = world.Find("n3")->member();
   node::HelloAnswer answer;
