@@ -49,10 +49,6 @@ Node::Node(const NodeConfig& config, raft::InitialState initial, std::uint64_t r
       *ports_.snapshots, ports_.transport, core_, [this] { return Tick(); }, [this] { wakeup_(); });
 }
 
-ReadQueue::AskAgain Node::AskAgain() const {
-  return {.after = config_.raft.election_timeout, .measured = config_.messages_may_be_lost};
-}
-
 MonoTime Node::Tick() {
   const MonoTime now = ports_.clock.Now();
   // A new leader's first entry carries the time, so that a session can be opened before any write.
@@ -124,17 +120,6 @@ void Node::CarryOut(raft::Ready ready) {
   for (const raft::WantedEntries& wanted : ready.wanted_entries) Fetch(wanted);
   for (const NodeId peer : ready.wanted_snapshots) {
     if (snapshot_sender_) snapshot_sender_->Want(peer);
-  }
-}
-
-void Node::ServeReads() {
-  const MonoTime now = ports_.clock.Now();
-  for (ReadQueue* queue : {&reads_, &lease_reads_}) {
-    for (PendingRead& read : queue->TakeServable(core_.applied_index())) {
-      ports_.observer.Observe(Stage::kReadIndex, now - read.arrived);
-      Release(read.bytes);
-      read.done(Status::Ok());
-    }
   }
 }
 
@@ -463,59 +448,6 @@ void Node::ReceiveForward(NodeId peer, ForwardSubmit forward) {
     answer({{Code::kUnavailable, "too many requests wait at the leader; try again"}, {}});
   } else {
     Propose(std::move(forward.request), {header->session, header->sequence}, answer);
-  }
-}
-
-void Node::Read(Bytes request, ReadPolicy policy, MonoTime deadline, Done<Bytes> done) {
-  if (!failure_.ok()) {
-    done(Status(Code::kUnavailable, failure_.message()));
-    return;
-  }
-  const Status valid = kv::ValidateReadRequest(request.view(), config_.limits);
-  const bool local = policy.consistency == Consistency::kLocal;
-  // Its state was as current as was asked for when the first page was read: the rest of it needs no
-  // leader, and this member need not be the one that it was then.
-  const bool continues = valid.ok() && kv::ViewOfRequest(request.view()).IsSet();
-  const Status may = local ? MayAnswerAlone() : Status::Ok();
-  if (!valid.ok() || !may.ok()) {
-    done(valid.ok() ? may : valid);
-  } else if (local || continues ||
-             (policy.consistency == Consistency::kBounded &&
-              reads_.IsFresh(ports_.clock.Now(), policy.max_staleness, core_.applied_index()))) {
-    ports_.machine.Read(std::move(request), config_.max_answer_bytes, std::move(done));
-  } else {
-    const std::size_t bytes = request.size();
-    const bool lease = policy.consistency == Consistency::kLease;
-    Confirm(lease ? lease_reads_ : reads_, bytes, deadline,
-            [this, request = std::move(request), done = std::move(done)](const Status& confirmed) {
-              if (!confirmed.ok()) return done(confirmed);
-              ports_.machine.Read(request, config_.max_answer_bytes, done);
-            });
-  }
-}
-
-/// Safety: a session must not begin at a time that the cluster has left behind. Its first request
-/// would be taken for one of a session that was dropped since.
-void Node::OpenSession(MonoTime deadline, Done<std::uint64_t> done) {
-  Confirm(reads_, 0, deadline, [this, done = std::move(done)](const Status& confirmed) {
-    if (!confirmed.ok()) return done(confirmed);
-    if (replicated_time_ms_ == 0) {
-      return done(Status(Code::kUnavailable, "the cluster knows no time yet; try again"));
-    }
-    done(replicated_time_ms_);
-  });
-}
-
-/// Calls `done` with ok once what is applied here holds all that is committed by now.
-void Node::Confirm(ReadQueue& queue, std::size_t bytes, MonoTime deadline, DoneStatus done) {
-  if (!failure_.ok()) {
-    done({Code::kUnavailable, failure_.message()});
-  } else if (!HasRoom(bytes)) {
-    done({Code::kUnavailable, "too many requests wait at this member; try again"});
-  } else {
-    pending_bytes_ += bytes;
-    queue.Add({bytes, ports_.clock.Now(), deadline, std::move(done)});
-    wakeup_();
   }
 }
 
