@@ -10,6 +10,7 @@
 #include "lib/base/mutants.h"
 #include "tests/sim/program/report.h"
 #include "tests/sim/program/runner.h"
+#include "tests/sim/program/shrink.h"
 #include "tests/sim/world.h"
 
 namespace raftkv::sim {
@@ -49,7 +50,7 @@ extern "C" void FlushTrace(int) { std::fflush(stdout); }
 int RunOne(const Arguments& arguments) {
   std::signal(SIGABRT, FlushTrace);
   ChooseMutant(arguments.mutant);
-  const Outcome outcome = RunSeed(arguments.seed, arguments.ToOverrides(), {stdout, false});
+  const Outcome outcome = RunSeed(arguments.seed, arguments.ToOverrides(), {stdout, false, false});
   std::fflush(stdout);
   std::fprintf(stderr, "%s", Describe(outcome.stats).c_str());
   if (outcome.ok) return 0;
@@ -79,6 +80,22 @@ int RunMany(const Arguments& arguments) {
   const std::string missing = WhatIsMissing(result.stats);
   if (!missing.empty()) std::printf("\nfailed: %s\n", missing.c_str());
   return missing.empty() ? 0 : 1;
+}
+
+/// The smallest run that was found to fail in the same way.
+int RunShrink(const Arguments& arguments) {
+  std::signal(SIGABRT, FlushTrace);
+  const auto told = [](const std::string& line) { std::fprintf(stderr, "%s\n", line.c_str()); };
+  const auto story = Shrink(arguments.seed, arguments.ToOverrides(), arguments.mutant, told);
+  if (!story) {
+    std::fprintf(stderr, "raftkv_sim: seed %llu does not fail\n",
+                 static_cast<unsigned long long>(arguments.seed));
+    return 1;
+  }
+  ChooseMutant(arguments.mutant);
+  RunSeed(arguments.seed, story->overrides, {stdout, false, true});
+  std::printf("\n%s\n", Describe(*story).c_str());
+  return 0;
 }
 
 struct MutantRow {
@@ -125,6 +142,10 @@ int Main(int argc, char** argv) {
   app.add_option("--jobs", arguments.jobs, "processes")->check(CLI::Range(1, 64));
   app.add_option("--nodes", arguments.nodes, "members, instead of what the seed draws")
       ->check(CLI::Range(1, 7));
+  const auto* shrink =
+      app.add_option("--shrink", arguments.seed,
+                     "leave out of this seed what its failure does not need, and tell "
+                     "what remains");
   app.add_flag("--mutants", arguments.mutants,
                "for each known bug the first of 2000 seeds that finds it");
   app.add_option("--mutant", arguments.mutant, "plant this bug of lib/base/mutants.h");
@@ -139,6 +160,7 @@ int Main(int argc, char** argv) {
                  arguments.mutant.c_str());
     return 128;
   }
+  if (shrink->count() > 0) return RunShrink(arguments);
   if (seed->count() > 0) return RunOne(arguments);
   if (arguments.mutants && seeds->count() == 0) arguments.seeds = 2000;
   return arguments.mutants ? RunMutants(arguments) : RunMany(arguments);

@@ -1,4 +1,5 @@
 // Does the simulator hold, does it repeat itself, and does it find the bugs that are planted?
+#include <cstdio>
 #include <set>
 #include <string>
 
@@ -8,6 +9,7 @@
 #include "tests/sim/program/report.h"
 #include "tests/sim/program/runner.h"
 #include "tests/sim/program/seed_files.h"
+#include "tests/sim/program/shrink.h"
 #include "tests/sim/world.h"
 
 namespace raftkv::sim {
@@ -19,7 +21,7 @@ constexpr std::uint64_t kSeedsInCase = 100;
 TEST(Simulator, TheSameSeedGivesTheSameTrace) {
   std::set<std::uint64_t> hashes;
   for (const std::uint64_t seed : {1, 2, 3, 4, 5}) {
-    const TraceSink sink{nullptr, true};
+    const TraceSink sink{nullptr, true, false};
     const Outcome first = RunSeed(seed, {}, sink);
     const Outcome second = RunSeed(seed, {}, sink);
     EXPECT_TRUE(first.ok) << first.checker << ": " << first.message;
@@ -83,6 +85,30 @@ TEST(Simulator, EachMutantIsKilledByItsSeed) {
     ASSERT_TRUE(result.failure.has_value()) << kept.name << " lives on, seed " << kept.seed;
     EXPECT_EQ(result.failure->checker, kept.text) << kept.name << ": " << result.failure->message;
   }
+}
+
+TEST(Simulator, AFailureIsShrunkToWhatItNeeds) {
+  const std::string mutant = "kNoSpaceCarriedOut";
+  for (const KeptSeed& kept : ReadSeeds("mutant_seeds.txt", true)) {
+    if (kept.name != mutant) continue;
+    const auto story = Shrink(kept.seed, {}, mutant, [](const std::string&) {});
+    ASSERT_TRUE(story.has_value());
+    EXPECT_EQ(story->failure.checker, kept.text);
+    EXPECT_LE(story->faults, 5u) << Describe(*story);
+    EXPECT_LE(10 * story->operations, story->operations_before) << Describe(*story);
+    // Its transcript ends where it failed, and tells nothing of messages.
+    ASSERT_TRUE(ChooseMutant(mutant));
+    std::FILE* const transcript = std::tmpfile();
+    EXPECT_FALSE(RunSeed(kept.seed, story->overrides, {transcript, false, true}).ok);
+    ChooseMutant({});
+    std::string text(static_cast<std::size_t>(std::ftell(transcript)), 0);
+    std::rewind(transcript);
+    ASSERT_EQ(std::fread(text.data(), 1, text.size(), transcript), text.size());
+    std::fclose(transcript);
+    EXPECT_NE(text.find("FAILED " + kept.text), std::string::npos);
+    EXPECT_EQ(text.find("AppendEntries"), std::string::npos);
+  }
+  EXPECT_FALSE(Shrink(1, {}, {}, [](const std::string&) {}).has_value());
 }
 
 /// A simulator that finds nothing wrong with a run in which nothing happened would prove nothing.

@@ -36,9 +36,10 @@ std::uint64_t CpuNanos() {
 World::World(const Plan& plan, const TraceSink& sink)
     : plan_(plan),
       sink_(sink),
-      tracing_(sink.file != nullptr || sink.hash),
+      telling_(sink.file != nullptr || sink.hash),
+      tracing_(telling_ && !sink.brief),
       random_(plan.seed),
-      network_(*this),
+      network_(*this, plan.seed),
       checks_(*this),
       reads_(*this),
       changes_(*this),
@@ -46,6 +47,10 @@ World::World(const Plan& plan, const TraceSink& sink)
       nemesis_(*this),
       lasting_(*this) {
   network_.Start(plan_.network);
+  // Round trips that are nearly as long as timeouts would only keep the cluster from forming.
+  if (4 * plan_.network.min_delay > plan_.core.election_timeout.count()) {
+    network_.SetPlan(&quiet_network_);
+  }
   quiet_network_.min_delay = 200 * kMicrosecond;
   quiet_network_.mean_delay = kMillisecond;
   for (int i = 0; i < plan_.nodes + plan_.spares; ++i) {
@@ -82,7 +87,7 @@ void World::Fail(const char* checker, std::string message) {
 }
 
 void World::Trace(const char* format, ...) {
-  if (!tracing_) return;
+  if (!telling_) return;
   char text[2048];
   const int head = std::snprintf(text, sizeof text, "%11.6f ",
                                  static_cast<double>(now()) / static_cast<double>(kSecond));
@@ -131,6 +136,14 @@ Host* World::Leader() {
 
 void World::Start(Host& host) {
   if (host.process != nullptr || host.gone || host.out) return;
+  StartProcess(host);
+}
+
+void World::StartGone(Host& host) {
+  if (host.process == nullptr) StartProcess(host);
+}
+
+void World::StartProcess(Host& host) {
   ++host.epoch;
   host.needs_pump = host.pump_scheduled = host.paused = false;
   host.tick_at = Host::kNoTick;
@@ -138,6 +151,7 @@ void World::Start(Host& host) {
   if (!host.disk.damaged.empty()) {
     lost_disks_.push_back({host.disk, true});
     host.disk.CutDamage();
+    nemesis_.OnDamageFound(host);
   }
   checks_.OnStart(host);
   host.process = std::make_unique<Process>(*this, host);
@@ -305,6 +319,8 @@ void World::RunSafetyPhase() {
     if (outcome_.ok && !HasLeader()) Fail("liveness", "no leader at the start");
   }
   if (!outcome_.ok) return;
+  network_.SetPlan(nullptr);
+  for (const auto& host : hosts_) host->least_write = plan_.disk.least_write;
   nemesis_.Start();
   clients_.Start();
   RunUntil(now() + plan_.safety_time);

@@ -32,6 +32,8 @@ namespace raftkv::sim {
 struct TraceSink {
   std::FILE* file = nullptr;
   bool hash = false;
+  /// Neither messages nor writes: what happened to the members, and what clients saw.
+  bool brief = false;
 };
 
 struct Outcome {
@@ -104,6 +106,8 @@ class World {
   void OnHost(Host& host, const Scheduler::Work& work) { OnHost(host, host.epoch, work); }
 
   void Start(Host& host);
+  /// One that is no member any more, on the disk it had.
+  void StartGone(Host& host);
   /// The machine loses its power now.
   void Crash(Host& host);
   void Pause(Host& host) { host.paused = true; }
@@ -112,7 +116,9 @@ class World {
   void Count(Fault fault) { stats_.Count(fault); }
   void Fail(const char* checker, std::string message);
   [[nodiscard]] bool failed() const { return !outcome_.ok; }
+  /// Each step, or only the story.
   [[nodiscard]] bool tracing() const { return tracing_; }
+  [[nodiscard]] bool telling() const { return telling_; }
   void Trace(const char* format, ...) __attribute__((format(printf, 2, 3)));
 
  private:
@@ -122,6 +128,7 @@ class World {
   void AtProcess(const Event& event);
   void AfterEvent(Host& host);
   void SetTick(Host& host);
+  void StartProcess(Host& host);
   void Forget(const Event& event);
   void Stopped(Host& host);
   void RunSafetyPhase();
@@ -134,6 +141,7 @@ class World {
 
   const Plan plan_;
   const TraceSink sink_;
+  const bool telling_;
   const bool tracing_;
   Chances random_;
   Scheduler scheduler_;

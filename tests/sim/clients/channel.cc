@@ -61,8 +61,9 @@ void SimChannel::Arrive(std::uint64_t number) {
     return;
   }
   attempt->sent = true;
-  world_.Trace("%s: attempt %llu reaches %s", name_.c_str(),
-               static_cast<unsigned long long>(number), host.name.c_str());
+  if (world_.tracing())
+    world_.Trace("%s: attempt %llu reaches %s", name_.c_str(),
+                 static_cast<unsigned long long>(number), host.name.c_str());
   world_.OnHost(host, [this, number, &host] {
     Attempt* const open = Find(number);
     if (open == nullptr) return;
@@ -112,8 +113,9 @@ void SimChannel::Finish(std::uint64_t number, const Answer& answer) {
   const End end = std::move(attempt->end);
   const std::size_t host = attempt->host;
   *attempt = Attempt();
-  world_.Trace("%s: attempt %llu ends: %s", name_.c_str(), static_cast<unsigned long long>(number),
-               answer.status.ToString().c_str());
+  if (world_.tracing())
+    world_.Trace("%s: attempt %llu ends: %s", name_.c_str(),
+                 static_cast<unsigned long long>(number), answer.status.ToString().c_str());
   const Code code = answer.status.code();
   if (code == Code::kUnavailable || code == Code::kNotLeader) MoveOn(host);
   end(answer);
@@ -198,7 +200,7 @@ void SimChannel::Read(Bytes request, node::ReadPolicy policy, MonoTime deadline,
   const auto ask = [this, request = std::move(request), policy, deadline](
                        Host& host, std::function<void(Answer)> answer) {
     const MonoTime now(Duration(world_.now() + kSecond));
-    const auto question = world_.reads().Ask(request, policy);
+    const auto question = world_.reads().Ask(host, request, policy);
     const auto answered = [this, &host, epoch = host.epoch, question,
                            answer = std::move(answer)](const Result<Bytes>& bytes) {
       if (!bytes.ok()) return answer({bytes.status(), {}, 0});

@@ -10,9 +10,7 @@ namespace raftkv::sim {
 namespace {
 
 constexpr int kMaxOpen = 4;
-constexpr std::uint32_t kDropAnswerPpm = 20'000;
 constexpr std::uint32_t kReopenPpm = 4'000;
-constexpr std::uint32_t kIdlePpm = 8'000;
 constexpr auto kMaxStaleness = std::chrono::milliseconds(800);
 /// The same by a clock that is slow.
 constexpr Nanos kOldestSeen = kSecond;
@@ -30,7 +28,8 @@ bool SaysFailed(Code code) {
 
 Clients::Client::Client(World& world, std::uint32_t client_id, const ClientPlan& plan)
     : id(client_id),
-      channel(world, "c" + std::to_string(client_id), plan.follow_leader_ppm, kDropAnswerPpm) {}
+      channel(world, "c" + std::to_string(client_id), plan.follow_leader_ppm,
+              plan.drop_answer_ppm) {}
 
 Clients::Clients(World& world) : world_(world), loop_(world) {}
 Clients::~Clients() = default;
@@ -67,23 +66,31 @@ void Clients::RawNext(RawClient& client) {
   const Nanos wait = Between(world_.chance().clients, 0, 2 * world_.plan().clients.mean_interval);
   world_.At(wait, [this, &client] {
     if (ending_) return;
-    if (world_.now() >= lull_until_) client.Step();
+    if (NextOperation() && world_.now() >= lull_until_) client.Step();
     RawNext(client);
   });
+}
+
+/// False: it is left out of this run.
+bool Clients::NextOperation() {
+  const std::uint64_t number = ++world_.stats().operation_steps;
+  world_.chance().clients = StreamOf(world_.plan().seed ^ 0x4a00, number);
+  return world_.plan().skipped_operations.count(number) == 0;
 }
 
 void Clients::Next(Client& client) {
   Random& random = world_.chance().clients;
   Nanos wait = Between(random, 0, 2 * world_.plan().clients.mean_interval);
   const auto life = static_cast<Nanos>(world_.plan().store.session_life_ms) * kMillisecond;
-  if (life < 10 * kSecond && Chance(random, kIdlePpm)) {
+  if (life < 10 * kSecond && Chance(random, world_.plan().clients.idle_ppm)) {
     world_.Count(Fault::kSessionIdle);
     wait = life + kSecond;
   }
   world_.At(wait, [this, &client] {
     if (ending_) return;
+    const bool takes_place = NextOperation();
     if (Chance(world_.chance().clients, kReopenPpm)) Open(client);  // and its open calls end
-    if (client.open < kMaxOpen && world_.now() >= lull_until_) Operate(client);
+    if (takes_place && client.open < kMaxOpen && world_.now() >= lull_until_) Operate(client);
     Next(client);
   });
 }
@@ -213,7 +220,7 @@ Clients::Call Clients::Begin(Client& client, OpKind kind, test::ClientOp op,
   if (kind == OpKind::kLocalGet) call.floor = 0;
   if (!call.recorded) return call;
   call.id = history_.Invoke(client.id, std::move(op));
-  if (world_.tracing()) world_.Trace("%s", history_.Describe(call.id).c_str());
+  if (world_.telling()) world_.Trace("%s", history_.Describe(call.id).c_str());
   return call;
 }
 
@@ -462,7 +469,7 @@ void Clients::EndGet(const Call& call, const Result<KeyValue>& result) {
 void Clients::End(const Call& call, OpOutcome outcome) {
   --call.client->open;
   world_.stats().Count(call.kind, outcome);
-  if (world_.tracing() && call.recorded) {
+  if (world_.telling() && call.recorded) {
     world_.Trace("ends: %s", history_.Describe(call.id).c_str());
   }
 }

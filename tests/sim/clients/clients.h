@@ -99,6 +99,7 @@ class Clients {
 
   Client& Add();
   void Open(Client& client);
+  bool NextOperation();
   void Next(Client& client);
   void RawNext(RawClient& client);
   void Operate(Client& client);

@@ -119,6 +119,9 @@ void RawClient::OnOutcome(const std::shared_ptr<Request>& request,
   }
   if (response->code == Code::kSessionExpired) {
     if (request == last_ || !ending_) session_ = 0;
+  } else if (response->code == Code::kUnknownOutcome) {
+    // It was carried out, and the answer is not kept any more.
+    if (request == last_) last_.reset();
   } else if (response->code == Code::kOk) {
     OnResponse(*request, *response);
     if (request == last_) last_written_ = true;

@@ -35,6 +35,14 @@ class SimDisk {
     flushed = applied;
   }
 
+  /// What has been received of a snapshot.
+  struct Unfinished {
+    raft::SnapshotMeta snapshot;
+    std::uint64_t id = 0;
+    std::string bytes;
+  };
+  Unfinished unfinished;
+
   /// Entries that cannot be read any more.
   std::set<Index> damaged;
   /// Something that was durable was lost, but not term and vote.

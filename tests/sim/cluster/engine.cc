@@ -2,6 +2,7 @@
 
 #include <xxhash.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "lib/base/bytes.h"
@@ -106,13 +107,18 @@ void SimEngine::LoseUnflushed() {
   before_.clear();
 }
 
-std::string SimEngine::Dump() const {
+std::string SimEngine::Dump(bool backwards) const {
   std::string dump;
-  for (const auto& [key, record] : records_) {
-    AppendBigEndian32(dump, static_cast<std::uint32_t>(key.size()));
-    AppendBigEndian32(dump, static_cast<std::uint32_t>(record.value.size()));
-    dump += key;
-    dump += record.value;
+  const auto add = [&](const auto& item) {
+    AppendBigEndian32(dump, static_cast<std::uint32_t>(item.first.size()));
+    AppendBigEndian32(dump, static_cast<std::uint32_t>(item.second.value.size()));
+    dump += item.first;
+    dump += item.second.value;
+  };
+  if (backwards) {
+    std::for_each(records_.rbegin(), records_.rend(), add);
+  } else {
+    std::for_each(records_.begin(), records_.end(), add);
   }
   return dump;
 }

@@ -26,7 +26,7 @@ class SimEngine final : public kv::Engine {
   /// Back to the last Flush.
   void LoseUnflushed();
   /// All records as bytes, and back; what was there before goes, and nothing of it comes back.
-  [[nodiscard]] std::string Dump() const;
+  [[nodiscard]] std::string Dump(bool backwards) const;
   void Load(std::string_view dump);
 
   /// Of all records, whatever the order in which they came: equal content, equal hash.

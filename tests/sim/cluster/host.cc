@@ -165,6 +165,9 @@ void Process::LoseOrKeepWrites() {
       world_.Count(random.Below(2) == 0 ? Fault::kLostWrite : Fault::kTornWrite);
     }
   }
+  // Of what was received the end may be lost.
+  std::string& received = host_.disk.unfinished.bytes;
+  if (random.Below(2) == 0) received.resize(random.Below(received.size() + 1));
   if (host_.disk.LoseUnsynced(random)) world_.Count(Fault::kLostWrite);
   host_.disk.engine.LoseUnflushed();
 }
@@ -198,9 +201,20 @@ Result<std::vector<raft::Entry>> Process::ReadEntries(Index first, Index last,
 void Process::Read(Index first, Index last, std::size_t max_bytes,
                    node::Done<std::vector<raft::Entry>> done) {
   if (!PortCall()) return;
-  world_.AtHost(host_, WriteTime() / 4, [this, first, last, max_bytes, done = std::move(done)] {
+  AfterRead(WriteTime() / 4, [this, first, last, max_bytes, done = std::move(done)] {
     done(ReadEntries(first, last, max_bytes));
   });
+}
+
+void Process::AfterRead(Nanos time, std::function<void()> work) {
+  world_.AtHost(host_, time, [this, work = std::move(work)] {
+    if (!host_.reads_hang) return work();
+    hung_reads_.push_back(work);
+  });
+}
+
+void Process::ContinueReads() {
+  for (auto& read : std::exchange(hung_reads_, {})) world_.AtHost(host_, WriteTime() / 4, read);
 }
 
 // --- The state machine.
@@ -228,7 +242,17 @@ Status Process::ApplyEntries(const std::vector<raft::Entry>& entries, node::Appl
   return Status::Ok();
 }
 
+void Process::ContinueApply() {
+  if (!std::exchange(apply_stalled_, false)) return;
+  world_.AtHost(host_, Around(world_.chance().disk, world_.plan().disk.mean_apply),
+                [this] { FinishApply(); });
+}
+
 void Process::FinishApply() {
+  if (host_.apply_stalls) {
+    apply_stalled_ = true;
+    return;
+  }
   const std::vector<raft::Entry> entries = std::exchange(applying_, {});
   node::Applied applied;
   applied.responses.reserve(entries.size());
@@ -264,16 +288,14 @@ void Process::Read(Bytes request, std::size_t max_bytes, node::Done<Bytes> done)
   if (!PortCall()) return;
   const Nanos time = Around(world_.chance().disk, world_.plan().disk.mean_apply);
   if (world_.plan().disk.read_late) {
-    world_.AtHost(
-        host_, time, [this, request = std::move(request), max_bytes, done = std::move(done)] {
-          done(kv::Read(host_.disk.engine, kv::ReadTier::kAll, request.view(), max_bytes));
-        });
+    AfterRead(time, [this, request = std::move(request), max_bytes, done = std::move(done)] {
+      done(kv::Read(host_.disk.engine, kv::ReadTier::kAll, request.view(), max_bytes));
+    });
     return;
   }
-  world_.AtHost(
-      host_, time,
-      [answer = kv::Read(host_.disk.engine, kv::ReadTier::kAll, request.view(), max_bytes),
-       done = std::move(done)] { done(answer); });
+  AfterRead(time,
+            [answer = kv::Read(host_.disk.engine, kv::ReadTier::kAll, request.view(), max_bytes),
+             done = std::move(done)] { done(answer); });
 }
 
 // --- Snapshots.
@@ -305,28 +327,44 @@ class DumpSource final : public node::SnapshotSource {
 void Process::Make(node::Done<Made> done) {
   if (!PortCall()) return;
   world_.Count(Fault::kSnapshot);
-  std::string dump = host_.disk.engine.Dump();
+  // Two of one state may have their records in another order: they are two.
+  std::string dump = host_.disk.engine.Dump(world_.chance().disk.Below(2) == 0);
   const std::uint64_t id = XXH3_64bits(dump.data(), dump.size());
   Made made{store_->applied(), id, std::make_shared<DumpSource>(world_, host_, std::move(dump))};
   world_.AtHost(host_, WriteTime(), [made, done = std::move(done)] { done(made); });
 }
 
-void Process::Receive(const raft::SnapshotMeta& snapshot, std::uint64_t /*id*/,
-                      std::uint64_t offset, Bytes data, bool last, node::Done<std::uint64_t> done) {
+void Process::Receive(const raft::SnapshotMeta& snapshot, std::uint64_t id, std::uint64_t offset,
+                      Bytes data, bool last, node::Done<std::uint64_t> done) {
   if (!PortCall()) return;
-  if (offset == 0) received_.clear();
-  RAFTKV_CHECK(received_.size() == offset, received_.size(), offset);
-  received_ += data.view();
+  SimDisk::Unfinished& unfinished = host_.disk.unfinished;
+  if (unfinished.id != id || !(unfinished.snapshot == snapshot)) {
+    RAFTKV_CHECK(offset == 0, offset);
+    unfinished = {snapshot, id, {}};
+  }
+  if (offset == 0 && !unfinished.bytes.empty()) {
+    // It is the one that was begun before: what is there need not come again.
+    world_.Count(Fault::kResumed);
+  } else {
+    RAFTKV_CHECK(unfinished.bytes.size() == offset, unfinished.bytes.size(), offset);
+    unfinished.bytes += data.view();
+  }
+  const std::uint64_t next = unfinished.bytes.size();
   world_.Trace("%s receives a snapshot at %llu, %zu bytes%s", host_.name.c_str(),
-               static_cast<unsigned long long>(snapshot.last.index.value), received_.size(),
-               last ? ", whole" : "");
-  world_.AtHost(host_, WriteTime(),
-                [next = received_.size(), done = std::move(done)] { done(next); });
+               static_cast<unsigned long long>(snapshot.last.index.value),
+               static_cast<std::size_t>(next), last ? ", whole" : "");
+  world_.AtHost(host_, WriteTime(), [next, done = std::move(done)] { done(next); });
+}
+
+void Process::DropUnfinished() {
+  if (!PortCall() || installing_) return;
+  host_.disk.unfinished = {};
 }
 
 void Process::PutInPlace(const raft::SnapshotMeta& snapshot, const node::LogWrite& write) {
   host_.disk.Install(snapshot, write);
-  host_.disk.engine.Load(received_);
+  host_.disk.engine.Load(host_.disk.unfinished.bytes);
+  host_.disk.unfinished = {};
   host_.disk.flushed = snapshot.last.index;
   world_.Count(Fault::kInstall);
   world_.checks().OnInstalled(host_, snapshot);

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -47,6 +48,9 @@ class Process final : public node::Clock,
 
   /// The disk takes writes again, those that wait first.
   void ContinueWrites();
+  /// What it applies, or reads, goes on.
+  void ContinueApply();
+  void ContinueReads();
   /// How long a write has been waiting for the disk.
   [[nodiscard]] Nanos StalledFor() const;
 
@@ -71,8 +75,7 @@ class Process final : public node::Clock,
                Bytes data, bool last, node::Done<std::uint64_t> done) override;
   void Install(const raft::SnapshotMeta& snapshot, node::LogWrite write,
                node::Done<std::uint64_t> done) override;
-  /// A part that was begun is replaced by the next.
-  void DropUnfinished() override {}
+  void DropUnfinished() override;
   void Compact(Index through) override;
   Index Beyond(std::uint64_t /*bytes*/) override { return Index{}; }
   void Observe(node::Stage, Duration) override {}
@@ -93,6 +96,8 @@ class Process final : public node::Clock,
   void FinishInstall();
   [[nodiscard]] bool Stalls();
   void FinishApply();
+  /// Runs `work` once the disk has been read.
+  void AfterRead(Nanos time, std::function<void()> work);
   Status ApplyEntries(const std::vector<raft::Entry>& entries, node::Applied& applied);
   Result<std::vector<raft::Entry>> ReadEntries(Index first, Index last, std::size_t max_bytes);
 
@@ -113,7 +118,8 @@ class Process final : public node::Clock,
   Status next_read_fails_;
   bool disk_failed_ = false;
   std::optional<raft::SnapshotMeta> installing_;
-  std::string received_;  ///< of a snapshot
+  bool apply_stalled_ = false;
+  std::vector<std::function<void()>> hung_reads_;
   std::vector<raft::Entry> applying_;
   node::Done<node::Applied> apply_done_;
 };
@@ -132,6 +138,8 @@ struct Host {
   Nanos least_write = 0;   ///< no write takes less
   raft::Space space = raft::Space::kEnough;
   bool disk_hangs = false;
+  bool apply_stalls = false;
+  bool reads_hang = false;
   /// What waits for the disk waits on.
   [[nodiscard]] bool stalls() const { return disk_hangs || space == raft::Space::kNone; }
 

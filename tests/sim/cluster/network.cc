@@ -71,6 +71,18 @@ void Network::DialLater(Host& from, Host& to, bool refused) {
   Dial(from, to, Between(world_.chance().network, connection.backoff / 2, connection.backoff));
 }
 
+/// The dialler finds out after a while.
+bool Network::BreaksWhileGreeting(Host& from, Host& to) {
+  if (!Chance(hellos_, plan_->hello_loss_ppm)) return false;
+  world_.Count(Fault::kHelloLost);
+  const std::uint32_t version = At(from, to).version;
+  world_.AtHost(from, Between(hellos_, kMillisecond, 500 * kMillisecond),
+                [this, &from, &to, version] {
+                  if (At(from, to).version == version) Lose(from, to, false);
+                });
+  return true;
+}
+
 void Network::Greet(Host& from, Host& to) {
   Connection& connection = At(from, to);
   const std::uint32_t version = ++connection.version;
@@ -83,6 +95,7 @@ void Network::Greet(Host& from, Host& to) {
   world_.AtHost(from, kHelloTimeout, [this, &from, &to, version] {
     if (At(from, to).version == version) Lose(from, to, false);
   });
+  if (BreaksWhileGreeting(from, to)) return;
   world_.AtHost(to, Delay(),
                 [this, &from, epoch = from.epoch, version, &to, hello = std::move(hello)] {
                   OnHello(from, epoch, version, to, hello);
@@ -98,6 +111,7 @@ void Network::OnHello(Host& from, std::uint32_t from_epoch, std::uint32_t versio
     const bool retry = answer.refusal.empty() || answer.verifying;
     if (retry && At(to, from).state == State::kWaiting) Dial(to, from, Delay());
     if (Blocked(to.index, from.index)) return;
+    if (from.running() && BreaksWhileGreeting(from, to)) return;
     world_.At(Delay(), [this, &from, from_epoch, version, &to, formed, answer] {
       world_.OnHost(from, from_epoch, [this, &from, version, &to, formed, answer] {
         OnHelloAnswer(from, to, version, formed, answer);

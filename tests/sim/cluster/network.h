@@ -20,7 +20,8 @@ inline constexpr std::size_t kMaxHosts = 10;
 
 class Network {
  public:
-  explicit Network(World& world) : world_(world), plan_(nullptr) {}
+  Network(World& world, std::uint64_t seed)
+      : world_(world), plan_(nullptr), hellos_(seed ^ 0x7d00) {}
 
   void Start(const NetworkPlan& plan) { plan_ = calm_ = &plan; }
   void SetPlan(const NetworkPlan* plan) { plan_ = plan == nullptr ? calm_ : plan; }
@@ -69,6 +70,7 @@ class Network {
                const node::Hello& hello);
   void OnHelloAnswer(Host& from, Host& to, std::uint32_t version, bool formed,
                      const node::HelloAnswer& answer);
+  [[nodiscard]] bool BreaksWhileGreeting(Host& from, Host& to);
   void Lose(Host& from, Host& to, bool refused);
   void Transmit(Host& from, Host& to, node::PeerMessage message);
   Connection& At(const Host& from, const Host& to) { return connections_[from.index][to.index]; }
@@ -79,6 +81,7 @@ class Network {
   std::array<std::array<Connection, kMaxHosts>, kMaxHosts> connections_;
   std::array<std::array<int, kMaxHosts>, kMaxHosts> blocked_{};
   Slots<Flight> flights_;
+  Random hellos_;
 };
 
 }  // namespace raftkv::sim

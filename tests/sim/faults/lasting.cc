@@ -192,7 +192,7 @@ bool Lasting::BringAbout() {
       return true;
     }
     case Fault::kLastingBridge: return Bridge();
-    case Fault::kLastingRing: return Ring();
+    case Fault::kLastingRing: return members_.size() > 3 && Ring();
     case Fault::kLastingPartialCut: return CutSome();
     case Fault::kLastingHang:
       world_.Trace("the disk of %s hangs", victim->name.c_str());

@@ -1,6 +1,6 @@
 // What must still work while one fault lasts?
 //
-// After the faults of the safety phase have been undone, a third of the seeds bring about one fault
+// After the faults of the safety phase have been undone, half of the seeds bring about one fault
 // that lasts for 20 seconds. Where it leaves a member that works and hears a quorum that works,
 // there must be such a leader, writes must go on, and there may be few elections: a cluster that is
 // always electing is not one that works.

@@ -31,7 +31,10 @@ void Nemesis::Next() {
   const Nanos mean = world_.plan().mean_fault_interval;
   world_.At(Between(chance(), mean / 10, 2 * mean), [this] {
     if (!active_) return;
-    const Fault fault = world_.now() < quiet_until_ ? Fault::kCount : Draw();
+    const std::uint64_t number = ++world_.stats().fault_steps;
+    chance() = StreamOf(world_.plan().seed ^ 0x5b00, number);
+    const bool left_out = world_.plan().skipped_faults.count(number) != 0;
+    const Fault fault = left_out || world_.now() < quiet_until_ ? Fault::kCount : Draw();
     if (fault != Fault::kCount) {
       world_.Trace("fault: %s", FaultName(fault));
       if (Carry(fault)) world_.Count(fault);
@@ -58,6 +61,11 @@ bool Nemesis::Carry(Fault fault) {
     case Fault::kCrash: return Crash();
     case Fault::kCrashAll: return CrashAll();
     case Fault::kPause: return Pause();
+    case Fault::kPauseAll: return PauseAll();
+    case Fault::kSuspend: return Suspend();
+    case Fault::kStalledApply: return StallApply();
+    case Fault::kHungReads: return HangReads();
+    case Fault::kRemovedReturns: return BringBackRemoved();
     case Fault::kRestartOptions: return RestartWithOptions();
     case Fault::kPartition:
     case Fault::kOneWay:
@@ -554,6 +562,7 @@ void Nemesis::Heal() {
     // Replicated time never goes back: it stands still until the clocks have caught up.
     host->clock.JumpWall(furthest_wall_ms_ - host->clock.wall_offset_ms());
     host->write_factor = 1;
+    host->least_write = 0;
     world_.Resume(*host);
     if (host->gone || host->out || host->index == left_down_) {
       world_.Crash(*host);

@@ -23,6 +23,8 @@ class Nemesis {
   void Start();
   /// Ends every fault, and starts whatever may live again; perhaps a minority stays away.
   void Heal();
+  /// The process of `host` is about to open a damaged disk.
+  void OnDamageFound(Host& host);
   /// The process of `host` is about to start.
   void OnStart(const Host& host);
   /// The process of `host` ended by itself.
@@ -48,6 +50,11 @@ class Nemesis {
   bool Crash();
   bool CrashAll();
   bool Pause();
+  bool PauseAll();
+  bool Suspend();
+  bool StallApply();
+  bool HangReads();
+  bool BringBackRemoved();
   bool RestartWithOptions();
   bool Network(Fault fault);
   Pairs Cut(Fault fault);

@@ -85,6 +85,7 @@ void Nemesis::OnRefused(Host& host) {
       std::binary_search(committed->removed.begin(), committed->removed.end(), host.disk.member);
   if (removed) {
     host.out = true;
+    host.gone = false;
   } else if (!host.gone) {
     // A newcomer that nobody has heard of yet: its operator tries again.
     OnStopped(host);

@@ -139,6 +139,35 @@ void DrawTheme(Random& random, bool may_choose_nodes, Plan& plan) {
   }
 }
 
+/// Bounds and times at which things get into each other's way. From a stream of its own, too.
+void DrawMore(Plan& plan) {
+  Random random{plan.seed ^ 0x6d6f726500000000};
+  kv::StoreOptions& store = plan.store;
+  store.max_outstanding = static_cast<std::size_t>(OneOf(random, {128, 128, 128, 4, 16}));
+  store.max_response_bytes = static_cast<std::size_t>(OneOf(random, {1 << 20, 1 << 20, 60, 400}));
+  store.max_stored_bytes =
+      static_cast<std::size_t>(OneOf(random, {64 << 20, 64 << 20, 4'000, 20'000}));
+  const Nanos timeout = plan.core.election_timeout.count();
+  plan.disk.least_write =
+      OneOf(random, {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, timeout / 2, timeout * 6 / 5});
+  plan.disk.boots_lost_ppm = static_cast<std::uint32_t>(OneOf(random, {0, 300'000}));
+  plan.network.hello_loss_ppm =
+      static_cast<std::uint32_t>(OneOf(random, {0, 0, 0, 50'000, 300'000}));
+  if (random.Below(12) == 0) {
+    // A round trip takes nearly as long as an election timeout.
+    plan.network.min_delay = timeout * Between(random, 20, 45) / 100;
+    plan.network.mean_delay = plan.network.min_delay + 5 * kMillisecond;
+  }
+  std::vector<Fault> faults{Fault::kPauseAll, Fault::kStalledApply, Fault::kHungReads,
+                            Fault::kRemovedReturns};
+  if (plan.Has(Switch::kSuspendedClocks)) faults = {Fault::kSuspend};
+  for (const Fault fault : faults) {
+    if (random.Below(3) == 0) continue;
+    plan.fault_weights[static_cast<std::size_t>(fault)] +=
+        static_cast<std::uint32_t>(Between(random, 20, 120));
+  }
+}
+
 /// From a stream of its own, so that what else a seed draws stays as it is.
 void DrawLasting(Plan& plan) {
   Random random{plan.seed ^ 0x6c61737400000000};
@@ -146,11 +175,36 @@ void DrawLasting(Plan& plan) {
                             Fault::kLastingBridge,     Fault::kLastingRing,
                             Fault::kLastingPartialCut, Fault::kLastingHang,
                             Fault::kLastingPause,      Fault::kLastingSlowDisk};
+  // It takes as many for a ring with a quorum in it.
+  if (plan.nodes == 5) faults.insert(faults.end(), 4, Fault::kLastingRing);
   if (plan.Has(Switch::kLastingSlowDisks)) faults = {Fault::kLastingSlowDisks};
   if (plan.Has(Switch::kLastingDistance)) faults = {Fault::kLastingDistance};
-  const bool lasts = random.Below(3) == 0 || plan.Has(Switch::kLastingSlowDisks) ||
+  const bool lasts = random.Below(2) == 0 || plan.Has(Switch::kLastingSlowDisks) ||
                      plan.Has(Switch::kLastingDistance);
   if (lasts) plan.lasting = faults[random.Below(faults.size())];
+}
+
+/// After all else was drawn, so that the rest stays as it was.
+void LeaveOut(const Overrides& overrides, Plan& plan) {
+  plan.skipped_faults = overrides.skipped_faults;
+  plan.skipped_operations = overrides.skipped_operations;
+  const auto leave_out = [&](Fault fault, std::uint32_t& ppm) {
+    if (overrides.Without(fault)) ppm = 0;
+  };
+  for (std::size_t i = 0; i < kFaultKinds; ++i) {
+    leave_out(static_cast<Fault>(i), plan.fault_weights[i]);
+  }
+  leave_out(Fault::kLoss, plan.network.loss_ppm);
+  leave_out(Fault::kDuplicate, plan.network.duplicate_ppm);
+  leave_out(Fault::kReorder, plan.network.late_ppm);
+  leave_out(Fault::kHelloLost, plan.network.hello_loss_ppm);
+  leave_out(Fault::kSlowDisk, plan.disk.slow_ppm);
+  leave_out(Fault::kBootsLost, plan.disk.boots_lost_ppm);
+  leave_out(Fault::kAnswerDropped, plan.clients.drop_answer_ppm);
+  leave_out(Fault::kSessionIdle, plan.clients.idle_ppm);
+  if (plan.lasting != Fault::kCount && overrides.Without(plan.lasting)) {
+    plan.lasting = Fault::kCount;
+  }
 }
 
 }  // namespace
@@ -199,9 +253,10 @@ Plan DrawPlan(std::uint64_t seed, const Overrides& overrides) {
     }
   }
   DrawTheme(random, overrides.nodes == 0, plan);
-  // Each seed leaves some faults out, so that what others would hide can be seen.
+  // Each seed leaves some faults out, or most, so that what others would hide can be seen.
+  const Nanos there = OneOf(random, {25, 67, 67, 90});
   for (const Fault fault : kByNemesis) {
-    if (random.Below(3) == 0) continue;
+    if (static_cast<Nanos>(random.Below(100)) >= there) continue;
     plan.fault_weights[static_cast<std::size_t>(fault)] +=
         static_cast<std::uint32_t>(Between(random, 20, 200));
   }
@@ -209,7 +264,9 @@ Plan DrawPlan(std::uint64_t seed, const Overrides& overrides) {
     plan.fault_weights[static_cast<std::size_t>(fault)] +=
         static_cast<std::uint32_t>(Between(random, 0, 40));
   }
+  DrawMore(plan);
   DrawLasting(plan);
+  LeaveOut(overrides, plan);
   return plan;
 }
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <set>
 
 #include "lib/base/random.h"
 #include "lib/base/time.h"
@@ -19,6 +20,14 @@ struct Overrides {
   int nodes = 0;  ///< 0: drawn
   Nanos safety_time = 0;
   std::uint32_t switches = 0;  ///< Bit() of each
+  // What is left out of the run, to find out what a failure needs (program/shrink.h).
+  std::uint64_t without = 0;  ///< a bit for each Fault that does not exist
+  /// By number: what the nemesis does, and what the clients do.
+  std::set<std::uint64_t> skipped_faults = {};
+  std::set<std::uint64_t> skipped_operations = {};
+  [[nodiscard]] bool Without(Fault fault) const {
+    return (without >> static_cast<unsigned>(fault) & 1) != 0;
+  }
 };
 
 struct NetworkPlan {
@@ -29,6 +38,8 @@ struct NetworkPlan {
   /// Messages that take up to `max_delay`, so that others overtake them.
   std::uint32_t late_ppm = 0;
   Nanos max_delay = 0;
+  /// Connections that break while the two greet each other.
+  std::uint32_t hello_loss_ppm = 0;
 };
 
 struct DiskPlan {
@@ -37,6 +48,10 @@ struct DiskPlan {
   std::uint32_t flush_ppm = 0;           ///< of the state machine, after an apply
   std::uint32_t keep_in_flight_ppm = 0;  ///< a write under way at a crash is there afterwards
   Nanos mean_apply = 0;
+  /// No write of the safety phase takes less, on any disk.
+  Nanos least_write = 0;
+  /// A damaged store has lost the boots of its peers as well.
+  std::uint32_t boots_lost_ppm = 0;
   bool read_late = false;  ///< a read looks at the state machine when it ends, not when it begins
 };
 
@@ -49,6 +64,8 @@ struct ClientPlan {
   Nanos timeout = 0;
   bool coalesce = true;
   std::uint32_t follow_leader_ppm = 0;
+  std::uint32_t drop_answer_ppm = 20'000;
+  std::uint32_t idle_ppm = 8'000;
 };
 
 struct Plan {
@@ -77,11 +94,19 @@ struct Plan {
   std::uint32_t fault_weights[kFaultKinds] = {};
   /// What lasts in the phase between the others; kCount: nothing.
   Fault lasting = Fault::kCount;
+  std::set<std::uint64_t> skipped_faults;
+  std::set<std::uint64_t> skipped_operations;
 };
 
 Plan DrawPlan(std::uint64_t seed, const Overrides& overrides);
 
 // --- Draws that every part uses.
+
+/// What belongs to the step `number` of a run is drawn from here, so that steps that are left out
+/// do not shift the draws of others.
+inline Random StreamOf(std::uint64_t seed, std::uint64_t number) {
+  return Random(Random(seed + number * 0xbf58476d1ce4e5b9).Next());
+}
 
 inline bool Chance(Random& random, std::uint32_t ppm) {
   return ppm != 0 && random.Below(1'000'000) < ppm;

@@ -11,12 +11,13 @@
 namespace raftkv::sim {
 
 // Name, name on the command line, what it adds.
-#define RAFTKV_SIM_FOR_EACH_SWITCH(X)                              \
-  X(kLocalReadsOverRestart, "local-reads-over-restart",            \
-    "local reads must not go back over a restart of their member") \
-  X(kLastingSlowDisks, "lasting-slow-disks",                       \
-    "writes must go on while every sync takes longer than T")      \
-  X(kLastingDistance, "lasting-distance",                          \
+#define RAFTKV_SIM_FOR_EACH_SWITCH(X)                                                             \
+  X(kLocalReadsOverRestart, "local-reads-over-restart",                                           \
+    "local reads must not go back over a restart of their member")                                \
+  X(kSuspendedClocks, "suspended-clocks", "clocks may stand still while their host is suspended") \
+  X(kLastingSlowDisks, "lasting-slow-disks",                                                      \
+    "writes must go on while every sync takes longer than T")                                     \
+  X(kLastingDistance, "lasting-distance",                                                         \
     "writes and reads must end while a round trip takes nearly T")
 
 enum class Switch : std::uint8_t {

@@ -24,8 +24,13 @@ Index Reads::CommittedAt(Nanos when) const {
   return behind == commits_.begin() ? Index{} : std::prev(behind)->second;
 }
 
-Reads::Question Reads::Ask(const Bytes& request, const node::ReadPolicy& policy) const {
-  return {request, policy, world_.now(), world_.checks().committed()};
+Index& Reads::ShownBy(const Host& host) {
+  const bool over_restart = world_.plan().Has(Switch::kLocalReadsOverRestart);
+  return shown_[{host.disk.member, over_restart ? 0 : host.epoch}];
+}
+
+Reads::Question Reads::Ask(const Host& host, const Bytes& request, const node::ReadPolicy& policy) {
+  return {request, policy, world_.now(), world_.checks().committed(), ShownBy(host)};
 }
 
 void Reads::CheckNewness(const Host& host, const Question& question, Index reflects) {
@@ -42,10 +47,9 @@ void Reads::CheckNewness(const Host& host, const Question& question, Index refle
       what = "was committed longer ago than its staleness allows";
       break;
     case Consistency::kLocal: {
-      const bool over_restart = world_.plan().Has(Switch::kLocalReadsOverRestart);
-      Index& shown = shown_[{host.disk.member, over_restart ? 0 : host.epoch}];
-      floor = shown;
-      what = "had been shown by this member before";
+      Index& shown = ShownBy(host);
+      floor = question.shown;
+      what = "had been shown by this member before it was asked";
       shown = std::max(shown, reflects);
       break;
     }

@@ -26,14 +26,16 @@ class Reads {
 
   /// The commit index of the cluster has risen to `index`.
   void OnCommitted(Index index);
-  /// What a member was asked, when, and what was committed by then.
+  /// What a member was asked, when, and what was committed, and shown by its local reads, by then.
   struct Question {
     Bytes request;
     node::ReadPolicy policy;
     Nanos asked_at = 0;
     Index committed;
+    Index shown;
   };
-  [[nodiscard]] Question Ask(const Bytes& request, const node::ReadPolicy& policy) const;
+  [[nodiscard]] Question Ask(const Host& host, const Bytes& request,
+                             const node::ReadPolicy& policy);
   void OnAnswer(const Host& host, const Question& question, const Bytes& answer);
 
   /// At the end: compares every answer with the state at its index, and every write's answer with
@@ -46,6 +48,7 @@ class Reads {
     Bytes request;
     Bytes response;
   };
+  [[nodiscard]] Index& ShownBy(const Host& host);
   [[nodiscard]] Index CommittedAt(Nanos when) const;
   void CheckNewness(const Host& host, const Question& question, Index reflects);
 

@@ -10,6 +10,7 @@ namespace raftkv::sim {
 
 /// Fewer seeds need not have seen every kind of fault.
 inline constexpr std::uint64_t kSeedsForEveryFault = 300;
+inline constexpr std::uint64_t kSeedsForRareFaults = 2000;
 
 /// Simulated time, operations, faults and speed, as lines.
 std::string Describe(const Stats& stats);

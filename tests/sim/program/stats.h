@@ -44,8 +44,10 @@ struct Stats {
   std::uint64_t messages = 0;
   std::uint64_t elections = 0;
   std::uint64_t entries = 0;
-  std::uint64_t gave_up = 0;  ///< histories that were too hard to judge
-  std::uint64_t node_ns = 0;  ///< virtual time, once for each member
+  std::uint64_t gave_up = 0;          ///< histories that were too hard to judge
+  std::uint64_t node_ns = 0;          ///< virtual time, once for each member
+  std::uint64_t fault_steps = 0;      ///< that the nemesis took
+  std::uint64_t operation_steps = 0;  ///< that the clients took
   std::uint64_t operations[kOpKinds][kOutcomes] = {};
   std::uint64_t faults[kFaultKinds] = {};
 
@@ -66,6 +68,8 @@ struct Stats {
     entries += other.entries;
     gave_up += other.gave_up;
     node_ns += other.node_ns;
+    fault_steps += other.fault_steps;
+    operation_steps += other.operation_steps;
     for (std::size_t i = 0; i < kOpKinds; ++i) {
       for (std::size_t k = 0; k < kOutcomes; ++k) operations[i][k] += other.operations[i][k];
     }

@@ -1,0 +1,96 @@
+// What stands still for a while, or comes back when nobody expects it? (part of Nemesis)
+#include <memory>
+#include <utility>
+
+#include "tests/sim/faults/nemesis.h"
+#include "tests/sim/world.h"
+
+namespace raftkv::sim {
+
+/// All members at once, as when their machines share one.
+bool Nemesis::PauseAll() {
+  if (AnyRunning() == nullptr) return false;
+  const Nanos time = Between(chance(), 200 * kMillisecond, 4 * kSecond);
+  for (const auto& host : world_hosts()) {
+    if (!host->running() || host->paused) continue;
+    world_.Pause(*host);
+    const Nanos late = Between(chance(), 0, 100 * kMillisecond);
+    world_.At(time + late, [this, host = host.get(), epoch = host->epoch] {
+      if (host->epoch == epoch) world_.Resume(*host);
+    });
+  }
+  return true;
+}
+
+/// Its clock stands still meanwhile, as the monotonic one of a machine that sleeps.
+bool Nemesis::Suspend() {
+  Host* const leader = world_.Leader();
+  Host* const host = leader != nullptr && chance().Below(2) == 0 ? leader : AnyRunning();
+  if (host == nullptr || host->paused) return false;
+  world_.Pause(*host);
+  const Nanos time = Between(chance(), 300 * kMillisecond, 4 * kSecond);
+  const MonoTime stands = host->clock.Now(world_.now());
+  world_.At(time, [this, host, stands, epoch = host->epoch] {
+    if (host->epoch != epoch || !host->paused) return;
+    host->clock.GoOnFrom(world_.now(), stands);
+    world_.Resume(*host);
+  });
+  return true;
+}
+
+bool Nemesis::StallApply() {
+  Host* const leader = world_.Leader();
+  Host* const host = leader != nullptr && chance().Below(2) == 0 ? leader : AnyHost();
+  if (host->apply_stalls) return false;
+  host->apply_stalls = true;
+  const auto ended = [this, host] {
+    if (!std::exchange(host->apply_stalls, false) || !host->running()) return;
+    world_.OnHost(*host, [host, epoch = host->epoch] {
+      if (host->epoch == epoch && host->running()) host->process->ContinueApply();
+    });
+  };
+  undo_.emplace_back(ended);
+  world_.At(Between(chance(), 200 * kMillisecond, 5 * kSecond), ended);
+  return true;
+}
+
+bool Nemesis::HangReads() {
+  Host* const leader = world_.Leader();
+  Host* const host = leader != nullptr && chance().Below(2) == 0 ? leader : AnyHost();
+  if (host->reads_hang) return false;
+  host->reads_hang = true;
+  const auto ended = [this, host] {
+    if (!std::exchange(host->reads_hang, false) || !host->running()) return;
+    world_.OnHost(*host, [host, epoch = host->epoch] {
+      if (host->epoch == epoch && host->running()) host->process->ContinueReads();
+    });
+  };
+  undo_.emplace_back(ended);
+  world_.At(Between(chance(), 200 * kMillisecond, 5 * kSecond), ended);
+  return true;
+}
+
+/// It may have been down when it was removed, and knows nothing of it.
+bool Nemesis::BringBackRemoved() {
+  for (const auto& host : world_hosts()) {
+    if (!host->out || host->running() || host->disk.member == kNobody) continue;
+    if (host->disk.cluster == ClusterId{} || !host->disk.damaged.empty()) continue;
+    host->out = false;
+    host->gone = true;
+    host->joining = false;
+    world_.Trace("%s comes back with its old disk", host->name.c_str());
+    world_.StartGone(*host);
+    return true;
+  }
+  return false;
+}
+
+/// What the members were told of each other lies beside the log.
+void Nemesis::OnDamageFound(Host& host) {
+  if (!Chance(chance(), world_.plan().disk.boots_lost_ppm)) return;
+  world_.Trace("%s has lost the boots of its peers", host.name.c_str());
+  world_.Count(Fault::kBootsLost);
+  host.disk.peer_boots.clear();
+}
+
+}  // namespace raftkv::sim
