@@ -27,6 +27,11 @@ class Pace {
     began_.reset();
   }
 
+  /// Nobody could see it end while this process did not run.
+  void Resume(MonoTime now) {
+    if (began_) began_ = now;
+  }
+
   [[nodiscard]] bool under_way() const { return began_.has_value(); }
   /// What each of the last two took at least: one that was slow for once says nothing.
   [[nodiscard]] Duration usual() const { return std::min(last_, before_last_); }

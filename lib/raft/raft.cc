@@ -63,6 +63,8 @@ Raft::Raft(const Options& options, InitialState initial, Random random, MonoTime
 void Raft::Resume(MonoTime now) {
   RAFTKV_CHECK(now >= now_);
   now_ = now;
+  writes_.Resume(now_);
+  applies_.Resume(now_);
   if (leading_) {
     leading_->paused_until = now_;
     leading_->check_quorum_deadline = now_ + options_.election_timeout;
