@@ -40,7 +40,7 @@ KvStateMachine::KvStateMachine(const KvStateMachineOptions& options,
       readers_("raftkv-kvread", kMaxQueuedKvReads, kReaders) {}
 
 std::shared_ptr<KvEngine> KvStateMachine::engine() const {
-  const std::lock_guard lock(engine_mutex_);
+  const MutexLock lock(engine_mutex_);
   return engine_;
 }
 
@@ -53,13 +53,13 @@ std::shared_ptr<KvEngine> KvStateMachine::Replace(std::shared_ptr<KvEngine> engi
   range_deletes_flushed_ = store_->range_deleted_keys();
   // The old views end outside of the lock.
   auto views = std::make_shared<SharedViews>();
-  const std::lock_guard lock(engine_mutex_);
+  const MutexLock lock(engine_mutex_);
   views_.swap(views);
   return std::exchange(engine_, std::move(engine));
 }
 
 KvStateMachine::Readable KvStateMachine::readable() const {
-  const std::lock_guard lock(engine_mutex_);
+  const MutexLock lock(engine_mutex_);
   return {engine_, views_};
 }
 
@@ -75,7 +75,7 @@ Result<node::Applied> KvStateMachine::ApplyNow(const std::vector<raft::Entry>& e
   }
   MaybeFlush(entries);
   // Writes are what makes an old view cost something.
-  views_->Sweep();
+  readable().views->Sweep();
   node::Applied applied;
   applied.index = store_->applied();
   applied.durable = engine()->flushed();
@@ -170,9 +170,9 @@ Status KvStateMachine::Close(bool clean) {
   if (std::exchange(closed_, true)) return Status::Ok();
   apply_.Stop();
   readers_.Stop();
-  views_->Clear();
+  DropViews();
   if (!clean || !failure_.ok()) return failure_;
-  return engine_->Close();
+  return engine()->Close();
 }
 
 }  // namespace raftkv::storage

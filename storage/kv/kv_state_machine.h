@@ -9,11 +9,11 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <vector>
 
 #include <raftkv/status.h>
 
+#include "lib/base/mutex.h"
 #include "lib/kv/store.h"
 #include "lib/node/ports.h"
 #include "storage/disk/completions.h"
@@ -84,11 +84,11 @@ class KvStateMachine final : public node::StateMachine {
   const std::uint64_t replicated_time_at_open_ms_;
   Completions completions_;
   Worker& upkeep_;
-  // Guarded by engine_mutex_.
-  mutable std::mutex engine_mutex_;
-  std::shared_ptr<KvEngine> engine_;
+  mutable Mutex engine_mutex_;
+  std::shared_ptr<KvEngine> engine_ RAFTKV_GUARDED_BY(engine_mutex_);
   /// Of `engine_`; replaced with it, while no apply is under way.
-  std::shared_ptr<SharedViews> views_ = std::make_shared<SharedViews>();
+  std::shared_ptr<SharedViews> views_ RAFTKV_GUARDED_BY(engine_mutex_) =
+      std::make_shared<SharedViews>();
   // Of the apply thread while an apply is under way there, else of the loop.
   std::unique_ptr<kv::Store> store_;
   /// The first failure; nothing is applied after it.

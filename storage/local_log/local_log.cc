@@ -81,12 +81,12 @@ LocalLog::LocalLog(LogOptions options, const LogGround& ground, LocalLogFound fo
           [this](const GroupCommit::Group& group) { WriteGroup(group); }, worker_) {}
 
 std::uint64_t LocalLog::Head() const {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   return ends_.base.Next().value;
 }
 
 std::uint64_t LocalLog::Seq() const {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   return ends_.last.value;
 }
 
@@ -222,10 +222,10 @@ void LocalLog::Encode(rocksdb::WriteBatch& batch, std::vector<LogTxn::Operation>
 
 void LocalLog::Written(Ends after, bool synced, std::size_t bytes) {
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     ends_ = after;
   }
-  changed_.notify_all();
+  changed_.NotifyAll();
   if (synced) durable_.batch_number = log_.mark().number;
   // What it says of others never changes, so it is evidence, and may be late.
   static_cast<void>(keeper_.Durable(durable_, bytes));
@@ -248,7 +248,7 @@ void LocalLog::Warn(const std::string& line) const {
 // --- Reads.
 
 Result<std::vector<raft::Entry>> LocalLog::ReadFrom(Index first, std::size_t max_bytes) const {
-  const std::shared_lock reading(reading_);
+  const ReaderLock reading(reading_);
   if (read_closed_) return Status(Code::kCancelled, "the log is closed");
   // Each round but the last one was overtaken by a cut.
   while (true) {
@@ -264,11 +264,13 @@ Result<std::vector<raft::Entry>> LocalLog::ReadFrom(Index first, std::size_t max
 }
 
 Status LocalLog::WaitFor(Index first, std::chrono::milliseconds timeout) {
-  std::unique_lock lock(mutex_);
-  const bool there = changed_.wait_for(
-      lock, timeout, [&] { return closed_ || first <= log_.last() || first <= log_.base(); });
+  const auto deadline = std::chrono::steady_clock::now() + timeout;
+  const auto there = [&] { return first <= log_.last() || first <= log_.base(); };
+  MutexLock lock(mutex_);
+  while (!closed_ && !there() && changed_.WaitUntil(lock, deadline)) {
+  }
   if (closed_) return Status(Code::kCancelled, "the log is closed");
-  if (there) return Status::Ok();
+  if (there()) return Status::Ok();
   return Status(Code::kDeadlineExceeded,
                 "no entry " + std::to_string(first.value) + " came within the timeout");
 }
@@ -284,16 +286,16 @@ std::unique_ptr<LogIterator> LocalLog::Iterate(std::uint64_t from) {
 }
 
 Status LocalLog::Close() {
-  const std::lock_guard one_at_a_time(close_mutex_);
+  const MutexLock one_at_a_time(close_mutex_);
   if (std::exchange(closing_, true)) return Status::Ok();
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     closed_ = true;
   }
-  changed_.notify_all();
+  changed_.NotifyAll();
   commit_.Stop();
   worker_.Stop();
-  const std::unique_lock nobody_reads(reading_);
+  const WriterLock nobody_reads(reading_);
   read_closed_ = true;
   keeper_.Stop();
   // The mark below says that nothing can be torn, so nothing may be left unsynced.

@@ -189,7 +189,7 @@ std::uint64_t Store::replicated_time_at_open_ms() const {
 std::uint64_t Store::sync_count() const { return log_->sync_count(); }
 
 std::vector<std::string> Store::damage() const {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   return damage_;
 }
 
@@ -206,7 +206,7 @@ void Store::Found(Damaged which, const Status& what) {
   ++damaged_;
   const bool mends = on_damage_ != nullptr && log_->has_peers();
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     constexpr std::size_t kMaxLines = 8;
     const bool said = std::find(damage_.begin(), damage_.end(), what.message()) != damage_.end();
     const bool full = damage_.size() == kMaxLines;
@@ -229,7 +229,7 @@ void Store::Found(Damaged which, const Status& what) {
 }
 
 void Store::Mended() {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   damage_.clear();
 }
 
@@ -405,8 +405,13 @@ class Opener {
 
   void Say(const std::string& line) {
     ++store_->damaged_;
-    store_->damage_.push_back(line);
+    Remember(line);
     if (options_.log_sink) options_.log_sink(node::LogSeverity::kError, line);
+  }
+
+  void Remember(std::string line) {
+    const MutexLock lock(store_->mutex_);
+    store_->damage_.push_back(std::move(line));
   }
 
   Status RemoveLeftovers() {
@@ -422,9 +427,8 @@ class Opener {
     left_intake_ = *last > KvFolderNumber(live) ? *last : 0;
     if (!log_->found().suspect) {
       if (Status s = RemoveSetAside(*options_.env, options_.dir); !s.ok()) return s;
-    } else if (store_->damage_.empty()) {
-      store_->damage_.push_back(
-          DamageLine(Status(Code::kCorruption, "an earlier start found that"), kSuspectNow));
+    } else if (store_->damage().empty()) {
+      Remember(DamageLine(Status(Code::kCorruption, "an earlier start found that"), kSuspectNow));
     }
     return RemoveUnreferenced(
         *options_.env, options_.dir,
