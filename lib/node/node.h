@@ -71,7 +71,7 @@ class Node {
   void PeerDisconnected(NodeId peer);
   void PeerUnreachable(NodeId peer);
 
-  void Submit(Bytes request, MonoTime deadline, std::function<void(SubmitOutcome)> done);
+  void Submit(Bytes request, MonoTime deadline, SubmitDone done);
   void Read(Bytes request, ReadPolicy policy, MonoTime deadline, Done<Bytes> done);
   /// Unavailable: what is applied here is less than this member once had. Then it says nothing
   /// about its content but what the leader confirms.
@@ -103,8 +103,6 @@ class Node {
   void Stop(const Status& why);
 
  private:
-  using SubmitDone = std::function<void(SubmitOutcome)>;
-
   /// A proposal of this leader that is not applied yet.
   struct Proposal {
     raft::LogPosition position;

@@ -117,9 +117,7 @@ raftkv::Status OpenNode::OpenStore() {
   storage::StoreOptions store;
   store.dir = options_.data_dir;
   store.name = options_.name;
-  store.executor = [loop = loop_.get()](std::function<void()> work) {
-    loop->Post(std::move(work));
-  };
+  store.executor = [loop = loop_.get()](OnceFunction<void()> work) { loop->Post(std::move(work)); };
   store.log_sink = Sink();
   store.observer = metrics_.get();
   store.log_keep_entries = options_.log_keep_entries;
@@ -323,8 +321,8 @@ void OpenNode::OpenAnew() {
 /// So that the others need not wait for an election timeout.
 void OpenNode::HandOver() {
   if (loop_->OnLoop()) return;  // nobody could wait for it
-  const auto over = std::make_shared<std::promise<void>>();
-  const auto waits = over->get_future();
+  std::promise<void> over;
+  const auto waits = over.get_future();
   bool asked = false;
   loop_->Call([&] {
     const raft::Raft* core = member_ ? member_->core() : nullptr;
@@ -332,8 +330,9 @@ void OpenNode::HandOver() {
     if (core->role() != raft::Role::kLeader || core->progress().empty()) return;
     asked = true;
     // Whatever comes of it: this member goes.
-    member_->MoveLeader("", Now() + options_.election_timeout,
-                        [over](const raftkv::Status&) { over->set_value(); });
+    member_->MoveLeader(
+        "", Now() + options_.election_timeout,
+        [over = std::move(over)](const raftkv::Status&) mutable { over.set_value(); });
   });
   if (asked) waits.wait_for(options_.election_timeout);
 }

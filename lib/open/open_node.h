@@ -80,15 +80,16 @@ class OpenNode final : public Node,
   void ForgetStatus() RAFTKV_REQUIRES(mutex_);
   node::LogSink Sink();
   void FillStatus(EndpointStatus& status);
+  /// Adds what takes a while; on the inspector's thread.
+  Result<EndpointStatus> Inspect(EndpointStatus status, bool with_hash, const CancelToken& token);
   [[nodiscard]] rpc::MetricsSnapshot SnapshotForMetrics();
   [[nodiscard]] raftkv::Status ReadyToServe();
 
   // --- rpc::Service: what comes in.
-  void OnHello(node::Hello hello, std::function<void(node::HelloAnswer)> done) override;
+  void OnHello(node::Hello hello, node::HelloDone done) override;
   void Receive(NodeId peer, node::Boot boot, std::vector<node::PeerMessage> messages) override;
   void PeerDisconnected(NodeId peer) override;
-  void Submit(Bytes request, MonoTime deadline,
-              std::function<void(node::SubmitOutcome)> done) override;
+  void Submit(Bytes request, MonoTime deadline, node::SubmitDone done) override;
   void Read(Bytes request, node::ReadPolicy policy, MonoTime deadline,
             node::Done<Bytes> done) override;
   std::uint64_t ReplicatedTimeMs() override;

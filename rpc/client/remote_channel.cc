@@ -43,13 +43,12 @@ void RemoteChannel::taskFailed(kj::Exception&& exception) {
 void RemoteChannel::GetLink(MonoTime deadline, WithLink then) {
   if (link_ != nullptr && !link_->ended().empty()) MoveOn(link_);
   if (link_ != nullptr) return then(link_);
-  auto waiter = std::make_shared<Waiter>();
-  waiter->then = std::move(then);
+  // Of the time that is over and the link that is there the first one takes it.
+  const auto waiter = std::make_shared<WithLink>(std::move(then));
   waiters_.push_back(waiter);
   const Duration left = std::max(Duration::zero(), deadline - loop_.Now());
   tasks_.add(loop_.timer().afterDelay(ToKj(left)).then([waiter] {
-    if (std::exchange(waiter->done, true)) return;
-    waiter->then(Status(Code::kUnavailable, "no member could be reached in time"));
+    if (*waiter) (*waiter)(Status(Code::kUnavailable, "no member could be reached in time"));
   }));
   if (!in_round_) StartRound();
 }
@@ -111,10 +110,10 @@ void RemoteChannel::EndRound(Result<LinkPtr> result) {
     link_ = *result;
     if (options_.on_header) options_.on_header(link_->header());
   }
-  std::vector<std::shared_ptr<Waiter>> waiters;
+  std::vector<std::shared_ptr<WithLink>> waiters;
   waiters.swap(waiters_);
   for (const auto& waiter : waiters) {
-    if (!std::exchange(waiter->done, true)) waiter->then(result);
+    if (*waiter) (*waiter)(result);
   }
 }
 
@@ -195,13 +194,16 @@ kj::Promise<void> RemoteChannel::UntilLate(const LinkPtr& link, Duration patienc
 template <class Results>
 void RemoteChannel::Carry(const LinkPtr& link, Duration patience, Code lost_code,
                           capnp::RemotePromise<Results>&& answer,
-                          std::function<void(Status, typename Results::Reader*)> done) {
+                          OnceFunction<void(Status, typename Results::Reader*)> done) {
   link->CallBegan();
-  auto answered = answer.then([this, link, done, lost_code](capnp::Response<Results>&& response) {
+  // Of the answer, the time that is over and the lost connection the first one takes it.
+  const auto end =
+      std::make_shared<OnceFunction<void(Status, typename Results::Reader*)>>(std::move(done));
+  auto answered = answer.then([this, link, end, lost_code](capnp::Response<Results>&& response) {
     Heard(link, Decode(response.getHeader()));
     if (!link->ended().empty()) {
       MoveOn(link);
-      return done({lost_code, link->address() + ": " + link->ended()}, nullptr);
+      return (*end)({lost_code, link->address() + ": " + link->ended()}, nullptr);
     }
     Status status = Decode(response.getOutcome());
     const bool refused = status.code() == Code::kUnavailable || status.code() == Code::kNotLeader;
@@ -215,54 +217,56 @@ void RemoteChannel::Carry(const LinkPtr& link, Duration patience, Code lost_code
     }
     if (refused) status = Explained(link, std::move(status));
     typename Results::Reader reader = response;
-    done(std::move(status), &reader);
+    (*end)(std::move(status), &reader);
   });
-  auto late = UntilLate(link, patience).then([this, link, done, lost_code] {
+  auto late = UntilLate(link, patience).then([this, link, end, lost_code] {
     MoveOn(link);
-    done({lost_code, link->address() + " did not answer in time"}, nullptr);
+    (*end)({lost_code, link->address() + " did not answer in time"}, nullptr);
   });
   tasks_.add(answered.exclusiveJoin(kj::mv(late))
-                 .catch_([this, link, done, lost_code](kj::Exception&& exception) {
+                 .catch_([this, link, end, lost_code](kj::Exception&& exception) {
                    MoveOn(link);
+                   if (!*end) return;  // it is what the callback threw
                    const std::string why =
                        link->ended().empty() ? ShortReason(exception) : link->ended();
-                   done({lost_code, "lost " + link->address() + ": " + why}, nullptr);
+                   (*end)({lost_code, "lost " + link->address() + ": " + why}, nullptr);
                  })
                  .attach(kj::defer([link] { link->CallEnded(); })));
 }
 
 void RemoteChannel::OpenSession(MonoTime deadline, node::Done<std::uint64_t> done) {
-  GetLink(deadline, [this, deadline, done = std::move(done)](Result<LinkPtr> link) {
+  GetLink(deadline, [this, deadline, done = std::move(done)](Result<LinkPtr> link) mutable {
     if (!link.ok()) return done(link.status());
     auto request = (*link)->service().openSessionRequest();
     request.setTimeoutMs(AttemptMs(deadline));
     Carry<wire::KvService::OpenSessionResults>(
         *link, Patience(deadline), Code::kUnavailable, request.send(),
-        [done](Status status, wire::KvService::OpenSessionResults::Reader* results) {
+        [done = std::move(done)](Status status,
+                                 wire::KvService::OpenSessionResults::Reader* results) mutable {
           if (!status.ok()) return done(std::move(status));
           done(results->getReplicatedTimeMs());
         });
   });
 }
 
-void RemoteChannel::Submit(Bytes request, MonoTime deadline,
-                           std::function<void(node::SubmitOutcome)> done) {
+void RemoteChannel::Submit(Bytes request, MonoTime deadline, node::SubmitDone done) {
   GetLink(deadline, [this, request = std::move(request), deadline,
-                     done = std::move(done)](Result<LinkPtr> link) {
+                     done = std::move(done)](Result<LinkPtr> link) mutable {
     if (!link.ok()) return done({link.status(), {}});
-    SubmitOn(*link, request, deadline, done);
+    SubmitOn(*link, request, deadline, std::move(done));
   });
 }
 
 void RemoteChannel::SubmitOn(const LinkPtr& link, const Bytes& bytes, MonoTime deadline,
-                             std::function<void(node::SubmitOutcome)> done) {
+                             node::SubmitDone done) {
   auto request =
       link->service().submitRequest(capnp::MessageSize{bytes.size() / sizeof(capnp::word) + 16, 0});
   request.setRequest(AsData(bytes.view()));
   request.setTimeoutMs(AttemptMs(deadline));
   Carry<wire::KvService::SubmitResults>(
       link, Patience(deadline), Code::kUnknownOutcome, request.send(),
-      [done = std::move(done)](Status status, wire::KvService::SubmitResults::Reader* results) {
+      [done = std::move(done)](Status status,
+                               wire::KvService::SubmitResults::Reader* results) mutable {
         Bytes response = status.ok() ? ToBytes(results->getResponse()) : Bytes();
         done({std::move(status), std::move(response)});
       });
@@ -280,9 +284,9 @@ void RemoteChannel::Read(Bytes request, node::ReadPolicy policy, MonoTime deadli
     return nearby_->Read(std::move(request), policy, deadline, std::move(done));
   }
   GetLink(deadline, [this, request = std::move(request), policy, deadline,
-                     done = std::move(done)](Result<LinkPtr> link) {
+                     done = std::move(done)](Result<LinkPtr> link) mutable {
     if (!link.ok()) return done(link.status());
-    ReadOn(*link, request, policy, deadline, done);
+    ReadOn(*link, request, policy, deadline, std::move(done));
   });
 }
 
@@ -297,19 +301,20 @@ void RemoteChannel::ReadOn(const LinkPtr& link, const Bytes& bytes, node::ReadPo
   request.setTimeoutMs(AttemptMs(deadline));
   Carry<wire::KvService::ReadResults>(
       link, Patience(deadline), Code::kUnavailable, request.send(),
-      [done = std::move(done)](Status status, wire::KvService::ReadResults::Reader* results) {
+      [done = std::move(done)](Status status,
+                               wire::KvService::ReadResults::Reader* results) mutable {
         if (!status.ok()) return done(std::move(status));
         done(ToBytes(results->getResponse()));
       });
 }
 
 void RemoteChannel::Members(MonoTime deadline, node::Done<std::vector<ClusterMember>> done) {
-  GetLink(deadline, [this, deadline, done = std::move(done)](Result<LinkPtr> link) {
+  GetLink(deadline, [this, deadline, done = std::move(done)](Result<LinkPtr> link) mutable {
     if (!link.ok()) return done(link.status());
     using Results = wire::KvService::MembersResults;
     Carry<Results>(*link, Patience(deadline), Code::kUnavailable,
                    (*link)->service().membersRequest().send(),
-                   [done](Status status, Results::Reader* results) {
+                   [done = std::move(done)](Status status, Results::Reader* results) mutable {
                      if (!status.ok()) return done(std::move(status));
                      std::vector<ClusterMember> members;
                      for (const auto member : results->getMembers()) {
@@ -321,7 +326,7 @@ void RemoteChannel::Members(MonoTime deadline, node::Done<std::vector<ClusterMem
 }
 
 void RemoteChannel::ChangeMembers(const MemberChange& change, MonoTime deadline, ChangeDone done) {
-  GetLink(deadline, [this, change, deadline, done = std::move(done)](Result<LinkPtr> link) {
+  GetLink(deadline, [this, change, deadline, done = std::move(done)](Result<LinkPtr> link) mutable {
     if (!link.ok()) return done(link.status(), false);
     auto request = (*link)->service().changeMembersRequest();
     Encode(change, request);
@@ -333,7 +338,7 @@ void RemoteChannel::ChangeMembers(const MemberChange& change, MonoTime deadline,
         std::clamp<std::int64_t>(told.count(), 1, std::numeric_limits<std::int32_t>::max())));
     using Results = wire::KvService::ChangeMembersResults;
     Carry<Results>(*link, left, Code::kUnknownOutcome, request.send(),
-                   [done](Status status, Results::Reader* results) {
+                   [done = std::move(done)](Status status, Results::Reader* results) mutable {
                      done(std::move(status), results != nullptr && results->getHeader().getLeads());
                    });
   });

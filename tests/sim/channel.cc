@@ -12,13 +12,13 @@ namespace raftkv::sim {
 
 MonoTime SimLoop::Now() { return MonoTime(Duration(world_.now() + kSecond)); }
 
-void SimLoop::At(MonoTime when, std::function<void()> work) {
+void SimLoop::At(MonoTime when, OnceFunction<void()> work) {
   world_.At(std::max<Nanos>(0, (when - Now()).count()), std::move(work));
 }
 
 void SimLoop::RunPosted() {
   while (!posted_.empty()) {
-    const std::function<void()> work = std::move(posted_.front());
+    OnceFunction<void()> work = std::move(posted_.front());
     posted_.pop_front();
     work();
   }
@@ -109,7 +109,7 @@ void SimChannel::Answered(std::uint64_t number, Host& host, const Answer& answer
 void SimChannel::Finish(std::uint64_t number, const Answer& answer) {
   Attempt* const attempt = Find(number);
   if (attempt == nullptr) return;
-  const End end = std::move(attempt->end);
+  End end = std::move(attempt->end);
   const std::size_t host = attempt->host;
   *attempt = Attempt();
   world_.Trace("%s: attempt %llu ends: %s", name_.c_str(), static_cast<unsigned long long>(number),
@@ -157,7 +157,7 @@ void SimChannel::OpenSession(MonoTime deadline, node::Done<std::uint64_t> done) 
       answer({Status::Ok(), {}, time});
     }
   };
-  Begin(false, deadline, ask, [done = std::move(done)](const Answer& answer) {
+  Begin(false, deadline, ask, [done = std::move(done)](const Answer& answer) mutable {
     if (answer.status.ok()) return done(answer.number);
     done(answer.status);
   });
@@ -172,8 +172,7 @@ MonoTime LocalDeadline(Host& host, MonoTime now, MonoTime deadline) {
 
 }  // namespace
 
-void SimChannel::Submit(Bytes request, MonoTime deadline,
-                        std::function<void(node::SubmitOutcome)> done) {
+void SimChannel::Submit(Bytes request, MonoTime deadline, node::SubmitDone done) {
   const auto ask = [this, request = std::move(request), deadline](
                        Host& host, std::function<void(Answer)> answer) {
     const MonoTime now(Duration(world_.now() + kSecond));
@@ -182,7 +181,7 @@ void SimChannel::Submit(Bytes request, MonoTime deadline,
                                     answer({outcome.status, std::move(outcome.response), 0});
                                   });
   };
-  Begin(true, deadline, ask, [this, done = std::move(done)](const Answer& answer) {
+  Begin(true, deadline, ask, [this, done = std::move(done)](const Answer& answer) mutable {
     if (world_.tracing() && answer.status.ok()) {
       const auto response = kv::DecodeResponse(answer.bytes.view(), 1);
       if (response.ok()) {
@@ -205,7 +204,7 @@ void SimChannel::Read(Bytes request, node::ReadPolicy policy, MonoTime deadline,
                                   answer({bytes.status(), {}, 0});
                                 });
   };
-  Begin(false, deadline, ask, [done = std::move(done)](const Answer& answer) {
+  Begin(false, deadline, ask, [done = std::move(done)](const Answer& answer) mutable {
     if (answer.status.ok()) return done(answer.bytes);
     done(answer.status);
   });

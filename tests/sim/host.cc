@@ -198,9 +198,10 @@ Result<std::vector<raft::Entry>> Process::ReadEntries(Index first, Index last,
 void Process::Read(Index first, Index last, std::size_t max_bytes,
                    node::Done<std::vector<raft::Entry>> done) {
   if (!PortCall()) return;
-  world_.AtHost(host_, WriteTime() / 4, [this, first, last, max_bytes, done = std::move(done)] {
-    done(ReadEntries(first, last, max_bytes));
-  });
+  world_.AtHost(host_, WriteTime() / 4,
+                [this, first, last, max_bytes, done = std::move(done)]() mutable {
+                  done(ReadEntries(first, last, max_bytes));
+                });
 }
 
 // --- The state machine.
@@ -252,7 +253,7 @@ void Process::FinishApply() {
     host_.disk.Flush(applied.index);
   }
   applied.durable = host_.disk.flushed;
-  const auto done = std::exchange(apply_done_, nullptr);
+  auto done = std::exchange(apply_done_, nullptr);
   if (status.ok()) {
     done(std::move(applied));
   } else {
@@ -265,7 +266,8 @@ void Process::Read(Bytes request, std::size_t max_bytes, node::Done<Bytes> done)
   const Nanos time = Around(world_.chance().disk, world_.plan().disk.mean_apply);
   if (world_.plan().disk.read_late) {
     world_.AtHost(
-        host_, time, [this, request = std::move(request), max_bytes, done = std::move(done)] {
+        host_, time,
+        [this, request = std::move(request), max_bytes, done = std::move(done)]() mutable {
           done(kv::Read(host_.disk.engine, kv::ReadTier::kAll, request.view(), max_bytes));
         });
     return;
@@ -273,7 +275,7 @@ void Process::Read(Bytes request, std::size_t max_bytes, node::Done<Bytes> done)
   world_.AtHost(
       host_, time,
       [answer = kv::Read(host_.disk.engine, kv::ReadTier::kAll, request.view(), max_bytes),
-       done = std::move(done)] { done(answer); });
+       done = std::move(done)]() mutable { done(answer); });
 }
 
 // --- Snapshots.
@@ -291,7 +293,7 @@ class DumpSource final : public node::SnapshotSource {
                                              std::min(max_bytes, kSnapshotPartBytes));
     Part result{Bytes(std::string(part)), offset + part.size() >= all.size()};
     world_.AtHost(host_, Around(world_.chance().disk, world_.plan().disk.mean_apply),
-                  [result, done = std::move(done)] { done(result); });
+                  [result, done = std::move(done)]() mutable { done(result); });
   }
 
  private:
@@ -308,7 +310,7 @@ void Process::Make(node::Done<Made> done) {
   std::string dump = host_.disk.engine.Dump();
   const std::uint64_t id = XXH3_64bits(dump.data(), dump.size());
   Made made{store_->applied(), id, std::make_shared<DumpSource>(world_, host_, std::move(dump))};
-  world_.AtHost(host_, WriteTime(), [made, done = std::move(done)] { done(made); });
+  world_.AtHost(host_, WriteTime(), [made, done = std::move(done)]() mutable { done(made); });
 }
 
 void Process::Receive(const raft::SnapshotMeta& snapshot, std::uint64_t /*id*/,
@@ -321,7 +323,7 @@ void Process::Receive(const raft::SnapshotMeta& snapshot, std::uint64_t /*id*/,
                static_cast<unsigned long long>(snapshot.last.index.value), received_.size(),
                last ? ", whole" : "");
   world_.AtHost(host_, WriteTime(),
-                [next = received_.size(), done = std::move(done)] { done(next); });
+                [next = received_.size(), done = std::move(done)]() mutable { done(next); });
 }
 
 void Process::PutInPlace(const raft::SnapshotMeta& snapshot, const node::LogWrite& write) {
@@ -379,7 +381,7 @@ void Process::SetPeers(std::vector<Peer> peers) {
 
 void Process::SaveFormation(ClusterId cluster, Bytes payload, node::DoneStatus done) {
   if (!PortCall()) return;
-  world_.AtHost(host_, WriteTime(), [this, cluster, payload, done = std::move(done)] {
+  world_.AtHost(host_, WriteTime(), [this, cluster, payload, done = std::move(done)]() mutable {
     host_.disk.Form(cluster, payload);
     world_.checks().OnFormed(host_);
     done(Status::Ok());
@@ -388,7 +390,7 @@ void Process::SaveFormation(ClusterId cluster, Bytes payload, node::DoneStatus d
 
 void Process::SavePeerBoot(NodeId peer, node::PeerBoot boot, node::DoneStatus done) {
   if (!PortCall()) return;
-  world_.AtHost(host_, WriteTime(), [this, peer, boot, done = std::move(done)] {
+  world_.AtHost(host_, WriteTime(), [this, peer, boot, done = std::move(done)]() mutable {
     host_.disk.peer_boots[peer] = boot;
     done(Status::Ok());
   });
