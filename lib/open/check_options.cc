@@ -12,7 +12,7 @@
 #include "lib/node/formation.h"
 #include "lib/open/open_node.h"
 #include "lib/raft/quorum.h"
-#include "storage/disk/rocksdb_process.h"
+#include "storage/disk/open_rocksdb.h"
 #include "storage/disk/wall_clock.h"
 
 namespace raftkv {
