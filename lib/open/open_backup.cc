@@ -16,9 +16,9 @@
 #include "storage/backup/backup_reader.h"
 #include "storage/backup/backup_writer.h"
 #include "storage/backup/restore.h"
+#include "storage/disk/machine.h"
 #include "storage/disk/open_rocksdb.h"
 #include "storage/disk/real_fs.h"
-#include "storage/disk/wall_clock.h"
 #include "storage/snapshot/backup_source.h"
 
 namespace raftkv {

@@ -13,7 +13,7 @@
 #include "lib/kv/store.h"
 #include "rpc/peers/frame_peers.h"
 #include "rpc/peers/peers.h"
-#include "storage/disk/wall_clock.h"
+#include "storage/disk/machine.h"
 
 namespace raftkv {
 

@@ -9,7 +9,6 @@
 #include "lib/base/check.h"
 #include "lib/base/host_code.h"
 #include "lib/base/time.h"
-#include "storage/local_log/log_iterator.h"
 
 namespace raftkv::storage {
 
@@ -22,6 +21,8 @@ constexpr std::size_t kMaxGroupBytes = 4 << 20;
 constexpr std::size_t kEntryOverheadBytes = raft::Entry::kOverheadBytes;
 /// Beside the writes that wait: the record, files to delete, a group to lead.
 constexpr std::size_t kMoreTasks = 16;
+/// What an iterator reads ahead.
+constexpr std::size_t kPrefetchBytes = 256 << 10;
 
 Status Compacted(Index base) {
   return Status(Code::kCompacted,
@@ -56,6 +57,22 @@ Status Step(const LogTxn::Operation& operation, Index& base, Index& last, Index&
   }
   return Status::Ok();
 }
+
+/// Goes along a log that grows and is cut meanwhile.
+class LocalLogIterator final : public LogIterator {
+ public:
+  LocalLogIterator(LocalLog& log, Index from) : log_(log), next_(from) {}
+
+  Result<LogEntry> Next() override;
+  Result<LogEntry> Next(std::chrono::milliseconds timeout) override;
+
+ private:
+  LocalLog& log_;
+  Index next_;
+  /// Read ahead: ahead_[used_] is entry next_.
+  std::vector<raft::Entry> ahead_;
+  std::size_t used_ = 0;
+};
 
 }  // namespace
 
@@ -279,6 +296,31 @@ Result<std::string> LocalLog::Read(std::uint64_t index) {
   Result<std::vector<raft::Entry>> read = ReadFrom(Index(index), 1);
   if (!read.ok()) return read.status();
   return std::string(read->front().payload.view());
+}
+
+Result<LogEntry> LocalLogIterator::Next() {
+  if (used_ == ahead_.size()) {
+    Result<std::vector<raft::Entry>> read = log_.ReadFrom(next_, kPrefetchBytes);
+    if (!read.ok()) return read.status();
+    ahead_ = std::move(*read);
+    used_ = 0;
+  }
+  const raft::Entry& entry = ahead_[used_++];
+  next_ = entry.index.Next();
+  return LogEntry{entry.index.value, std::string(entry.payload.view())};
+}
+
+Result<LogEntry> LocalLogIterator::Next(std::chrono::milliseconds timeout) {
+  if (Status may = MayBlock("Next"); !may.ok()) return may;
+  const auto deadline = std::chrono::steady_clock::now() + BoundedTimeout(timeout);
+  while (true) {
+    Result<LogEntry> entry = Next();
+    if (entry.code() != Code::kNotFound) return entry;
+    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
+        deadline - std::chrono::steady_clock::now());
+    // Cut and written anew between the two, it may be gone again.
+    if (Status there = log_.WaitFor(next_, left); !there.ok()) return there;
+  }
 }
 
 std::unique_ptr<LogIterator> LocalLog::Iterate(std::uint64_t from) {

@@ -10,14 +10,13 @@
 #include "storage/disk/disk_space.h"
 #include "storage/disk/disk_watch.h"
 #include "storage/disk/files.h"
-#include "storage/disk/machine_boot.h"
+#include "storage/disk/machine.h"
 #include "storage/disk/real_fs.h"
 #include "storage/folder/data_folder.h"
 #include "storage/folder/folder_key.h"
 #include "storage/kv/kv_state_machine.h"
 #include "storage/log/log_recovery.h"
 #include "storage/log/log_store.h"
-#include "storage/member/new_member.h"
 #include "storage/member/repair.h"
 #include "storage/member/scrubber.h"
 #include "storage/snapshot/snapshots.h"
@@ -149,6 +148,18 @@ node::Birth BirthOf(const LogContents& found, node::Boot boot, Index applied) {
   // The commit index on disk lags; what is applied was committed.
   birth.raft.hard_state.commit = std::max(birth.raft.hard_state.commit, applied);
   return birth;
+}
+
+/// Makes the databases of a new member with a new random id; the folder exists and is locked.
+Result<Record> MakeMember(const LogDbOptions& log, const KvEngineOptions& kv,
+                          const std::string& folder, const std::string& name,
+                          const std::string& machine_boot) {
+  return MakeNew(*log.env, folder, name, machine_boot, [&](const Record& record) {
+    if (Status s = MakeFolder(*log.env, kv.folder); !s.ok()) return s;
+    const Identity identity{record.member, ClusterId(), name};
+    if (Status s = LogDb::Create(log, identity, kFirstKvFolder); !s.ok()) return s;
+    return KvEngine::Create(kv);
+  });
 }
 
 }  // namespace
