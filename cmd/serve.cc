@@ -24,7 +24,7 @@
 #include "cmd/log.h"
 #include "cmd/output.h"
 #include "lib/base/mutex.h"
-#include "storage/disk/wall_clock.h"
+#include "storage/disk/machine.h"
 
 namespace raftkv::cmd {
 namespace {

@@ -16,7 +16,7 @@
 #include "cmd/flags.h"
 #include "cmd/output.h"
 #include "cmd/progress.h"
-#include "storage/disk/wall_clock.h"
+#include "storage/disk/machine.h"
 
 namespace raftkv::cmd {
 namespace {

@@ -41,6 +41,8 @@ _BANNED = [
      "nothing: a guest leaves its host's signals alone"),
     ("exit", r"(?<![\w.>])(std::)?(exit|_exit|_Exit|abort)\s*\(", _but("base", "cmd", "tests"),
      "a Status, or RAFTKV_CHECK for a broken invariant"),
+    ("lock", r"\bstd::(\w*mutex\b|\w+_lock\b|lock_guard\b|condition_variable)", _but("tests"),
+     "Mutex, MutexLock and Condition of lib/base/mutex.h, which clang checks"),
     ("detach", r"\.detach\s*\(\s*\)", _but("rpc"), "a thread that is joined by its owner"),
 ]
 _BANNED = [(name, re.compile(pattern), layers, instead) for name, pattern, layers, instead in _BANNED]

@@ -114,6 +114,10 @@ class Style(unittest.TestCase):
             ("lib/open/check_options.cc", "signal(SIGPIPE, SIG_IGN);"),
             ("storage/a.cc", "std::abort();"),
             ("rpc/a.cc", "int n = atoi(text);"),
+            ("storage/a.cc", "const std::lock_guard lock(mutex_);"),
+            ("rpc/a.cc", "std::shared_lock reading(mutex_);"),
+            ("lib/open/a.cc", "std::recursive_mutex mutex;"),
+            ("cmd/a.cc", "std::condition_variable changed;"),
         ]:
             self.assertEqual(len(style_of(path, line + "\n")), 1, (path, line))
 
@@ -127,6 +131,8 @@ class Style(unittest.TestCase):
             ("rpc/a.cc", "throw std::runtime_error(text);"),
             ("cmd/a.cc", "std::cout << 1;"),
             ("tests/support/wait.cc", "std::this_thread::sleep_for(1ms);"),
+            ("tests/unit/a.cc", "const std::lock_guard lock(mutex);"),
+            ("storage/a.cc", "const MutexLock lock(mutex_); std::call_once(once, work);"),
             ("storage/a.cc", "long n = 1'000'000; throw_away(n);"),
             ("cmd/a.cc", "using namespace std::chrono_literals;"),
             ("storage/a.cc", "std::abort();  // check:allow exit: as RocksDB's callback asks"),

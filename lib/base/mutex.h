@@ -13,6 +13,7 @@
 #include <chrono>
 #include <condition_variable>  // check:allow include: the one place that wraps it
 #include <mutex>               // check:allow include: the one place that wraps it
+#include <shared_mutex>        // check:allow include: the one place that wraps it
 
 #ifdef __clang__
 #define RAFTKV_THREAD_ANNOTATION(x) __attribute__((x))
@@ -25,6 +26,8 @@
 #define RAFTKV_GUARDED_BY(mutex) RAFTKV_THREAD_ANNOTATION(guarded_by(mutex))
 #define RAFTKV_REQUIRES(...) RAFTKV_THREAD_ANNOTATION(requires_capability(__VA_ARGS__))
 #define RAFTKV_ACQUIRE(...) RAFTKV_THREAD_ANNOTATION(acquire_capability(__VA_ARGS__))
+#define RAFTKV_ACQUIRE_SHARED(...) RAFTKV_THREAD_ANNOTATION(acquire_shared_capability(__VA_ARGS__))
+#define RAFTKV_TRY_ACQUIRE(...) RAFTKV_THREAD_ANNOTATION(try_acquire_capability(__VA_ARGS__))
 #define RAFTKV_RELEASE(...) RAFTKV_THREAD_ANNOTATION(release_capability(__VA_ARGS__))
 #define RAFTKV_EXCLUDES(...) RAFTKV_THREAD_ANNOTATION(locks_excluded(__VA_ARGS__))
 
@@ -37,11 +40,13 @@ class RAFTKV_CAPABILITY("mutex") Mutex {
   Mutex& operator=(const Mutex&) = delete;
 
   void Lock() RAFTKV_ACQUIRE() { mutex_.lock(); }
+  /// False: another thread holds it.
+  [[nodiscard]] bool TryLock() RAFTKV_TRY_ACQUIRE(true) { return mutex_.try_lock(); }
   void Unlock() RAFTKV_RELEASE() { mutex_.unlock(); }
 
  private:
   friend class MutexLock;
-  std::mutex mutex_;
+  std::mutex mutex_;  // check:allow lock: wrapped here
 };
 
 /// Holds `mutex` while it lives, but for what lies between Unlock() and Lock().
@@ -57,7 +62,7 @@ class RAFTKV_SCOPED_CAPABILITY MutexLock {
 
  private:
   friend class Condition;
-  std::unique_lock<std::mutex> lock_;
+  std::unique_lock<std::mutex> lock_;  // check:allow lock: wrapped here
 };
 
 /// That what a lock guards has changed. A wait gives the lock up meanwhile, and may end for no
@@ -78,7 +83,46 @@ class Condition {
   void NotifyAll() { changed_.notify_all(); }
 
  private:
-  std::condition_variable changed_;
+  std::condition_variable changed_;  // check:allow lock: wrapped here
+};
+
+/// Held by many readers at a time, or by one writer.
+class RAFTKV_CAPABILITY("mutex") SharedMutex {
+ public:
+  SharedMutex() = default;
+  SharedMutex(const SharedMutex&) = delete;
+  SharedMutex& operator=(const SharedMutex&) = delete;
+
+ private:
+  friend class ReaderLock;
+  friend class WriterLock;
+  std::shared_mutex mutex_;  // check:allow lock: wrapped here
+};
+
+class RAFTKV_SCOPED_CAPABILITY ReaderLock {
+ public:
+  explicit ReaderLock(SharedMutex& mutex) RAFTKV_ACQUIRE_SHARED(mutex) : mutex_(mutex.mutex_) {
+    mutex_.lock_shared();
+  }
+  ~ReaderLock() RAFTKV_RELEASE() { mutex_.unlock_shared(); }
+  ReaderLock(const ReaderLock&) = delete;
+  ReaderLock& operator=(const ReaderLock&) = delete;
+
+ private:
+  std::shared_mutex& mutex_;  // check:allow lock: wrapped here
+};
+
+class RAFTKV_SCOPED_CAPABILITY WriterLock {
+ public:
+  explicit WriterLock(SharedMutex& mutex) RAFTKV_ACQUIRE(mutex) : mutex_(mutex.mutex_) {
+    mutex_.lock();
+  }
+  ~WriterLock() RAFTKV_RELEASE() { mutex_.unlock(); }
+  WriterLock(const WriterLock&) = delete;
+  WriterLock& operator=(const WriterLock&) = delete;
+
+ private:
+  std::shared_mutex& mutex_;  // check:allow lock: wrapped here
 };
 
 }  // namespace raftkv

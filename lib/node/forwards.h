@@ -18,8 +18,6 @@ namespace raftkv::node {
 
 class Forwards {
  public:
-  using SubmitDone = std::function<void(SubmitOutcome)>;
-
   struct Options {
     /// Of the ids.
     std::uint64_t first_id = 0;

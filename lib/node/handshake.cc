@@ -147,7 +147,7 @@ void Member::JudgeNewcomer(const Hello& hello, HelloAnswer& answer) const {
                                : ": add it with " + add);
 }
 
-void Member::OnHello(const Hello& hello, const std::function<void(HelloAnswer)>& done) {
+void Member::OnHello(const Hello& hello, HelloDone done) {
   HelloAnswer answer;
   answer.self = MakeHello(hello.member, hello.name);
   if (failure_.ok()) {

@@ -283,7 +283,7 @@ Status Member::NotServing() const {
   return {Code::kUnavailable, failure_.ok() ? "the cluster is not formed yet" : failure_.message()};
 }
 
-void Member::Submit(Bytes request, MonoTime deadline, std::function<void(SubmitOutcome)> done) {
+void Member::Submit(Bytes request, MonoTime deadline, SubmitDone done) {
   if (const Status not_serving = NotServing(); !not_serving.ok()) {
     done({not_serving, {}});
     return;

@@ -60,6 +60,7 @@ struct HelloAnswer {
   /// first entry.
   Bytes formed;
 };
+using HelloDone = OnceFunction<void(HelloAnswer)>;
 
 /// Whom a hello of ours was meant for, and where it was answered.
 struct Dialled {
@@ -143,7 +144,7 @@ class Member {
   [[nodiscard]] Hello MakeHello(NodeId expected_member, const std::string& expected_name) const;
   /// A peer introduced itself on a connection that it made. With an empty refusal its messages may
   /// be handed to Receive(). Refused and `verifying`: say hello to it, wherever it may be.
-  void OnHello(const Hello& hello, const std::function<void(HelloAnswer)>& done);
+  void OnHello(const Hello& hello, HelloDone done);
   /// The answer to our hello. Ok: messages may be sent. Unavailable: not yet, one of the two is
   /// still forming or has not written down or verified the other's boot; repeat the hello after
   /// kFormationPoll. Otherwise: refused, for the reason given; try again with back-off, and where
@@ -165,7 +166,7 @@ class Member {
 
   // --- From clients and the host.
   /// `request`: encoded kv Request, not checked yet. `deadline`: when the caller stops waiting.
-  void Submit(Bytes request, MonoTime deadline, std::function<void(SubmitOutcome)> done);
+  void Submit(Bytes request, MonoTime deadline, SubmitDone done);
   /// `request`: encoded kv ReadRequest, not checked yet.
   void Read(Bytes request, ReadPolicy policy, MonoTime deadline, Done<Bytes> done);
 

@@ -412,7 +412,7 @@ bool Node::JoinProposal(const RequestKey& key, SubmitDone& done) {
   if (proposal->copies >= kMaxCopies) return false;
   ++proposal->copies;
   proposal->done = [first = std::move(proposal->done),
-                    again = std::move(done)](const SubmitOutcome& outcome) {
+                    again = std::move(done)](const SubmitOutcome& outcome) mutable {
     first(outcome);
     again(outcome);
   };

@@ -71,7 +71,7 @@ class Node {
   void PeerDisconnected(NodeId peer);
   void PeerUnreachable(NodeId peer);
 
-  void Submit(Bytes request, MonoTime deadline, std::function<void(SubmitOutcome)> done);
+  void Submit(Bytes request, MonoTime deadline, SubmitDone done);
   void Read(Bytes request, ReadPolicy policy, MonoTime deadline, Done<Bytes> done);
   /// The replicated time that a new session begins at. Unavailable: no leader confirmed it in time.
   void OpenSession(MonoTime deadline, Done<std::uint64_t> done);
@@ -105,8 +105,6 @@ class Node {
   void Stop(const Status& why);
 
  private:
-  using SubmitDone = std::function<void(SubmitOutcome)>;
-
   /// Session and sequence number: what the exactly-once rule knows a request by.
   using RequestKey = std::pair<std::uint64_t, std::uint64_t>;
 

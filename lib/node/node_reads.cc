@@ -32,9 +32,10 @@ void Node::Read(Bytes request, ReadPolicy policy, MonoTime deadline, Done<Bytes>
     const std::size_t bytes = request.size();
     const bool lease = policy.consistency == Consistency::kLease;
     Confirm(lease ? lease_reads_ : reads_, bytes, deadline,
-            [this, request = std::move(request), done = std::move(done)](const Status& confirmed) {
+            [this, request = std::move(request),
+             done = std::move(done)](const Status& confirmed) mutable {
               if (!confirmed.ok()) return done(confirmed);
-              ports_.machine.Read(request, config_.max_answer_bytes, done);
+              ports_.machine.Read(std::move(request), config_.max_answer_bytes, std::move(done));
             });
   }
 }
@@ -42,7 +43,7 @@ void Node::Read(Bytes request, ReadPolicy policy, MonoTime deadline, Done<Bytes>
 /// Safety: a session must not begin at a time that the cluster has left behind. Its first request
 /// would be taken for one of a session that was dropped since.
 void Node::OpenSession(MonoTime deadline, Done<std::uint64_t> done) {
-  Confirm(reads_, 0, deadline, [this, done = std::move(done)](const Status& confirmed) {
+  Confirm(reads_, 0, deadline, [this, done = std::move(done)](const Status& confirmed) mutable {
     if (!confirmed.ok()) return done(confirmed);
     if (replicated_time_ms_ == 0) {
       return done(Status(Code::kUnavailable, "the cluster knows no time yet; try again"));

@@ -19,6 +19,7 @@
 #include <raftkv/status.h>
 
 #include "lib/base/bytes.h"
+#include "lib/base/once_function.h"
 #include "lib/base/time.h"
 #include "lib/raft/message.h"
 #include "lib/raft/types.h"
@@ -26,8 +27,8 @@
 namespace raftkv::node {
 
 template <class T>
-using Done = std::function<void(Result<T>)>;
-using DoneStatus = std::function<void(Status)>;
+using Done = OnceFunction<void(Result<T>)>;
+using DoneStatus = OnceFunction<void(Status)>;
 
 class Clock {
  public:
@@ -99,6 +100,7 @@ struct SubmitOutcome {
   Status status;
   Bytes response;
 };
+using SubmitDone = OnceFunction<void(SubmitOutcome)>;
 
 /// A request that is handed on to the leader, and its answer. `id` is the sender's own: where
 /// messages may be lost, both may come more than once under it (forwards.h, forward_answers.h).

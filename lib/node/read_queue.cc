@@ -125,11 +125,15 @@ std::vector<PendingRead> ReadQueue::TakeExpired(MonoTime now) {
   take(gathered_);
   for (Question& question : questions_) take(question.reads);
   std::erase_if(questions_, [](const Question& question) { return question.reads.empty(); });
-  std::erase_if(confirmed_, [&](auto& item) {
-    if (item.second.deadline > now) return false;
-    expired.push_back(std::move(item.second));
-    return true;
-  });
+  // Not std::erase_if, which shows its items as const.
+  for (auto item = confirmed_.begin(); item != confirmed_.end();) {
+    if (item->second.deadline > now) {
+      ++item;
+    } else {
+      expired.push_back(std::move(item->second));
+      item = confirmed_.erase(item);
+    }
+  }
   return expired;
 }
 

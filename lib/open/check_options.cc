@@ -12,8 +12,8 @@
 #include "lib/node/formation.h"
 #include "lib/open/open_node.h"
 #include "lib/raft/quorum.h"
-#include "storage/disk/rocksdb_process.h"
-#include "storage/disk/wall_clock.h"
+#include "storage/disk/machine.h"
+#include "storage/disk/open_rocksdb.h"
 
 namespace raftkv {
 

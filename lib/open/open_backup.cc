@@ -16,9 +16,9 @@
 #include "storage/backup/backup_reader.h"
 #include "storage/backup/backup_writer.h"
 #include "storage/backup/restore.h"
+#include "storage/disk/machine.h"
+#include "storage/disk/open_rocksdb.h"
 #include "storage/disk/real_fs.h"
-#include "storage/disk/rocksdb_process.h"
-#include "storage/disk/wall_clock.h"
 #include "storage/snapshot/backup_source.h"
 
 namespace raftkv {
@@ -97,7 +97,8 @@ Status CheckRestore(RestoreOptions& options) {
 
 void OpenNode::Backup(node::Done<Source> done) {
   const auto refuse = [&](const std::string& why) {
-    loop_->RunLater([done, why] { done(raftkv::Status(Code::kUnavailable, why)); });
+    loop_->RunLater(
+        [done = std::move(done), why]() mutable { done(raftkv::Status(Code::kUnavailable, why)); });
   };
   if (!member_) return refuse("this member is starting; try again, or ask another member");
   // Safety: what is left on a damaged disk is no backup of this cluster.
@@ -108,8 +109,8 @@ void OpenNode::Backup(node::Done<Source> done) {
                   " backups already: wait for them, or ask another member");
   }
   // Also where it is dropped unanswered: whoever opens the store anew waits for the last one.
-  const auto made = [this, done, counted = CountIn(backups_)](
-                        Result<std::shared_ptr<storage::CheckpointBackup>> made) {
+  auto made = [this, done = std::move(done), counted = CountIn(backups_)](
+                  Result<std::shared_ptr<storage::CheckpointBackup>> made) mutable {
     if (!made.ok()) return done(made.status());
     const Source source = With(counted, *made);
     if (!member_) return done(raftkv::Status(Code::kUnavailable, "this member is being stopped"));
@@ -121,14 +122,16 @@ void OpenNode::Backup(node::Done<Source> done) {
     if (auto members = Members(); members.ok()) head.members = *std::move(members);
     done(source);
   };
-  store_->MakeBackup(made);
+  store_->MakeBackup(std::move(made));
 }
 
 Result<BackupInfo> OpenNode::Backup(const std::string& file, const BackupOptions& options) {
-  auto made = std::make_shared<std::promise<Result<Source>>>();
-  auto future = made->get_future();
-  loop_->Post([this, made = std::move(made)] {
-    Backup([made](Result<Source> source) { made->set_value(std::move(source)); });
+  std::promise<Result<Source>> made;
+  auto future = made.get_future();
+  loop_->Post([this, made = std::move(made)]() mutable {
+    Backup([made = std::move(made)](Result<Source> source) mutable {
+      made.set_value(std::move(source));
+    });
   });
   Result<Source> source = raftkv::Status(Code::kCancelled, "the member was closed");
   try {

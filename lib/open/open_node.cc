@@ -13,7 +13,7 @@
 #include "lib/kv/store.h"
 #include "rpc/peers/frame_peers.h"
 #include "rpc/peers/peers.h"
-#include "storage/disk/wall_clock.h"
+#include "storage/disk/machine.h"
 
 namespace raftkv {
 
@@ -60,7 +60,10 @@ raftkv::Status OpenNode::Start() {
   auto loop = rpc::EventLoop::Start({"raftkv-loop", options_.reserved_signal, Sink()});
   if (!loop.ok()) return loop.status();
   loop_ = *std::move(loop);
-  status_.name = options_.name;
+  {
+    const MutexLock lock(mutex_);
+    ForgetStatus();
+  }
   // There already when damage is found: then there might be no thread to be had.
   opener_ = std::make_unique<storage::Worker>("raftkv-opener", 1);
   // Ports first: if one is taken, nothing was changed on disk.
@@ -114,9 +117,7 @@ raftkv::Status OpenNode::OpenStore() {
   storage::StoreOptions store;
   store.dir = options_.data_dir;
   store.name = options_.name;
-  store.executor = [loop = loop_.get()](std::function<void()> work) {
-    loop->Post(std::move(work));
-  };
+  store.executor = [loop = loop_.get()](OnceFunction<void()> work) { loop->Post(std::move(work)); };
   store.log_sink = Sink();
   store.observer = metrics_.get();
   store.log_keep_entries = options_.log_keep_entries;
@@ -251,12 +252,12 @@ void OpenNode::Publish() {
   const bool settled = member_->HasSettledLeader();
   const bool failed = !member_->failure().ok() && member_->failure().code() != Code::kCancelled;
   NodeStatus status = member_->status();
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   status_ = std::move(status);
   if (settled == settled_ && failed == !failure_.ok()) return;
   settled_ = settled;
   if (failed) failure_ = member_->failure();
-  changed_.notify_all();
+  changed_.NotifyAll();
 }
 
 // --- A damaged disk.
@@ -275,7 +276,7 @@ void OpenNode::OnDamage(const raftkv::Status& what) {
   member_.reset();
   armed_for_ = kNever;
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     settled_ = false;
     ForgetStatus();
   }
@@ -292,9 +293,9 @@ void OpenNode::ForgetStatus() {
 void OpenNode::OpenAnew() {
   {
     // Backups read files of the store; those of clients end with their connections.
-    std::unique_lock lock(mutex_);
-    const auto over = [this] { return *backups_ == 0 || closing_; };
-    while (!changed_.wait_for(lock, std::chrono::milliseconds(10), over)) {
+    MutexLock lock(mutex_);
+    while (*backups_ > 0 && !closing_) {
+      changed_.WaitUntil(lock, std::chrono::steady_clock::now() + std::chrono::milliseconds(10));
     }
   }
   if (closing_) return;
@@ -309,9 +310,9 @@ void OpenNode::OpenAnew() {
   loop_->Call([&] {
     if (closing_) return;
     if (status.ok()) return Assemble();
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     failure_ = status;
-    changed_.notify_all();
+    changed_.NotifyAll();
   });
 }
 
@@ -320,8 +321,8 @@ void OpenNode::OpenAnew() {
 /// So that the others need not wait for an election timeout.
 void OpenNode::HandOver() {
   if (loop_->OnLoop()) return;  // nobody could wait for it
-  const auto over = std::make_shared<std::promise<void>>();
-  const auto waits = over->get_future();
+  std::promise<void> over;
+  const auto waits = over.get_future();
   bool asked = false;
   loop_->Call([&] {
     const raft::Raft* core = member_ ? member_->core() : nullptr;
@@ -329,19 +330,20 @@ void OpenNode::HandOver() {
     if (core->role() != raft::Role::kLeader || core->progress().empty()) return;
     asked = true;
     // Whatever comes of it: this member goes.
-    member_->MoveLeader("", Now() + options_.election_timeout,
-                        [over](const raftkv::Status&) { over->set_value(); });
+    member_->MoveLeader(
+        "", Now() + options_.election_timeout,
+        [over = std::move(over)](const raftkv::Status&) mutable { over.set_value(); });
   });
   if (asked) waits.wait_for(options_.election_timeout);
 }
 
 raftkv::Status OpenNode::Close() {
-  const std::lock_guard one_at_a_time(close_mutex_);
+  const MutexLock one_at_a_time(close_mutex_);
   if (std::exchange(closed_, true) || !loop_) return raftkv::Status::Ok();
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     closing_ = true;
-    changed_.notify_all();
+    changed_.NotifyAll();
   }
   if (opener_) opener_->Stop();
   HandOver();
@@ -359,7 +361,11 @@ raftkv::Status OpenNode::Close() {
   inspections_.Cancel();
   if (inspector_) inspector_->Stop();
   // What has failed is left as it is: only a restart can tell what is really on the disk.
-  raftkv::Status status = failure_;
+  raftkv::Status status;
+  {
+    const MutexLock lock(mutex_);
+    status = failure_;
+  }
   if (store_ && status.ok()) status = store_->Close();
   loop_->Call([this] {
     store_.reset();
@@ -367,19 +373,20 @@ raftkv::Status OpenNode::Close() {
   });
   loop_->Stop();
   log_->Close();
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   settled_ = false;
   ForgetStatus();
-  changed_.notify_all();
+  changed_.NotifyAll();
   return status;
 }
 
 // --- The host's questions.
 
 raftkv::Status OpenNode::WaitForLeader(std::chrono::milliseconds timeout) {
-  std::unique_lock lock(mutex_);
-  changed_.wait_for(lock, BoundedTimeout(timeout),
-                    [this] { return settled_ || !failure_.ok() || closing_; });
+  const auto deadline = std::chrono::steady_clock::now() + BoundedTimeout(timeout);
+  MutexLock lock(mutex_);
+  while (!settled_ && failure_.ok() && !closing_ && changed_.WaitUntil(lock, deadline)) {
+  }
   if (!failure_.ok()) return failure_;
   if (closing_) return Closed();
   if (settled_) return raftkv::Status::Ok();
@@ -387,8 +394,10 @@ raftkv::Status OpenNode::WaitForLeader(std::chrono::milliseconds timeout) {
 }
 
 raftkv::Status OpenNode::WaitForFailure(std::chrono::milliseconds timeout) {
-  std::unique_lock lock(mutex_);
-  changed_.wait_for(lock, BoundedTimeout(timeout), [this] { return !failure_.ok() || closing_; });
+  const auto deadline = std::chrono::steady_clock::now() + BoundedTimeout(timeout);
+  MutexLock lock(mutex_);
+  while (failure_.ok() && !closing_ && changed_.WaitUntil(lock, deadline)) {
+  }
   if (!failure_.ok()) return failure_;
   if (closing_) return Closed();
   return {Code::kDeadlineExceeded, "the member still runs"};
@@ -397,7 +406,7 @@ raftkv::Status OpenNode::WaitForFailure(std::chrono::milliseconds timeout) {
 NodeStatus OpenNode::status() {
   if (InCallback() && !loop_->OnLoop()) {
     // Its loop may be waiting for this one's.
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     return status_;
   }
   NodeStatus status;

@@ -5,14 +5,13 @@
 #pragma once
 
 #include <atomic>
-#include <condition_variable>
 #include <memory>
-#include <mutex>
 #include <string>
 
 #include <raftkv/node.h>
 
 #include "lib/base/cancel_token.h"
+#include "lib/base/mutex.h"
 #include "lib/node/member.h"
 #include "lib/open/log_queue.h"
 #include "lib/session/session_kv.h"
@@ -77,19 +76,20 @@ class OpenNode final : public Node,
   void HandOver();
   void OnDamage(const raftkv::Status& what);
   void OpenAnew();
-  /// Nothing runs now; under mutex_.
-  void ForgetStatus();
+  /// Nothing runs now.
+  void ForgetStatus() RAFTKV_REQUIRES(mutex_);
   node::LogSink Sink();
   void FillStatus(EndpointStatus& status);
+  /// Adds what takes a while; on the inspector's thread.
+  Result<EndpointStatus> Inspect(EndpointStatus status, bool with_hash, const CancelToken& token);
   [[nodiscard]] rpc::MetricsSnapshot SnapshotForMetrics();
   [[nodiscard]] raftkv::Status ReadyToServe();
 
   // --- rpc::Service: what comes in.
-  void OnHello(node::Hello hello, std::function<void(node::HelloAnswer)> done) override;
+  void OnHello(node::Hello hello, node::HelloDone done) override;
   void Receive(NodeId peer, node::Boot boot, std::vector<node::PeerMessage> messages) override;
   void PeerDisconnected(NodeId peer) override;
-  void Submit(Bytes request, MonoTime deadline,
-              std::function<void(node::SubmitOutcome)> done) override;
+  void Submit(Bytes request, MonoTime deadline, node::SubmitDone done) override;
   void Read(Bytes request, node::ReadPolicy policy, MonoTime deadline,
             node::Done<Bytes> done) override;
   void OpenSession(MonoTime deadline, node::Done<std::uint64_t> done) override;
@@ -140,8 +140,8 @@ class OpenNode final : public Node,
   node::DiskHealth disk_;
   bool pump_scheduled_ = false;
   MonoTime armed_for_ = kNever;
-  std::mutex close_mutex_;
-  bool closed_ = false;  ///< guarded by close_mutex_
+  Mutex close_mutex_;
+  bool closed_ RAFTKV_GUARDED_BY(close_mutex_) = false;
   /// How often the store was opened anew; read by any thread.
   std::atomic<std::uint64_t> opens_{0};
   /// Opens a damaged store anew; one at a time.
@@ -151,12 +151,13 @@ class OpenNode final : public Node,
   const std::shared_ptr<std::atomic<int>> backups_ = std::make_shared<std::atomic<int>>(0);
   std::atomic<bool> closing_{false};
 
-  // --- Shared with the threads that wait: guarded by mutex_.
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  bool settled_ = false;
-  raftkv::Status failure_;
-  NodeStatus status_;  ///< as of the last time that the loop was pumped
+  // --- Shared with the threads that wait.
+  Mutex mutex_;
+  Condition changed_;
+  bool settled_ RAFTKV_GUARDED_BY(mutex_) = false;
+  raftkv::Status failure_ RAFTKV_GUARDED_BY(mutex_);
+  /// As of the last time that the loop was pumped.
+  NodeStatus status_ RAFTKV_GUARDED_BY(mutex_);
 };
 
 }  // namespace raftkv

@@ -34,19 +34,21 @@ std::uint64_t FolderBytes(const std::string& folder, const CancelToken& token) {
 
 // --- Peers.
 
-void OpenNode::OnHello(node::Hello hello, std::function<void(node::HelloAnswer)> done) {
+void OpenNode::OnHello(node::Hello hello, node::HelloDone done) {
   if (!member_) {
     node::HelloAnswer answer;
     answer.self.name = options_.name;
     answer.refusal = kStarting;
-    loop_->RunLater([done = std::move(done), answer = std::move(answer)] { done(answer); });
+    loop_->RunLater(
+        [done = std::move(done), answer = std::move(answer)]() mutable { done(answer); });
     return;
   }
   const std::string name = hello.name;
-  member_->OnHello(hello, [this, name, done = std::move(done)](node::HelloAnswer answer) {
+  member_->OnHello(hello, [this, name, done = std::move(done)](node::HelloAnswer answer) mutable {
     if (answer.refusal.empty() && peers_) peers_->RetryNow(name);
     if (answer.verifying && peers_) peers_->Verify(name);
-    loop_->RunLater([done, answer = std::move(answer)] { done(answer); });
+    loop_->RunLater(
+        [done = std::move(done), answer = std::move(answer)]() mutable { done(answer); });
   });
 }
 
@@ -79,21 +81,23 @@ void OpenNode::ReceiveAnswers(NodeId peer, node::Boot boot,
 
 // --- Clients and the host.
 
-void OpenNode::Submit(Bytes request, MonoTime deadline,
-                      std::function<void(node::SubmitOutcome)> done) {
+void OpenNode::Submit(Bytes request, MonoTime deadline, node::SubmitDone done) {
   if (!member_) {
-    loop_->RunLater([done = std::move(done)] { done({{Code::kUnavailable, kStarting}, {}}); });
+    loop_->RunLater([done = std::move(done)]() mutable {
+      done({{Code::kUnavailable, kStarting}, {}});
+    });
     return;
   }
   // What the member refuses at once is answered later, like everything else.
   const auto inside = std::make_shared<bool>(true);
   member_->Submit(std::move(request), deadline,
-                  [this, inside, done = std::move(done)](node::SubmitOutcome outcome) {
+                  [this, inside, done = std::move(done)](node::SubmitOutcome outcome) mutable {
                     if (!*inside) {
                       done(std::move(outcome));
                       return;
                     }
-                    loop_->RunLater([done, outcome = std::move(outcome)] { done(outcome); });
+                    loop_->RunLater([done = std::move(done),
+                                     outcome = std::move(outcome)]() mutable { done(outcome); });
                   });
   *inside = false;
 }
@@ -101,28 +105,31 @@ void OpenNode::Submit(Bytes request, MonoTime deadline,
 void OpenNode::Read(Bytes request, node::ReadPolicy policy, MonoTime deadline,
                     node::Done<Bytes> done) {
   if (!member_) {
-    loop_->RunLater(
-        [done = std::move(done)] { done(raftkv::Status(Code::kUnavailable, kStarting)); });
+    loop_->RunLater([done = std::move(done)]() mutable {
+      done(raftkv::Status(Code::kUnavailable, kStarting));
+    });
     return;
   }
   const auto inside = std::make_shared<bool>(true);
   member_->Read(std::move(request), policy, deadline,
-                [this, inside, done = std::move(done)](Result<Bytes> answer) {
+                [this, inside, done = std::move(done)](Result<Bytes> answer) mutable {
                   if (!*inside) {
                     done(std::move(answer));
                     return;
                   }
-                  loop_->RunLater([done, answer = std::move(answer)] { done(answer); });
+                  loop_->RunLater([done = std::move(done), answer = std::move(answer)]() mutable {
+                    done(answer);
+                  });
                 });
   *inside = false;
 }
 
 void OpenNode::OpenSession(MonoTime deadline, node::Done<std::uint64_t> done) {
-  const auto later = [this, done = std::move(done)](const Result<std::uint64_t>& opened) {
-    loop_->RunLater([done, opened] { done(opened); });
+  auto later = [this, done = std::move(done)](const Result<std::uint64_t>& opened) mutable {
+    loop_->RunLater([done = std::move(done), opened]() mutable { done(opened); });
   };
   if (!member_) return later(raftkv::Status(Code::kUnavailable, kStarting));
-  member_->OpenSession(deadline, later);
+  member_->OpenSession(deadline, std::move(later));
 }
 
 rpc::AnswerHeader OpenNode::Header() {
@@ -221,9 +228,9 @@ void OpenNode::ChangeMembers(const rpc::MemberChange& change, MonoTime deadline,
   // What is refused at once is answered later, like everything else.
   const auto inside = std::make_shared<bool>(true);
   ChangeOnLeader(change, deadline,
-                 [this, inside, done = std::move(done)](const raftkv::Status& outcome) {
+                 [this, inside, done = std::move(done)](const raftkv::Status& outcome) mutable {
                    if (!*inside) return done(outcome);
-                   loop_->RunLater([done, outcome] { done(outcome); });
+                   loop_->RunLater([done = std::move(done), outcome]() mutable { done(outcome); });
                  });
   *inside = false;
 }
@@ -251,33 +258,35 @@ void OpenNode::ChangeOnLeader(const rpc::MemberChange& change, MonoTime deadline
   }
 }
 
+Result<EndpointStatus> OpenNode::Inspect(EndpointStatus status, bool with_hash,
+                                         const CancelToken& token) {
+  status.db_bytes = FolderBytes(options_.data_dir, token);
+  if (!with_hash) return status;
+  const auto hash = kv::HashContent(*store_->engine(), token);
+  if (!hash.ok()) {
+    if (hash.code() == Code::kCorruption) store_->ReportDamage(hash.status());
+    return hash.status();
+  }
+  status.content_hash = hash->hash;
+  status.hash_index = hash->index.value;
+  return status;
+}
+
 void OpenNode::Status(bool with_hash, node::Done<EndpointStatus> done) {
   EndpointStatus status;
   FillStatus(status);
   if (!member_) {
-    loop_->RunLater([done = std::move(done), status] { done(status); });
+    loop_->RunLater([done = std::move(done), status]() mutable { done(status); });
     return;
   }
-  const auto inspect = [this, with_hash, done, status, token = inspections_]() mutable {
-    status.db_bytes = FolderBytes(options_.data_dir, token);
-    Result<EndpointStatus> result = status;
-    if (with_hash) {
-      if (auto hash = kv::HashContent(*store_->engine(), token); hash.ok()) {
-        result->content_hash = hash->hash;
-        result->hash_index = hash->index.value;
-      } else {
-        if (hash.code() == Code::kCorruption) store_->ReportDamage(hash.status());
-        result = hash.status();
-      }
-    }
-    // The loop alone may destroy what the callback holds: nothing of it stays here.
-    loop_->Post([done = std::move(done), result = std::move(result)] { done(result); });
-  };
-  if (!inspector_->Post(inspect)) {
-    loop_->RunLater([done = std::move(done)] {
-      done(raftkv::Status(Code::kUnavailable, "too many status requests wait; try again"));
-    });
-  }
+  storage::Completions to_loop(
+      [loop = loop_.get()](OnceFunction<void()> work) { loop->Post(std::move(work)); });
+  storage::RunOn(
+      *inspector_, to_loop,
+      [this, with_hash, status = std::move(status), token = inspections_]() mutable {
+        return Inspect(std::move(status), with_hash, token);
+      },
+      std::move(done));
 }
 
 }  // namespace raftkv

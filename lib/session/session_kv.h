@@ -16,6 +16,7 @@
 #include <raftkv/node.h>
 
 #include "lib/base/bytes.h"
+#include "lib/base/once_function.h"
 #include "lib/base/time.h"
 #include "lib/node/ports.h"
 
@@ -27,9 +28,9 @@ class Loop {
   virtual ~Loop() = default;
   /// Runs `work` on the loop; safe from any thread. After the loop ended, drops it: its destructor
   /// runs.
-  virtual void Post(std::function<void()> work) = 0;
+  virtual void Post(OnceFunction<void()> work) = 0;
   /// On the loop only: runs `work` at `when` (not cancellable; may run late).
-  virtual void At(MonoTime when, std::function<void()> work) = 0;
+  virtual void At(MonoTime when, OnceFunction<void()> work) = 0;
   /// Safe from any thread.
   virtual MonoTime Now() = 0;
 };
@@ -43,8 +44,7 @@ class Channel {
   /// One attempt. A channel that lost its connection after sending answers UnknownOutcome; before,
   /// or where nobody could be reached, Unavailable. It looks for the leader by itself, between
   /// attempts.
-  virtual void Submit(Bytes request, MonoTime deadline,
-                      std::function<void(SubmitOutcome)> done) = 0;
+  virtual void Submit(Bytes request, MonoTime deadline, SubmitDone done) = 0;
   /// A bounded read is answered by any member, the others by the leader or with its help.
   virtual void Read(Bytes request, ReadPolicy policy, MonoTime deadline, Done<Bytes> done) = 0;
 };

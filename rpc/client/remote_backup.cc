@@ -49,21 +49,24 @@ class RemoteBackup final : public node::BackupSource, private kj::TaskSet::Error
   template <class Results, class T, class Take>
   void Carry(capnp::RemotePromise<Results>&& answer, node::Done<T> done, const Take& take) {
     link_->CallBegan();
-    tasks_.add(
-        answer
-            .then([this, done, take](capnp::Response<Results>&& response) {
-              // Any answer shows that it lives.
-              link_->Heard(link_->header());
-              const Status outcome = Decode(response.getOutcome());
-              if (outcome.ok()) return done(take(response));
-              done(OfMember(outcome));
-            })
-            .catch_([this, done](kj::Exception&& exception) {
-              const std::string& ended = link_->ended();
-              done(Status(Code::kCancelled, "lost " + link_->address() + " during the backup: " +
-                                                (ended.empty() ? ShortReason(exception) : ended)));
-            })
-            .attach(kj::defer([link = link_] { link->CallEnded(); })));
+    // Of the answer and the lost connection the first one takes it.
+    const auto end = std::make_shared<node::Done<T>>(std::move(done));
+    tasks_.add(answer
+                   .then([this, end, take](capnp::Response<Results>&& response) {
+                     // Any answer shows that it lives.
+                     link_->Heard(link_->header());
+                     const Status outcome = Decode(response.getOutcome());
+                     if (outcome.ok()) return (*end)(take(response));
+                     (*end)(OfMember(outcome));
+                   })
+                   .catch_([this, end](kj::Exception&& exception) {
+                     if (!*end) return;  // it is what the callback threw
+                     const std::string& ended = link_->ended();
+                     (*end)(Status(Code::kCancelled,
+                                   "lost " + link_->address() + " during the backup: " +
+                                       (ended.empty() ? ShortReason(exception) : ended)));
+                   })
+                   .attach(kj::defer([link = link_] { link->CallEnded(); })));
   }
 
   /// What is wrong there is not wrong with a file here.

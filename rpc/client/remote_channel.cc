@@ -46,13 +46,12 @@ void RemoteChannel::taskFailed(kj::Exception&& exception) {
 void RemoteChannel::GetLink(MonoTime deadline, WithLink then) {
   if (link_ != nullptr && !link_->ended().empty()) MoveOn(link_);
   if (link_ != nullptr) return then(link_);
-  auto waiter = std::make_shared<Waiter>();
-  waiter->then = std::move(then);
+  // Of the time that is over and the link that is there the first one takes it.
+  const auto waiter = std::make_shared<WithLink>(std::move(then));
   waiters_.push_back(waiter);
   const Duration left = std::max(Duration::zero(), deadline - loop_.Now());
   tasks_.add(loop_.timer().afterDelay(ToKj(left)).then([waiter] {
-    if (std::exchange(waiter->done, true)) return;
-    waiter->then(Status(Code::kUnavailable, "no member could be reached in time"));
+    if (*waiter) (*waiter)(Status(Code::kUnavailable, "no member could be reached in time"));
   }));
   if (!in_round_) StartRound();
 }
@@ -114,10 +113,10 @@ void RemoteChannel::EndRound(Result<LinkPtr> result) {
     link_ = *result;
     if (options_.on_header) options_.on_header(link_->header());
   }
-  std::vector<std::shared_ptr<Waiter>> waiters;
+  std::vector<std::shared_ptr<WithLink>> waiters;
   waiters.swap(waiters_);
   for (const auto& waiter : waiters) {
-    if (!std::exchange(waiter->done, true)) waiter->then(result);
+    if (*waiter) (*waiter)(result);
   }
 }
 
@@ -198,13 +197,16 @@ kj::Promise<void> RemoteChannel::UntilLate(const LinkPtr& link, Duration patienc
 template <class Results>
 void RemoteChannel::Carry(const LinkPtr& link, Duration patience, Code lost_code,
                           capnp::RemotePromise<Results>&& answer,
-                          std::function<void(Status, typename Results::Reader*)> done) {
+                          OnceFunction<void(Status, typename Results::Reader*)> done) {
   link->CallBegan();
-  auto answered = answer.then([this, link, done, lost_code](capnp::Response<Results>&& response) {
+  // Of the answer, the time that is over and the lost connection the first one takes it.
+  const auto end =
+      std::make_shared<OnceFunction<void(Status, typename Results::Reader*)>>(std::move(done));
+  auto answered = answer.then([this, link, end, lost_code](capnp::Response<Results>&& response) {
     Heard(link, Decode(response.getHeader()));
     if (!link->ended().empty()) {
       MoveOn(link);
-      return done({lost_code, link->address() + ": " + link->ended()}, nullptr);
+      return (*end)({lost_code, link->address() + ": " + link->ended()}, nullptr);
     }
     Status status = Decode(response.getOutcome());
     const bool refused = status.code() == Code::kUnavailable || status.code() == Code::kNotLeader;
@@ -218,54 +220,56 @@ void RemoteChannel::Carry(const LinkPtr& link, Duration patience, Code lost_code
     }
     if (refused) status = Explained(link, std::move(status));
     typename Results::Reader reader = response;
-    done(std::move(status), &reader);
+    (*end)(std::move(status), &reader);
   });
-  auto late = UntilLate(link, patience).then([this, link, done, lost_code] {
+  auto late = UntilLate(link, patience).then([this, link, end, lost_code] {
     MoveOn(link);
-    done({lost_code, link->address() + " did not answer in time"}, nullptr);
+    (*end)({lost_code, link->address() + " did not answer in time"}, nullptr);
   });
   tasks_.add(answered.exclusiveJoin(kj::mv(late))
-                 .catch_([this, link, done, lost_code](kj::Exception&& exception) {
+                 .catch_([this, link, end, lost_code](kj::Exception&& exception) {
                    MoveOn(link);
+                   if (!*end) return;  // it is what the callback threw
                    const std::string why =
                        link->ended().empty() ? ShortReason(exception) : link->ended();
-                   done({lost_code, "lost " + link->address() + ": " + why}, nullptr);
+                   (*end)({lost_code, "lost " + link->address() + ": " + why}, nullptr);
                  })
                  .attach(kj::defer([link] { link->CallEnded(); })));
 }
 
 void RemoteChannel::OpenSession(MonoTime deadline, node::Done<std::uint64_t> done) {
-  GetLink(deadline, [this, deadline, done = std::move(done)](Result<LinkPtr> link) {
+  GetLink(deadline, [this, deadline, done = std::move(done)](Result<LinkPtr> link) mutable {
     if (!link.ok()) return done(link.status());
     auto request = (*link)->service().openSessionRequest();
     request.setTimeoutMs(AttemptMs(deadline));
     Carry<wire::KvService::OpenSessionResults>(
         *link, Patience(deadline), Code::kUnavailable, request.send(),
-        [done](Status status, wire::KvService::OpenSessionResults::Reader* results) {
+        [done = std::move(done)](Status status,
+                                 wire::KvService::OpenSessionResults::Reader* results) mutable {
           if (!status.ok()) return done(std::move(status));
           done(results->getReplicatedTimeMs());
         });
   });
 }
 
-void RemoteChannel::Submit(Bytes request, MonoTime deadline,
-                           std::function<void(node::SubmitOutcome)> done) {
+void RemoteChannel::Submit(Bytes request, MonoTime deadline, node::SubmitDone done) {
   GetLink(deadline, [this, request = std::move(request), deadline,
-                     done = std::move(done)](Result<LinkPtr> link) {
+                     done = std::move(done)](Result<LinkPtr> link) mutable {
     if (!link.ok()) return done({link.status(), {}});
-    SubmitOn(*link, request, deadline, done);
+    SubmitOn(*link, request, deadline, std::move(done));
   });
 }
 
 void RemoteChannel::SubmitOn(const LinkPtr& link, const Bytes& bytes, MonoTime deadline,
-                             std::function<void(node::SubmitOutcome)> done) {
+                             node::SubmitDone done) {
   auto request =
       link->service().submitRequest(capnp::MessageSize{bytes.size() / sizeof(capnp::word) + 16, 0});
   request.setRequest(AsData(bytes.view()));
   request.setTimeoutMs(AttemptMs(deadline));
   Carry<wire::KvService::SubmitResults>(
       link, Patience(deadline), Code::kUnknownOutcome, request.send(),
-      [done = std::move(done)](Status status, wire::KvService::SubmitResults::Reader* results) {
+      [done = std::move(done)](Status status,
+                               wire::KvService::SubmitResults::Reader* results) mutable {
         Bytes response = status.ok() ? ToBytes(results->getResponse()) : Bytes();
         done({std::move(status), std::move(response)});
       });
@@ -292,9 +296,9 @@ void RemoteChannel::Read(Bytes request, node::ReadPolicy policy, MonoTime deadli
 void RemoteChannel::ReadAnywhere(Bytes request, node::ReadPolicy policy, MonoTime deadline,
                                  node::Done<Bytes> done) {
   GetLink(deadline, [this, request = std::move(request), policy, deadline,
-                     done = std::move(done)](Result<LinkPtr> link) {
+                     done = std::move(done)](Result<LinkPtr> link) mutable {
     if (!link.ok()) return done(link.status());
-    ReadOn(*link, request, policy, deadline, done);
+    ReadOn(*link, request, policy, deadline, std::move(done));
   });
 }
 
@@ -304,15 +308,18 @@ void RemoteChannel::ReadAtKeeper(std::uint64_t table, Bytes request, node::ReadP
   if (link->ended().empty()) return ReadOn(link, request, policy, deadline, std::move(done));
   // Only the connection may be gone.
   tasks_.add(ClientLink::Open(loop_, link->address(), options_.pin, options_.connect_timeout)
-                 .then(
-                     [this, table, request, policy, deadline, done](LinkPtr&& again) {
-                       NoteKeeper(table, again);
-                       ReadOn(again, request, policy, deadline, done);
-                     },
-                     [this, table, request, policy, deadline, done](kj::Exception&&) {
-                       keepers_.erase(table);
-                       ReadAnywhere(request, policy, deadline, done);
-                     }));
+                 .then([](LinkPtr&& again) { return kj::mv(again); },
+                       [](kj::Exception&&) -> LinkPtr { return nullptr; })
+                 .then([this, table, request = std::move(request), policy, deadline,
+                        done = std::move(done)](LinkPtr&& again) mutable {
+                   if (again != nullptr) {
+                     NoteKeeper(table, again);
+                     ReadOn(again, request, policy, deadline, std::move(done));
+                   } else {
+                     keepers_.erase(table);
+                     ReadAnywhere(std::move(request), policy, deadline, std::move(done));
+                   }
+                 }));
 }
 
 void RemoteChannel::NoteKeeper(std::uint64_t table, const LinkPtr& link) {
@@ -343,7 +350,7 @@ void RemoteChannel::ReadOn(const LinkPtr& link, const Bytes& bytes, node::ReadPo
   Carry<wire::KvService::ReadResults>(
       link, Patience(deadline), Code::kUnavailable, request.send(),
       [this, link, done = std::move(done)](Status status,
-                                           wire::KvService::ReadResults::Reader* results) {
+                                           wire::KvService::ReadResults::Reader* results) mutable {
         if (!status.ok()) return done(std::move(status));
         Bytes response = ToBytes(results->getResponse());
         NoteKeeper(kv::ViewOfReadResponse(response.view()).table, link);
@@ -352,12 +359,12 @@ void RemoteChannel::ReadOn(const LinkPtr& link, const Bytes& bytes, node::ReadPo
 }
 
 void RemoteChannel::Members(MonoTime deadline, node::Done<std::vector<ClusterMember>> done) {
-  GetLink(deadline, [this, deadline, done = std::move(done)](Result<LinkPtr> link) {
+  GetLink(deadline, [this, deadline, done = std::move(done)](Result<LinkPtr> link) mutable {
     if (!link.ok()) return done(link.status());
     using Results = wire::KvService::MembersResults;
     Carry<Results>(*link, Patience(deadline), Code::kUnavailable,
                    (*link)->service().membersRequest().send(),
-                   [done](Status status, Results::Reader* results) {
+                   [done = std::move(done)](Status status, Results::Reader* results) mutable {
                      if (!status.ok()) return done(std::move(status));
                      std::vector<ClusterMember> members;
                      for (const auto member : results->getMembers()) {
@@ -369,7 +376,7 @@ void RemoteChannel::Members(MonoTime deadline, node::Done<std::vector<ClusterMem
 }
 
 void RemoteChannel::ChangeMembers(const MemberChange& change, MonoTime deadline, ChangeDone done) {
-  GetLink(deadline, [this, change, deadline, done = std::move(done)](Result<LinkPtr> link) {
+  GetLink(deadline, [this, change, deadline, done = std::move(done)](Result<LinkPtr> link) mutable {
     if (!link.ok()) return done(link.status(), false);
     auto request = (*link)->service().changeMembersRequest();
     Encode(change, request);
@@ -381,7 +388,7 @@ void RemoteChannel::ChangeMembers(const MemberChange& change, MonoTime deadline,
         std::clamp<std::int64_t>(told.count(), 1, std::numeric_limits<std::int32_t>::max())));
     using Results = wire::KvService::ChangeMembersResults;
     Carry<Results>(*link, left, Code::kUnknownOutcome, request.send(),
-                   [done](Status status, Results::Reader* results) {
+                   [done = std::move(done)](Status status, Results::Reader* results) mutable {
                      done(std::move(status), results != nullptr && results->getHeader().getLeads());
                    });
   });

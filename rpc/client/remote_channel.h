@@ -38,24 +38,19 @@ class RemoteChannel final : public node::Channel, private kj::TaskSet::ErrorHand
   ~RemoteChannel() noexcept override;
 
   void OpenSession(MonoTime deadline, node::Done<std::uint64_t> done) override;
-  void Submit(Bytes request, MonoTime deadline,
-              std::function<void(node::SubmitOutcome)> done) override;
+  void Submit(Bytes request, MonoTime deadline, node::SubmitDone done) override;
   void Read(Bytes request, node::ReadPolicy policy, MonoTime deadline,
             node::Done<Bytes> done) override;
 
   // --- Who takes part; one attempt each.
   void Members(MonoTime deadline, node::Done<std::vector<ClusterMember>> done);
   /// `by_leader`: it was the leader who answered.
-  using ChangeDone = std::function<void(Status, bool by_leader)>;
+  using ChangeDone = OnceFunction<void(Status, bool by_leader)>;
   void ChangeMembers(const MemberChange& change, MonoTime deadline, ChangeDone done);
 
  private:
   using LinkPtr = std::shared_ptr<ClientLink>;
-  using WithLink = std::function<void(Result<LinkPtr>)>;
-  struct Waiter {
-    bool done = false;
-    WithLink then;
-  };
+  using WithLink = OnceFunction<void(Result<LinkPtr>)>;
   struct Round;
   /// The connection to the member that keeps states for scans, and when it last was of use.
   struct Keeper {
@@ -84,10 +79,10 @@ class RemoteChannel final : public node::Channel, private kj::TaskSet::ErrorHand
   template <class Results>
   void Carry(const LinkPtr& link, Duration patience, Code lost_code,
              capnp::RemotePromise<Results>&& answer,
-             std::function<void(Status, typename Results::Reader*)> done);
+             OnceFunction<void(Status, typename Results::Reader*)> done);
   kj::Promise<void> UntilLate(const LinkPtr& link, Duration patience);
   void SubmitOn(const LinkPtr& link, const Bytes& request, MonoTime deadline,
-                std::function<void(node::SubmitOutcome)> done);
+                node::SubmitDone done);
   void ReadOn(const LinkPtr& link, const Bytes& request, node::ReadPolicy policy, MonoTime deadline,
               node::Done<Bytes> done);
   void ReadAnywhere(Bytes request, node::ReadPolicy policy, MonoTime deadline,
@@ -112,7 +107,7 @@ class RemoteChannel final : public node::Channel, private kj::TaskSet::ErrorHand
   bool following_ = false;
   MonoTime follow_not_before_{};
   MonoTime move_not_before_{};
-  std::vector<std::shared_ptr<Waiter>> waiters_;
+  std::vector<std::shared_ptr<WithLink>> waiters_;
   /// By kv::ViewId::table: one a start of a member.
   std::map<std::uint64_t, Keeper> keepers_;
   bool forgetting_ = false;

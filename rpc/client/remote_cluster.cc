@@ -54,11 +54,11 @@ void RemoteCluster::MembersAsync(Timeout timeout, Callback<std::vector<ClusterMe
   auto call = std::make_shared<Call>();
   call->changes = false;
   call->attempt = [members](RemoteChannel& channel, MonoTime deadline, Call::AttemptDone answer) {
-    channel.Members(
-        deadline, [members, answer = std::move(answer)](Result<std::vector<ClusterMember>> result) {
-          if (result.ok()) *members = *std::move(result);
-          answer(result.status(), false);
-        });
+    channel.Members(deadline, [members, answer = std::move(answer)](
+                                  Result<std::vector<ClusterMember>> result) mutable {
+      if (result.ok()) *members = *std::move(result);
+      answer(result.status(), false);
+    });
   };
   call->deadline = loop_.Now() + BoundedTimeout(timeout);
   call->done = [members, done = Contained(std::move(done), nullptr)](const Status& status) {

@@ -141,7 +141,7 @@ void EventLoop::Run(const std::function<void(Status)>& started) {
     running = true;
     started(Status::Ok());
     body.stopped.wait(body.io.waitScope);
-    std::vector<std::function<void()>> dropped;
+    std::vector<OnceFunction<void()>> dropped;
     {
       const MutexLock lock(mutex_);
       ended_ = true;
@@ -177,7 +177,7 @@ MonoTime EventLoop::Now() {
   return MonoTime(std::chrono::seconds(now.tv_sec) + std::chrono::nanoseconds(now.tv_nsec));
 }
 
-void EventLoop::Post(std::function<void()> work) {
+void EventLoop::Post(OnceFunction<void()> work) {
   const MutexLock lock(mutex_);
   if (ended_) return;  // `work` is destroyed by the caller's frame, after the lock is released
   // One wake-up a batch: whoever finds the queue empty rings.
@@ -210,19 +210,16 @@ kj::Promise<void> EventLoop::WatchWakeups() {
 }
 
 void EventLoop::DrainPosted() {
-  std::vector<std::function<void()>> batch;
+  std::vector<OnceFunction<void()>> batch;
   {
     const MutexLock lock(mutex_);
     batch.swap(posted_);
     posted_.reserve(batch.size());
   }
-  for (auto& work : batch) {
-    RunContained(work);
-    work = nullptr;
-  }
+  for (OnceFunction<void()>& work : batch) RunContained(work);
 }
 
-void EventLoop::RunContained(const std::function<void()>& work) {
+void EventLoop::RunContained(OnceFunction<void()>& work) {
   auto failed = kj::runCatchingExceptions([&work] { work(); });
   KJ_IF_MAYBE (exception, failed) body_->taskFailed(kj::mv(*exception));
 }
@@ -233,11 +230,11 @@ bool EventLoop::Call(const std::function<void()>& work) {
     return true;
   }
   // The promise is broken when the posted function is dropped without having run.
-  auto done = std::make_shared<std::promise<void>>();
-  std::future<void> finished = done->get_future();
-  Post([&work, done = std::move(done)] {
+  std::promise<void> done;
+  std::future<void> finished = done.get_future();
+  Post([&work, done = std::move(done)]() mutable {
     work();
-    done->set_value();
+    done.set_value();
   });
   const WaitsFor waits(own_threads_);
   try {
@@ -248,7 +245,7 @@ bool EventLoop::Call(const std::function<void()>& work) {
   }
 }
 
-void EventLoop::At(MonoTime when, std::function<void()> work) {
+void EventLoop::At(MonoTime when, OnceFunction<void()> work) {
   if (when == kNever) return;
   timers_.push_back({when, timer_order_++, std::move(work)});
   std::push_heap(timers_.begin(), timers_.end(), [](const Timer& a, const Timer& b) {
@@ -283,11 +280,11 @@ void EventLoop::FireTimers() {
   if (!timers_.empty() && timers_.front().when < armed_for_) ArmTimer();
 }
 
-void EventLoop::RunLast(std::function<void()> work) {
+void EventLoop::RunLast(OnceFunction<void()> work) {
   Spawn(kj::evalLast([work = std::move(work)]() mutable { work(); }));
 }
 
-void EventLoop::RunLater(std::function<void()> work) {
+void EventLoop::RunLater(OnceFunction<void()> work) {
   Spawn(kj::evalLater([work = std::move(work)]() mutable { work(); }));
 }
 

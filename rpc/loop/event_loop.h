@@ -21,6 +21,7 @@
 
 #include "lib/base/host_code.h"
 #include "lib/base/mutex.h"
+#include "lib/base/once_function.h"
 #include "lib/node/ports.h"
 #include "lib/session/session_kv.h"
 
@@ -46,7 +47,7 @@ class EventLoop final : public node::Loop {
   EventLoop& operator=(const EventLoop&) = delete;
 
   // --- From any thread.
-  void Post(std::function<void()> work) override;
+  void Post(OnceFunction<void()> work) override;
   MonoTime Now() override;
   [[nodiscard]] bool OnLoop() const;
   /// Runs `work` on the loop and waits for it; at once if this is the loop. False: the loop has
@@ -58,11 +59,11 @@ class EventLoop final : public node::Loop {
   void Stop();
 
   // --- On the loop only.
-  void At(MonoTime when, std::function<void()> work) override;
+  void At(MonoTime when, OnceFunction<void()> work) override;
   /// Runs `work` once everything that is ready now has been done, before the loop waits again.
-  void RunLast(std::function<void()> work);
+  void RunLast(OnceFunction<void()> work);
   /// Runs `work` in a later turn.
-  void RunLater(std::function<void()> work);
+  void RunLater(OnceFunction<void()> work);
   [[nodiscard]] kj::Timer& timer();
   [[nodiscard]] kj::LowLevelAsyncIoProvider& low_level();
   [[nodiscard]] kj::Network& network();
@@ -74,7 +75,7 @@ class EventLoop final : public node::Loop {
   struct Timer {
     MonoTime when;
     std::uint64_t order;
-    std::function<void()> work;
+    OnceFunction<void()> work;
   };
 
   explicit EventLoop(EventLoopOptions options);
@@ -84,7 +85,7 @@ class EventLoop final : public node::Loop {
   void ArmTimer();
   void FireTimers();
   /// An exception ends `work` alone, and is logged: what else waits must still run.
-  void RunContained(const std::function<void()>& work);
+  void RunContained(OnceFunction<void()>& work);
   kj::Promise<void> WatchWakeups();
 
   // Constant after construction.
@@ -101,7 +102,7 @@ class EventLoop final : public node::Loop {
   // Shared.
   std::atomic<std::thread::id> loop_thread_{};
   Mutex mutex_;
-  std::vector<std::function<void()>> posted_ RAFTKV_GUARDED_BY(mutex_);
+  std::vector<OnceFunction<void()>> posted_ RAFTKV_GUARDED_BY(mutex_);
   bool ended_ RAFTKV_GUARDED_BY(mutex_) = false;
   int wake_fd_ = -1;  // eventfd, set by Start(); written to (WakeUp) while !ended_
 };

@@ -1,12 +1,12 @@
 #include "rpc/peers/frame_peers.h"
 
 #include <algorithm>
-#include <mutex>
 #include <set>
 #include <utility>
 
 #include "lib/base/check.h"
 #include "lib/base/host_code.h"
+#include "lib/base/mutex.h"
 #include "rpc/peers/frame_link.h"
 
 namespace raftkv::rpc {
@@ -24,17 +24,17 @@ class FramePeers::Inbox : public std::enable_shared_from_this<Inbox> {
   explicit Inbox(std::size_t max_bytes) : max_bytes_(max_bytes) {}
 
   void Open(FramePeers& owner) {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     owner_ = &owner;
   }
   void Close() {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     owner_ = nullptr;
   }
 
   /// From any thread.
   void Take(const std::string& from, std::string frame) {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     if (owner_ == nullptr || frame.size() > owner_->options_.max_frame_bytes) return;
     if (bytes_ + frame.size() > max_bytes_) return;
     bytes_ += frame.size();
@@ -48,7 +48,7 @@ class FramePeers::Inbox : public std::enable_shared_from_this<Inbox> {
   void Deliver(const std::string& from, const std::string& frame) {
     FramePeers* owner = nullptr;
     {
-      const std::lock_guard lock(mutex_);
+      const MutexLock lock(mutex_);
       bytes_ -= frame.size();
       owner = owner_;
     }
@@ -56,9 +56,9 @@ class FramePeers::Inbox : public std::enable_shared_from_this<Inbox> {
   }
 
   const std::size_t max_bytes_;
-  std::mutex mutex_;
-  FramePeers* owner_ = nullptr;
-  std::size_t bytes_ = 0;
+  Mutex mutex_;
+  FramePeers* owner_ RAFTKV_GUARDED_BY(mutex_) = nullptr;
+  std::size_t bytes_ RAFTKV_GUARDED_BY(mutex_) = 0;
 };
 
 FramePeers::FramePeers(EventLoop& loop, raftkv::Transport& transport, Service& service,

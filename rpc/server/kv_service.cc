@@ -65,7 +65,7 @@ class KvServiceServer final : public wire::KvService::Server {
         .max_staleness = std::chrono::milliseconds(params.getMaxStalenessMs())};
     auto pending = NewPending<node::SubmitOutcome>();
     service_.Read(ToBytes(request), policy, DeadlineOf(params.getTimeoutMs()),
-                  [done = std::move(pending.done)](Result<Bytes> result) {
+                  [done = std::move(pending.done)](Result<Bytes> result) mutable {
                     if (!result.ok()) return done({result.status(), {}});
                     done({Status::Ok(), std::move(result).value()});
                   });

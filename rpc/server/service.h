@@ -26,15 +26,14 @@ class Service {
   virtual ~Service() = default;
 
   // --- From peers.
-  virtual void OnHello(node::Hello hello, std::function<void(node::HelloAnswer)> done) = 0;
+  virtual void OnHello(node::Hello hello, node::HelloDone done) = 0;
   /// `boot`: as `peer` said in its hello on that connection. Counts only if it is the newest that
   /// is durable here: what an older start of that member has sent is too late.
   virtual void Receive(NodeId peer, node::Boot boot, std::vector<node::PeerMessage> messages) = 0;
   virtual void PeerDisconnected(NodeId peer) = 0;
 
   // --- From clients.
-  virtual void Submit(Bytes request, MonoTime deadline,
-                      std::function<void(node::SubmitOutcome)> done) = 0;
+  virtual void Submit(Bytes request, MonoTime deadline, node::SubmitDone done) = 0;
   virtual void Read(Bytes request, node::ReadPolicy policy, MonoTime deadline,
                     node::Done<Bytes> done) = 0;
   /// The replicated time that a new session starts from.

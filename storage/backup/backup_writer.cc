@@ -11,7 +11,7 @@
 #include "storage/backup/backup_target.h"
 #include "storage/backup/sealed_stream.h"
 #include "storage/disk/checksums.h"
-#include "storage/disk/wall_clock.h"
+#include "storage/disk/machine.h"
 #include "storage/folder/data_folder.h"
 
 namespace raftkv::storage {

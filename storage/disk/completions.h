@@ -1,15 +1,19 @@
-// How do answers of the disk threads come back to the loop, and how does that end?
+// How does work get off the loop, how do its answers come back to it, and how does that end?
 #pragma once
 
 #include <atomic>
 #include <functional>
 #include <memory>
+#include <type_traits>
 #include <utility>
+
+#include "lib/base/once_function.h"
+#include "storage/disk/worker.h"
 
 namespace raftkv::storage {
 
 /// Runs work on the loop, later; safe from any thread. Work may be dropped once the loop has ended.
-using Executor = std::function<void(std::function<void()>)>;
+using Executor = std::function<void(OnceFunction<void()>)>;
 
 /// Posts callbacks to the loop until Stop(); what would run after it is dropped.
 class Completions {
@@ -17,8 +21,8 @@ class Completions {
   explicit Completions(Executor executor) : executor_(std::move(executor)) {}
 
   /// Safe from any thread; `callback` never runs inside this call.
-  void Post(std::function<void()> callback) {
-    executor_([stopped = stopped_, callback = std::move(callback)] {
+  void Post(OnceFunction<void()> callback) {
+    executor_([stopped = stopped_, callback = std::move(callback)]() mutable {
       if (!stopped->load(std::memory_order_acquire)) callback();
     });
   }
@@ -26,8 +30,27 @@ class Completions {
   void Stop() { stopped_->store(true, std::memory_order_release); }
 
  private:
-  const Executor executor_;
-  const std::shared_ptr<std::atomic<bool>> stopped_ = std::make_shared<std::atomic<bool>>(false);
+  Executor executor_;
+  std::shared_ptr<std::atomic<bool>> stopped_ = std::make_shared<std::atomic<bool>>(false);
 };
+
+/// Runs `work` on `worker`, then `done` on the loop with what it answered: a Status, a Result, or
+/// what else can be made of one. Where the worker takes no more, `done` is told QueueFull(). `work`
+/// lets go of what it holds on the worker; `done` may hold what only the loop may destroy. On the
+/// loop.
+template <class Work, class Done>
+void RunOn(Worker& worker, Completions completions, Work work, Done done) {
+  using Answer = std::invoke_result_t<Work&>;
+  // Shared with a task that may not be taken. One that is gives its share away.
+  auto shared_done = std::make_shared<OnceFunction<void(Answer)>>(std::move(done));
+  const bool posted = worker.Post(
+      [completions, shared_done, work = OnceFunction<Answer()>(std::move(work))]() mutable {
+        completions.Post([shared_done = std::move(shared_done), answer = work()]() mutable {
+          (*shared_done)(std::move(answer));
+        });
+      });
+  if (posted) return;
+  completions.Post([shared_done = std::move(shared_done)] { (*shared_done)(Answer(QueueFull())); });
+}
 
 }  // namespace raftkv::storage

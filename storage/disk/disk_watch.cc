@@ -43,7 +43,7 @@ void DiskWatch::Start(std::function<void()> reclaim, std::function<Status()> in_
   reclaim_ = std::move(reclaim);
   in_place_ = std::move(in_place);
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     if (held_) held_ = options_.space->TakeReserve();
   }
   Look();
@@ -55,8 +55,10 @@ void DiskWatch::Run() {
   auto reclaimed_at = Clock::now();
   while (true) {
     {
-      std::unique_lock lock(mutex_);
-      changed_.wait_for(lock, kLookEvery, [this] { return stopped_ || look_now_; });
+      MutexLock lock(mutex_);
+      const auto deadline = Clock::now() + kLookEvery;
+      while (!stopped_ && !look_now_ && changed_.WaitUntil(lock, deadline)) {
+      }
       if (stopped_) return;
       look_now_ = false;
     }
@@ -71,10 +73,10 @@ void DiskWatch::Run() {
 
 void DiskWatch::StopWaiting() {
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     stopped_ = true;
   }
-  changed_.notify_all();
+  changed_.NotifyAll();
 }
 
 void DiskWatch::Stop() {
@@ -83,7 +85,7 @@ void DiskWatch::Stop() {
 }
 
 Status DiskWatch::failure() const {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   return failure_;
 }
 
@@ -91,7 +93,7 @@ Status DiskWatch::failure() const {
 void DiskWatch::Look() {
   node::DiskHealth health;
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     const std::optional<std::uint64_t> free =
         options_.space ? options_.space->Free() : std::optional<std::uint64_t>();
     const bool starved = waiting_ > 0 || Clock::now() < starved_at_ + kStarvedFor;
@@ -117,7 +119,7 @@ void DiskWatch::Look() {
 
 bool DiskWatch::WaitForSpace() {
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     if (held_) {
       options_.space->ReleaseReserve();
       held_ = false;
@@ -131,8 +133,11 @@ bool DiskWatch::WaitForSpace() {
   Look();
   bool stopped = false;
   {
-    std::unique_lock lock(mutex_);
-    stopped = changed_.wait_for(lock, kRetryEvery, [this] { return stopped_; });
+    MutexLock lock(mutex_);
+    const auto deadline = Clock::now() + kRetryEvery;
+    while (!stopped_ && changed_.WaitUntil(lock, deadline)) {
+    }
+    stopped = stopped_;
     --waiting_;
     starved_at_ = Clock::now();
   }
@@ -144,10 +149,10 @@ void DiskWatch::Wrote(std::uint64_t bytes) {
   if (wrote_.fetch_add(bytes) + bytes < options_.reserve_bytes / 4) return;
   wrote_.store(0);
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     look_now_ = true;
   }
-  changed_.notify_all();
+  changed_.NotifyAll();
 }
 
 void DiskWatch::Failed(const std::string& doing, const std::string& path, const std::string& why) {
@@ -164,7 +169,7 @@ void DiskWatch::Gone(const std::string& what) {
 void DiskWatch::Fail(std::string what) {
   node::DiskHealth health;
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     if (!failure_.ok()) return;
     failure_ = Status(Code::kIOError, std::move(what));
     health = {told_space_.load(), failure_};

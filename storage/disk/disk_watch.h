@@ -13,16 +13,15 @@
 
 #include <atomic>
 #include <chrono>
-#include <condition_variable>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <string>
 
 #include <rocksdb/env.h>
 
 #include <raftkv/status.h>
 
+#include "lib/base/mutex.h"
 #include "lib/node/ports.h"
 #include "storage/disk/disk_space.h"
 #include "storage/disk/worker.h"
@@ -102,17 +101,18 @@ class DiskWatch {
   std::atomic<bool> starved_{false};
   std::atomic<bool> reclaims_{false};
   std::atomic<std::uint64_t> wrote_{0};  ///< since it was looked
-  // Guarded by mutex_.
-  mutable std::mutex mutex_;
-  std::condition_variable changed_;
-  Status failure_;
-  bool stopped_ = false;
-  bool look_now_ = false;
-  bool held_ = false;  ///< the reserve
-  SteadySpace steady_;
-  Clock::time_point take_at_{};  ///< not before it is the reserve tried to be taken again
-  int waiting_ = 0;
-  Clock::time_point starved_at_{};  ///< when something last did not fit
+  mutable Mutex mutex_;
+  Condition changed_;
+  Status failure_ RAFTKV_GUARDED_BY(mutex_);
+  bool stopped_ RAFTKV_GUARDED_BY(mutex_) = false;
+  bool look_now_ RAFTKV_GUARDED_BY(mutex_) = false;
+  bool held_ RAFTKV_GUARDED_BY(mutex_) = false;  ///< the reserve
+  SteadySpace steady_ RAFTKV_GUARDED_BY(mutex_);
+  /// Not before it is the reserve tried to be taken again.
+  Clock::time_point take_at_ RAFTKV_GUARDED_BY(mutex_){};
+  int waiting_ RAFTKV_GUARDED_BY(mutex_) = 0;
+  /// When something last did not fit.
+  Clock::time_point starved_at_ RAFTKV_GUARDED_BY(mutex_){};
   // Ends before what it runs on.
   std::unique_ptr<Worker> thread_;
 };

@@ -4,7 +4,7 @@
 
 #include "storage/disk/disk_watch.h"
 #include "storage/disk/files.h"
-#include "storage/disk/rocksdb_logger.h"
+#include "storage/disk/open_rocksdb.h"
 
 namespace raftkv::storage {
 

@@ -8,7 +8,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <memory>
-#include <mutex>
 #include <set>
 #include <string_view>
 #include <system_error>
@@ -16,6 +15,7 @@
 #include <vector>
 
 #include "lib/base/check.h"
+#include "lib/base/mutex.h"
 #include "storage/disk/files.h"
 
 namespace raftkv::storage {
@@ -132,17 +132,17 @@ class RealLock final : public rocksdb::FileLock {
 class HeldInodes {
  public:
   bool Add(Inode inode) {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     return inodes_.insert(inode).second;
   }
   void Remove(Inode inode) {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     inodes_.erase(inode);
   }
 
  private:
-  std::mutex mutex_;
-  std::set<Inode> inodes_;
+  Mutex mutex_;
+  std::set<Inode> inodes_ RAFTKV_GUARDED_BY(mutex_);
 };
 
 HeldInodes& Held() {

@@ -1,8 +1,5 @@
 #include "storage/disk/tables.h"
 
-#include <sys/resource.h>
-
-#include <algorithm>
 #include <memory>
 #include <utility>
 
@@ -130,15 +127,6 @@ std::vector<std::string> TablesOf(rocksdb::DB& db) {
   // Names begin with "/".
   for (const rocksdb::LiveFileMetaData& file : files) paths.push_back(file.db_path + file.name);
   return paths;
-}
-
-int MostOpenTables() {
-  constexpr rlim_t kShare = 8;
-  constexpr rlim_t kLeast = 32;  // what a compaction and a few reads have open at once
-  constexpr rlim_t kMost = 1 << 20;
-  rlimit limit{};
-  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return static_cast<int>(kLeast);
-  return static_cast<int>(std::clamp(limit.rlim_cur / kShare, kLeast, kMost));
 }
 
 }  // namespace raftkv::storage

@@ -33,9 +33,4 @@ std::map<std::string, std::uint64_t> KeptChecksums(rocksdb::DB& db);
 /// The paths of the tables that `db` consists of now. Safe from any thread.
 std::vector<std::string> TablesOf(rocksdb::DB& db);
 
-/// How many tables a database may keep open: an eighth of this process's descriptors. There are
-/// three databases at most (log, keys, a checkpoint), and connections take half of all. A table
-/// beyond that is opened when it is read.
-int MostOpenTables();
-
 }  // namespace raftkv::storage

@@ -22,7 +22,7 @@ Worker::Worker(std::string name, std::size_t max_queued, std::size_t threads)
   }
 }
 
-bool Worker::Post(std::function<void()> task) {
+bool Worker::Post(OnceFunction<void()> task) {
   {
     const MutexLock lock(mutex_);
     if (stopping_ || queue_.size() >= max_queued_) return false;
@@ -32,7 +32,7 @@ bool Worker::Post(std::function<void()> task) {
   return true;
 }
 
-bool Worker::PostRelease(std::function<void()> task) {
+bool Worker::PostRelease(OnceFunction<void()> task) {
   {
     const MutexLock lock(mutex_);
     if (stopping_) return false;
@@ -59,11 +59,10 @@ void Worker::Run() {
   while (true) {
     while (!stopping_ && queue_.empty()) wake_.Wait(lock);
     if (queue_.empty()) return;
-    std::function<void()> task = std::move(queue_.front());
+    OnceFunction<void()> task = std::move(queue_.front());
     queue_.pop_front();
     lock.Unlock();
     task();
-    task = nullptr;
     lock.Lock();
   }
 }

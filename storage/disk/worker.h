@@ -6,7 +6,6 @@
 
 #include <cstddef>
 #include <deque>
-#include <functional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -15,6 +14,7 @@
 
 #include "lib/base/host_code.h"
 #include "lib/base/mutex.h"
+#include "lib/base/once_function.h"
 
 namespace raftkv::storage {
 
@@ -34,11 +34,11 @@ class Worker {
 
   /// Safe from any thread. False: the queue is full or the worker was stopped; `task` did not run
   /// and will not.
-  [[nodiscard]] bool Post(std::function<void()> task);
+  [[nodiscard]] bool Post(OnceFunction<void()> task);
   /// The same for what must be let go of elsewhere than on the calling thread (files to remove, a
   /// database to close, a thread to join): a full queue takes it as well. There is one of these for
   /// each thing that is let go of, so they are few. False: the worker was stopped.
-  [[nodiscard]] bool PostRelease(std::function<void()> task);
+  [[nodiscard]] bool PostRelease(OnceFunction<void()> task);
   /// Runs what is queued, then joins. Not from a task of its own.
   void Stop();
 
@@ -49,7 +49,7 @@ class Worker {
   const std::size_t max_queued_;
   Mutex mutex_;
   Condition wake_;
-  std::deque<std::function<void()>> queue_ RAFTKV_GUARDED_BY(mutex_);
+  std::deque<OnceFunction<void()>> queue_ RAFTKV_GUARDED_BY(mutex_);
   bool stopping_ RAFTKV_GUARDED_BY(mutex_) = false;
   OwnThreads own_threads_;
   // Owned by whoever stops the worker.

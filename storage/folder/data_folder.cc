@@ -10,7 +10,6 @@
 
 #include "lib/base/check.h"
 #include "storage/disk/files.h"
-#include "storage/folder/rekey_marks.h"
 
 namespace raftkv::storage {
 
@@ -197,6 +196,26 @@ std::uint64_t DrawId() {
     RAFTKV_CHECK(got == static_cast<ssize_t>(sizeof(id)), got);
   }
   return id;
+}
+
+// --- What a change of the key leaves.
+
+bool IsRekeyed(std::string_view name) {
+  return name == kRecordName || name == kLogFolder || name == kNewLogFolder ||
+         KvFolderNumber(name) > 0 || IsSetAside(name);
+}
+
+bool IsRekeyCopy(std::string_view name) {
+  if (!name.ends_with(kRekeyCopySuffix)) return false;
+  name.remove_suffix(kRekeyCopySuffix.size());
+  return IsRekeyed(name);
+}
+
+Result<bool> RekeyWasCutShort(rocksdb::Env& env, const std::string& folder) {
+  const rocksdb::Status exists = env.FileExists(folder + "/" + kRekeyMarkName);
+  if (exists.ok()) return true;
+  if (exists.IsNotFound()) return false;
+  return ToStatus(exists, "look at " + folder);
 }
 
 }  // namespace raftkv::storage

@@ -5,8 +5,8 @@
 #include "storage/cipher/encrypted_fs.h"
 #include "storage/cipher/file_cipher.h"
 #include "storage/disk/files.h"
+#include "storage/folder/data_folder.h"
 #include "storage/folder/record.h"
-#include "storage/folder/rekey_marks.h"
 
 namespace raftkv::storage {
 

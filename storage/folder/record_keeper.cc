@@ -25,31 +25,31 @@ bool RecordKeeper::Lags() const {
 }
 
 void RecordKeeper::RunIdle() {
-  std::unique_lock lock(mutex_);
+  MutexLock lock(mutex_);
   while (true) {
-    changed_.wait(lock, [this] { return stopped_ || Lags(); });
+    while (!stopped_ && !Lags()) changed_.Wait(lock);
     while (!stopped_ && Clock::now() - durable_at_ < idle_) {
-      changed_.wait_until(lock, durable_at_ + idle_);
+      changed_.WaitUntil(lock, durable_at_ + idle_);
     }
     if (stopped_) return;
-    lock.unlock();
+    lock.Unlock();
     static_cast<void>(WriteNow());
-    lock.lock();
+    lock.Lock();
   }
 }
 
 void RecordKeeper::Stop() {
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     stopped_ = true;
   }
-  changed_.notify_all();
+  changed_.NotifyAll();
   idle_thread_->Stop();
 }
 
 Status RecordKeeper::Durable(const Record& bounds, std::size_t log_bytes, bool soon) {
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     const bool lagged = Lags();
     const Damaged damaged = latest_.damaged;
     const bool tail_may_be_torn = latest_.tail_may_be_torn;
@@ -58,7 +58,7 @@ Status RecordKeeper::Durable(const Record& bounds, std::size_t log_bytes, bool s
     latest_.tail_may_be_torn = tail_may_be_torn;
     bytes_since_ += log_bytes;
     durable_at_ = Clock::now();
-    if (!lagged && Lags()) changed_.notify_all();
+    if (!lagged && Lags()) changed_.NotifyAll();
     const bool told = bounds.term != written_.term || bounds.vote != written_.vote ||
                       bounds.cluster != written_.cluster || bounds.has_peers != written_.has_peers;
     if (!told) {
@@ -75,10 +75,10 @@ Status RecordKeeper::Durable(const Record& bounds, std::size_t log_bytes, bool s
 }
 
 Status RecordKeeper::WriteNow() {
-  const std::lock_guard file_lock(file_mutex_);
+  const MutexLock file_lock(file_mutex_);
   Record record;
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     if (!failure_.ok()) return failure_;
     record = latest_;
     bytes_since_ = 0;
@@ -88,7 +88,7 @@ Status RecordKeeper::WriteNow() {
   Status written = file_.Check();
   if (written.ok()) written = WriteRecord(env_, folder_, record);
   if (written.ok()) file_ = FilePin::Of(env_, folder_ + "/" + kRecordName);
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   if (written.ok()) {
     written_ = std::move(record);
   } else {
@@ -99,10 +99,10 @@ Status RecordKeeper::WriteNow() {
 }
 
 void RecordKeeper::TailMayBeTorn(const Record& bounds) {
-  const std::lock_guard file_lock(file_mutex_);
+  const MutexLock file_lock(file_mutex_);
   Record record = bounds;
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     if (written_.tail_may_be_torn) return;
     record.damaged = latest_.damaged;
     record.tail_may_be_torn = true;
@@ -112,13 +112,13 @@ void RecordKeeper::TailMayBeTorn(const Record& bounds) {
   // gone is: written again it would hide that.
   if (!file_.Check().ok() || !WriteRecord(env_, folder_, record).ok()) return;
   file_ = FilePin::Of(env_, folder_ + "/" + kRecordName);
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   written_ = std::move(record);
 }
 
 Status RecordKeeper::MarkDamaged(Damaged damaged) {
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     // Of both, the one whose repair keeps less.
     if (latest_.damaged != Damaged::kKv) latest_.damaged = damaged;
   }
@@ -126,18 +126,20 @@ Status RecordKeeper::MarkDamaged(Damaged damaged) {
 }
 
 Status RecordKeeper::CheckInPlace() const {
-  const std::unique_lock lock(file_mutex_, std::try_to_lock);
-  return lock.owns_lock() ? file_.Check() : Status::Ok();
+  if (!file_mutex_.TryLock()) return Status::Ok();
+  Status there = file_.Check();
+  file_mutex_.Unlock();
+  return there;
 }
 
 Status RecordKeeper::WriteCleanClose(Record record) {
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     if (!failure_.ok()) return failure_;
     record.damaged = latest_.damaged;
   }
   record.clean_close = true;
-  const std::lock_guard file_lock(file_mutex_);
+  const MutexLock file_lock(file_mutex_);
   if (Status there = file_.Check(); !there.ok()) return there;
   return WriteRecord(env_, folder_, record);
 }

@@ -7,14 +7,13 @@
 #pragma once
 
 #include <chrono>
-#include <condition_variable>
 #include <cstdint>
 #include <memory>
-#include <mutex>
 #include <string>
 
 #include <rocksdb/env.h>
 
+#include "lib/base/mutex.h"
 #include "lib/node/ports.h"
 #include "storage/disk/real_fs.h"
 #include "storage/disk/worker.h"
@@ -55,8 +54,8 @@ class RecordKeeper {
   Status WriteNow();
   /// Writes the record whenever the log has been idle.
   void RunIdle();
-  /// The record knows less than is durable. With mutex_ held.
-  [[nodiscard]] bool Lags() const;
+  /// The record knows less than is durable.
+  [[nodiscard]] bool Lags() const RAFTKV_REQUIRES(mutex_);
 
   // Constant after construction.
   rocksdb::Env& env_;
@@ -65,19 +64,18 @@ class RecordKeeper {
   const node::LogSink sink_;
   const Duration idle_;
   /// Held while the file is written; taken before mutex_.
-  mutable std::mutex file_mutex_;
-  FilePin file_;  ///< guarded by file_mutex_
-  // Guarded by mutex_.
-  std::mutex mutex_;
-  std::condition_variable changed_;  ///< stopped, or the record lags now
-  bool stopped_ = false;
-  Clock::time_point durable_at_;
-  Record written_;
-  Record latest_;
-  std::size_t bytes_since_ = 0;
-  bool queued_ = false;
+  mutable Mutex file_mutex_;
+  FilePin file_ RAFTKV_GUARDED_BY(file_mutex_);
+  Mutex mutex_;
+  Condition changed_;  ///< stopped, or the record lags now
+  bool stopped_ RAFTKV_GUARDED_BY(mutex_) = false;
+  Clock::time_point durable_at_ RAFTKV_GUARDED_BY(mutex_);
+  Record written_ RAFTKV_GUARDED_BY(mutex_);
+  Record latest_ RAFTKV_GUARDED_BY(mutex_);
+  std::size_t bytes_since_ RAFTKV_GUARDED_BY(mutex_) = 0;
+  bool queued_ RAFTKV_GUARDED_BY(mutex_) = false;
   /// The first one: said once, and never tried again.
-  Status failure_;
+  Status failure_ RAFTKV_GUARDED_BY(mutex_);
   // Ends before what it runs on.
   std::unique_ptr<Worker> idle_thread_;
 };

@@ -16,9 +16,7 @@
 #include "lib/base/check.h"
 #include "lib/kv/layout.h"
 #include "storage/disk/files.h"
-#include "storage/disk/guarded_fs.h"
-#include "storage/disk/rocksdb_logger.h"
-#include "storage/disk/rocksdb_process.h"
+#include "storage/disk/open_rocksdb.h"
 #include "storage/disk/tables.h"
 
 namespace raftkv::storage {
@@ -60,22 +58,9 @@ class RangeDeleteCollectorFactory final : public rocksdb::TablePropertiesCollect
 };
 
 rocksdb::Options KvDatabaseOptions(const KvEngineOptions& options) {
-  rocksdb::Options out;
-  out.env = options.env;
-  out.info_log = NewRocksdbLogger("kv", options.log_sink);
-  out.create_if_missing = false;
+  rocksdb::Options out = CommonOptions(options.env, "kv", options.log_sink);
   out.write_buffer_size = 64 << 20;
   out.max_write_buffer_number = 3;
-  out.max_background_jobs = 2;
-  out.max_open_files = MostOpenTables();
-  // What failed is not tried again: the member stops, and a restart reads what is really there.
-  out.max_bgerror_resume_count = 0;
-  // Of several threads that open tables RocksDB leaves those that it has made unjoined where it
-  // cannot make the next, which ends the process.
-  out.max_file_opening_threads = 1;
-  out.stats_dump_period_sec = 0;
-  out.stats_persist_period_sec = 0;
-  out.skip_stats_update_on_db_open = true;
   // Closing flushes only where Flush() asks for it: the log has everything anyway.
   out.avoid_flush_during_shutdown = true;
   rocksdb::BlockBasedTableOptions table;
@@ -175,11 +160,9 @@ class KvView final : public kv::View {
 }  // namespace
 
 Status KvEngine::Create(const KvEngineOptions& options) {
-  rocksdb::Options database = KvDatabaseOptions(options);
-  database.create_if_missing = true;
-  database.error_if_exists = true;
   std::unique_ptr<rocksdb::DB> db;
-  const rocksdb::Status made = OpenRocksdb(database, options.folder, /*read_only=*/false, db);
+  const rocksdb::Status made =
+      OpenRocksdb(Opening::kMake, KvDatabaseOptions(options), options.folder, db);
   if (!made.ok()) return ToStatus(made, "make the key-value database " + options.folder);
   return ToStatus(db->Close(), "close the key-value database");
 }
@@ -187,9 +170,9 @@ Status KvEngine::Create(const KvEngineOptions& options) {
 Result<std::shared_ptr<KvEngine>> KvEngine::Open(const KvEngineOptions& options) {
   auto flushed = std::make_shared<std::atomic<std::uint64_t>>(0);
   rocksdb::Options database = KvDatabaseOptions(options);
-  database.listeners = {std::make_shared<FlushWatch>(flushed), NewGuardListener()};
+  database.listeners.push_back(std::make_shared<FlushWatch>(flushed));
   std::unique_ptr<rocksdb::DB> db;
-  const rocksdb::Status opened = OpenRocksdb(database, options.folder, /*read_only=*/false, db);
+  const rocksdb::Status opened = OpenRocksdb(Opening::kThere, database, options.folder, db);
   if (!opened.ok()) return ToOpenStatus(opened, "open the key-value database " + options.folder);
   std::shared_ptr<KvEngine> engine(new KvEngine(options, std::move(db), flushed));
   // All that is found is in tables: there is no write-ahead log.
@@ -322,7 +305,7 @@ std::vector<std::string> KvEngine::Tables() const {
 Result<std::shared_ptr<KvEngine>> KvEngine::OpenReadOnly(const KvEngineOptions& options) {
   std::unique_ptr<rocksdb::DB> db;
   const rocksdb::Status opened =
-      OpenRocksdb(KvDatabaseOptions(options), options.folder, /*read_only=*/true, db);
+      OpenRocksdb(Opening::kReadOnly, KvDatabaseOptions(options), options.folder, db);
   if (!opened.ok()) return ToOpenStatus(opened, "open the checkpoint " + options.folder);
   std::shared_ptr<KvEngine> engine(
       new KvEngine(options, std::move(db), std::make_shared<std::atomic<std::uint64_t>>(0)));

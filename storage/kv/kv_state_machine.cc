@@ -40,7 +40,7 @@ KvStateMachine::KvStateMachine(const KvStateMachineOptions& options,
       readers_("raftkv-kvread", kMaxQueuedKvReads, kReaders) {}
 
 std::shared_ptr<KvEngine> KvStateMachine::engine() const {
-  const std::lock_guard lock(engine_mutex_);
+  const MutexLock lock(engine_mutex_);
   return engine_;
 }
 
@@ -53,13 +53,13 @@ std::shared_ptr<KvEngine> KvStateMachine::Replace(std::shared_ptr<KvEngine> engi
   range_deletes_flushed_ = store_->range_deleted_keys();
   // The old views end outside of the lock.
   auto views = std::make_shared<SharedViews>();
-  const std::lock_guard lock(engine_mutex_);
+  const MutexLock lock(engine_mutex_);
   views_.swap(views);
   return std::exchange(engine_, std::move(engine));
 }
 
 KvStateMachine::Readable KvStateMachine::readable() const {
-  const std::lock_guard lock(engine_mutex_);
+  const MutexLock lock(engine_mutex_);
   return {engine_, views_};
 }
 
@@ -75,7 +75,7 @@ Result<node::Applied> KvStateMachine::ApplyNow(const std::vector<raft::Entry>& e
   }
   MaybeFlush(entries);
   // Writes are what makes an old view cost something.
-  views_->Sweep();
+  readable().views->Sweep();
   node::Applied applied;
   applied.index = store_->applied();
   applied.durable = engine()->flushed();
@@ -119,60 +119,42 @@ void KvStateMachine::Apply(std::vector<raft::Entry> entries, node::Done<node::Ap
   if (options_.disk->space() == raft::Space::kEnough &&
       kv::Store::IsQuick(entries, kQuickApplyBytes) && engine()->TakesWritesAtOnce()) {
     const DiskWatch::NoWaiting no_waiting;
-    completions_.Post(
-        [shared_done = std::make_shared<node::Done<node::Applied>>(std::move(done)),
-         applied = ApplyNow(entries)]() mutable { (*shared_done)(std::move(applied)); });
+    completions_.Post([done = std::move(done), applied = ApplyNow(entries)]() mutable {
+      done(std::move(applied));
+    });
     return;
   }
-  auto shared_entries = std::make_shared<std::vector<raft::Entry>>(std::move(entries));
-  auto shared_done = std::make_shared<node::Done<node::Applied>>(std::move(done));
-  // The task gives its share of the callback away: only the loop may destroy what it holds.
-  const bool posted = apply_.Post([this, shared_entries, shared_done]() mutable {
-    Result<node::Applied> outcome = ApplyNow(*shared_entries);
-    completions_.Post(
-        [shared_done = std::move(shared_done), applied = std::move(outcome)]() mutable {
-          (*shared_done)(std::move(applied));
-        });
-  });
-  if (posted) return;
-  completions_.Post([shared_done] {
-    (*shared_done)(Status(Code::kUnavailable, "the queue of entries to apply is full"));
-  });
+  RunOn(
+      apply_, completions_, [this, entries = std::move(entries)] { return ApplyNow(entries); },
+      std::move(done));
 }
 
 void KvStateMachine::Read(Bytes request, std::size_t max_bytes, node::Done<Bytes> done) {
-  auto shared_done = std::make_shared<node::Done<Bytes>>(std::move(done));
   Result<Bytes> quick = kv::Read(*engine(), kv::ReadTier::kMemory, request.view(), max_bytes);
   // Not only what is not in memory: damage is told from there.
   if (quick.code() != Code::kUnavailable && quick.code() != Code::kCorruption) {
     completions_.Post(
-        [shared_done, quick = std::move(quick)]() mutable { (*shared_done)(std::move(quick)); });
+        [done = std::move(done), quick = std::move(quick)]() mutable { done(std::move(quick)); });
     return;
   }
-  const bool posted = readers_.Post([this, from = readable(), request = std::move(request),
-                                     max_bytes, shared_done]() mutable {
-    Result<Bytes> answer = kv::Read(*from.engine, kv::ReadTier::kAll, request.view(), max_bytes,
-                                    kv::kMaxVisitedBytes, from.views.get());
-    from.views.reset();
-    from.engine.reset();
-    if (answer.code() == Code::kCorruption) options_.on_damage(answer.status());
-    completions_.Post([shared_done = std::move(shared_done), full = std::move(answer)]() mutable {
-      (*shared_done)(std::move(full));
-    });
-  });
-  if (posted) return;
-  completions_.Post([shared_done] {
-    (*shared_done)(Status(Code::kUnavailable, "too many reads wait for the disk; try again"));
-  });
+  RunOn(
+      readers_, completions_,
+      [this, from = readable(), request = std::move(request), max_bytes] {
+        Result<Bytes> answer = kv::Read(*from.engine, kv::ReadTier::kAll, request.view(), max_bytes,
+                                        kv::kMaxVisitedBytes, from.views.get());
+        if (answer.code() == Code::kCorruption) options_.on_damage(answer.status());
+        return answer;
+      },
+      std::move(done));
 }
 
 Status KvStateMachine::Close(bool clean) {
   if (std::exchange(closed_, true)) return Status::Ok();
   apply_.Stop();
   readers_.Stop();
-  views_->Clear();
+  DropViews();
   if (!clean || !failure_.ok()) return failure_;
-  return engine_->Close();
+  return engine()->Close();
 }
 
 }  // namespace raftkv::storage

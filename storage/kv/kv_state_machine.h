@@ -6,23 +6,64 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <mutex>
+#include <random>
+#include <utility>
 #include <vector>
 
 #include <raftkv/status.h>
 
+#include "lib/base/mutex.h"
+#include "lib/base/time.h"
+#include "lib/kv/held_views.h"
 #include "lib/kv/store.h"
 #include "lib/node/ports.h"
 #include "storage/disk/completions.h"
 #include "storage/disk/disk_watch.h"
 #include "storage/disk/worker.h"
 #include "storage/kv/kv_engine.h"
-#include "storage/kv/shared_views.h"
 
 namespace raftkv::storage {
+
+/// kv::HeldViews behind a lock. Safe from any thread.
+class SharedViews final : public kv::ViewKeeper {
+ public:
+  SharedViews() : views_(RandomTable(), Now) {}
+
+  kv::ViewId Hold(std::shared_ptr<kv::View> view) override {
+    const MutexLock lock(mutex_);
+    return views_.Hold(std::move(view));
+  }
+  std::shared_ptr<kv::View> Find(kv::ViewId id) override {
+    const MutexLock lock(mutex_);
+    return views_.Find(id);
+  }
+  void End(kv::ViewId id) override {
+    const MutexLock lock(mutex_);
+    views_.End(id);
+  }
+  void Sweep() {
+    const MutexLock lock(mutex_);
+    views_.Sweep();
+  }
+  void Clear() {
+    const MutexLock lock(mutex_);
+    views_.Clear();
+  }
+
+ private:
+  static std::uint64_t RandomTable() {
+    std::random_device device;
+    return (std::uint64_t{device()} << 32 | device()) | 1;
+  }
+  static MonoTime Now() { return MonoTime(std::chrono::steady_clock::now().time_since_epoch()); }
+
+  Mutex mutex_;
+  kv::HeldViews views_ RAFTKV_GUARDED_BY(mutex_);
+};
 
 struct KvStateMachineOptions {
   kv::StoreOptions kv;
@@ -84,11 +125,11 @@ class KvStateMachine final : public node::StateMachine {
   const std::uint64_t replicated_time_at_open_ms_;
   Completions completions_;
   Worker& upkeep_;
-  // Guarded by engine_mutex_.
-  mutable std::mutex engine_mutex_;
-  std::shared_ptr<KvEngine> engine_;
+  mutable Mutex engine_mutex_;
+  std::shared_ptr<KvEngine> engine_ RAFTKV_GUARDED_BY(engine_mutex_);
   /// Of `engine_`; replaced with it, while no apply is under way.
-  std::shared_ptr<SharedViews> views_ = std::make_shared<SharedViews>();
+  std::shared_ptr<SharedViews> views_ RAFTKV_GUARDED_BY(engine_mutex_) =
+      std::make_shared<SharedViews>();
   // Of the apply thread while an apply is under way there, else of the loop.
   std::unique_ptr<kv::Store> store_;
   /// The first failure; nothing is applied after it.

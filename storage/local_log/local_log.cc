@@ -9,7 +9,6 @@
 #include "lib/base/check.h"
 #include "lib/base/host_code.h"
 #include "lib/base/time.h"
-#include "storage/local_log/log_iterator.h"
 
 namespace raftkv::storage {
 
@@ -22,6 +21,8 @@ constexpr std::size_t kMaxGroupBytes = 4 << 20;
 constexpr std::size_t kEntryOverheadBytes = raft::Entry::kOverheadBytes;
 /// Beside the writes that wait: the record, files to delete, a group to lead.
 constexpr std::size_t kMoreTasks = 16;
+/// What an iterator reads ahead.
+constexpr std::size_t kPrefetchBytes = 256 << 10;
 
 Status Compacted(Index base) {
   return Status(Code::kCompacted,
@@ -57,6 +58,22 @@ Status Step(const LogTxn::Operation& operation, Index& base, Index& last, Index&
   return Status::Ok();
 }
 
+/// Goes along a log that grows and is cut meanwhile.
+class LocalLogIterator final : public LogIterator {
+ public:
+  LocalLogIterator(LocalLog& log, Index from) : log_(log), next_(from) {}
+
+  Result<LogEntry> Next() override;
+  Result<LogEntry> Next(std::chrono::milliseconds timeout) override;
+
+ private:
+  LocalLog& log_;
+  Index next_;
+  /// Read ahead: ahead_[used_] is entry next_.
+  std::vector<raft::Entry> ahead_;
+  std::size_t used_ = 0;
+};
+
 }  // namespace
 
 LocalLog::LocalLog(LogOptions options, const LogGround& ground, LocalLogFound found)
@@ -81,12 +98,12 @@ LocalLog::LocalLog(LogOptions options, const LogGround& ground, LocalLogFound fo
           [this](const GroupCommit::Group& group) { WriteGroup(group); }, worker_) {}
 
 std::uint64_t LocalLog::Head() const {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   return ends_.base.Next().value;
 }
 
 std::uint64_t LocalLog::Seq() const {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   return ends_.last.value;
 }
 
@@ -222,10 +239,10 @@ void LocalLog::Encode(rocksdb::WriteBatch& batch, std::vector<LogTxn::Operation>
 
 void LocalLog::Written(Ends after, bool synced, std::size_t bytes) {
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     ends_ = after;
   }
-  changed_.notify_all();
+  changed_.NotifyAll();
   if (synced) durable_.batch_number = log_.mark().number;
   // What it says of others never changes, so it is evidence, and may be late.
   static_cast<void>(keeper_.Durable(durable_, bytes));
@@ -248,7 +265,7 @@ void LocalLog::Warn(const std::string& line) const {
 // --- Reads.
 
 Result<std::vector<raft::Entry>> LocalLog::ReadFrom(Index first, std::size_t max_bytes) const {
-  const std::shared_lock reading(reading_);
+  const ReaderLock reading(reading_);
   if (read_closed_) return Status(Code::kCancelled, "the log is closed");
   // Each round but the last one was overtaken by a cut.
   while (true) {
@@ -264,11 +281,13 @@ Result<std::vector<raft::Entry>> LocalLog::ReadFrom(Index first, std::size_t max
 }
 
 Status LocalLog::WaitFor(Index first, std::chrono::milliseconds timeout) {
-  std::unique_lock lock(mutex_);
-  const bool there = changed_.wait_for(
-      lock, timeout, [&] { return closed_ || first <= log_.last() || first <= log_.base(); });
+  const auto deadline = std::chrono::steady_clock::now() + timeout;
+  const auto there = [&] { return first <= log_.last() || first <= log_.base(); };
+  MutexLock lock(mutex_);
+  while (!closed_ && !there() && changed_.WaitUntil(lock, deadline)) {
+  }
   if (closed_) return Status(Code::kCancelled, "the log is closed");
-  if (there) return Status::Ok();
+  if (there()) return Status::Ok();
   return Status(Code::kDeadlineExceeded,
                 "no entry " + std::to_string(first.value) + " came within the timeout");
 }
@@ -279,21 +298,46 @@ Result<std::string> LocalLog::Read(std::uint64_t index) {
   return std::string(read->front().payload.view());
 }
 
+Result<LogEntry> LocalLogIterator::Next() {
+  if (used_ == ahead_.size()) {
+    Result<std::vector<raft::Entry>> read = log_.ReadFrom(next_, kPrefetchBytes);
+    if (!read.ok()) return read.status();
+    ahead_ = std::move(*read);
+    used_ = 0;
+  }
+  const raft::Entry& entry = ahead_[used_++];
+  next_ = entry.index.Next();
+  return LogEntry{entry.index.value, std::string(entry.payload.view())};
+}
+
+Result<LogEntry> LocalLogIterator::Next(std::chrono::milliseconds timeout) {
+  if (Status may = MayBlock("Next"); !may.ok()) return may;
+  const auto deadline = std::chrono::steady_clock::now() + BoundedTimeout(timeout);
+  while (true) {
+    Result<LogEntry> entry = Next();
+    if (entry.code() != Code::kNotFound) return entry;
+    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
+        deadline - std::chrono::steady_clock::now());
+    // Cut and written anew between the two, it may be gone again.
+    if (Status there = log_.WaitFor(next_, left); !there.ok()) return there;
+  }
+}
+
 std::unique_ptr<LogIterator> LocalLog::Iterate(std::uint64_t from) {
   return std::make_unique<LocalLogIterator>(*this, Index(from));
 }
 
 Status LocalLog::Close() {
-  const std::lock_guard one_at_a_time(close_mutex_);
+  const MutexLock one_at_a_time(close_mutex_);
   if (std::exchange(closing_, true)) return Status::Ok();
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     closed_ = true;
   }
-  changed_.notify_all();
+  changed_.NotifyAll();
   commit_.Stop();
   worker_.Stop();
-  const std::unique_lock nobody_reads(reading_);
+  const WriterLock nobody_reads(reading_);
   read_closed_ = true;
   keeper_.Stop();
   // The mark below says that nothing can be torn, so nothing may be left unsynced.

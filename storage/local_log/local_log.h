@@ -8,17 +8,15 @@
 #pragma once
 
 #include <atomic>
-#include <condition_variable>
 #include <cstdint>
 #include <memory>
-#include <mutex>
-#include <shared_mutex>
 #include <string>
 #include <vector>
 
 #include <raftkv/log.h>
 #include <raftkv/status.h>
 
+#include "lib/base/mutex.h"
 #include "storage/disk/worker.h"
 #include "storage/folder/data_folder.h"
 #include "storage/folder/record.h"
@@ -112,19 +110,18 @@ class LocalLog final : public Log {
   Record durable_;  ///< what is synced
   Status gone_;     ///< see CheckInPlace
 
-  // Guarded by mutex_.
-  mutable std::mutex mutex_;
-  Ends ends_;  ///< as of the last write that ended
-  bool closed_ = false;
-  std::condition_variable changed_;
+  mutable Mutex mutex_;
+  Ends ends_ RAFTKV_GUARDED_BY(mutex_);  ///< as of the last write that ended
+  bool closed_ RAFTKV_GUARDED_BY(mutex_) = false;
+  Condition changed_;
 
   /// Shared by who reads; exclusive once the database is closed.
-  mutable std::shared_mutex reading_;
-  bool read_closed_ = false;  ///< guarded by reading_
+  mutable SharedMutex reading_;
+  bool read_closed_ RAFTKV_GUARDED_BY(reading_) = false;
 
   std::atomic<bool> drop_queued_{false};
-  std::mutex close_mutex_;
-  bool closing_ = false;  ///< guarded by close_mutex_
+  Mutex close_mutex_;
+  bool closing_ RAFTKV_GUARDED_BY(close_mutex_) = false;
 
   Worker worker_;
   RecordKeeper keeper_;

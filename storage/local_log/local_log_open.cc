@@ -6,7 +6,7 @@
 #include <rocksdb/write_batch.h>
 
 #include "storage/disk/files.h"
-#include "storage/disk/machine_boot.h"
+#include "storage/disk/machine.h"
 #include "storage/disk/real_fs.h"
 #include "storage/folder/folder_key.h"
 #include "storage/local_log/local_log.h"

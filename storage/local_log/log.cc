@@ -4,7 +4,7 @@
 #include <raftkv/log.h>
 
 #include "lib/base/host_code.h"
-#include "storage/disk/rocksdb_process.h"
+#include "storage/disk/open_rocksdb.h"
 #include "storage/local_log/local_log.h"
 
 namespace raftkv {

@@ -124,14 +124,14 @@ void LogDb::NoteRefilled(rocksdb::WriteBatch& batch, const node::LogWrite& write
 void LogDb::DeleteTail(rocksdb::WriteBatch& batch, Index first) {
   log_.DeleteTail(batch, first, log_.mark().last_index);
   configurations_.erase(configurations_.lower_bound(first), configurations_.end());
-  const std::lock_guard lock(sizes_mutex_);
+  const MutexLock lock(sizes_mutex_);
   sizes_.TruncateFrom(first);
 }
 
 void LogDb::Appended(const std::vector<raft::Entry>& entries) {
   bool other_configuration = false;
   {
-    const std::lock_guard lock(sizes_mutex_);
+    const MutexLock lock(sizes_mutex_);
     for (const raft::Entry& entry : entries) {
       sizes_.Append(entry.index, entry.Footprint());
       if (entry.kind != raft::EntryKind::kConfiguration) continue;
@@ -211,7 +211,7 @@ void LogDb::Began(const StoredBase& base) {
                         configurations_.lower_bound(base.configuration_index));
   configurations_[base.configuration_index] = base.configuration;
   LookForPeers();
-  const std::lock_guard lock(sizes_mutex_);
+  const MutexLock lock(sizes_mutex_);
   sizes_.Compact(base_.index);
 }
 
@@ -261,7 +261,7 @@ Status LogDb::Install(const raft::SnapshotMeta& snapshot, const node::LogWrite& 
 }
 
 Index LogDb::Beyond(std::uint64_t bytes) const {
-  const std::lock_guard lock(sizes_mutex_);
+  const MutexLock lock(sizes_mutex_);
   return sizes_.Beyond(bytes);
 }
 

@@ -9,13 +9,13 @@
 #include <cstdint>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include <raftkv/status.h>
 
+#include "lib/base/mutex.h"
 #include "storage/log/entry_log.h"
 #include "storage/log/log_contents.h"
 #include "storage/log/log_handles.h"
@@ -118,8 +118,8 @@ class LogDb {
   std::optional<raft::HardState> riding_;
 
   std::atomic<bool> has_peers_{false};  ///< read by any thread
-  mutable std::mutex sizes_mutex_;
-  LogSizes sizes_;  ///< guarded by sizes_mutex_
+  mutable Mutex sizes_mutex_;
+  LogSizes sizes_ RAFTKV_GUARDED_BY(sizes_mutex_);
 };
 
 }  // namespace raftkv::storage

@@ -7,10 +7,7 @@
 
 #include "lib/base/check.h"
 #include "storage/disk/files.h"
-#include "storage/disk/guarded_fs.h"
-#include "storage/disk/rocksdb_logger.h"
-#include "storage/disk/rocksdb_process.h"
-#include "storage/disk/tables.h"
+#include "storage/disk/open_rocksdb.h"
 #include "storage/log/log_format.h"
 
 namespace raftkv::storage {
@@ -20,11 +17,7 @@ namespace {
 constexpr std::size_t kStateWriteBufferBytes = 4 << 20;
 
 rocksdb::Options LogDatabaseOptions(const LogDbOptions& options, const OpenMode& mode) {
-  rocksdb::Options out;
-  out.env = options.env;
-  out.info_log = NewRocksdbLogger("log", options.log_sink);
-  out.listeners = {NewGuardListener()};
-  out.create_if_missing = false;
+  rocksdb::Options out = CommonOptions(options.env, "log", options.log_sink);
   out.wal_recovery_mode = mode.recovery;
   out.wal_filter = mode.watch;
   // Above it the family that pins the oldest write-ahead log is flushed: that is `state`, which is
@@ -32,16 +25,6 @@ rocksdb::Options LogDatabaseOptions(const LogDbOptions& options, const OpenMode&
   out.max_total_wal_size = 2 * options.write_buffer_bytes;
   // A recycled file holds old records behind the end: a torn tail would look like damage.
   out.recycle_log_file_num = 0;
-  out.max_background_jobs = 2;
-  out.max_open_files = MostOpenTables();
-  // What failed is not tried again: the member stops, and a restart reads what is really there.
-  out.max_bgerror_resume_count = 0;
-  // Of several threads that open tables RocksDB leaves those that it has made unjoined where it
-  // cannot make the next, which ends the process.
-  out.max_file_opening_threads = 1;
-  out.stats_dump_period_sec = 0;
-  out.stats_persist_period_sec = 0;
-  out.skip_stats_update_on_db_open = true;
   return out;
 }
 
@@ -92,22 +75,20 @@ Status LogHandles::Close() {
 }
 
 Result<std::unique_ptr<LogHandles>> CreateLogHandles(const LogDbOptions& options) {
-  rocksdb::Options database = LogDatabaseOptions(options, OpenMode{});
-  database.create_if_missing = true;
-  database.create_missing_column_families = true;
-  database.error_if_exists = true;
+  const rocksdb::Options database = LogDatabaseOptions(options, OpenMode{});
   OpenDatabase open;
-  const rocksdb::Status made = OpenRocksdb(database, options.folder, Families(options, database),
-                                           /*read_only=*/false, open);
+  const rocksdb::Status made =
+      OpenRocksdb(Opening::kMake, database, options.folder, Families(options, database), open);
   if (!made.ok()) return ToStatus(made, "make the log database " + options.folder);
   return std::make_unique<LogHandles>(std::move(open.db), open.families);
 }
 
 Result<std::unique_ptr<LogHandles>> OpenLogHandles(const LogDbOptions& options, OpenMode mode) {
   const rocksdb::Options database = LogDatabaseOptions(options, mode);
+  const Opening opening = mode.read_only ? Opening::kReadOnly : Opening::kThere;
   OpenDatabase open;
   const rocksdb::Status opened =
-      OpenRocksdb(database, options.folder, Families(options, database), mode.read_only, open);
+      OpenRocksdb(opening, database, options.folder, Families(options, database), open);
   if (!opened.ok()) return ToOpenStatus(opened, "open the log database " + options.folder);
   return std::make_unique<LogHandles>(std::move(open.db), open.families);
 }

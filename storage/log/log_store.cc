@@ -41,44 +41,42 @@ Record LogStore::Bounds() const {
   return record;
 }
 
-void LogStore::OnDisk(std::function<Status(LogDb&)> batch, Amount amount, node::DoneStatus done) {
-  auto shared_done = std::make_shared<node::DoneStatus>(std::move(done));
-  // Once it is posted back, the callback belongs to the loop alone: it may hold what only the loop
-  // may destroy, so each task gives its share away.
-  const bool posted = disk_.Post([this, batch = std::move(batch), amount, shared_done]() mutable {
-    const std::uint64_t syncs_before = db_->sync_count();
-    const auto begin = std::chrono::steady_clock::now();
-    // Nothing is promised any more once anything could not be written or synced.
-    Status outcome = options_.disk->failure();
-    if (outcome.ok()) outcome = batch(*db_);
-    if (Status failed = options_.disk->failure(); !failed.ok()) outcome = std::move(failed);
-    const Duration took = std::chrono::steady_clock::now() - begin;
-    const bool synced = db_->sync_count() != syncs_before;
-    if (synced && outcome.ok()) outcome = keeper_.Durable(Bounds(), amount.bytes);
-    if (!db_->failure().ok()) keeper_.TailMayBeTorn(Bounds());
-    if (outcome.code() == Code::kCorruption) options_.on_damage(outcome);
-    completions_.Post([observer = options_.observer, synced, took, amount,
-                       shared_done = std::move(shared_done), outcome = std::move(outcome)] {
-      if (observer != nullptr && synced) {
-        observer->Observe(node::Stage::kLogSync, took);
-        observer->CountLogSync(amount.entries, amount.bytes);
-      }
-      (*shared_done)(outcome);
-    });
-  });
-  if (!posted) completions_.Post([shared_done] { (*shared_done)(QueueFull()); });
+void LogStore::OnDisk(OnceFunction<Status(LogDb&)> batch, Amount amount, node::DoneStatus done) {
+  RunOn(
+      disk_, completions_,
+      [this, batch = std::move(batch), amount]() mutable { return Run(std::move(batch), amount); },
+      [observer = options_.observer, amount, done = std::move(done)](Ran ran) mutable {
+        if (observer != nullptr && ran.synced) {
+          observer->Observe(node::Stage::kLogSync, ran.took);
+          observer->CountLogSync(amount.entries, amount.bytes);
+        }
+        done(std::move(ran.outcome));
+      });
+}
+
+LogStore::Ran LogStore::Run(OnceFunction<Status(LogDb&)> batch, Amount amount) {
+  const std::uint64_t syncs_before = db_->sync_count();
+  const auto begin = std::chrono::steady_clock::now();
+  // Nothing is promised any more once anything could not be written or synced.
+  Ran ran(options_.disk->failure());
+  if (ran.outcome.ok()) ran.outcome = batch(*db_);
+  if (Status failed = options_.disk->failure(); !failed.ok()) ran.outcome = std::move(failed);
+  ran.took = std::chrono::steady_clock::now() - begin;
+  ran.synced = db_->sync_count() != syncs_before;
+  if (ran.synced && ran.outcome.ok()) ran.outcome = keeper_.Durable(Bounds(), amount.bytes);
+  if (!db_->failure().ok()) keeper_.TailMayBeTorn(Bounds());
+  if (ran.outcome.code() == Code::kCorruption) options_.on_damage(ran.outcome);
+  return ran;
 }
 
 void LogStore::Write(node::LogWrite write, node::DoneStatus done) {
   const std::size_t entries = write.entries.size();
   std::size_t bytes = 0;
   for (const raft::Entry& entry : write.entries) bytes += entry.Footprint();
-  // std::function wants what it holds to be copyable.
-  auto shared = std::make_shared<node::LogWrite>(std::move(write));
   OnDisk(
-      [this, shared](LogDb& db) {
-        Status written = db.Write(*shared);
-        if (written.ok() && shared->refilled) Refilled();
+      [this, write = std::move(write)](LogDb& db) {
+        Status written = db.Write(write);
+        if (written.ok() && write.refilled) Refilled();
         return written;
       },
       {.entries = entries, .bytes = bytes}, std::move(done));
@@ -104,18 +102,14 @@ void LogStore::SavePeerBoot(NodeId peer, node::PeerBoot boot, node::DoneStatus d
 
 void LogStore::Read(Index first, Index last, std::size_t max_bytes,
                     node::Done<std::vector<raft::Entry>> done) {
-  auto shared_done = std::make_shared<node::Done<std::vector<raft::Entry>>>(std::move(done));
-  const bool posted = reader_.Post([this, first, last, max_bytes, shared_done]() mutable {
-    auto read = db_->Read(first, last, max_bytes);
-    if (read.code() == Code::kCorruption) options_.on_damage(read.status());
-    completions_.Post([shared_done = std::move(shared_done), entries = std::move(read)]() mutable {
-      (*shared_done)(std::move(entries));
-    });
-  });
-  if (!posted) {
-    completions_.Post(
-        [shared_done] { (*shared_done)(Result<std::vector<raft::Entry>>(QueueFull())); });
-  }
+  RunOn(
+      reader_, completions_,
+      [this, first, last, max_bytes] {
+        auto read = db_->Read(first, last, max_bytes);
+        if (read.code() == Code::kCorruption) options_.on_damage(read.status());
+        return read;
+      },
+      std::move(done));
 }
 
 void LogStore::Begun() {
@@ -143,12 +137,11 @@ void LogStore::Compact(Index through) {
 
 void LogStore::Install(const raft::SnapshotMeta& snapshot, node::LogWrite write,
                        std::string live_kv, node::DoneStatus done) {
-  auto shared = std::make_shared<node::LogWrite>(std::move(write));
   OnDisk(
-      [this, snapshot, shared, live_kv = std::move(live_kv)](LogDb& db) {
-        Status installed = db.Install(snapshot, *shared, live_kv);
+      [this, snapshot, write = std::move(write), live_kv = std::move(live_kv)](LogDb& db) {
+        Status installed = db.Install(snapshot, write, live_kv);
         if (installed.ok()) Begun();
-        if (installed.ok() && shared->refilled) Refilled();
+        if (installed.ok() && write.refilled) Refilled();
         return installed;
       },
       Amount{}, std::move(done));

@@ -84,8 +84,16 @@ class LogStore final : public node::LogStore, public node::MetaStore {
     std::size_t entries = 0;
     std::size_t bytes = 0;
   };
+  /// What came of a batch.
+  struct Ran {
+    explicit Ran(Status status) : outcome(std::move(status)) {}
+    Status outcome;
+    bool synced = false;
+    Duration took{};
+  };
   /// Runs one batch on the disk thread and posts its outcome.
-  void OnDisk(std::function<Status(LogDb&)> batch, Amount amount, node::DoneStatus done);
+  void OnDisk(OnceFunction<Status(LogDb&)> batch, Amount amount, node::DoneStatus done);
+  Ran Run(OnceFunction<Status(LogDb&)> batch, Amount amount);
   [[nodiscard]] Record Bounds() const;
   /// The log has another beginning. On the disk thread.
   void Begun();

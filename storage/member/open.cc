@@ -10,14 +10,13 @@
 #include "storage/disk/disk_space.h"
 #include "storage/disk/disk_watch.h"
 #include "storage/disk/files.h"
-#include "storage/disk/machine_boot.h"
+#include "storage/disk/machine.h"
 #include "storage/disk/real_fs.h"
 #include "storage/folder/data_folder.h"
 #include "storage/folder/folder_key.h"
 #include "storage/kv/kv_state_machine.h"
 #include "storage/log/log_recovery.h"
 #include "storage/log/log_store.h"
-#include "storage/member/new_member.h"
 #include "storage/member/repair.h"
 #include "storage/member/scrubber.h"
 #include "storage/snapshot/snapshots.h"
@@ -151,6 +150,18 @@ node::Birth BirthOf(const LogContents& found, node::Boot boot, Index applied) {
   return birth;
 }
 
+/// Makes the databases of a new member with a new random id; the folder exists and is locked.
+Result<Record> MakeMember(const LogDbOptions& log, const KvEngineOptions& kv,
+                          const std::string& folder, const std::string& name,
+                          const std::string& machine_boot) {
+  return MakeNew(*log.env, folder, name, machine_boot, [&](const Record& record) {
+    if (Status s = MakeFolder(*log.env, kv.folder); !s.ok()) return s;
+    const Identity identity{record.member, ClusterId(), name};
+    if (Status s = LogDb::Create(log, identity, kFirstKvFolder); !s.ok()) return s;
+    return KvEngine::Create(kv);
+  });
+}
+
 }  // namespace
 
 Store::Store(const StoreOptions& options)
@@ -189,7 +200,7 @@ std::uint64_t Store::replicated_time_at_open_ms() const {
 std::uint64_t Store::sync_count() const { return log_->sync_count(); }
 
 std::vector<std::string> Store::damage() const {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   return damage_;
 }
 
@@ -206,7 +217,7 @@ void Store::Found(Damaged which, const Status& what) {
   ++damaged_;
   const bool mends = on_damage_ != nullptr && log_->has_peers();
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     constexpr std::size_t kMaxLines = 8;
     const bool said = std::find(damage_.begin(), damage_.end(), what.message()) != damage_.end();
     const bool full = damage_.size() == kMaxLines;
@@ -229,7 +240,7 @@ void Store::Found(Damaged which, const Status& what) {
 }
 
 void Store::Mended() {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   damage_.clear();
 }
 
@@ -405,8 +416,13 @@ class Opener {
 
   void Say(const std::string& line) {
     ++store_->damaged_;
-    store_->damage_.push_back(line);
+    Remember(line);
     if (options_.log_sink) options_.log_sink(node::LogSeverity::kError, line);
+  }
+
+  void Remember(std::string line) {
+    const MutexLock lock(store_->mutex_);
+    store_->damage_.push_back(std::move(line));
   }
 
   Status RemoveLeftovers() {
@@ -422,9 +438,8 @@ class Opener {
     left_intake_ = *last > KvFolderNumber(live) ? *last : 0;
     if (!log_->found().suspect) {
       if (Status s = RemoveSetAside(*options_.env, options_.dir); !s.ok()) return s;
-    } else if (store_->damage_.empty()) {
-      store_->damage_.push_back(
-          DamageLine(Status(Code::kCorruption, "an earlier start found that"), kSuspectNow));
+    } else if (store_->damage().empty()) {
+      Remember(DamageLine(Status(Code::kCorruption, "an earlier start found that"), kSuspectNow));
     }
     return RemoveUnreferenced(
         *options_.env, options_.dir,

@@ -6,13 +6,13 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <vector>
 
 #include <raftkv/status.h>
 
 #include "lib/base/cancel_token.h"
+#include "lib/base/mutex.h"
 #include "lib/base/time.h"
 #include "lib/kv/store.h"
 #include "lib/node/member.h"
@@ -151,10 +151,9 @@ class Store {
   node::LogSink log_sink_;
   std::function<void(const Status&)> on_damage_;
   std::atomic<std::uint64_t> damaged_{0};
-  mutable std::mutex mutex_;
-  // Guarded by mutex_.
-  std::vector<std::string> damage_;
-  bool told_ = false;
+  mutable Mutex mutex_;
+  std::vector<std::string> damage_ RAFTKV_GUARDED_BY(mutex_);
+  bool told_ RAFTKV_GUARDED_BY(mutex_) = false;
   // Owned by the loop.
   node::Birth birth_;
   // In the order in which they need each other.

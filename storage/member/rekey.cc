@@ -15,7 +15,6 @@
 #include "storage/folder/data_folder.h"
 #include "storage/folder/folder_key.h"
 #include "storage/folder/record.h"
-#include "storage/folder/rekey_marks.h"
 
 namespace raftkv::storage {
 

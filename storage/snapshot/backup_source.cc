@@ -36,15 +36,12 @@ CheckpointBackup::CheckpointBackup(std::shared_ptr<SnapshotFiles> files,
   head_.stream_bytes = files_->total_bytes();
   KvEngineOptions options = engine;
   options.folder = files_->folder();
-  const bool posted = counter_->Post(
-      [cancel = cancel_, options, counted = counted_, completions = completions_]() mutable {
-        Result<node::BackupContent> content = Count(options, cancel);
-        completions.Post([counted, content = std::move(content)] {
-          counted->content = content;
-          if (counted->waits) std::exchange(counted->waits, nullptr)(content);
-        });
+  RunOn(
+      *counter_, completions_, [cancel = cancel_, options] { return Count(options, cancel); },
+      [counted = counted_](Result<node::BackupContent> content) {
+        counted->content = content;
+        if (counted->waits) counted->waits(std::move(content));
       });
-  RAFTKV_CHECK(posted);
 }
 
 CheckpointBackup::~CheckpointBackup() {
@@ -59,19 +56,9 @@ CheckpointBackup::~CheckpointBackup() {
 }
 
 void CheckpointBackup::Read(std::uint64_t offset, std::size_t bytes, node::Done<Bytes> done) {
-  auto shared_done = std::make_shared<node::Done<Bytes>>(std::move(done));
-  const bool posted = worker_->Post(
-      [files = files_, completions = completions_, offset, bytes, shared_done]() mutable {
-        Result<Bytes> read = files->ReadWhole(offset, bytes);
-        files.reset();
-        completions.Post([shared_done = std::move(shared_done), read = std::move(read)]() mutable {
-          (*shared_done)(std::move(read));
-        });
-      });
-  if (posted) return;
-  completions_.Post([shared_done] {
-    (*shared_done)(Status(Code::kUnavailable, "too much waits for the disk; try again"));
-  });
+  RunOn(
+      *worker_, completions_,
+      [files = files_, offset, bytes] { return files->ReadWhole(offset, bytes); }, std::move(done));
 }
 
 void CheckpointBackup::Content(node::Done<node::BackupContent> done) {
@@ -80,7 +67,9 @@ void CheckpointBackup::Content(node::Done<node::BackupContent> done) {
     counted_->waits = std::move(done);
     return;
   }
-  completions_.Post([done = std::move(done), content = *counted_->content] { done(content); });
+  completions_.Post([done = std::move(done), content = *counted_->content]() mutable {
+    done(std::move(content));
+  });
 }
 
 }  // namespace raftkv::storage

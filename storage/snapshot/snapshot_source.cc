@@ -165,19 +165,10 @@ CheckpointSource::~CheckpointSource() {
 }
 
 void CheckpointSource::Read(std::uint64_t offset, std::size_t max_bytes, node::Done<Part> done) {
-  auto shared_done = std::make_shared<node::Done<Part>>(std::move(done));
-  const bool posted = worker_->Post(
-      [files = files_, completions = completions_, offset, max_bytes, shared_done]() mutable {
-        Result<Part> part = files->Read(offset, max_bytes);
-        files.reset();
-        completions.Post([shared_done = std::move(shared_done), part = std::move(part)]() mutable {
-          (*shared_done)(std::move(part));
-        });
-      });
-  if (posted) return;
-  completions_.Post([shared_done] {
-    (*shared_done)(Status(Code::kUnavailable, "too much waits for the disk; try again"));
-  });
+  RunOn(
+      *worker_, completions_,
+      [files = files_, offset, max_bytes] { return files->Read(offset, max_bytes); },
+      std::move(done));
 }
 
 }  // namespace raftkv::storage

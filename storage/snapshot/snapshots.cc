@@ -75,47 +75,41 @@ Result<std::shared_ptr<SnapshotFiles>> Snapshots::MakeAnew(KvEngine& engine, boo
 }
 
 void Snapshots::Make(node::Done<Made> done) {
-  auto shared_done = std::make_shared<node::Done<Made>>(std::move(done));
-  const bool posted =
-      worker_->Post([this, engine = machine_.engine(), base = log_.base(), shared_done]() mutable {
-        Result<std::shared_ptr<SnapshotFiles>> files = MakeNow(*engine, base);
-        engine.reset();
+  using Files = Result<std::shared_ptr<SnapshotFiles>>;
+  RunOn(
+      *worker_, completions_,
+      [this, engine = machine_.engine(), base = log_.base()] {
+        Files files = MakeNow(*engine, base);
         if (files.code() == Code::kCorruption) options_.on_damage(files.status());
         if (!files.ok() && files.code() != Code::kCancelled && options_.log_sink) {
           options_.log_sink(node::LogSeverity::kWarn,
                             "no snapshot could be made: " + files.status().message());
         }
-        completions_.Post(
-            [this, shared_done = std::move(shared_done), files = std::move(files)]() mutable {
-              if (!files.ok()) return (*shared_done)(files.status());
-              const Index applied = (*files)->applied();
-              const std::uint64_t id = (*files)->id();
-              (*shared_done)(Made{
-                  applied, id,
-                  std::make_shared<CheckpointSource>(std::move(*files), worker_, completions_)});
-            });
+        return files;
+      },
+      [this, done = std::move(done)](Files files) mutable {
+        if (!files.ok()) return done(files.status());
+        const Index applied = (*files)->applied();
+        const std::uint64_t id = (*files)->id();
+        done(Made{applied, id,
+                  std::make_shared<CheckpointSource>(*std::move(files), worker_, completions_)});
       });
-  if (!posted) completions_.Post([shared_done] { (*shared_done)(QueueFull()); });
 }
 
 void Snapshots::MakeBackup(node::Done<std::shared_ptr<CheckpointBackup>> done) {
-  auto shared_done =
-      std::make_shared<node::Done<std::shared_ptr<CheckpointBackup>>>(std::move(done));
-  const bool posted = worker_->Post([this, engine = machine_.engine(), shared_done]() mutable {
-    // Counting its keys reads, and verifies, all of it.
-    Result<std::shared_ptr<SnapshotFiles>> files = MakeAnew(*engine, /*verify=*/false);
-    engine.reset();
-    completions_.Post(
-        [this, shared_done = std::move(shared_done), files = std::move(files)]() mutable {
-          if (!files.ok()) return (*shared_done)(files.status());
-          using Made = Result<std::shared_ptr<CheckpointBackup>>;
-          (*shared_done)(OpenOrUnavailable([&]() -> Made {
-            return std::make_shared<CheckpointBackup>(*std::move(files), options_.engine, worker_,
-                                                      completions_);
-          }));
-        });
-  });
-  if (!posted) completions_.Post([shared_done] { (*shared_done)(QueueFull()); });
+  using Files = Result<std::shared_ptr<SnapshotFiles>>;
+  RunOn(
+      *worker_, completions_,
+      // Counting its keys reads, and verifies, all of it.
+      [this, engine = machine_.engine()] { return MakeAnew(*engine, /*verify=*/false); },
+      [this, done = std::move(done)](Files files) mutable {
+        if (!files.ok()) return done(files.status());
+        using Made = Result<std::shared_ptr<CheckpointBackup>>;
+        done(OpenOrUnavailable([&]() -> Made {
+          return std::make_shared<CheckpointBackup>(*std::move(files), options_.engine, worker_,
+                                                    completions_);
+        }));
+      });
 }
 
 // --- Receiving.
@@ -123,19 +117,15 @@ void Snapshots::MakeBackup(node::Done<std::shared_ptr<CheckpointBackup>> done) {
 void Snapshots::Receive(const raft::SnapshotMeta& snapshot, std::uint64_t id, std::uint64_t offset,
                         Bytes data, bool /*last*/, node::Done<std::uint64_t> done) {
   TakeReadyBack();  // one that was not wanted in the end
-  auto shared_done = std::make_shared<node::Done<std::uint64_t>>(std::move(done));
-  const bool posted =
-      worker_->Post([this, index = snapshot.last.index, id, offset, data = std::move(data),
-                     live = machine_.engine()->folder(), shared_done]() mutable {
-        Result<Received> received = ReceiveNow(index, id, offset, data, live);
-        completions_.Post(
-            [this, shared_done = std::move(shared_done), received = std::move(received)]() mutable {
-              if (!received.ok()) return (*shared_done)(received.status());
-              ready_ = std::move(received->ready);
-              (*shared_done)(received->next);
-            });
+  RunOn(
+      *worker_, completions_,
+      [this, index = snapshot.last.index, id, offset, data = std::move(data),
+       live = machine_.engine()->folder()] { return ReceiveNow(index, id, offset, data, live); },
+      [this, done = std::move(done)](Result<Received> received) mutable {
+        if (!received.ok()) return done(received.status());
+        ready_ = std::move(received->ready);
+        done(received->next);
       });
-  if (!posted) completions_.Post([shared_done] { (*shared_done)(QueueFull()); });
 }
 
 Result<Snapshots::Received> Snapshots::ReceiveNow(Index index, std::uint64_t id,
@@ -216,7 +206,7 @@ void Snapshots::Install(const raft::SnapshotMeta& snapshot, node::LogWrite write
   // From here on a crash may find it named.
   ready->engine->RemoveAtEnd(false);
   log_.Install(snapshot, std::move(write), ready->folder,
-               [this, ready, done = std::move(done)](const Status& written) {
+               [this, ready, done = std::move(done)](const Status& written) mutable {
                  if (!written.ok()) return done(written);
                  const std::uint64_t time_ms = ready->store->replicated_time_ms();
                  std::shared_ptr<KvEngine> old =

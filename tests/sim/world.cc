@@ -206,10 +206,10 @@ void World::Stopped(Host& host) {
 
 // --- Events.
 
-void World::OnHost(Host& host, std::uint32_t epoch, const Scheduler::Work& work) {
+void World::OnHost(Host& host, std::uint32_t epoch, Scheduler::Work work) {
   if (host.epoch != epoch || !host.running()) return;
   if (host.paused) {
-    AtHost(host, 0, work);
+    AtHost(host, 0, std::move(work));
     return;
   }
   work();
@@ -236,7 +236,7 @@ void World::AtProcess(const Event& event) {
     AfterEvent(host);
     return;
   }
-  const Scheduler::Work work = scheduler_.TakeWork(event.slot);
+  Scheduler::Work work = scheduler_.TakeWork(event.slot);
   if (event.epoch != host.epoch || !host.running()) return;
   work();
   AfterEvent(host);

@@ -102,8 +102,8 @@ class World {
     scheduler_.AtHost(now() + delay, host.index, host.epoch, std::move(work));
   }
   /// Something happens now in the process of `host`, from outside of it.
-  void OnHost(Host& host, std::uint32_t epoch, const Scheduler::Work& work);
-  void OnHost(Host& host, const Scheduler::Work& work) { OnHost(host, host.epoch, work); }
+  void OnHost(Host& host, std::uint32_t epoch, Scheduler::Work work);
+  void OnHost(Host& host, Scheduler::Work work) { OnHost(host, host.epoch, std::move(work)); }
 
   void Start(Host& host);
   /// One that is no member any more, on the disk it had.

@@ -50,7 +50,8 @@ enum class Consistency : unsigned char {
   kLinearizable,
   /// Whatever the member asked has applied: may be stale, needs no quorum. Unavailable while the
   /// member has less than it once had, because it has just started and is still applying its log,
-  /// or because its disk was damaged and the other members are refilling it. The reads of one member
+  /// or because its disk was damaged and the other members are refilling it. The reads of one
+  /// member
   /// never go back as long as it runs; over its restart they may, to what its log said was
   /// committed, until it has heard from a leader.
   kLocal,

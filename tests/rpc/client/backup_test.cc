@@ -35,15 +35,18 @@ class FakeBackup final : public node::BackupSource {
     }
     if (refusals > 0) {
       --refusals;
-      loop_.RunLater([done] { done(raftkv::Status(Code::kUnavailable, "not now")); });
+      loop_.RunLater([done = std::move(done)]() mutable {
+        done(raftkv::Status(Code::kUnavailable, "not now"));
+      });
       return;
     }
     std::string data(bytes, '\0');
     for (std::size_t i = 0; i < bytes; ++i) data[i] = ByteAt(offset + i);
-    loop_.RunLater([done, data = Bytes(std::move(data))] { done(data); });
+    loop_.RunLater(
+        [done = std::move(done), data = Bytes(std::move(data))]() mutable { done(data); });
   }
   void Content(node::Done<node::BackupContent> done) override {
-    loop_.RunLater([done] { done(node::BackupContent{77, 5}); });
+    loop_.RunLater([done = std::move(done)]() mutable { done(node::BackupContent{77, 5}); });
   }
 
   std::uint64_t hold_after = 0;
@@ -197,7 +200,7 @@ TEST(BackupService, MoreThanItGivesAtOnceIsRefused) {
   EXPECT_EQ(codes.front(), Code::kInvalidArgument);
   EXPECT_EQ(codes.back(), Code::kUnavailable);
   loop->Call([&] {
-    for (const auto& done : backup->held) done(Bytes("x"));
+    for (auto& done : backup->held) done(Bytes("x"));
     backup->held.clear();
   });
   EXPECT_TRUE(WaitFor([&] { return answers == static_cast<int>(codes.size()); }));

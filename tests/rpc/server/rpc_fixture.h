@@ -70,12 +70,12 @@ class FakeMember : public Service, public PeerOwner {
   explicit FakeMember(EventLoop& loop, std::string name, NodeId id, ClusterId cluster)
       : loop_(loop), name(std::move(name)), id(id), cluster(cluster) {}
 
-  void OnHello(node::Hello hello, std::function<void(node::HelloAnswer)> done) override {
+  void OnHello(node::Hello hello, node::HelloDone done) override {
     ++hellos;
     node::HelloAnswer answer;
     answer.self = MakeHello(hello.member, hello.name);
     answer.refusal = refuse_peers;
-    loop_.RunLater([answer, done] { done(answer); });
+    loop_.RunLater([answer, done = std::move(done)]() mutable { done(answer); });
   }
   void Receive(NodeId peer, node::Boot boot, std::vector<node::PeerMessage> messages) override {
     EXPECT_EQ(boot, peer_boot);
@@ -85,23 +85,25 @@ class FakeMember : public Service, public PeerOwner {
   }
   void PeerDisconnected(NodeId peer) override { ++disconnected[peer]; }
 
-  void Submit(Bytes request, MonoTime, std::function<void(node::SubmitOutcome)> done) override {
+  void Submit(Bytes request, MonoTime, node::SubmitDone done) override {
     ++submits;
     if (hold) {
       held.push_back(std::move(done));
       return;
     }
-    loop_.RunLater([this, request, done] {
+    loop_.RunLater([this, request, done = std::move(done)]() mutable {
       done({submit_status, respond ? respond(request) : request});
     });
   }
   void Read(Bytes request, node::ReadPolicy policy, MonoTime, node::Done<Bytes> done) override {
     ++reads;
     last_policy = policy;
-    loop_.RunLater([this, request, done] { done(respond ? respond(request) : request); });
+    loop_.RunLater([this, request, done = std::move(done)]() mutable {
+      done(respond ? respond(request) : request);
+    });
   }
   void OpenSession(MonoTime, node::Done<std::uint64_t> done) override {
-    loop_.RunLater([this, done = std::move(done)] {
+    loop_.RunLater([this, done = std::move(done)]() mutable {
       if (replicated_time_ms != 0) return done(replicated_time_ms);
       done(raftkv::Status(Code::kUnavailable, "no leader confirmed it"));
     });
@@ -115,18 +117,19 @@ class FakeMember : public Service, public PeerOwner {
     status.node.name = name;
     status.node.role = Role::kLeader;
     status.content_hash = with_hash ? 77 : 0;
-    loop_.RunLater([status, done] { done(status); });
+    loop_.RunLater([status, done = std::move(done)]() mutable { done(status); });
   }
 
   Result<std::vector<ClusterMember>> Members() override { return members; }
   void ChangeMembers(const MemberChange& change, MonoTime, node::DoneStatus done) override {
     changes.push_back(change);
     const std::size_t i = std::min(changes.size(), change_outcomes.size()) - 1;
-    loop_.RunLater([outcome = change_outcomes[i], done] { done(outcome); });
+    loop_.RunLater(
+        [outcome = change_outcomes[i], done = std::move(done)]() mutable { done(outcome); });
   }
 
   void Backup(node::Done<std::shared_ptr<node::BackupSource>> done) override {
-    loop_.RunLater([this, done] {
+    loop_.RunLater([this, done = std::move(done)]() mutable {
       if (backup == nullptr) return done(raftkv::Status(Code::kUnavailable, "none here"));
       done(backup);
     });
@@ -193,7 +196,7 @@ class FakeMember : public Service, public PeerOwner {
   std::vector<MemberChange> changes;
   /// The answers to ChangeMembers, the last one again and again.
   std::vector<raftkv::Status> change_outcomes{raftkv::Status::Ok()};
-  std::vector<std::function<void(node::SubmitOutcome)>> held;
+  std::vector<node::SubmitDone> held;
   std::map<NodeId, std::vector<node::PeerMessage>> received;
   std::map<NodeId, int> disconnected;
   std::map<NodeId, int> unreachable;

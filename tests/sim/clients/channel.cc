@@ -12,13 +12,13 @@ namespace raftkv::sim {
 
 MonoTime SimLoop::Now() { return MonoTime(Duration(world_.now() + kSecond)); }
 
-void SimLoop::At(MonoTime when, std::function<void()> work) {
+void SimLoop::At(MonoTime when, OnceFunction<void()> work) {
   world_.At(std::max<Nanos>(0, (when - Now()).count()), std::move(work));
 }
 
 void SimLoop::RunPosted() {
   while (!posted_.empty()) {
-    const std::function<void()> work = std::move(posted_.front());
+    OnceFunction<void()> work = std::move(posted_.front());
     posted_.pop_front();
     work();
   }
@@ -110,7 +110,7 @@ void SimChannel::Answered(std::uint64_t number, Host& host, const Answer& answer
 void SimChannel::Finish(std::uint64_t number, const Answer& answer) {
   Attempt* const attempt = Find(number);
   if (attempt == nullptr) return;
-  const End end = std::move(attempt->end);
+  End end = std::move(attempt->end);
   const std::size_t host = attempt->host;
   *attempt = Attempt();
   if (world_.tracing())
@@ -167,14 +167,13 @@ void SimChannel::OpenSession(MonoTime deadline, node::Done<std::uint64_t> done) 
     };
     host.process->member().OpenSession(LocalDeadline(host, now, deadline), opened);
   };
-  Begin(false, deadline, ask, [done = std::move(done)](const Answer& answer) {
+  Begin(false, deadline, ask, [done = std::move(done)](const Answer& answer) mutable {
     if (answer.status.ok()) return done(answer.number);
     done(answer.status);
   });
 }
 
-void SimChannel::Submit(Bytes request, MonoTime deadline,
-                        std::function<void(node::SubmitOutcome)> done) {
+void SimChannel::Submit(Bytes request, MonoTime deadline, node::SubmitDone done) {
   const auto ask = [this, request = std::move(request), deadline](
                        Host& host, std::function<void(Answer)> answer) {
     const MonoTime now(Duration(world_.now() + kSecond));
@@ -183,7 +182,7 @@ void SimChannel::Submit(Bytes request, MonoTime deadline,
                                     answer({outcome.status, std::move(outcome.response), 0});
                                   });
   };
-  Begin(true, deadline, ask, [this, done = std::move(done)](const Answer& answer) {
+  Begin(true, deadline, ask, [this, done = std::move(done)](const Answer& answer) mutable {
     if (world_.tracing() && answer.status.ok()) {
       const auto response = kv::DecodeResponse(answer.bytes.view(), 1);
       if (response.ok()) {
@@ -210,7 +209,7 @@ void SimChannel::Read(Bytes request, node::ReadPolicy policy, MonoTime deadline,
     };
     host.process->member().Read(request, policy, LocalDeadline(host, now, deadline), answered);
   };
-  Begin(false, deadline, ask, [done = std::move(done)](const Answer& answer) {
+  Begin(false, deadline, ask, [done = std::move(done)](const Answer& answer) mutable {
     if (answer.status.ok()) return done(answer.bytes);
     done(answer.status);
   });

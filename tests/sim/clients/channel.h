@@ -18,8 +18,8 @@ namespace raftkv::sim {
 class SimLoop final : public node::Loop {
  public:
   explicit SimLoop(World& world) : world_(world) {}
-  void Post(std::function<void()> work) override { posted_.push_back(std::move(work)); }
-  void At(MonoTime when, std::function<void()> work) override;
+  void Post(OnceFunction<void()> work) override { posted_.push_back(std::move(work)); }
+  void At(MonoTime when, OnceFunction<void()> work) override;
   MonoTime Now() override;
 
   void RunPosted();
@@ -27,7 +27,7 @@ class SimLoop final : public node::Loop {
 
  private:
   World& world_;
-  std::deque<std::function<void()>> posted_;
+  std::deque<OnceFunction<void()>> posted_;
 };
 
 class SimChannel final : public node::Channel {
@@ -36,8 +36,7 @@ class SimChannel final : public node::Channel {
              std::uint32_t drop_answer_ppm);
 
   void OpenSession(MonoTime deadline, node::Done<std::uint64_t> done) override;
-  void Submit(Bytes request, MonoTime deadline,
-              std::function<void(node::SubmitOutcome)> done) override;
+  void Submit(Bytes request, MonoTime deadline, node::SubmitDone done) override;
   void Read(Bytes request, node::ReadPolicy policy, MonoTime deadline,
             node::Done<Bytes> done) override;
 
@@ -58,7 +57,7 @@ class SimChannel final : public node::Channel {
     Bytes bytes;
     std::uint64_t number = 0;
   };
-  using End = std::function<void(const Answer&)>;
+  using End = OnceFunction<void(const Answer&)>;
   /// Asks the member; `answer` may run at once, later, or never.
   using Ask = std::function<void(Host& host, std::function<void(Answer)> answer)>;
   struct Attempt {

@@ -201,20 +201,22 @@ Result<std::vector<raft::Entry>> Process::ReadEntries(Index first, Index last,
 void Process::Read(Index first, Index last, std::size_t max_bytes,
                    node::Done<std::vector<raft::Entry>> done) {
   if (!PortCall()) return;
-  AfterRead(WriteTime() / 4, [this, first, last, max_bytes, done = std::move(done)] {
+  AfterRead(WriteTime() / 4, [this, first, last, max_bytes, done = std::move(done)]() mutable {
     done(ReadEntries(first, last, max_bytes));
   });
 }
 
-void Process::AfterRead(Nanos time, std::function<void()> work) {
-  world_.AtHost(host_, time, [this, work = std::move(work)] {
+void Process::AfterRead(Nanos time, OnceFunction<void()> work) {
+  world_.AtHost(host_, time, [this, work = std::move(work)]() mutable {
     if (!host_.reads_hang) return work();
-    hung_reads_.push_back(work);
+    hung_reads_.push_back(std::move(work));
   });
 }
 
 void Process::ContinueReads() {
-  for (auto& read : std::exchange(hung_reads_, {})) world_.AtHost(host_, WriteTime() / 4, read);
+  for (auto& read : std::exchange(hung_reads_, {})) {
+    world_.AtHost(host_, WriteTime() / 4, std::move(read));
+  }
 }
 
 // --- The state machine.
@@ -276,7 +278,7 @@ void Process::FinishApply() {
     host_.disk.Flush(applied.index);
   }
   applied.durable = host_.disk.flushed;
-  const auto done = std::exchange(apply_done_, nullptr);
+  auto done = std::exchange(apply_done_, nullptr);
   if (status.ok()) {
     done(std::move(applied));
   } else {
@@ -288,14 +290,15 @@ void Process::Read(Bytes request, std::size_t max_bytes, node::Done<Bytes> done)
   if (!PortCall()) return;
   const Nanos time = Around(world_.chance().disk, world_.plan().disk.mean_apply);
   if (world_.plan().disk.read_late) {
-    AfterRead(time, [this, request = std::move(request), max_bytes, done = std::move(done)] {
-      done(kv::Read(host_.disk.engine, kv::ReadTier::kAll, request.view(), max_bytes));
-    });
+    AfterRead(time,
+              [this, request = std::move(request), max_bytes, done = std::move(done)]() mutable {
+                done(kv::Read(host_.disk.engine, kv::ReadTier::kAll, request.view(), max_bytes));
+              });
     return;
   }
   AfterRead(time,
             [answer = kv::Read(host_.disk.engine, kv::ReadTier::kAll, request.view(), max_bytes),
-             done = std::move(done)] { done(answer); });
+             done = std::move(done)]() mutable { done(answer); });
 }
 
 // --- Snapshots.
@@ -313,7 +316,7 @@ class DumpSource final : public node::SnapshotSource {
                                              std::min(max_bytes, kSnapshotPartBytes));
     Part result{Bytes(std::string(part)), offset + part.size() >= all.size()};
     world_.AtHost(host_, Around(world_.chance().disk, world_.plan().disk.mean_apply),
-                  [result, done = std::move(done)] { done(result); });
+                  [result, done = std::move(done)]() mutable { done(result); });
   }
 
  private:
@@ -331,7 +334,7 @@ void Process::Make(node::Done<Made> done) {
   std::string dump = host_.disk.engine.Dump(world_.chance().disk.Below(2) == 0);
   const std::uint64_t id = XXH3_64bits(dump.data(), dump.size());
   Made made{store_->applied(), id, std::make_shared<DumpSource>(world_, host_, std::move(dump))};
-  world_.AtHost(host_, WriteTime(), [made, done = std::move(done)] { done(made); });
+  world_.AtHost(host_, WriteTime(), [made, done = std::move(done)]() mutable { done(made); });
 }
 
 void Process::Receive(const raft::SnapshotMeta& snapshot, std::uint64_t id, std::uint64_t offset,
@@ -353,7 +356,7 @@ void Process::Receive(const raft::SnapshotMeta& snapshot, std::uint64_t id, std:
   world_.Trace("%s receives a snapshot at %llu, %zu bytes%s", host_.name.c_str(),
                static_cast<unsigned long long>(snapshot.last.index.value),
                static_cast<std::size_t>(next), last ? ", whole" : "");
-  world_.AtHost(host_, WriteTime(), [next, done = std::move(done)] { done(next); });
+  world_.AtHost(host_, WriteTime(), [next, done = std::move(done)]() mutable { done(next); });
 }
 
 void Process::DropUnfinished() {
@@ -417,7 +420,7 @@ void Process::SetPeers(std::vector<Peer> peers) {
 
 void Process::SaveFormation(ClusterId cluster, Bytes payload, node::DoneStatus done) {
   if (!PortCall()) return;
-  world_.AtHost(host_, WriteTime(), [this, cluster, payload, done = std::move(done)] {
+  world_.AtHost(host_, WriteTime(), [this, cluster, payload, done = std::move(done)]() mutable {
     host_.disk.Form(cluster, payload);
     world_.checks().OnFormed(host_);
     done(Status::Ok());
@@ -426,7 +429,7 @@ void Process::SaveFormation(ClusterId cluster, Bytes payload, node::DoneStatus d
 
 void Process::SavePeerBoot(NodeId peer, node::PeerBoot boot, node::DoneStatus done) {
   if (!PortCall()) return;
-  world_.AtHost(host_, WriteTime(), [this, peer, boot, done = std::move(done)] {
+  world_.AtHost(host_, WriteTime(), [this, peer, boot, done = std::move(done)]() mutable {
     host_.disk.peer_boots[peer] = boot;
     done(Status::Ok());
   });

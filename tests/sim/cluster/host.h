@@ -97,7 +97,7 @@ class Process final : public node::Clock,
   [[nodiscard]] bool Stalls();
   void FinishApply();
   /// Runs `work` once the disk has been read.
-  void AfterRead(Nanos time, std::function<void()> work);
+  void AfterRead(Nanos time, OnceFunction<void()> work);
   Status ApplyEntries(const std::vector<raft::Entry>& entries, node::Applied& applied);
   Result<std::vector<raft::Entry>> ReadEntries(Index first, Index last, std::size_t max_bytes);
 
@@ -119,7 +119,7 @@ class Process final : public node::Clock,
   bool disk_failed_ = false;
   std::optional<raft::SnapshotMeta> installing_;
   bool apply_stalled_ = false;
-  std::vector<std::function<void()>> hung_reads_;
+  std::vector<OnceFunction<void()>> hung_reads_;
   std::vector<raft::Entry> applying_;
   node::Done<node::Applied> apply_done_;
 };

@@ -6,11 +6,11 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <functional>
 #include <utility>
 #include <vector>
 
 #include "lib/base/check.h"
+#include "lib/base/once_function.h"
 
 namespace raftkv::sim {
 
@@ -63,7 +63,7 @@ class Slots {
 
 class Scheduler {
  public:
-  using Work = std::function<void()>;
+  using Work = OnceFunction<void()>;
 
   [[nodiscard]] Nanos now() const { return now_; }
   [[nodiscard]] std::uint64_t events() const { return events_run_; }

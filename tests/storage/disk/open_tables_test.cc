@@ -8,7 +8,7 @@
 
 #include <raftkv/log.h>
 
-#include "storage/disk/tables.h"
+#include "storage/disk/open_rocksdb.h"
 #include "tests/support/process/process.h"
 
 namespace raftkv::test {

@@ -23,7 +23,7 @@ T Await(TestLoop& loop, const Call& call) {
 
 }  // namespace
 
-void TestLoop::Post(std::function<void()> work) {
+void TestLoop::Post(OnceFunction<void()> work) {
   {
     const std::lock_guard lock(mutex_);
     queue_.push_back(std::move(work));
@@ -34,7 +34,7 @@ void TestLoop::Post(std::function<void()> work) {
 bool TestLoop::RunUntil(const std::function<bool()>& done) {
   const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(30);
   while (!done()) {
-    std::function<void()> work;
+    OnceFunction<void()> work;
     {
       std::unique_lock lock(mutex_);
       if (!wake_.wait_until(lock, deadline, [this] { return !queue_.empty(); })) return false;

@@ -23,16 +23,16 @@ namespace raftkv::test {
 class TestLoop {
  public:
   storage::Executor executor() {
-    return [this](std::function<void()> work) { Post(std::move(work)); };
+    return [this](OnceFunction<void()> work) { Post(std::move(work)); };
   }
-  void Post(std::function<void()> work);
+  void Post(OnceFunction<void()> work);
   /// Runs completions until `done()`; false: not within half a minute.
   bool RunUntil(const std::function<bool()>& done);
 
  private:
   std::mutex mutex_;
   std::condition_variable wake_;
-  std::deque<std::function<void()>> queue_;
+  std::deque<OnceFunction<void()>> queue_;
 };
 
 /// One member on a disk in memory.

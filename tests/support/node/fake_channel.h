@@ -23,7 +23,7 @@ class FakeChannel : public node::Channel {
   struct SubmitAttempt {
     Bytes request;
     MonoTime deadline;
-    std::function<void(node::SubmitOutcome)> done;
+    node::SubmitDone done;
   };
   struct ReadAttempt {
     Bytes request;
@@ -34,13 +34,13 @@ class FakeChannel : public node::Channel {
 
   void OpenSession(MonoTime /*deadline*/, node::Done<std::uint64_t> done) override {
     ++sessions_opened;
-    loop_.Post([done = std::move(done), failure = session_failure, now_ms = log.now_ms()] {
-      if (failure.ok()) return done(now_ms);
-      done(failure);
-    });
+    loop_.Post(
+        [done = std::move(done), failure = session_failure, now_ms = log.now_ms()]() mutable {
+          if (failure.ok()) return done(now_ms);
+          done(failure);
+        });
   }
-  void Submit(Bytes request, MonoTime deadline,
-              std::function<void(node::SubmitOutcome)> done) override {
+  void Submit(Bytes request, MonoTime deadline, node::SubmitDone done) override {
     submits.push_back({std::move(request), deadline, std::move(done)});
   }
   void Read(Bytes request, node::ReadPolicy policy, MonoTime deadline,
@@ -57,7 +57,7 @@ class FakeChannel : public node::Channel {
   void Answer(std::size_t i, Code code) { submits.at(i).done({{code, "scripted"}, {}}); }
   void AnswerRead(std::size_t i, std::size_t max_bytes = 1 << 20,
                   std::size_t max_visited_bytes = kv::kMaxVisitedBytes) {
-    const auto& read = reads.at(i);
+    auto& read = reads.at(i);
     read.done(kv::Read(log.engine(), kv::ReadTier::kAll, read.request.view(), max_bytes,
                        max_visited_bytes, &views));
   }

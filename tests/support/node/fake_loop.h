@@ -2,7 +2,6 @@
 #pragma once
 
 #include <deque>
-#include <functional>
 #include <map>
 #include <utility>
 
@@ -12,8 +11,8 @@ namespace raftkv::test {
 
 class FakeLoop : public node::Loop {
  public:
-  void Post(std::function<void()> work) override { posted_.push_back(std::move(work)); }
-  void At(MonoTime when, std::function<void()> work) override {
+  void Post(OnceFunction<void()> work) override { posted_.push_back(std::move(work)); }
+  void At(MonoTime when, OnceFunction<void()> work) override {
     timers_.emplace(when, std::move(work));
   }
   MonoTime Now() override { return now_; }
@@ -21,7 +20,7 @@ class FakeLoop : public node::Loop {
   /// What is posted, and what that posts.
   void RunPosted() {
     while (!posted_.empty()) {
-      const std::function<void()> work = std::move(posted_.front());
+      OnceFunction<void()> work = std::move(posted_.front());
       posted_.pop_front();
       work();
     }
@@ -33,7 +32,7 @@ class FakeLoop : public node::Loop {
     RunPosted();
     while (!timers_.empty() && timers_.begin()->first <= end) {
       now_ = std::max(now_, timers_.begin()->first);
-      const std::function<void()> work = std::move(timers_.begin()->second);
+      OnceFunction<void()> work = std::move(timers_.begin()->second);
       timers_.erase(timers_.begin());
       work();
       RunPosted();
@@ -50,8 +49,8 @@ class FakeLoop : public node::Loop {
   [[nodiscard]] std::size_t timers() const { return timers_.size(); }
 
  private:
-  std::deque<std::function<void()>> posted_;
-  std::multimap<MonoTime, std::function<void()>> timers_;
+  std::deque<OnceFunction<void()>> posted_;
+  std::multimap<MonoTime, OnceFunction<void()>> timers_;
   MonoTime now_ = MonoTime(std::chrono::hours(1));
 };
 

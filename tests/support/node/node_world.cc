@@ -74,16 +74,16 @@ std::uint64_t WorldMember::WallTimeMs() {
 }
 
 /// Work of a member that has crashed meanwhile is dropped.
-void WorldMember::Later(Duration delay, std::function<void()> work) {
+void WorldMember::Later(Duration delay, OnceFunction<void()> work) {
   std::weak_ptr<WorldMember> self = world_.running_.at(name_);
-  world_.At(world_.now_ + delay, [self, work = std::move(work)] {
+  world_.At(world_.now_ + delay, [self, work = std::move(work)]() mutable {
     if (self.lock()) work();
   });
 }
 
 void WorldMember::Write(node::LogWrite write, node::DoneStatus done) {
   ++log_writes_;
-  const auto end = [this, write = std::move(write), done = std::move(done)] {
+  OnceFunction<void()> end = [this, write = std::move(write), done = std::move(done)]() mutable {
     if (!next_write_fails_.ok()) {
       done(std::exchange(next_write_fails_, {}));
       return;
@@ -99,9 +99,9 @@ void WorldMember::Write(node::LogWrite write, node::DoneStatus done) {
     done(Status::Ok());
   };
   if (disk_hangs_) {
-    hung_write_ = end;
+    hung_write_ = std::move(end);
   } else {
-    Later(world_.disk_delay_, end);
+    Later(world_.disk_delay_, std::move(end));
   }
 }
 
@@ -114,31 +114,32 @@ void WorldMember::Read(Index first, Index last, std::size_t,
                        node::Done<std::vector<raft::Entry>> done) {
   if (reads_to_fail_ > 0) {
     --reads_to_fail_;
-    Later(NodeWorld::kDiskDelay, [this, done = std::move(done)] { done(read_failure_); });
+    Later(NodeWorld::kDiskDelay, [this, done = std::move(done)]() mutable { done(read_failure_); });
     return;
   }
   const std::vector<raft::Entry> entries(disk_.log.begin() + (first - Index{1}),
                                          disk_.log.begin() + (last - Index{0}));
-  Later(NodeWorld::kDiskDelay, [entries, done = std::move(done)] { done(entries); });
+  Later(NodeWorld::kDiskDelay, [entries, done = std::move(done)]() mutable { done(entries); });
 }
 
 void WorldMember::Apply(std::vector<raft::Entry> entries, node::Done<node::Applied> done) {
-  Later(NodeWorld::kDiskDelay, [this, entries = std::move(entries), done = std::move(done)] {
-    auto applied = store_->Apply(entries);
-    if (!applied.ok()) {
-      done(applied.status());
-      return;
-    }
-    node::Applied result{store_->applied(), store_->replicated_time_ms(), {}};
-    for (auto& entry : *applied) result.responses.push_back(std::move(entry.response));
-    done(std::move(result));
-  });
+  Later(NodeWorld::kDiskDelay,
+        [this, entries = std::move(entries), done = std::move(done)]() mutable {
+          auto applied = store_->Apply(entries);
+          if (!applied.ok()) {
+            done(applied.status());
+            return;
+          }
+          node::Applied result{store_->applied(), store_->replicated_time_ms(), {}};
+          for (auto& entry : *applied) result.responses.push_back(std::move(entry.response));
+          done(std::move(result));
+        });
 }
 
 void WorldMember::Read(Bytes request, std::size_t max_bytes, node::Done<Bytes> done) {
   Result<Bytes> answer = kv::Read(*disk_.engine, kv::ReadTier::kAll, request.view(), max_bytes,
                                   kv::kMaxVisitedBytes, &views_);
-  Later(Duration(1), [answer, done = std::move(done)] { done(answer); });
+  Later(Duration(1), [answer, done = std::move(done)]() mutable { done(answer); });
 }
 
 void WorldMember::SetPeers(std::vector<Peer> peers) {
@@ -200,7 +201,7 @@ void WorldMember::Send(NodeId to, node::PeerMessage message) {
 }
 
 void WorldMember::SaveFormation(ClusterId cluster, Bytes payload, node::DoneStatus done) {
-  Later(NodeWorld::kDiskDelay, [this, cluster, payload, done = std::move(done)] {
+  Later(NodeWorld::kDiskDelay, [this, cluster, payload, done = std::move(done)]() mutable {
     disk_.birth.cluster = cluster;
     disk_.birth.formation = payload;
     disk_.hard_state = {Term{1}, kNobody, Index{1}};
@@ -210,7 +211,7 @@ void WorldMember::SaveFormation(ClusterId cluster, Bytes payload, node::DoneStat
 }
 
 void WorldMember::SavePeerBoot(NodeId peer, node::PeerBoot boot, node::DoneStatus done) {
-  Later(NodeWorld::kDiskDelay, [this, peer, boot, done = std::move(done)] {
+  Later(NodeWorld::kDiskDelay, [this, peer, boot, done = std::move(done)]() mutable {
     disk_.birth.peer_boots[peer] = boot;
     done(Status::Ok());
   });
@@ -219,7 +220,7 @@ void WorldMember::SavePeerBoot(NodeId peer, node::PeerBoot boot, node::DoneStatu
 // --- The world.
 
 NodeWorld::~NodeWorld() {
-  while (!events_.empty()) events_.pop();
+  while (!events_.empty()) events_.extract(events_.begin());
   running_.clear();
 }
 
@@ -267,8 +268,8 @@ WorldMember* NodeWorld::FindAt(const std::string& address) {
   return nullptr;
 }
 
-void NodeWorld::At(MonoTime when, std::function<void()> work) {
-  events_.push({when, order_++, std::move(work)});
+void NodeWorld::At(MonoTime when, OnceFunction<void()> work) {
+  events_.emplace(when, std::move(work));
 }
 
 void NodeWorld::PumpAll() {
@@ -279,11 +280,10 @@ void NodeWorld::PumpAll() {
 bool NodeWorld::Step(MonoTime until) {
   MonoTime next = until;
   for (auto& [name, member] : running_) next = std::min(next, member->member().NextDeadline());
-  if (!events_.empty() && events_.top().when <= next) {
-    Event event = events_.top();
-    events_.pop();
-    now_ = std::max(now_, event.when);
-    event.work();
+  if (!events_.empty() && events_.begin()->first <= next) {
+    auto event = events_.extract(events_.begin());
+    now_ = std::max(now_, event.key());
+    event.mapped()();
   } else if (next < until) {
     now_ = std::max(now_, next);
   } else {

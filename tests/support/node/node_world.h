@@ -8,7 +8,6 @@
 #include <functional>
 #include <map>
 #include <memory>
-#include <queue>
 #include <set>
 #include <string>
 #include <vector>
@@ -80,7 +79,7 @@ class WorldMember final : public node::Clock,
  private:
   friend class NodeWorld;
   void SayHello(const Peer& peer, std::size_t at);
-  void Later(Duration delay, std::function<void()> work);
+  void Later(Duration delay, OnceFunction<void()> work);
 
   NodeWorld& world_;
   const std::string name_;
@@ -93,7 +92,7 @@ class WorldMember final : public node::Clock,
   std::set<NodeId> connected_;  ///< to whom messages may be sent
   Status next_write_fails_;
   bool disk_hangs_ = false;
-  std::function<void()> hung_write_;
+  OnceFunction<void()> hung_write_;
   int reads_to_fail_ = 0;
   Status read_failure_;
   int log_writes_ = 0;
@@ -163,15 +162,7 @@ class NodeWorld {
   /// A get, asked once: "" for no such key.
   Result<std::string> Read(const std::string& at, const std::string& key, Consistency consistency,
                            Duration limit);
-  struct Event {
-    MonoTime when;
-    std::uint64_t order;
-    std::function<void()> work;
-    bool operator<(const Event& other) const {
-      return when != other.when ? when > other.when : order > other.order;
-    }
-  };
-  void At(MonoTime when, std::function<void()> work);
+  void At(MonoTime when, OnceFunction<void()> work);
   bool Step(MonoTime until);
   void PumpAll();
 
@@ -182,8 +173,7 @@ class NodeWorld {
   Duration disk_delay_ = kDiskDelay;
   Duration link_delay_ = kLinkDelay;
   MonoTime now_{std::chrono::seconds(1)};
-  std::uint64_t order_ = 0;
-  std::priority_queue<Event> events_;
+  std::multimap<MonoTime, OnceFunction<void()>> events_;
   std::map<std::string, WorldDisk> disks_;
   std::map<std::string, std::shared_ptr<WorldMember>> running_;
   std::set<std::pair<std::string, std::string>> cut_;

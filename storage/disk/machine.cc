@@ -1,7 +1,8 @@
-#include "storage/disk/wall_clock.h"
+#include "storage/disk/machine.h"
 
 #include <algorithm>
 #include <chrono>
+#include <fstream>
 
 namespace raftkv::storage {
 
@@ -13,6 +14,13 @@ std::chrono::milliseconds Since1970() {
 }
 
 }  // namespace
+
+std::string ReadMachineBoot() {
+  std::string id;
+  std::ifstream file("/proc/sys/kernel/random/boot_id");
+  std::getline(file, id);
+  return id;
+}
 
 std::uint64_t WallTimeMs() {
   return static_cast<std::uint64_t>(std::max(Since1970(), std::chrono::milliseconds(0)).count());
