@@ -18,6 +18,10 @@
 #include "lib/base/mutants.h"
 #include "tests/sim/world.h"
 
+#ifdef RAFTKV_COVERAGE
+extern "C" void __gcov_dump();
+#endif
+
 namespace raftkv::sim {
 
 namespace {
@@ -66,6 +70,9 @@ class Worker {
     if (pid_ != 0) return;
     dup2(fileno(errors_), STDERR_FILENO);
     Run(end);
+#ifdef RAFTKV_COVERAGE
+    __gcov_dump();
+#endif
     _exit(0);
   }
   [[nodiscard]] pid_t pid() const { return pid_; }
