@@ -26,12 +26,10 @@ struct Arguments {
   std::string mutant;
   int jobs = 1;
   int nodes = 0;
-  std::vector<std::string> also;
 
   [[nodiscard]] Overrides ToOverrides() const {
     Overrides overrides;
     overrides.nodes = nodes;
-    for (const std::string& name : also) overrides.switches |= Bit(*FindSwitch(name));
     return overrides;
   }
 };
@@ -40,7 +38,6 @@ std::string Replay(const Arguments& arguments, std::uint64_t seed) {
   std::string command = "./dev sim --seed " + std::to_string(seed);
   if (!arguments.mutant.empty()) command += " --mutant " + arguments.mutant;
   if (arguments.nodes != 0) command += " --nodes " + std::to_string(arguments.nodes);
-  for (const std::string& name : arguments.also) command += " --also " + name;
   return command;
 }
 
@@ -149,11 +146,6 @@ int Main(int argc, char** argv) {
   app.add_flag("--mutants", arguments.mutants,
                "for each known bug the first of 2000 seeds that finds it");
   app.add_option("--mutant", arguments.mutant, "plant this bug of lib/base/mutants.h");
-  app.add_option("--also", arguments.also,
-                 "add what the store does not bear yet:\n" + DescribeSwitches())
-      ->check([](const std::string& name) {
-        return FindSwitch(name) ? std::string() : "no switch '" + name + "'; --help lists them";
-      });
   CLI11_PARSE(app, argc, argv);
   if (!arguments.mutant.empty() && !ChooseMutant(arguments.mutant)) {
     std::fprintf(stderr, "raftkv_sim: no mutant '%s'; lib/base/mutants.h lists them\n",

@@ -26,11 +26,6 @@ class HostClock {
     since_ = true_time;
     rate_ = parts_per_million;
   }
-  /// It goes on from `when`, where it stood still.
-  void GoOnFrom(Nanos true_time, MonoTime when) {
-    local_ = when.time_since_epoch().count();
-    since_ = true_time;
-  }
   [[nodiscard]] std::uint64_t WallTimeMs(Nanos true_time) const {
     constexpr std::int64_t kStartMs = 1'700'000'000'000;
     return static_cast<std::uint64_t>(kStartMs + true_time / kMillisecond + wall_offset_ms_);

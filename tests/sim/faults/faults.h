@@ -43,7 +43,6 @@ namespace raftkv::sim {
   X(kPromoteMember, "learner promoted")                   \
   X(kTransfer, "leadership transferred")                  \
   X(kPauseAll, "pause of all members")                    \
-  X(kSuspend, "suspended host")                           \
   X(kStalledApply, "stalled apply")                       \
   X(kHungReads, "reads that do not end")                  \
   X(kRemovedReturns, "removed member back with its disk") \

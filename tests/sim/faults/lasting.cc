@@ -14,6 +14,8 @@ namespace {
 constexpr std::uint64_t kMostElections = 4;
 /// That its followers may lack, when the fault begins.
 constexpr std::uint64_t kNearlyAll = 100;
+/// What is to end over a distance, at a time.
+constexpr std::size_t kRoomForReads = 64;
 
 }  // namespace
 
@@ -250,7 +252,9 @@ void Lasting::Look() {
     if (leads == nullptr || !CanCommit(*leads)) {
       world_.Fail("lasting faults", "no leader works" + during);
     }
-    if (world_.plan().lasting == Fault::kLastingDistance) CheckReads();
+    // With room for a read or two at a time most wait for the room.
+    const bool room = world_.plan().core.max_pending_reads >= kRoomForReads;
+    if (world_.plan().lasting == Fault::kLastingDistance && room) CheckReads();
   }
 }
 

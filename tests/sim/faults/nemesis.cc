@@ -62,7 +62,6 @@ bool Nemesis::Carry(Fault fault) {
     case Fault::kCrashAll: return CrashAll();
     case Fault::kPause: return Pause();
     case Fault::kPauseAll: return PauseAll();
-    case Fault::kSuspend: return Suspend();
     case Fault::kStalledApply: return StallApply();
     case Fault::kHungReads: return HangReads();
     case Fault::kRemovedReturns: return BringBackRemoved();

@@ -51,7 +51,6 @@ class Nemesis {
   bool CrashAll();
   bool Pause();
   bool PauseAll();
-  bool Suspend();
   bool StallApply();
   bool HangReads();
   bool BringBackRemoved();

@@ -22,22 +22,6 @@ bool Nemesis::PauseAll() {
   return true;
 }
 
-/// Its clock stands still meanwhile, as the monotonic one of a machine that sleeps.
-bool Nemesis::Suspend() {
-  Host* const leader = world_.Leader();
-  Host* const host = leader != nullptr && chance().Below(2) == 0 ? leader : AnyRunning();
-  if (host == nullptr || host->paused) return false;
-  world_.Pause(*host);
-  const Nanos time = Between(chance(), 300 * kMillisecond, 4 * kSecond);
-  const MonoTime stands = host->clock.Now(world_.now());
-  world_.At(time, [this, host, stands, epoch = host->epoch] {
-    if (host->epoch != epoch || !host->paused) return;
-    host->clock.GoOnFrom(world_.now(), stands);
-    world_.Resume(*host);
-  });
-  return true;
-}
-
 bool Nemesis::StallApply() {
   Host* const leader = world_.Leader();
   Host* const host = leader != nullptr && chance().Below(2) == 0 ? leader : AnyHost();

@@ -160,7 +160,6 @@ void DrawMore(Plan& plan) {
   }
   std::vector<Fault> faults{Fault::kPauseAll, Fault::kStalledApply, Fault::kHungReads,
                             Fault::kRemovedReturns};
-  if (plan.Has(Switch::kSuspendedClocks)) faults = {Fault::kSuspend};
   for (const Fault fault : faults) {
     if (random.Below(3) == 0) continue;
     plan.fault_weights[static_cast<std::size_t>(fault)] +=
@@ -174,14 +173,11 @@ void DrawLasting(Plan& plan) {
   std::vector<Fault> faults{Fault::kLastingIsolation,  Fault::kLastingOneWay,
                             Fault::kLastingBridge,     Fault::kLastingRing,
                             Fault::kLastingPartialCut, Fault::kLastingHang,
-                            Fault::kLastingPause,      Fault::kLastingSlowDisk};
+                            Fault::kLastingPause,      Fault::kLastingSlowDisk,
+                            Fault::kLastingSlowDisks,  Fault::kLastingDistance};
   // It takes as many for a ring with a quorum in it.
   if (plan.nodes == 5) faults.insert(faults.end(), 4, Fault::kLastingRing);
-  if (plan.Has(Switch::kLastingSlowDisks)) faults = {Fault::kLastingSlowDisks};
-  if (plan.Has(Switch::kLastingDistance)) faults = {Fault::kLastingDistance};
-  const bool lasts = random.Below(2) == 0 || plan.Has(Switch::kLastingSlowDisks) ||
-                     plan.Has(Switch::kLastingDistance);
-  if (lasts) plan.lasting = faults[random.Below(faults.size())];
+  if (random.Below(2) == 0) plan.lasting = faults[random.Below(faults.size())];
 }
 
 /// After all else was drawn, so that the rest stays as it was.
@@ -213,7 +209,6 @@ Plan DrawPlan(std::uint64_t seed, const Overrides& overrides) {
   Random random{seed ^ 0x706c616e00000000};
   Plan plan;
   plan.seed = seed;
-  plan.switches = overrides.switches;
   plan.nodes = static_cast<int>(OneOf(random, {1, 3, 3, 3, 3, 3, 5, 5, 5, 7}));
   if (overrides.nodes != 0) plan.nodes = overrides.nodes;
   plan.spares = static_cast<int>(Between(random, 0, 2));

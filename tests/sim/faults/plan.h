@@ -11,7 +11,6 @@
 #include "lib/raft/raft.h"
 #include "tests/sim/cluster/scheduler.h"
 #include "tests/sim/faults/faults.h"
-#include "tests/sim/faults/switches.h"
 
 namespace raftkv::sim {
 
@@ -19,7 +18,6 @@ namespace raftkv::sim {
 struct Overrides {
   int nodes = 0;  ///< 0: drawn
   Nanos safety_time = 0;
-  std::uint32_t switches = 0;  ///< Bit() of each
   // What is left out of the run, to find out what a failure needs (program/shrink.h).
   std::uint64_t without = 0;  ///< a bit for each Fault that does not exist
   /// By number: what the nemesis does, and what the clients do.
@@ -70,8 +68,6 @@ struct ClientPlan {
 
 struct Plan {
   std::uint64_t seed = 0;
-  std::uint32_t switches = 0;
-  [[nodiscard]] bool Has(Switch which) const { return (switches & Bit(which)) != 0; }
   int nodes = 0;
   int spares = 0;  ///< hosts that may be added as members
   int zones = 0;   ///< 0: members have none

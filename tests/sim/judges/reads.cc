@@ -25,8 +25,8 @@ Index Reads::CommittedAt(Nanos when) const {
 }
 
 Index& Reads::ShownBy(const Host& host) {
-  const bool over_restart = world_.plan().Has(Switch::kLocalReadsOverRestart);
-  return shown_[{host.disk.member, over_restart ? 0 : host.epoch}];
+  // Over a restart a member may show less, until it has heard from a leader.
+  return shown_[{host.disk.member, host.epoch}];
 }
 
 Reads::Question Reads::Ask(const Host& host, const Bytes& request, const node::ReadPolicy& policy) {

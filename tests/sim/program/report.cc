@@ -90,10 +90,8 @@ std::string WhatIsMissing(const Stats& stats) {
   if (stats.seeds < kSeedsForEveryFault) return {};
   for (std::size_t i = 0; i < kFaultKinds; ++i) {
     const auto fault = static_cast<Fault>(i);
-    const bool switched = fault == Fault::kLastingSlowDisks || fault == Fault::kLastingDistance ||
-                          fault == Fault::kSuspend;
     const bool rare = fault == Fault::kResumed || fault == Fault::kBootsLost;
-    if (switched || (rare && stats.seeds < kSeedsForRareFaults)) continue;
+    if (rare && stats.seeds < kSeedsForRareFaults) continue;
     if (stats.faults[i] == 0) {
       return std::string("this never happened: ") + FaultName(static_cast<Fault>(i));
     }

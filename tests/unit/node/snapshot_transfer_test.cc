@@ -330,26 +330,35 @@ class LateSource final : public node::SnapshotSource {
 
 // Sent in the name of its successor it would be taken for the leader of that term.
 TEST_F(SendSnapshot, APartThatIsReadAfterTheLeadershipIsOverGoesNowhere) {
-  for (const bool leads_again : {false, true}) {
-    SCOPED_TRACE(leads_again);
-    node::SnapshotSender sender = MakeSender({});
-    sender.Want(NodeId(3));
-    const auto source = std::make_shared<LateSource>();
-    snapshots.making[0](node::Snapshots::Made{me.core().applied_index(), 71, source});
-    snapshots.making.clear();
-    ASSERT_TRUE(source->pending);
-    me->Step(From(2, Append(term() + 1, 11, me.core().log().last_term().value, 11)));
-    me->Drain();
-    ASSERT_EQ(me.core().role(), raft::Role::kFollower);
-    if (leads_again) {
-      me.Advance(seconds(2));
-      me.BecomeLeader();
-      ASSERT_EQ(me.core().role(), raft::Role::kLeader);
-    }
-    source->pending(node::SnapshotSource::Part{Bytes(std::string("all of it")), true});
-    EXPECT_TRUE(transport.Take<SnapshotChunk>().empty());
-    EXPECT_FALSE(sender.KeepAfter().has_value());
-  }
+  node::SnapshotSender sender = MakeSender({});
+  sender.Want(NodeId(3));
+  const auto source = std::make_shared<LateSource>();
+  ASSERT_EQ(snapshots.making.size(), 1u);
+  snapshots.making[0](node::Snapshots::Made{me.core().applied_index(), 71, source});
+  ASSERT_TRUE(source->pending);
+  me->Step(From(2, Append(term() + 1, 11, term(), 11)));
+  me->Drain();
+  ASSERT_EQ(me.core().role(), raft::Role::kFollower);
+  source->pending(node::SnapshotSource::Part{Bytes(std::string("all of it")), true});
+  EXPECT_TRUE(transport.Take<SnapshotChunk>().empty());
+  EXPECT_FALSE(sender.KeepAfter().has_value());
+}
+
+TEST_F(SendSnapshot, APartThatWasAskedForInAnEarlierLeadershipGoesNowhere) {
+  node::SnapshotSender sender = MakeSender({});
+  sender.Want(NodeId(3));
+  const auto source = std::make_shared<LateSource>();
+  ASSERT_EQ(snapshots.making.size(), 1u);
+  snapshots.making[0](node::Snapshots::Made{me.core().applied_index(), 71, source});
+  me->Step(From(2, Append(term() + 1, 11, term(), 11)));
+  me->Drain();
+  me.Advance(seconds(2));
+  me.BecomeLeader();
+  ASSERT_EQ(me.core().role(), raft::Role::kLeader);
+  ASSERT_TRUE(source->pending);
+  source->pending(node::SnapshotSource::Part{Bytes(std::string("all of it")), true});
+  EXPECT_TRUE(transport.Take<SnapshotChunk>().empty());
+  EXPECT_FALSE(sender.KeepAfter().has_value());
 }
 
 TEST_F(SendSnapshot, OneThatIsMadeAfterTheLeadershipIsOverGoesNowhere) {
