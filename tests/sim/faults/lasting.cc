@@ -16,6 +16,8 @@ constexpr std::uint64_t kMostElections = 4;
 constexpr std::uint64_t kNearlyAll = 100;
 /// What is to end over a distance, at a time.
 constexpr std::size_t kRoomForReads = 64;
+/// Half of what a client waits.
+constexpr Nanos kLongestRead = 1500 * kMillisecond;
 
 }  // namespace
 
@@ -252,9 +254,12 @@ void Lasting::Look() {
     if (leads == nullptr || !CanCommit(*leads)) {
       world_.Fail("lasting faults", "no leader works" + during);
     }
-    // With room for a read or two at a time most wait for the room.
+    // With room for a read or two at a time most wait for the room. And the way to the member, from
+    // there to the leader, and from there to the others, there and back, must leave time for a try
+    // more within what a client waits.
     const bool room = world_.plan().core.max_pending_reads >= kRoomForReads;
-    if (world_.plan().lasting == Fault::kLastingDistance && room) CheckReads();
+    const bool near = 6 * far_.min_delay <= kLongestRead;
+    if (world_.plan().lasting == Fault::kLastingDistance && room && near) CheckReads();
   }
 }
 
