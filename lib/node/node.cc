@@ -16,6 +16,10 @@ namespace {
 /// How often what waits is searched for passed deadlines; answers may be late by so much.
 constexpr Duration kSweepInterval = std::chrono::milliseconds(50);
 
+/// What this member does is late by more than this part of an election timeout: what others have
+/// sent meanwhile waits to be read.
+constexpr int kTooLate = 6;
+
 /// What the log keeps for followers while the disk is full.
 constexpr std::uint64_t kShortEntries = 1000;
 constexpr std::uint64_t kShortBytes = 1 << 20;
@@ -54,7 +58,7 @@ MonoTime Node::Tick() {
   // A new leader's first entry carries the time, so that a session can be opened before any write.
   core_.SetWallTime(StampMs());
   const MonoTime due = core_.NextDeadline();
-  if (due != kNever && now - due > config_.raft.election_timeout / 2) core_.Resume(now);
+  if (due != kNever && now - due > config_.raft.election_timeout / kTooLate) core_.Resume(now);
   core_.Tick(now);
   NoteOwnWork(now);
   return now;

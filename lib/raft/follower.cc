@@ -88,6 +88,7 @@ void Raft::HearLeader() {
   RAFTKV_CHECK(role_ == Role::kFollower);
   RAFTKV_CHECK(leader_ != kNobody);
   leader_heard_ = now_;
+  resumed_ = false;
   if (options_.lease_reads) no_votes_before_ = now_ + options_.election_timeout;
   ResetElectionTimer();
 }

@@ -65,11 +65,13 @@ void Raft::Resume(MonoTime now) {
   now_ = now;
   writes_.Resume(now_);
   applies_.Resume(now_);
-  if (leading_) {
+  // Once, until somebody was heard: one that is late all the time must come to an end as well.
+  if (leading_ && !leading_->paused_until) {
     leading_->paused_until = now_;
     leading_->check_quorum_deadline = now_ + options_.election_timeout;
     NoteAnswerAfterPause();  // one that is a quorum by itself asks nobody
-  } else if (leader_heard_ && leader_ != kNobody) {
+  } else if (!leading_ && leader_heard_ && leader_ != kNobody && !resumed_) {
+    resumed_ = true;
     leader_heard_ = now_;
     ResetElectionTimer();
   }

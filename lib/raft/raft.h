@@ -438,6 +438,8 @@ class Raft {
   std::uint64_t wall_time_ms_ = 0;
   /// When this follower last heard the current leader; unset: not, or its connection closed.
   std::optional<MonoTime> leader_heard_;
+  /// After a pause, until the leader was heard.
+  bool resumed_ = false;
   MonoTime election_deadline_ = kNever;
   /// With leases: until then this member votes for nobody, whatever else happens.
   MonoTime no_votes_before_ = MonoTime::min();

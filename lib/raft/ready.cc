@@ -62,9 +62,6 @@ Ready Raft::TakeReady(Disk disk) {
 void Raft::TakeWrite(Ready& ready) {
   RAFTKV_CHECK(!write_.has_value());
   if (!NeedsWrite()) return;
-  const HardState hard_state{.term = term_, .vote = vote_, .commit = commit_index_};
-  if (hard_state != hard_state_on_disk_) ready.hard_state = hard_state;
-  hard_state_on_disk_ = hard_state;
   const bool install = MayInstall();
   if (install) {
     ready.snapshot = installing_->snapshot;
@@ -75,6 +72,13 @@ void Raft::TakeWrite(Ready& ready) {
     RAFTKV_CHECK(ready.entries.back().index <= log_.last_index());
     handed_to_disk_ = ready.entries.back().index;
   }
+  // What is committed may reach further than what is written by now.
+  const HardState hard_state{
+      .term = term_,
+      .vote = vote_,
+      .commit = install ? commit_index_ : std::min(commit_index_, handed_to_disk_)};
+  if (hard_state != hard_state_on_disk_) ready.hard_state = hard_state;
+  hard_state_on_disk_ = hard_state;
   ready.refilled = refilled_;
   ready.must_sync = true;
   write_ = Write{.hard_state = hard_state,

@@ -168,6 +168,13 @@ void DrawMore(Plan& plan) {
 }
 
 /// From a stream of its own, so that what else a seed draws stays as it is.
+void DrawPieces(Plan& plan) {
+  Random random{plan.seed ^ 0x7069656365730000};
+  if (random.Below(2) == 0) return;
+  plan.core.max_write_bytes = static_cast<std::size_t>(OneOf(random, {1, 300, 2'000}));
+}
+
+/// From a stream of its own, so that what else a seed draws stays as it is.
 void DrawLasting(Plan& plan) {
   Random random{plan.seed ^ 0x6c61737400000000};
   std::vector<Fault> faults{Fault::kLastingIsolation,  Fault::kLastingOneWay,
@@ -261,6 +268,7 @@ Plan DrawPlan(std::uint64_t seed, const Overrides& overrides) {
   }
   DrawMore(plan);
   DrawLasting(plan);
+  DrawPieces(plan);
   LeaveOut(overrides, plan);
   return plan;
 }

@@ -347,6 +347,27 @@ TEST(OwnDisk, ATailIsWrittenInPiecesAndEachIsAcknowledged) {
   EXPECT_GE(writes, 5);
 }
 
+// The log on disk would end before what its hard state says is committed, which no log does.
+TEST(OwnDisk, OfACommitIndexBeyondThePieceThatIsWrittenOnlyThatPartIsWritten) {
+  raft::Options options;
+  options.max_write_bytes = 1000;
+  Solo solo(3, {1}, 1, 1, options);
+  std::vector<raft::Entry> entries;
+  for (std::uint64_t i = 2; i <= 11; ++i) entries.push_back(Command(1, i, std::string(400, 'x')));
+  solo->Step(From(2, Append(1, 1, 1, 11, entries)));
+  Index written(1);
+  while (auto ready = solo->TakeReady()) {
+    if (!ready->entries.empty()) written = ready->entries.back().index;
+    if (ready->hard_state) {
+      EXPECT_LE(ready->hard_state->commit, written);
+    }
+    if (ready->HasWrite()) solo->Persist();
+    if (!ready->committed_entries.empty()) solo->Apply(ready->committed_entries);
+  }
+  EXPECT_EQ(written, Index(11));
+  EXPECT_EQ(solo.core().applied_index(), Index(11));
+}
+
 // --- Whole members.
 
 const std::vector<std::string> kThree = {"n1", "n2", "n3"};

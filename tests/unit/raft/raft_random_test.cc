@@ -111,6 +111,7 @@ class RandomRun {
     options.raft.max_uncommitted_bytes = 500 + random.Below(5000);
     options.raft.max_apply_bytes = 70 + random.Below(1000);
     options.raft.max_pending_reads = 1 + random.Below(20);
+    options.raft.max_write_bytes = 70 + random.Below(1500);
     options.raft.caught_up_entries = random.Below(20);
     options.raft.lease_reads = random.Below(3) == 0;
     if (nodes >= 4 && random.Below(3) == 0) {
