@@ -5,7 +5,6 @@
 
 #include "lib/base/check.h"
 #include "lib/base/mutants.h"
-#include "lib/kv/parse.h"
 #include "lib/kv/request.h"
 #include "lib/node/hex.h"
 

@@ -2,6 +2,7 @@
 // (part of Node)
 #include <utility>
 
+#include "lib/kv/parse.h"
 #include "lib/kv/request.h"
 #include "lib/node/node.h"
 

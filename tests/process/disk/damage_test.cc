@@ -351,9 +351,14 @@ TEST(Damage, OfAMajorityLeavesABackupOfWhoIsWhole) {
   Content content;
   Put(*client, content, chance, 200, 3000);
   ASSERT_EQ(cluster.WaitUntilEqual(20s).size(), 3U);
-  cluster.Kill(2);
+  // Not killed: alone it could not know that the last entry is committed.
+  EXPECT_EQ(cluster.Terminate(2, 20s), 0);
   for (const std::size_t victim : {std::size_t{0}, std::size_t{1}}) Spoil(cluster, victim);
-  for (std::size_t i = 0; i < 3; ++i) ASSERT_TRUE(cluster.Start(i));
+  // Without the third: the damage of one is found when it is read, and until that of the other is,
+  // two that seem whole would refill it.
+  for (const std::size_t victim : {std::size_t{0}, std::size_t{1}}) {
+    ASSERT_TRUE(cluster.Start(victim));
+  }
   for (const std::size_t victim : {std::size_t{0}, std::size_t{1}}) {
     ASSERT_TRUE(ReadUntilSuspect(cluster, victim)) << cluster.name(victim);
     const auto [key, value] = *content.begin();
@@ -361,6 +366,7 @@ TEST(Damage, OfAMajorityLeavesABackupOfWhoIsWhole) {
     EXPECT_FALSE(got.ok());
     EXPECT_NE(got.status().code(), Code::kNotFound);
   }
+  ASSERT_TRUE(cluster.Start(2));
   EXPECT_NE(cluster.Cli({"--timeout", "2s", "put", "k", "v"}).exit_code, 0);
   ExpectContent(cluster, 2, content);
 
