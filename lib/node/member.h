@@ -293,7 +293,7 @@ class Member {
   std::map<NodeId, Boot> stranger_boots_;
   /// Whose boots are on their way to the disk; one each, so that hellos cannot fill its queue.
   std::set<NodeId> saving_boots_;
-  MonoTime next_boots_told_ = MonoTime::min();
+  MonoTime next_boots_told_{};
   /// Members that have said hello under a boot that is not confirmed, and since when.
   std::map<NodeId, MonoTime> unconfirmed_;
   /// Where a member is, or may be, other than the configuration says.

@@ -256,8 +256,9 @@ void EventLoop::At(MonoTime when, OnceFunction<void()> work) {
 
 void EventLoop::ArmTimer() {
   armed_for_ = timers_.front().when;
+  const MonoTime now = Now();
   body_->timer_wait = timer()
-                          .atTime(ToKjTime(armed_for_ - Now()))
+                          .atTime(ToKjTime(std::max(armed_for_, now) - now))
                           .then([this] {
                             // Not from inside the promise that FireTimers may replace.
                             armed_for_ = kNever;
