@@ -22,6 +22,7 @@ namespace raftkv {
   X(kVoteBeforePersist, 1, "a vote is answered before it is durable")                    \
   X(kLeaderCountsUnsynced, 2, "the leader counts its own entry before its sync")         \
   X(kAckBeforePersist, 2, "a follower acknowledges before its sync")                     \
+  X(kAckBeyondPiece, 2, "a follower acknowledges what the next pieces will write")       \
   X(kCommitOfEarlierTerm, 3, "an entry of an earlier term is committed by counting")     \
   X(kCommitBeyondMatch, 4, "a follower takes over leaderCommit as it is")                \
   X(kShortAppendTruncates, 5, "a late, short AppendEntries cuts the log")                \

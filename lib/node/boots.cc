@@ -217,6 +217,8 @@ void Member::SaveBoot(NodeId id, PeerBoot boot) {
     const auto [known, first] = birth_.peer_boots.try_emplace(id, boot);
     const bool found_out = known->second.twins() && boot.incarnation <= known->second.incarnation;
     if (!first && !found_out) known->second = boot;
+    // It was found out while this one was on its way to the disk.
+    if (found_out && known->second != boot) SaveBoot(id, known->second);
     next_boots_told_ = ports_.clock.Now();
     Wake();
   });

@@ -161,28 +161,12 @@ void Node::DispatchHeld() {
   }
 }
 
-/// What an election takes is what the disks and the network take.
-void Node::WarnOfShortTimeout() {
-  const auto milliseconds = [](Duration time) {
-    return std::to_string(std::chrono::duration_cast<std::chrono::milliseconds>(time).count());
-  };
-  const Duration took = core_.election_took();
-  const Duration timeout = config_.raft.election_timeout;
-  if (took <= timeout) return;
-  ports_.log_sink(LogSeverity::kWarn,
-                  "this member's election took " + milliseconds(took) +
-                      " ms: an election timeout of " + milliseconds(timeout) +
-                      " ms is too short for the disks and the network of this cluster; more than " +
-                      milliseconds(2 * took) + " ms would be better");
-}
-
 // --- The disk.
 
 void Node::Write(raft::Ready& ready) {
   RAFTKV_CHECK(!write_under_way_);
   RAFTKV_CHECK(after_persist_.empty());
   write_under_way_ = true;
-  write_began_ = ports_.clock.Now();
   after_persist_ = std::move(ready.messages_after_persist);
   LogWrite write{.hard_state = ready.hard_state,
                  .entries = std::move(ready.entries),
@@ -256,7 +240,6 @@ void Node::Fetch(const raft::WantedEntries& wanted) {
 
 void Node::Apply(std::vector<raft::Entry> entries) {
   const MonoTime now = ports_.clock.Now();
-  apply_began_ = now;
   const Index first = entries.front().index;
   const Index last = entries.back().index;
   for (Proposal& proposal : proposals_) {

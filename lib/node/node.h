@@ -183,8 +183,6 @@ class Node {
   // --- The core and what is under way for it.
   raft::Raft core_;
   bool write_under_way_ = false;
-  MonoTime write_began_;  ///< of the one under way
-  MonoTime apply_began_;
   /// As it was last put into the log.
   bool disk_hung_ = false;
   bool apply_stalled_ = false;

@@ -1,6 +1,7 @@
 // What does a node do about its disk: a full one, one that does not answer, one that failed or
 // lost something? (part of Node)
 #include <algorithm>
+#include <string>
 #include <utility>
 
 #include "lib/base/check.h"
@@ -11,8 +12,9 @@ namespace raftkv::node {
 
 namespace {
 
-long long Milliseconds(Duration time) {
-  return std::chrono::duration_cast<std::chrono::milliseconds>(time).count();
+std::string Milliseconds(Duration time) {
+  return std::to_string(std::chrono::duration_cast<std::chrono::milliseconds>(time).count()) +
+         " ms";
 }
 
 const char* Meaning(raft::Space space) {
@@ -48,18 +50,33 @@ void Node::OnDisk(const DiskHealth& health) {
 /// Puts into the log when the disk, or the state machine, stops to get on, and when it does again.
 void Node::NoteOwnWork(MonoTime now) {
   if (std::exchange(disk_hung_, core_.disk_hangs()) != core_.disk_hangs()) {
-    const std::string after = std::to_string(Milliseconds(now - write_began_)) + " ms";
-    if (disk_hung_)
+    if (disk_hung_) {
       ports_.log_sink(LogSeverity::kError, DiskErrors().back());
-    else
-      ports_.log_sink(LogSeverity::kInfo, "the disk of this member answers again, after " + after);
+    } else if (!core_.writes().under_way()) {
+      ports_.log_sink(LogSeverity::kInfo, "the disk of this member answers again, after " +
+                                              Milliseconds(core_.writes().last()));
+    }
   }
   if (std::exchange(apply_stalled_, core_.apply_stalls()) == core_.apply_stalls()) return;
-  const std::string since = std::to_string(Milliseconds(now - apply_began_)) + " ms";
-  ports_.log_sink(apply_stalled_ ? LogSeverity::kWarn : LogSeverity::kInfo,
-                  apply_stalled_
-                      ? "this member has been applying one batch of writes for " + since
-                      : "this member has applied a batch of writes that took it " + since);
+  if (apply_stalled_) {
+    ports_.log_sink(LogSeverity::kWarn, "this member has been applying one batch of writes for " +
+                                            Milliseconds(core_.applies().Since(now)));
+  } else {
+    ports_.log_sink(LogSeverity::kInfo, "this member has applied a batch of writes that took it " +
+                                            Milliseconds(core_.applies().last()));
+  }
+}
+
+/// What an election takes is what the disks and the network take.
+void Node::WarnOfShortTimeout() {
+  const Duration took = core_.election_took();
+  const Duration timeout = config_.raft.election_timeout;
+  if (took <= timeout) return;
+  ports_.log_sink(LogSeverity::kWarn,
+                  "this member's election took " + Milliseconds(took) +
+                      ": an election timeout of " + Milliseconds(timeout) +
+                      " is too short for the disks and the network of this cluster; more than " +
+                      Milliseconds(2 * took) + " would be better (serve --election-timeout)");
 }
 
 /// Safety: where a store was emptied, or stands behind its log, a key that is not there means
@@ -85,7 +102,7 @@ std::vector<std::string> Node::DiskErrors() const {
     errors.push_back(
         "the disk of this member does not answer: a write of its log has been under "
         "way for " +
-        std::to_string(Milliseconds(ports_.clock.Now() - write_began_)) + " ms");
+        Milliseconds(core_.writes().Since(ports_.clock.Now())));
   }
   return errors;
 }

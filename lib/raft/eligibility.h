@@ -58,8 +58,8 @@ class Traits {
 
 /// The strictest that any of `traits` says of `duty`.
 [[nodiscard]] Verdict Judge(Traits traits, Duty duty);
-/// Of the trait that decides so, as the end of "it does not stand: "; null if nothing is in the
-/// way.
+/// The reason of the trait that decides so, as the end of "the member cannot take over: "; null if
+/// nothing is in the way.
 [[nodiscard]] const char* WhyNot(Traits traits, Duty duty);
 
 }  // namespace raftkv::raft

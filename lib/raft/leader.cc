@@ -334,6 +334,7 @@ MonoTime Raft::QuorumHeard() const {
 /// Thesis §6.2, an election timeout after a quorum was heard for the last time, and not later.
 void Raft::CheckQuorum() {
   RAFTKV_CHECK(role_ == Role::kLeader);
+  NoteAnswerAfterPause();  // it may have become a quorum by itself
   const MonoTime last = std::max(QuorumHeard(), leadership().paused_until.value_or(MonoTime{}));
   leadership().check_quorum_deadline = last + options_.election_timeout + Duration(1);
   if (leadership().check_quorum_deadline <= now_) BecomeFollower(term_, kNobody);

@@ -33,6 +33,12 @@ class Pace {
   }
 
   [[nodiscard]] bool under_way() const { return began_.has_value(); }
+  /// The one under way, so far.
+  [[nodiscard]] Duration Since(MonoTime now) const {
+    return began_ ? now - *began_ : Duration::zero();
+  }
+  /// What the last one took that ended.
+  [[nodiscard]] Duration last() const { return last_; }
   /// What each of the last two took at least: one that was slow for once says nothing.
   [[nodiscard]] Duration usual() const { return std::min(last_, before_last_); }
   /// When the one under way hangs: after `at_least`, or long after what is usual. kNever: none is.

@@ -132,10 +132,10 @@ class Raft {
 
   /// What this member's own disk has room for.
   void SetSpace(Space space);
-  /// Instead of Tick() and before it: this member did not run for a while, because its process or
-  /// its machine was stopped. What came meanwhile is still to be handed over, so that nothing is
-  /// concluded from the silence: a follower waits for its leader anew, and a leader asks whether it
-  /// still leads before it takes proposals. Leases go by the clock all the same.
+  /// Before Tick(), where that is late: this member did not run for a while, because its process or
+  /// its machine was stopped, or is busy. What came meanwhile is still to be handed over, so that
+  /// nothing is concluded from the silence: a follower waits for its leader anew, and a leader asks
+  /// whether it still leads before it takes proposals. Leases go by the clock all the same.
   void Resume(MonoTime now);
 
   /// A snapshot that the leader `from` of `term` sent is here, whole, verified and durable. True:
@@ -204,6 +204,9 @@ class Raft {
   [[nodiscard]] bool disk_hangs() const { return disk_hangs_; }
   /// And a batch that is being applied.
   [[nodiscard]] bool apply_stalls() const { return apply_stalls_; }
+  /// Of the writes of the log, and of the batches that are applied.
+  [[nodiscard]] const Pace& writes() const { return writes_; }
+  [[nodiscard]] const Pace& applies() const { return applies_; }
   /// Leader: a proposal is not refused for the moment's sake (see TransferLeadership and Resume).
   [[nodiscard]] bool TakesProposals() const {
     return leading_ && !transferring() && !leading_->paused_until;

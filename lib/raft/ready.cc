@@ -100,6 +100,7 @@ std::vector<Message> Raft::TakeMessagesAfterPersist() {
   for (Message& message : ready) {
     auto* const ack = std::get_if<AppendEntriesReply>(&message.body);
     if (ack == nullptr || !ack->success || ack->index <= handed_to_disk_) continue;
+    if (RAFTKV_MUTANT(kAckBeyondPiece)) continue;
     messages_after_persist_.push_back(message);
     ack->index = handed_to_disk_;
   }

@@ -3,6 +3,7 @@
 // It takes no more proposals, waits until the successor has its whole log, and tells it to stand
 // for election at once. If that leads to nothing within an election timeout it goes on.
 #include <algorithm>
+#include <string>
 
 #include "lib/base/check.h"
 #include "lib/raft/raft.h"
@@ -16,8 +17,12 @@ Status Raft::TransferLeadership(NodeId to) {
     return {Code::kInvalidArgument, "only a voter can lead; promote the member first"};
   }
   const NodeId successor = to != kNobody ? to : BestSuccessor();
-  if (successor == kNobody || !IsLive(successor)) {
+  if (successor == kNobody) {
     return {Code::kUnavailable, "no other voter is connected that could lead"};
+  }
+  if (Judge(TraitsOf(successor), Duty::kTakeOver) == Verdict::kNo) {
+    return {Code::kUnavailable, std::string("the member cannot take over now: ") +
+                                    WhyNot(TraitsOf(successor), Duty::kTakeOver)};
   }
   RAFTKV_CHECK(successor != options_.id, successor.value);
   Leadership& leading = leadership();

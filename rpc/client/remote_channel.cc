@@ -17,6 +17,8 @@ constexpr Duration kMovePause = std::chrono::milliseconds(200);
 constexpr auto kMinAttempt = std::chrono::milliseconds(1000);
 /// A member keeps the state of a scan no longer from page to page (kv::HeldViewsOptions).
 constexpr Duration kKeeperLife = std::chrono::seconds(30);
+/// More than a cluster has members; the one that was of use longest ago goes first.
+constexpr std::size_t kMaxKeepers = 32;
 /// After what the server was told: it answers by itself, but late.
 constexpr Duration kAnswerGrace = std::chrono::milliseconds(250);
 
@@ -324,6 +326,11 @@ void RemoteChannel::ReadAtKeeper(std::uint64_t table, Bytes request, node::ReadP
 
 void RemoteChannel::NoteKeeper(std::uint64_t table, const LinkPtr& link) {
   if (table == 0) return;
+  if (keepers_.size() >= kMaxKeepers && !keepers_.contains(table)) {
+    keepers_.erase(std::min_element(keepers_.begin(), keepers_.end(), [](auto& a, auto& b) {
+      return a.second.used < b.second.used;
+    }));
+  }
   keepers_[table] = {.link = link, .used = loop_.Now()};
   if (!std::exchange(forgetting_, true)) tasks_.add(ForgetKeepers());
 }

@@ -53,6 +53,7 @@ class Nemesis {
   bool PauseAll();
   bool StallApply();
   bool HangReads();
+  bool Stall(bool Host::*stalls, void (Process::*go_on)());
   bool BringBackRemoved();
   bool RestartWithOptions();
   bool Network(Fault fault);

@@ -22,31 +22,19 @@ bool Nemesis::PauseAll() {
   return true;
 }
 
-bool Nemesis::StallApply() {
-  Host* const leader = world_.Leader();
-  Host* const host = leader != nullptr && chance().Below(2) == 0 ? leader : AnyHost();
-  if (host->apply_stalls) return false;
-  host->apply_stalls = true;
-  const auto ended = [this, host] {
-    if (!std::exchange(host->apply_stalls, false) || !host->running()) return;
-    world_.OnHost(*host, [host, epoch = host->epoch] {
-      if (host->epoch == epoch && host->running()) host->process->ContinueApply();
-    });
-  };
-  undo_.emplace_back(ended);
-  world_.At(Between(chance(), 200 * kMillisecond, 5 * kSecond), ended);
-  return true;
-}
+bool Nemesis::StallApply() { return Stall(&Host::apply_stalls, &Process::ContinueApply); }
+bool Nemesis::HangReads() { return Stall(&Host::reads_hang, &Process::ContinueReads); }
 
-bool Nemesis::HangReads() {
+/// `stalls` holds for a while at some host, often the leader's, and then it goes on.
+bool Nemesis::Stall(bool Host::*stalls, void (Process::*go_on)()) {
   Host* const leader = world_.Leader();
   Host* const host = leader != nullptr && chance().Below(2) == 0 ? leader : AnyHost();
-  if (host->reads_hang) return false;
-  host->reads_hang = true;
-  const auto ended = [this, host] {
-    if (!std::exchange(host->reads_hang, false) || !host->running()) return;
-    world_.OnHost(*host, [host, epoch = host->epoch] {
-      if (host->epoch == epoch && host->running()) host->process->ContinueReads();
+  if (host->*stalls) return false;
+  host->*stalls = true;
+  const auto ended = [this, host, stalls, go_on] {
+    if (!std::exchange(host->*stalls, false) || !host->running()) return;
+    world_.OnHost(*host, [host, go_on, epoch = host->epoch] {
+      if (host->epoch == epoch && host->running()) (host->process.get()->*go_on)();
     });
   };
   undo_.emplace_back(ended);

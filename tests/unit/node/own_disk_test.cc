@@ -294,7 +294,7 @@ TEST(OwnDisk, AVoteThatComesAfterALeadershipOfTheSameTermElectsNobody) {
   const Term term = solo.core().term();
   for (int i = 0; i < 10; ++i) solo.Advance(100ms);
   ASSERT_NE(solo.core().role(), raft::Role::kLeader) << "nobody answers it";
-  if (solo.core().term() != term) return;
+  ASSERT_EQ(solo.core().term(), term);
   for (const std::uint64_t peer : {2, 3, 4, 5}) {
     solo.Step(peer, raft::RequestVoteReply{term, true, false});
   }
@@ -320,13 +320,22 @@ TEST(OwnDisk, TheElectionTimeoutLeavesTimeForTheWritesOfAnElection) {
 
 // --- Writes in pieces.
 
-TEST(OwnDisk, ATailIsWrittenInPiecesAndEachIsAcknowledged) {
+raft::Options WithPiecesOf(std::size_t bytes) {
   raft::Options options;
-  options.max_write_bytes = 1000;
-  Solo solo(3, {1}, 1, 1, options);
+  options.max_write_bytes = bytes;
+  return options;
+}
+
+/// Entries 2 to 11, of 464 bytes each.
+std::vector<raft::Entry> TenEntries() {
   std::vector<raft::Entry> entries;
   for (std::uint64_t i = 2; i <= 11; ++i) entries.push_back(Command(1, i, std::string(400, 'x')));
-  solo->Step(From(2, Append(1, 1, 1, 1, entries)));
+  return entries;
+}
+
+TEST(OwnDisk, ATailIsWrittenInPiecesAndEachIsAcknowledged) {
+  Solo solo(3, {1}, 1, 1, WithPiecesOf(1000));
+  solo->Step(From(2, Append(1, 1, 1, 1, TenEntries())));
   std::uint64_t acknowledged = 1;
   int writes = 0;
   while (auto ready = solo->TakeReady()) {
@@ -349,12 +358,8 @@ TEST(OwnDisk, ATailIsWrittenInPiecesAndEachIsAcknowledged) {
 
 // The log on disk would end before what its hard state says is committed, which no log does.
 TEST(OwnDisk, OfACommitIndexBeyondThePieceThatIsWrittenOnlyThatPartIsWritten) {
-  raft::Options options;
-  options.max_write_bytes = 1000;
-  Solo solo(3, {1}, 1, 1, options);
-  std::vector<raft::Entry> entries;
-  for (std::uint64_t i = 2; i <= 11; ++i) entries.push_back(Command(1, i, std::string(400, 'x')));
-  solo->Step(From(2, Append(1, 1, 1, 11, entries)));
+  Solo solo(3, {1}, 1, 1, WithPiecesOf(1000));
+  solo->Step(From(2, Append(1, 1, 1, 11, TenEntries())));
   Index written(1);
   while (auto ready = solo->TakeReady()) {
     if (!ready->entries.empty()) written = ready->entries.back().index;
