@@ -135,14 +135,15 @@ bool InCallback() { return scopes > 0; }
 
 Status MayBlock(const char* call) {
   if (!InCallback()) return Status::Ok();
-  return {Code::kInvalidArgument, std::string(call) + "() blocks: not from a callback"};
+  return {Code::kInvalidArgument,
+          std::string(call) + "() blocks and cannot be called from a callback"};
 }
 
 Status OfForkedChild(const char* call) {
   return {Code::kInvalidArgument,
           std::string(call) +
-              "() in a process that was forked after raftkv was opened: it has none of its "
-              "threads; start a program of its own there"};
+              "() in a process that was forked after raftkv was opened: none of the threads exist "
+              "there; exec a new program instead"};
 }
 
 bool RunHostCode(const char* what, const ThrownSink& thrown, const std::function<void()>& code) {
@@ -153,7 +154,7 @@ bool RunHostCode(const char* what, const ThrownSink& thrown, const std::function
   } catch (const std::exception& error) {
     Say(what, thrown, error.what());
   } catch (...) {
-    Say(what, thrown, "no std::exception");
+    Say(what, thrown, "not a std::exception");
   }
   return false;
 }

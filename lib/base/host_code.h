@@ -131,7 +131,7 @@ auto OpenOrUnavailable(const Open& open) -> decltype(open()) {
     return open();
   } catch (const std::exception& error) {
     return Status(Code::kUnavailable,
-                  std::string("the system has no thread or memory to give: ") + error.what());
+                  std::string("the system has no thread or memory left: ") + error.what());
   }
 }
 

@@ -53,21 +53,21 @@ std::string Member::JudgeBoot(const Hello& hello) const {
 std::string Member::JudgeBootOf(const std::string& name, const Boot& boot, const Boot& seen) {
   if (PeerBoot{.boot = seen}.twins()) {
     return "two data folders claim to be '" + name + "' (boot " + Number(seen.counter) +
-           " was started twice): one is a copy of the other, or was rolled back; stop the one that "
-           "is older, and have the cluster trust the other with " +
+           " was started twice): one is a copy of the other, or was rolled back; stop the older "
+           "one, and make the cluster trust the other with " +
            ResetCommand(name);
   }
   if (boot == seen) return {};
   if (boot.counter > seen.counter) {
     if (boot.counter - seen.counter <= kMaxMissedBoots) return {};
     return "boot " + Number(boot.counter) + " of '" + name + "' is too far beyond boot " +
-           Number(seen.counter) + ", the last one that was seen, to be true; if it is, " +
-           ResetCommand(name) + " has the cluster trust it";
+           Number(seen.counter) + ", the last one that was seen, to be genuine; if it is, run " +
+           ResetCommand(name) + " to make the cluster trust it";
   }
   return "the data folder of '" + name + "' was rolled back or copied (boot " +
          Number(boot.counter) + ", but boot " + Number(seen.counter) +
-         " was seen): what it acknowledged may be lost; replace the member, or, if the folder is "
-         "known to be the latest, have the cluster trust it with " +
+         " was seen): what it acknowledged may be lost; replace the member or, if the folder is "
+         "known to be the latest, make the cluster trust it with " +
          ResetCommand(name);
 }
 
@@ -100,7 +100,8 @@ void Member::AskBack(const Hello& hello, HelloAnswer& answer) {
   const raft::Member* member = node_->core().configuration().Find(hello.member);
   std::string where = member == nullptr ? hello.address : member->address;
   if (member != nullptr && !hello.address.empty() && hello.address != where) {
-    where += ", where the configuration has it, or at " + hello.address + ", where it says it is";
+    where +=
+        ", its address in the configuration, or at " + hello.address + ", the address it announces";
   }
   answer.refusal = "boot " + Number(hello.boot.counter) + " of '" + hello.name + "' counts once '" +
                    options_.name + "' has reached it under that boot at " + where;
@@ -142,7 +143,7 @@ Status Member::ConfirmBoot(const Hello& self) {
     return Status::Ok();
   }
   SaveBoot(self.member, boot);
-  return {Code::kUnavailable, "the boot of '" + self.name + "' is being written down"};
+  return {Code::kUnavailable, "the boot of '" + self.name + "' is being made durable"};
 }
 
 /// Two disks with one identity: each may have been met by another half of the members, which would

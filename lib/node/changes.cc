@@ -61,7 +61,7 @@ void Node::TransferLeadership(NodeId to, MonoTime deadline, DoneStatus done) {
     return;
   }
   if (transfer_) {
-    done({Code::kUnavailable, "the leadership is being handed over already"});
+    done({Code::kUnavailable, "a leadership transfer is already in progress"});
     return;
   }
   Tick();
@@ -107,7 +107,7 @@ void Node::SweepChanges(MonoTime now) {
     Change change = std::move(changes_.front());
     changes_.pop_front();
     change.done({Code::kUnknownOutcome,
-                 "the change was not committed in time; it may be yet: look at the member list"});
+                 "the change was not committed in time, but may still be: check the member list"});
   }
   if (transfer_ && transfer_->deadline <= now) {
     std::exchange(transfer_, std::nullopt)

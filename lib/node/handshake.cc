@@ -49,11 +49,12 @@ void Member::JudgeHello(const Hello& hello, HelloAnswer& answer) const {
   if (hello.expected_member != kNobody && hello.expected_member != birth_.member) {
     // In the same cluster the caller may be behind: the name was given to a new member.
     answer.permanent = hello.cluster != birth_.cluster;
-    answer.refusal = "'" + options_.name + "' has member id " + Hex(birth_.member) + ", '" +
-                     hello.name + "' knows it as " + Hex(hello.expected_member) +
-                     (answer.permanent ? ": its data folder was replaced; give it the old one "
-                                         "back, or replace the member"
-                                       : ", which was replaced");
+    answer.refusal =
+        "'" + options_.name + "' has member id " + Hex(birth_.member) + ", '" + hello.name +
+        "' knows it as " + Hex(hello.expected_member) +
+        (answer.permanent
+             ? ": its data folder was replaced; restore the old one, or replace the member"
+             : ", which was replaced");
     return;
   }
   if (formation_) {
@@ -72,7 +73,7 @@ std::string Member::JudgeIntroduction(const Hello& hello) const {
   }
   if (hello.member == kNobody || hello.boot.counter == 0) return "a hello without an identity";
   if (hello.member == birth_.member && hello.boot == birth_.boot) {
-    return "the address under which '" + options_.name + "' looks for '" + hello.expected_name +
+    return "the address at which '" + options_.name + "' looks for '" + hello.expected_name +
            "' leads back to itself: correct the addresses in the cluster list";
   }
   if (hello.member == birth_.member) {
@@ -80,7 +81,7 @@ std::string Member::JudgeIntroduction(const Hello& hello) const {
            "' itself: a data folder was copied; start '" + hello.name + "' with an empty one";
   }
   if (hello.name == options_.name) {
-    return "two members are called '" + hello.name + "': give each its own name";
+    return "two members are named '" + hello.name + "': give each its own name";
   }
   if (hello.expected_name != options_.name) {
     return "this is '" + options_.name + "', not '" + hello.expected_name +
@@ -131,7 +132,7 @@ void Member::JudgeNewcomer(const Hello& hello, HelloAnswer& answer) const {
       configuration.invited.begin(), configuration.invited.end(),
       [&](const raft::Invitation& invitation) { return invitation.name == hello.name; });
   if (invited) {
-    answer.refusal = "'" + hello.name + "' is being taken into the cluster; it tries again";
+    answer.refusal = "'" + hello.name + "' is being added to the cluster; it will retry";
     return;
   }
   const bool name_taken =
@@ -139,10 +140,10 @@ void Member::JudgeNewcomer(const Hello& hello, HelloAnswer& answer) const {
                   [&](const raft::Member& member) { return member.name == hello.name; });
   answer.permanent = name_taken || !hello.joins;  // who joins may come before it was added
   const std::string add = "'raftkv member add " + hello.name + " ADDRESS'";
-  answer.refusal = "cluster " + Hex(birth_.cluster) + " is formed already and does not know '" +
+  answer.refusal = "cluster " + Hex(birth_.cluster) + " has already formed and does not know '" +
                    hello.name + "' with member id " + Hex(hello.member) +
-                   (name_taken ? " (a lost or emptied data folder makes a new member): give it its "
-                                 "data folder back, or replace it with 'raftkv member remove " +
+                   (name_taken ? " (a lost or emptied data folder makes a new member): restore its "
+                                 "data folder, or replace it with 'raftkv member remove " +
                                      hello.name + "' and then " + add
                                : ": add it with " + add);
 }
@@ -268,7 +269,7 @@ Status Member::OnHelloAnswer(const HelloAnswer& answer, const Dialled& dialled) 
   const auto configuration = raft::DecodeConfiguration(answer.formed.view());
   // A member that joined later is not in the first entry; it is in what follows.
   if (!configuration.ok() || configuration->cluster != answer.self.cluster) {
-    return {Code::kCorruption, "'" + name + "' sent a first entry that is none of its cluster"};
+    return {Code::kCorruption, "'" + name + "' sent a first entry that is not of its cluster"};
   }
   if (!saving_formation_) SaveFormation(*configuration, answer.formed);
   return {Code::kUnavailable, "the cluster is forming"};

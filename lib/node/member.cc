@@ -52,8 +52,8 @@ void Member::Start() {
 }
 
 void Member::Stop() {
-  if (node_) node_->Stop({Code::kCancelled, "this member is being stopped"});
-  if (failure_.ok()) failure_ = {Code::kCancelled, "this member is being stopped"};
+  if (node_) node_->Stop({Code::kCancelled, "this member is shutting down"});
+  if (failure_.ok()) failure_ = {Code::kCancelled, "this member is shutting down"};
 }
 
 void Member::Fail(const Status& why) {
@@ -117,7 +117,7 @@ void Member::SaveFormation(const raft::Configuration& configuration, Bytes paylo
     saving_formation_ = false;
     if (!failure_.ok()) return;
     if (!status.ok()) {
-      Fail({status.code(), "the new cluster could not be written down: " + status.message()});
+      Fail({status.code(), "the new cluster could not be made durable: " + status.message()});
       return;
     }
     raft::InitialState initial;
@@ -166,8 +166,8 @@ void Member::SayForWhomItWaits() {
   next_waiting_line_ = now + kWaitingLineEvery;
   if (options_.join) {
     ports_.log_sink(LogSeverity::kInfo,
-                    "waiting to be taken into the cluster; if that was not done yet: raftkv member "
-                    "add " +
+                    "waiting to be added to the cluster; if this has not been done yet, run: "
+                    "raftkv member add " +
                         options_.name + " " + options_.advertise);
     return;
   }
@@ -176,9 +176,9 @@ void Member::SayForWhomItWaits() {
     names += (names.empty() ? "" : ", ") + name;
   }
   const std::string founder = formation_->spec().substr(0, formation_->spec().find('='));
-  ports_.log_sink(LogSeverity::kInfo, names.empty()
-                                          ? "waiting for '" + founder + "' to found the new cluster"
-                                          : "waiting for " + names + " to form the new cluster");
+  ports_.log_sink(LogSeverity::kInfo,
+                  names.empty() ? "waiting for '" + founder + "' to create the new cluster"
+                                : "waiting for " + names + " to form the new cluster");
 }
 
 void Member::SetPeers() {
@@ -280,7 +280,8 @@ void Member::OnDisk(const DiskHealth& health) {
 
 Status Member::NotServing() const {
   if (node_ && failure_.ok()) return Status::Ok();
-  return {Code::kUnavailable, failure_.ok() ? "the cluster is not formed yet" : failure_.message()};
+  return {Code::kUnavailable,
+          failure_.ok() ? "the cluster has not formed yet" : failure_.message()};
 }
 
 void Member::Submit(Bytes request, MonoTime deadline, SubmitDone done) {

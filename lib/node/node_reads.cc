@@ -47,7 +47,7 @@ void Node::OpenSession(MonoTime deadline, Done<std::uint64_t> done) {
   Confirm(reads_, 0, deadline, [this, done = std::move(done)](const Status& confirmed) mutable {
     if (!confirmed.ok()) return done(confirmed);
     if (replicated_time_ms_ == 0) {
-      return done(Status(Code::kUnavailable, "the cluster knows no time yet; try again"));
+      return done(Status(Code::kUnavailable, "the cluster has no time yet; try again"));
     }
     done(replicated_time_ms_);
   });
@@ -58,7 +58,7 @@ void Node::Confirm(ReadQueue& queue, std::size_t bytes, MonoTime deadline, DoneS
   if (!failure_.ok()) {
     done({Code::kUnavailable, failure_.message()});
   } else if (!HasRoom(bytes)) {
-    done({Code::kUnavailable, "too many requests wait at this member; try again"});
+    done({Code::kUnavailable, "too many requests are queued at this member; try again"});
   } else {
     pending_bytes_ += bytes;
     queue.Add({bytes, ports_.clock.Now(), deadline, std::move(done)});

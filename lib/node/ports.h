@@ -224,7 +224,7 @@ class Transport {
     NodeId id;  ///< nobody while the cluster is forming
     std::string name;
     std::string address;
-    /// Where else it may be: tried in turn while it does not answer at `address`.
+    /// Where else it may be: tried in turn while it does not respond at `address`.
     std::vector<std::string> also = {};
     /// As raft::Member: when it rises, the peer has to answer a new hello.
     std::uint64_t incarnation = 1;

@@ -40,7 +40,7 @@ class SnapshotSender {
   /// The core wants `peer` to get a snapshot.
   void Want(NodeId peer);
   void OnReply(NodeId peer, const SnapshotChunkReply& reply);
-  /// Sends again, and gives up, what is due; drops everything if this member does not lead.
+  /// Sends again, and gives up, what is due; drops everything if this member is not the leader.
   void Tick();
   [[nodiscard]] MonoTime NextDeadline() const;
   /// What receivers need of the log, now or after their snapshot, begins behind this.

@@ -60,8 +60,8 @@ void Member::TryAt(const raft::Member& member, const std::string& address) {
   if (!place.says.empty() && now - place.said_at < kTriedFor) return;
   // What was found out of the place before counts no more.
   place = Place{.says = address, .said_at = now};
-  ports_.log_sink(LogSeverity::kInfo, "'" + member.name + "' says that it is at " + address +
-                                          ", the configuration has it at " + member.address +
+  ports_.log_sink(LogSeverity::kInfo, "'" + member.name + "' announces the address " + address +
+                                          ", but the configuration has " + member.address +
                                           ": trying both");
   SetPeers();
 }
@@ -156,7 +156,7 @@ void Member::EnterAddresses() {
 void Member::LogMoves(const raft::Configuration& before, const raft::MembershipChange& change) {
   for (const auto& move : change.move) {
     const raft::Member& member = *before.Find(move.id);
-    ports_.log_sink(LogSeverity::kInfo, "'" + member.name + "' has moved: entering " +
+    ports_.log_sink(LogSeverity::kInfo, "'" + member.name + "' has moved: recording " +
                                             move.address + " into the configuration in place of " +
                                             member.address);
   }
@@ -188,8 +188,9 @@ std::vector<std::string> Member::WhyCutOff() const {
   const bool known = self == nullptr || options_.advertise.empty() ||
                      self->address == options_.advertise || configuration.members.size() < 2;
   if (!known && node_->core().leader() == kNobody) {
-    lines.push_back("the configuration has this member at " + self->address + ", and it is at " +
-                    options_.advertise + ": waiting for a leader to enter that");
+    lines.push_back("the configuration has this member's address as " + self->address +
+                    ", but it is " + options_.advertise +
+                    ": waiting for a leader to record the new address");
   }
   return lines;
 }
@@ -213,7 +214,7 @@ std::string Member::Whereabouts(NodeId id) const {
   if (!node_ || place == places_.end() || place->second.says.empty()) return {};
   const raft::Member* member = node_->core().configuration().Find(id);
   if (member == nullptr) return {};
-  return " at " + member->address + ", nor at " + place->second.says + ", where it says that it is";
+  return " at " + member->address + ", nor at " + place->second.says + ", the address it announces";
 }
 
 // --- Where it is looked for.

@@ -59,9 +59,9 @@ Status InvalidRestore(const std::string& what) { return {Code::kInvalidArgument,
 
 /// The addresses get their one spelling.
 Status CheckRestore(RestoreOptions& options) {
-  if (options.file.empty()) return InvalidRestore("no backup was named");
+  if (options.file.empty()) return InvalidRestore("a backup file is needed");
   if (options.data_dir.empty()) return InvalidRestore("a data folder is needed");
-  if (options.name.empty()) return InvalidRestore("which member is it for? name it");
+  if (options.name.empty()) return InvalidRestore("the name of the member to restore is needed");
   if (options.cluster.empty()) return InvalidRestore("the members of the new cluster are needed");
   for (MemberAddress& member : options.cluster) {
     const Status named = CheckMemberName("a name in the cluster list", member.name);
@@ -79,13 +79,12 @@ Status CheckRestore(RestoreOptions& options) {
     names.insert(member.name);
     const bool zones = options.quorum.kind == QuorumOptions::Kind::kZones;
     if (zones && !options.zones.contains(member.name)) {
-      return InvalidRestore("quorums by zones need to know the zone of '" + member.name +
-                            "': name it");
+      return InvalidRestore("zone quorums need the zone of '" + member.name + "': name it");
     }
   }
   for (const auto& [name, zone] : options.zones) {
     if (!names.contains(name))
-      return InvalidRestore("the zone of '" + name + "', who is no member");
+      return InvalidRestore("the zone of '" + name + "', which is not in the cluster list");
     if (Status bad = CheckMemberName("the zone of '" + name + "'", zone); !bad.ok()) return bad;
   }
   return Status::Ok();
@@ -105,15 +104,15 @@ void OpenNode::Backup(node::Done<Source> done) {
   if (const auto may = member_->MayAnswerAlone(); !may.ok()) return refuse(may.message());
   if (member_->core()->applied_index() == Index()) return refuse("nothing is applied yet");
   if (*backups_ >= kMaxBackups) {
-    return refuse("this member gives " + std::to_string(kMaxBackups) +
-                  " backups already: wait for them, or ask another member");
+    return refuse("this member is already serving " + std::to_string(kMaxBackups) +
+                  " backups: wait for them, or ask another member");
   }
   // Also where it is dropped unanswered: whoever opens the store anew waits for the last one.
   auto made = [this, done = std::move(done), counted = CountIn(backups_)](
                   Result<std::shared_ptr<storage::CheckpointBackup>> made) mutable {
     if (!made.ok()) return done(made.status());
     const Source source = With(counted, *made);
-    if (!member_) return done(raftkv::Status(Code::kUnavailable, "this member is being stopped"));
+    if (!member_) return done(raftkv::Status(Code::kUnavailable, "this member is shutting down"));
     const NodeStatus status = member_->status();
     node::BackupHead& head = (*made)->head();
     head.cluster = ClusterId(status.cluster_id);

@@ -173,10 +173,10 @@ std::string OpenNode::Advertised() {
                        listed->port != listens->port;
     if (!moved || store_->birth().cluster == ClusterId{}) return other.address;
     Sink()(node::LogSeverity::kWarn,
-           "the cluster list has this member at " + other.address + ", but it listens on " +
-               listen_address_ +
-               ", which it tells the others; if that is wrong, set --advertise to the address "
-               "that they reach it at");
+           "the cluster list has this member's address as " + other.address +
+               ", but it listens on " + listen_address_ +
+               ", and will announce that to the others; if that is wrong, set --advertise to the "
+               "address at which they reach it");
   }
   return listen_address_;
 }
@@ -400,7 +400,7 @@ raftkv::Status OpenNode::WaitForFailure(std::chrono::milliseconds timeout) {
   }
   if (!failure_.ok()) return failure_;
   if (closing_) return Closed();
-  return {Code::kDeadlineExceeded, "the member still runs"};
+  return {Code::kDeadlineExceeded, "the member is still running"};
 }
 
 NodeStatus OpenNode::status() {

@@ -205,7 +205,7 @@ void OpenNode::FillStatus(EndpointStatus& status) {
 Result<std::vector<ClusterMember>> OpenNode::Members() {
   if (!member_) return raftkv::Status(Code::kUnavailable, kStarting);
   if (member_->core() == nullptr) {
-    return raftkv::Status(Code::kUnavailable, "the cluster is not formed yet");
+    return raftkv::Status(Code::kUnavailable, "the cluster has not formed yet");
   }
   // Not the latest: who is told that there are three voters may stop one of them.
   const raft::Configuration& now = member_->core()->committed_configuration();
@@ -241,7 +241,7 @@ void OpenNode::ChangeOnLeader(const rpc::MemberChange& change, MonoTime deadline
   // A follower may not even know the member yet.
   const raft::Raft* core = member_->core();
   if (core != nullptr && core->role() != raft::Role::kLeader) {
-    return done({Code::kNotLeader, "this member does not lead"});
+    return done({Code::kNotLeader, "this member is not the leader"});
   }
   using Kind = rpc::MemberChange::Kind;
   switch (change.kind) {

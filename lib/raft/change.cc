@@ -15,16 +15,16 @@
 namespace raftkv::raft {
 
 Result<LogPosition> Raft::ChangeMembership(const MembershipChange& change, std::uint64_t time_ms) {
-  if (role_ != Role::kLeader) return Status(Code::kNotLeader, "this member does not lead");
+  if (role_ != Role::kLeader) return Status(Code::kNotLeader, "this member is not the leader");
   if (transferring()) {
-    return Status(Code::kUnavailable, "the leadership is being handed over; try again");
+    return Status(Code::kUnavailable, "a leadership transfer is in progress; try again");
   }
   // Not before the own no-op is committed: an earlier leader's change may still be in some log
   // (the bug in the first version of single-server changes, 2015).
   const bool settled =
       committed_in_term() && configuration_index() <= commit_index_ && !configuration().joint;
   if (!settled && !(RAFTKV_MUTANT(kTwoChangesInFlight) && !configuration().joint)) {
-    return Status(Code::kUnavailable, "another membership change is under way; try again");
+    return Status(Code::kUnavailable, "another membership change is in progress; try again");
   }
   for (const NodeId id : change.promote) {
     if (const Status behind = IsCaughtUp(id); !behind.ok()) return behind;
@@ -41,7 +41,7 @@ Status Raft::IsCaughtUp(NodeId id) const {
   if (progress == nullptr) return Status::Ok();  // PlanChange says what is wrong with it
   const std::uint64_t behind = log_.last_index() - progress->match;
   if (!IsLive(id) || progress->state != ProgressState::kReplicate) {
-    return {Code::kUnavailable, "the member is not connected and caught up; try again later"};
+    return {Code::kUnavailable, "the member is not connected, or not caught up; try again later"};
   }
   if (behind > options_.caught_up_entries) {
     return {Code::kUnavailable,
@@ -69,9 +69,8 @@ Status Raft::MayChange(const Configuration& next) const {
     }
   }
   return {Code::kUnavailable,
-          "the change would leave the live members without a quorum (not heard "
-          "of: " +
-              missing + "): bring those back, or remove one of them first"};
+          "the change would leave the live members without a quorum (not heard from: " + missing +
+              "): bring those back, or remove one of them first"};
 }
 
 void Raft::AppendConfiguration(const Configuration& next, std::uint64_t time_ms) {

@@ -55,14 +55,15 @@ class Plan {
 
   Result<Configuration> Make() {
     if (now_.joint) {
-      return Wrong("the change before is not over yet (the configuration is joint); wait for it");
+      return Wrong(
+          "the previous change is still in progress (the configuration is joint); wait for it");
     }
     for (const auto step : {&Plan::Uninvite, &Plan::Remove, &Plan::Promote, &Plan::Demote,
                             &Plan::Move, &Plan::Add, &Plan::Invite}) {
       if (Status status = (this->*step)(); !status.ok()) return status;
     }
     if (change_.quorum) next_.quorum = *change_.quorum;
-    if (next_ == now_) return Wrong("the change changes nothing; all of it is so already");
+    if (next_ == now_) return Wrong("the change has no effect; everything is as requested already");
     return Finish();
   }
 
@@ -71,7 +72,7 @@ class Plan {
     for (const std::string& name : change_.uninvite) {
       if (!DropInvitation(name)) {
         return {Code::kNotFound, "there is no invitation for " + Quoted(name) +
-                                     "; see the list of members for who is invited"};
+                                     "; the member list shows who is invited"};
       }
     }
     return Status::Ok();
@@ -98,7 +99,7 @@ class Plan {
       if (Status status = Take(id); !status.ok()) return status;
       Member& member = Next(id);
       if (!member.learner) {
-        return Wrong(Quoted(member.name) + " has a vote already; only a learner is promoted");
+        return Wrong(Quoted(member.name) + " already has a vote; only a learner can be promoted");
       }
       member.learner = false;
       member.promote = false;
@@ -111,7 +112,7 @@ class Plan {
       if (Status status = Take(id); !status.ok()) return status;
       Member& member = Next(id);
       if (member.learner) {
-        return Wrong(Quoted(member.name) + " is a learner already; only a voter is demoted");
+        return Wrong(Quoted(member.name) + " is already a learner; only a voter can be demoted");
       }
       member.learner = true;
     }
@@ -215,7 +216,7 @@ class Plan {
                       : "no member has " + IdText(id) + "; see the list of members for their ids"};
     }
     if (taken_.insert(id).second) return Status::Ok();
-    return Wrong(Quoted(member->name) + " stands twice in the change; name each member once");
+    return Wrong(Quoted(member->name) + " appears twice in the change; name each member once");
   }
 
   Status CheckNewId(NodeId id) {
@@ -231,7 +232,7 @@ class Plan {
                    " already; add a member with an id of its own");
     }
     if (taken_.insert(id).second) return Status::Ok();
-    return Wrong(IdText(id) + " stands twice in the change; name each member once");
+    return Wrong(IdText(id) + " appears twice in the change; name each member once");
   }
 
   /// Name and address are nobody else's: of no member, and of nobody invited. Those of a voter that

@@ -113,7 +113,7 @@ Status CheckFlexible(const QuorumRule& rule, std::size_t voters, const std::stri
   }
   if (std::size_t{rule.commit} + rule.election <= voters) {
     return Unsafe("a commit quorum of " + commit + " and an election quorum of " + election + of +
-                  " need not meet, so a new leader could lack what was committed; choose sizes "
+                  " need not intersect, so a new leader could lack committed entries; choose sizes "
                   "whose sum is above " +
                   std::to_string(voters));
   }
@@ -121,7 +121,7 @@ Status CheckFlexible(const QuorumRule& rule, std::size_t voters, const std::stri
   if (2 * std::size_t{rule.election} <= voters) {
     return Unsafe(
         "two election quorums of " + election + of +
-        " need not meet, so a term could have two leaders; choose an election quorum of " +
+        " need not intersect, so a term could have two leaders; choose an election quorum of " +
         std::to_string(Majority(voters)) + " or more");
   }
   return Status::Ok();

@@ -348,13 +348,13 @@ Result<LogPosition> Raft::Propose(EntryKind kind, Bytes payload, std::uint64_t t
   if (kind != EntryKind::kCommand) {
     return Status(Code::kInvalidArgument, "only commands can be proposed");
   }
-  if (role_ != Role::kLeader) return Status(Code::kNotLeader, "this member does not lead");
+  if (role_ != Role::kLeader) return Status(Code::kNotLeader, "this member is not the leader");
   if (transferring()) {
-    return Status(Code::kUnavailable, "the leadership is being handed over; try again");
+    return Status(Code::kUnavailable, "a leadership transfer is in progress; try again");
   }
   if (leadership().paused_until) {
     return Status(Code::kUnavailable,
-                  "the leader was paused and asks whether it still leads; try again");
+                  "the leader was paused and is confirming that it still leads; try again");
   }
   Entry entry{.index = log_.last_index().Next(),
               .term = term_,
@@ -364,7 +364,7 @@ Result<LogPosition> Raft::Propose(EntryKind kind, Bytes payload, std::uint64_t t
   const std::size_t footprint = entry.Footprint();
   std::size_t& uncommitted = leadership().uncommitted_bytes;
   if (uncommitted > 0 && uncommitted + footprint > options_.max_uncommitted_bytes) {
-    return Status(Code::kUnavailable, "too many writes wait to be committed; try again");
+    return Status(Code::kUnavailable, "too many writes are waiting to be committed; try again");
   }
   uncommitted += footprint;
   const LogPosition position{.index = entry.index, .term = entry.term};

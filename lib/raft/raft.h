@@ -241,7 +241,7 @@ class Raft {
   void Send(NodeId to, Body body);
   void SendAfterPersist(NodeId to, Body body);
   [[nodiscard]] AppendEntriesReply Answer(bool success, Index index) const;
-  /// Of a member that this leader tracks; null also where this member does not lead.
+  /// Of a member that this leader tracks; null also where this member is not the leader.
   [[nodiscard]] Progress* FindProgress(NodeId id);
   [[nodiscard]] const Progress* FindProgress(NodeId id) const;
   [[nodiscard]] Traits TraitsOf(NodeId id) const;

@@ -25,7 +25,7 @@ constexpr Duration kLeastGap = std::chrono::milliseconds(1);
 Status Raft::RequestReadIndex(std::uint64_t context, bool lease) {
   if (role_ == Role::kLeader) {
     if (!AddRead({.from = kNobody, .context = context, .lease = lease})) {
-      return Status(Code::kUnavailable, "too many reads wait for the leader; try again");
+      return Status(Code::kUnavailable, "too many reads are waiting for the leader; try again");
     }
     return Status::Ok();
   }

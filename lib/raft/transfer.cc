@@ -11,8 +11,8 @@
 namespace raftkv::raft {
 
 Status Raft::TransferLeadership(NodeId to) {
-  if (role_ != Role::kLeader) return {Code::kNotLeader, "this member does not lead"};
-  if (to == options_.id) return {Code::kInvalidArgument, "this member leads already"};
+  if (role_ != Role::kLeader) return {Code::kNotLeader, "this member is not the leader"};
+  if (to == options_.id) return {Code::kInvalidArgument, "this member is the leader already"};
   if (to != kNobody && !configuration().IsVoter(to)) {
     return {Code::kInvalidArgument, "only a voter can lead; promote the member first"};
   }

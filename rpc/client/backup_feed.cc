@@ -86,7 +86,7 @@ void LoopBackupFeed::ReadPart(const std::shared_ptr<Shared>& shared, std::uint64
         }
         if (!part.ok()) return Fail(*open, part.status());
         if (part->size() != bytes) {
-          return Fail(*open, {Code::kCorruption, "another part came than was asked for"});
+          return Fail(*open, {Code::kCorruption, "received another part than the one requested"});
         }
         const MutexLock lock(open->mutex);
         open->parts.emplace(offset, *std::move(part));

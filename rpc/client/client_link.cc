@@ -112,7 +112,7 @@ kj::Promise<void> ClientLink::Watch() {
     }
     LookForProgress();
     const Duration silent = loop_.Now() - last_heard_;
-    if (silent >= kPingAfter + kPingLimit) return KJ_EXCEPTION(DISCONNECTED, "it does not answer");
+    if (silent >= kPingAfter + kPingLimit) return KJ_EXCEPTION(DISCONNECTED, "it does not respond");
     if (silent >= kPingAfter && !pinging_) {
       pinging_ = true;
       // Its failure is the connection's, which others notice.

@@ -135,7 +135,7 @@ Result<std::shared_ptr<node::BackupFeed>> BeginRemoteBackup(
     const std::shared_ptr<ClusterPin>& pin, std::chrono::milliseconds timeout) {
   const MonoTime deadline = loop.Now() + BoundedTimeout(timeout);
   if (BoundedTimeout(timeout) == timeout.zero()) {
-    return Status(Code::kDeadlineExceeded, "no time was given to find a member");
+    return Status(Code::kDeadlineExceeded, "the timeout leaves no time to find a member");
   }
   while (true) {
     std::string failures;
@@ -152,7 +152,7 @@ Result<std::shared_ptr<node::BackupFeed>> BeginRemoteBackup(
           (failures.empty() ? "" : ", ") + endpoint + " (" + source.status().message() + ')';
     }
     if (code == Code::kCancelled || loop.Now() + kPause >= deadline) {
-      return Status(code, "no endpoint gives a backup: " + failures);
+      return Status(code, "no endpoint can give a backup: " + failures);
     }
     auto rested = std::make_shared<std::promise<void>>();
     const auto rest = rested->get_future();

@@ -81,7 +81,7 @@ kj::Promise<void> RemoteChannel::TryNext(std::shared_ptr<Round> round) {
       .then(
           [this, at, failed](LinkPtr&& link) {
             if (link->header().cluster == ClusterId{}) {
-              return failed("its cluster is not formed yet");
+              return failed("its cluster has not formed yet");
             }
             next_endpoint_ = at;
             return GoToLeader(std::move(link));
@@ -169,7 +169,7 @@ Status RemoteChannel::Explained(const LinkPtr& link, Status refusal) const {
   const std::string other = leader.empty() ? leader : options_.pin->OtherAt(leader);
   if (other.empty()) return refusal;
   return {refusal.code(), refusal.message() + "; the leader's address " + leader +
-                              " is not the leader's from here: " + other};
+                              " does not reach the leader from here: " + other};
 }
 
 std::uint32_t RemoteChannel::AttemptMs(MonoTime deadline) {
@@ -387,7 +387,7 @@ void RemoteChannel::ChangeMembers(const MemberChange& change, MonoTime deadline,
     if (!link.ok()) return done(link.status(), false);
     auto request = (*link)->service().changeMembersRequest();
     Encode(change, request);
-    // All of the time: it is not tried again once it may have happened.
+    // All of the time: it is not retried once it may have happened.
     const Duration left = LeftUntil(deadline);
     const auto told = std::chrono::ceil<std::chrono::milliseconds>(
         left > 2 * kAnswerGrace ? left - kAnswerGrace : left / 2);

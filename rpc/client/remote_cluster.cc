@@ -117,8 +117,8 @@ void RemoteCluster::Begin(std::shared_ptr<Call> call) {
     const auto state = weak.lock();
     if (state == nullptr) return;  // the call ends itself
     if (call->deadline > state->loop.Now()) return Attempt(state, call);
-    std::exchange(call->done,
-                  nullptr)(Status(Code::kDeadlineExceeded, "the timeout ended before it was sent"));
+    std::exchange(call->done, nullptr)(
+        Status(Code::kDeadlineExceeded, "the timeout expired before it was sent"));
   });
 }
 

@@ -39,7 +39,7 @@ class Pages final : public kj::HttpService {
   kj::Promise<void> request(kj::HttpMethod method, kj::StringPtr url, const kj::HttpHeaders&,
                             kj::AsyncInputStream&, Response& response) override {
     if (method != kj::HttpMethod::GET && method != kj::HttpMethod::HEAD) {
-      return Send(response, 405, "Method Not Allowed", "only GET and HEAD\n");
+      return Send(response, 405, "Method Not Allowed", "only GET and HEAD are supported\n");
     }
     std::string path = url.cStr();
     path = path.substr(0, path.find('?'));
@@ -52,7 +52,7 @@ class Pages final : public kj::HttpService {
       if (ready.ok()) return Send(response, 200, "OK", "ok\n");
       return Send(response, 503, "Service Unavailable", ready.message() + "\n");
     }
-    return Send(response, 404, "Not Found", "there are /metrics, /livez and /readyz\n");
+    return Send(response, 404, "Not Found", "not found; try /metrics, /livez or /readyz\n");
   }
 
  private:
@@ -81,7 +81,7 @@ class HttpServerImpl final : public HttpServer, private kj::TaskSet::ErrorHandle
         acceptor_(
             loop, std::move(listener), options_.log_sink,
             [this](kj::Own<kj::AsyncIoStream> stream) { Accept(kj::mv(stream)); },
-            [this] { return CloseOldest("no descriptor is left"); }) {}
+            [this] { return CloseOldest("no file descriptor is left"); }) {}
   ~HttpServerImpl() noexcept override = default;
 
   const std::string& address() const override { return acceptor_.address(); }

@@ -62,7 +62,7 @@ void CheckedStream::CountCall(capnp::MessageReader& message) {
     case capnp::rpc::Message::CALL:
     case capnp::rpc::Message::BOOTSTRAP:
       if (open_calls_ >= max_open_calls_) {
-        KJ_FAIL_REQUIRE("too many calls whose answers were not finished");
+        KJ_FAIL_REQUIRE("too many calls without a finished answer");
       }
       ++open_calls_;
       return;

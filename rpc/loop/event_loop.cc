@@ -105,12 +105,12 @@ Result<std::unique_ptr<EventLoop>> EventLoop::Start(EventLoopOptions options) {
   if (options.reserved_signal < 0 || options.reserved_signal > SIGRTMAX) {
     return Status(Code::kInvalidArgument, "reserved_signal " +
                                               std::to_string(options.reserved_signal) +
-                                              " is no signal; 0 chooses the default");
+                                              " is not a signal; 0 selects the default");
   }
   std::unique_ptr<EventLoop> loop(new EventLoop(std::move(options)));
   loop->wake_fd_ = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
   if (loop->wake_fd_ < 0) {
-    return Status(Code::kUnavailable, std::string("cannot make an eventfd: ") + strerror(errno));
+    return Status(Code::kUnavailable, std::string("cannot create an eventfd: ") + strerror(errno));
   }
   std::promise<Status> started;
   auto thread =

@@ -104,9 +104,9 @@ std::string Ask(const std::string& host, const std::string& port, Asker asker) {
   const MutexLock lock(lookups.mutex);
   const auto [it, first] = lookups.waiting.try_emplace({host, port});
   std::string problem;
-  if (lookups.waiting.size() > kMaxNames) problem = "too many names wait for the resolver";
+  if (lookups.waiting.size() > kMaxNames) problem = "too many names are waiting for the resolver";
   std::erase_if(it->second, [](const Asker& other) { return !other.waits(); });
-  if (it->second.size() >= kMaxWaiting) problem = "the resolver does not answer";
+  if (it->second.size() >= kMaxWaiting) problem = "the resolver does not respond";
   if (problem.empty() && first) problem = StartLookUp(host, port);
   if (problem.empty()) {
     it->second.push_back(std::move(asker));
@@ -158,7 +158,7 @@ Result<std::vector<SocketAddress>> ResolveWithin(const std::string& host, std::u
   if (!problem.empty()) return Status(Code::kUnavailable, problem);
   if (answer.wait_for(timeout) != std::future_status::ready) {
     waits->store(false);
-    return Status(Code::kUnavailable, "the resolver does not answer");
+    return Status(Code::kUnavailable, "the resolver does not respond");
   }
   Answer found = answer.get();
   if (!found.problem.empty()) return Status(Code::kInvalidArgument, found.problem);

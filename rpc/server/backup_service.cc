@@ -40,7 +40,7 @@ class BackupServer final : public wire::Backup::Server {
     return pending.promise.attach(Count()).then([this, context](Result<Bytes>&& read) mutable {
       RequireAlive();
       if (read.ok() && !has_room_(read->size())) {
-        read = Status(Code::kUnavailable, "answers on this connection wait to be read");
+        read = Status(Code::kUnavailable, "answers on this connection are waiting to be read");
       }
       const std::size_t bytes = read.ok() ? read->size() : read.status().message().size();
       auto results = context.getResults(capnp::MessageSize{bytes / sizeof(capnp::word) + 32, 0});
@@ -52,7 +52,7 @@ class BackupServer final : public wire::Backup::Server {
   kj::Promise<void> content(ContentContext context) override {
     Status refused = Admit();
     if (refused.ok() && std::exchange(content_asked_, true)) {
-      refused = {Code::kInvalidArgument, "the content of a backup is told once"};
+      refused = {Code::kInvalidArgument, "the content of a backup is reported only once"};
     }
     if (!refused.ok()) {
       Encode(refused, context.getResults().initOutcome());
@@ -79,9 +79,10 @@ class BackupServer final : public wire::Backup::Server {
   Status Admit() const {
     RequireAlive();
     if (source_ == nullptr) {
-      return {Code::kNotFound, "the backup was left alone for too long: begin anew"};
+      return {Code::kNotFound, "the backup was not read for too long: start again"};
     }
-    if (*calls_ >= kMaxBackupReads) return {Code::kUnavailable, "too many reads of a backup wait"};
+    if (*calls_ >= kMaxBackupReads)
+      return {Code::kUnavailable, "too many reads of a backup are waiting"};
     return Status::Ok();
   }
 

@@ -159,7 +159,7 @@ class KvServiceServer final : public wire::KvService::Server {
   Status Admit(std::size_t request_bytes) const {
     if (*calls_ >= kMaxCallsPerConnection) {
       return {Code::kUnavailable, "this connection has " + std::to_string(*calls_) +
-                                      " calls that wait; use more connections"};
+                                      " calls waiting; use more connections"};
     }
     if (request_bytes > limits_.max_request_bytes) {
       return {Code::kInvalidArgument,
@@ -198,9 +198,9 @@ class KvServiceServer final : public wire::KvService::Server {
                                          without_room](node::SubmitOutcome&& outcome) mutable {
       RequireAlive();
       if (!has_room_(outcome.response.size())) {
-        outcome = {
-            {without_room, "answers on this connection wait to be read; read them, and ask again"},
-            {}};
+        outcome = {{without_room,
+                    "answers on this connection are waiting to be read; read them, and ask again"},
+                   {}};
       }
       const std::size_t words = 48 + outcome.response.size() / sizeof(capnp::word) +
                                 outcome.status.message().size() / sizeof(capnp::word);

@@ -105,7 +105,7 @@ Status DecodeEntries(wire::AppendEntries::Reader from, raft::AppendEntries& to) 
     return MalformedMessage(std::to_string(entries.size()) + " entries in one message");
   }
   if (to.prev_log_index.value > std::numeric_limits<std::uint64_t>::max() - kMaxEntries - 1) {
-    return MalformedMessage("the index of the previous entry is at the end of all numbers");
+    return MalformedMessage("the index of the previous entry is the largest possible number");
   }
   to.entries.reserve(entries.size());
   Index index = to.prev_log_index;
@@ -124,7 +124,7 @@ Status DecodeEntries(wire::AppendEntries::Reader from, raft::AppendEntries& to) 
     const std::uint8_t kind = e.getKind();
     if (kind > static_cast<std::uint8_t>(raft::EntryKind::kConfiguration)) {
       return MalformedMessage("an entry of the unknown kind " + std::to_string(kind) +
-                              "; is the sender of a newer version?");
+                              "; does the sender run a newer version?");
     }
     entry.kind = static_cast<raft::EntryKind>(kind);
     entry.time_ms = e.getTimeMs();

@@ -44,8 +44,9 @@ void Encode(const MemberChange& change, wire::KvService::ChangeMembersParams::Bu
 Result<MemberChange> Decode(wire::KvService::ChangeMembersParams::Reader change) {
   MemberChange to;
   if (change.getChange() > wire::MemberChange::UPDATE) {
-    return Status(Code::kInvalidArgument,
-                  "the change is none that this member knows; is the client of a newer version?");
+    return Status(
+        Code::kInvalidArgument,
+        "this member does not know this kind of change; does the client run a newer version?");
   }
   to.kind = static_cast<MemberChange::Kind>(change.getChange());
   Result<std::string> name = TakeText(change.getName(), kMaxNameBytes, "name of the member");
