@@ -1,8 +1,8 @@
-// How does the leader change who takes part? (§6; thesis §4)
+// How does the leader change the membership? (§6; thesis §4)
 //
 // One change at a time: it appends a configuration, joint if votes change; once that is committed
 // it appends the one that ends the joint phase by itself; once *that* is committed, a leader
-// without a vote hands over. A new leader goes on where it finds the log.
+// without a vote hands over. A new leader continues from what it finds in the log.
 #include <algorithm>
 #include <string>
 #include <utility>
@@ -50,7 +50,7 @@ Status Raft::IsCaughtUp(NodeId id) const {
   return Status::Ok();
 }
 
-/// Those that are there now must be able to go on, in both phases.
+/// The live members must be able to continue, in both phases.
 Status Raft::MayChange(const Configuration& next) const {
   if (!next.joint) return Status::Ok();
   const auto is_there = [this](NodeId id) {
@@ -88,11 +88,11 @@ void Raft::AppendConfiguration(const Configuration& next, std::uint64_t time_ms)
   MaybeCommit();
 }
 
-/// Called when the commit index may have moved: takes the change under way one step on.
+/// Called when the commit index may have moved: advances the change in progress by one step.
 void Raft::ContinueChange() {
   if (role_ != Role::kLeader) return;
   if (!leadership().change_under_way || configuration_index() > commit_index_) return;
-  // Of an earlier term: committed surely only with an entry of the own one (§5.4.2).
+  // Of an earlier term: certain to be committed only with an entry of the current term (§5.4.2).
   if (!committed_in_term()) return;
   if (configuration().joint) {
     AppendConfiguration(LeaveJoint(configuration()), wall_time_ms_);
@@ -112,7 +112,7 @@ void Raft::PromoteWhoCaughtUp() {
       change.promote.push_back(member.id);
     }
   }
-  // Refused: not now; it is tried again with the next heartbeat.
+  // Refused for now; it is retried with the next heartbeat.
   if (!change.Empty()) (void)ChangeMembership(change, wall_time_ms_);
 }
 
