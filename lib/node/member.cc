@@ -27,7 +27,7 @@ Member::Member(MemberOptions options, Birth birth, std::uint64_t replicated_time
       wakeup_([] {}) {
   RAFTKV_CHECK(birth_.member != kNobody);
   RAFTKV_CHECK(birth_.boot.counter > 0);
-  // A repaired store may have lost how its cluster was formed: others tell newcomers then.
+  // A repaired store may have lost how its cluster was formed: other members tell new ones then.
   RAFTKV_CHECK(birth_.cluster != ClusterId{} || birth_.formation.empty());
 }
 
@@ -200,7 +200,7 @@ void Member::SetPeers() {
       return std::any_of(peers.begin(), peers.end(),
                          [&](const Transport::Peer& peer) { return peer.name == name; });
     };
-    // A leader that removes itself needs the acknowledgements until that is committed.
+    // A leader that removes itself needs the acknowledgements until the change is committed.
     for (const raft::Member& member : core.applied_configuration().members) {
       if (member.id == birth_.member || named(member.name)) continue;
       peers.push_back(PeerOf(member));
@@ -213,8 +213,8 @@ void Member::SetPeers() {
     for (const auto& [id, boot] : std::map<NodeId, Boot>(stranger_boots_)) {
       if (IsMember(id)) SaveBoot(id, {.boot = boot, .incarnation = IncarnationOf(id)});
     }
-    // A newcomer knows the first members only, who may all be gone; the list it was given is newer.
-    // One that has lost its log knows nobody else.
+    // A new member knows only the first members, which may all be gone; the list it was given is
+    // newer. One that has lost its log knows no others.
     if ((options_.join || core.suspect()) && core.configuration().Find(birth_.member) == nullptr) {
       for (const MemberAddress& given : options_.cluster) {
         if (given.name == options_.name || named(given.name)) continue;
@@ -237,8 +237,8 @@ void Member::SetPeers() {
 
 void Member::AddStrangers(std::vector<Transport::Peer>& peers) const {
   for (const auto& [id, stranger] : strangers_) {
-    // Beside a member of the same name, not in its place: it may be made up. Where only a name is
-    // known, whoever answers is taken anyway.
+    // Beside a member of the same name, not in its place: it may be invented. Where only a name is
+    // known, any member that answers is accepted anyway.
     const bool sought = std::any_of(peers.begin(), peers.end(),
                                     [&stranger = stranger](const Transport::Peer& peer) {
                                       return peer.id == kNobody && peer.name == stranger.name &&
@@ -338,7 +338,7 @@ bool Member::HasSettledLeader() const {
   if (!node_ || !failure_.ok()) return false;
   const raft::Raft& core = node_->core();
   if (core.leader() == kNobody) return false;
-  // A follower learns of the leader's first commit when it can apply an entry of this term.
+  // A follower learns about the leader's first commit when it can apply an entry of this term.
   return core.log().TermAt(core.commit_index()) == core.term();
 }
 

@@ -1,4 +1,4 @@
-// How does an operator change who takes part, by name? (part of Member)
+// How does an operator change the membership, by name? (part of Member)
 #include <utility>
 
 #include "lib/node/member.h"
