@@ -12,8 +12,8 @@ namespace raftkv::rpc {
 
 namespace {
 
-/// An attempt that begins later than this before the deadline may be cut off by it, and what a
-/// refusal has made certain would be unknown again.
+/// An attempt that begins later than this before the deadline may be cut off by it, and an outcome
+/// that a refusal had made certain would be unknown again.
 constexpr Duration kToAnswer = std::chrono::milliseconds(250);
 
 }  // namespace

@@ -24,8 +24,8 @@ class QuietErrors final : public kj::HttpServerErrorHandler {
   }
 };
 
-// One answer a connection: a scraper comes every few seconds, and KJ would keep an idle connection
-// open even for a client that asked to close it.
+// One answer per connection: scrapes are seconds apart, and KJ would keep an idle connection open
+// even for a client that asked to close it.
 class OneAnswer final : public kj::HttpServerCallbacks {
  public:
   bool shouldClose() override { return true; }
@@ -88,7 +88,7 @@ class HttpServerImpl final : public HttpServer, private kj::TaskSet::ErrorHandle
 
  private:
   static HttpOptions WithinDescriptors(HttpOptions options) {
-    // Beside the half that the connections of peers and clients may have.
+    // In addition to the half that the connections of peers and clients may use.
     constexpr std::uint32_t kShare = 8;
     options.max_connections =
         std::max(ConnectionsThatFit(options.max_connections * kShare) / kShare, 1U);
@@ -98,7 +98,7 @@ class HttpServerImpl final : public HttpServer, private kj::TaskSet::ErrorHandle
   kj::HttpServerSettings Settings() {
     kj::HttpServerSettings settings;
     settings.headerTimeout = ToKj(options_.request_timeout);
-    // KJ 0.9.2 waits so long for a next request even after it has said that it closes.
+    // KJ 0.9.2 waits this long for a next request even after announcing that it closes.
     settings.pipelineTimeout = 1 * kj::MILLISECONDS;
     settings.errorHandler = errors_;
     settings.callbacks = one_answer_;
@@ -106,7 +106,8 @@ class HttpServerImpl final : public HttpServer, private kj::TaskSet::ErrorHandle
   }
 
   void Accept(kj::Own<kj::AsyncIoStream> stream) {
-    // A request is answered as soon as it is whole, so the oldest one is silent, or does not read.
+    // A request is answered as soon as it is complete, so the oldest connection is silent, or does
+    // not read.
     if (connections_.size() >= options_.max_connections) {
       CloseOldest("all " + std::to_string(options_.max_connections) + " are in use");
     }
@@ -118,7 +119,8 @@ class HttpServerImpl final : public HttpServer, private kj::TaskSet::ErrorHandle
         loop_.timer()
             .timeoutAfter(ToKj(options_.connection_life), server_.listenHttp(kj::mv(stream)))
             .exclusiveJoin(kj::mv(closed.promise));
-    // A request that cannot be parsed, a lost connection, one that is too old: all the same here.
+    // A request that cannot be parsed, a lost connection, one that is too old: all are treated
+    // alike.
     tasks_.add(served.catch_([](kj::Exception&&) {}).attach(kj::defer([this, number] {
       connections_.erase(number);
     })));
@@ -148,7 +150,7 @@ class HttpServerImpl final : public HttpServer, private kj::TaskSet::ErrorHandle
   Pages pages_;
   kj::HttpServer server_;
   kj::TaskSet tasks_;
-  Acceptor acceptor_;  // last: no connection comes while the others go
+  Acceptor acceptor_;  // last: no connection arrives while the others are destroyed
 };
 
 }  // namespace

@@ -17,16 +17,16 @@
 namespace raftkv::rpc {
 namespace {
 
-/// Names that are looked up at once. A cluster has 64 members at most.
+/// Names being looked up at a time. A cluster has 64 members at most.
 constexpr std::size_t kMaxNames = 128;
-/// Askers of one name.
+/// Callers waiting for one name.
 constexpr std::size_t kMaxWaiting = 64;
 
 struct Answer {
   std::vector<SocketAddress> addresses;
   std::string problem;
 };
-/// Somebody who asked.
+/// A waiting caller.
 struct Asker {
   std::function<void(const Answer&)> tell;
   std::function<bool()> waits;
@@ -98,7 +98,7 @@ std::string StartLookUp(const std::string& host, const std::string& port) {
   return {};
 }
 
-/// Empty: `asker` is told, on another thread; or why it is not.
+/// Empty: `asker` will be called, on another thread; otherwise why not.
 std::string Ask(const std::string& host, const std::string& port, Asker asker) {
   LookUps& lookups = TheLookUps();
   const MutexLock lock(lookups.mutex);

@@ -94,7 +94,7 @@ class BackupServer final : public wire::Backup::Server {
         std::shared_ptr<std::uint32_t>(calls_.get(), [calls = calls_](auto*) { --*calls; }));
   }
 
-  /// Looks now and then whether anything was asked since.
+  /// Checks now and then whether there was a call since.
   kj::Promise<void> Watch() {
     return loop_.timer()
         .afterDelay(ToKj(idle_))
@@ -109,7 +109,7 @@ class BackupServer final : public wire::Backup::Server {
   const std::shared_ptr<const bool> alive_;
   const HasRoom has_room_;
   const Duration idle_;
-  std::shared_ptr<node::BackupSource> source_;  // null: it was let go of
+  std::shared_ptr<node::BackupSource> source_;  // null: it was dropped
   const std::shared_ptr<std::uint32_t> calls_ = std::make_shared<std::uint32_t>(0);
   std::uint64_t calls_begun_ = 0;
   bool content_asked_ = false;

@@ -148,7 +148,7 @@ class BootstrapServer final : public wire::Bootstrap::Server {
     });
   }
 
-  /// One a connection, however often it says hello.
+  /// One per connection, however many hellos it sends.
   wire::Peer::Client PeerOf(const node::Hello& from, NodeId to) {
     if (!peer_.has_value()) {
       boot_ = from.boot;
@@ -174,7 +174,7 @@ class BootstrapServer final : public wire::Bootstrap::Server {
 };
 
 capnp::ReaderOptions Unbounded() {
-  // CheckedStream puts the bounds of the moment in.
+  // CheckedStream sets the current limits.
   capnp::ReaderOptions options;
   options.traversalLimitInWords = std::uint64_t{1} << 60;
   return options;

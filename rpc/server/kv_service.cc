@@ -50,7 +50,7 @@ class KvServiceServer final : public wire::KvService::Server {
     const MonoTime deadline = DeadlineOf(params.getTimeoutMs());
     auto pending = NewPending<node::SubmitOutcome>();
     service_.Submit(ToBytes(request), deadline, std::move(pending.done));
-    // It was carried out: the same request, sent again, gets the answer that is stored.
+    // It was applied: the same request, sent again, gets the stored answer.
     return Finish(context, kj::mv(pending.promise), Code::kUnknownOutcome);
   }
 
@@ -192,7 +192,7 @@ class KvServiceServer final : public wire::KvService::Server {
   kj::Promise<void> Finish(Context context, kj::Promise<node::SubmitOutcome> outcome,
                            Code without_room) {
     context.releaseParams();
-    // If the client goes away nobody waits for the answer any more.
+    // If the client disconnects, the answer is no longer needed.
     context.allowCancellation();
     return outcome.attach(Count()).then([this, context,
                                          without_room](node::SubmitOutcome&& outcome) mutable {

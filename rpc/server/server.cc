@@ -14,7 +14,7 @@
 namespace raftkv::rpc {
 namespace {
 
-/// Looks in this many parts of ServerOptions::write_timeout.
+/// Checks this many times per ServerOptions::write_timeout.
 constexpr std::uint32_t kStuckLooks = 10;
 
 class ServerImpl final : public Server, private ConnectionOwner, private kj::TaskSet::ErrorHandler {
@@ -30,7 +30,7 @@ class ServerImpl final : public Server, private ConnectionOwner, private kj::Tas
             [this] { return CloseOldestStranger("no file descriptor is left"); }) {
     tasks_.add(CloseStuck());
   }
-  // No task may run while connections go.
+  // No task may run while connections are destroyed.
   ~ServerImpl() noexcept override { connections_.clear(); }
 
   const std::string& address() const override { return acceptor_.address(); }
@@ -88,7 +88,7 @@ class ServerImpl final : public Server, private ConnectionOwner, private kj::Tas
     connections_.emplace(number, std::move(connection));
   }
 
-  /// Of those who have not shaken hands.
+  /// Of those without a completed handshake.
   bool CloseOldestStranger(const std::string& why) {
     const auto oldest = std::find_if(connections_.begin(), connections_.end(), [](const auto& at) {
       return at.second->kind() == Connection::Kind::kUnknown;
@@ -178,7 +178,7 @@ class ServerImpl final : public Server, private ConnectionOwner, private kj::Tas
     connection.set_peer(peer);
     std::uint64_t& current = peers_[peer];
     const std::uint64_t previous = std::exchange(current, number);
-    // The peer made a new connection, so it has given up the old one, whatever TCP thinks of it.
+    // The peer made a new connection, so it has given up the old one, whatever TCP's view of it.
     if (previous != 0) {
       tasks_.add(kj::evalLater([this, previous] { Close(previous); }));
     }
@@ -206,7 +206,7 @@ class ServerImpl final : public Server, private ConnectionOwner, private kj::Tas
   std::uint64_t last_number_ = 0;
   RateLimitedLog offences_;
   kj::TaskSet tasks_;
-  Acceptor acceptor_;  // last: no connection comes while the others go
+  Acceptor acceptor_;  // last: no connection arrives while the others are destroyed
 };
 
 }  // namespace

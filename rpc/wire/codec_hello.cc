@@ -1,4 +1,4 @@
-// Handshakes and what stands beside every answer.
+// Handshakes, and the header of every answer.
 #include <algorithm>
 
 #include "rpc/wire/codec_parts.h"
@@ -18,7 +18,7 @@ Result<std::string> TakeText(capnp::Text::Reader text, std::size_t max_bytes, co
                                               std::to_string(max_bytes) + " are allowed");
   }
   for (const char c : text) {
-    // It will stand in log lines.
+    // It will appear in log lines.
     if (static_cast<unsigned char>(c) < ' ') {
       return Status(Code::kInvalidArgument,
                     std::string("the ") + what + " of a peer has control characters");
@@ -111,7 +111,7 @@ Result<node::HelloAnswer> Decode(wire::PeerAnswer::Reader answer) {
   if (self.ok()) {
     to.self = std::move(self).value();
   } else if (auto name = TakeText(answer.getSelf().getName(), kMaxNameBytes, "name"); name.ok()) {
-    // Who refuses because it is still starting has nothing but a name.
+    // A member that refuses because it is still starting has only a name.
     to.self.name = std::move(name).value();
   }
   to.formed = ToBytes(answer.getFormed());

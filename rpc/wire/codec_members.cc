@@ -1,4 +1,4 @@
-// Changes of members, as clients ask for them, and how fresh a read must be.
+// Membership changes requested by clients, and how fresh a read must be.
 #include <algorithm>
 
 #include "lib/base/address.h"
@@ -7,7 +7,8 @@
 namespace raftkv::rpc {
 namespace {
 
-/// One that an older release took has to be named as it is: to promote it, or to be rid of it.
+/// A name that an older release accepted must be usable as it is: to promote the member, or to
+/// remove it.
 bool TakesNewName(MemberChange::Kind kind) {
   return kind == MemberChange::Kind::kAddLearner || kind == MemberChange::Kind::kAddVoter;
 }

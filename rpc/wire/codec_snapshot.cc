@@ -1,4 +1,4 @@
-// Newcomers and snapshots, as members speak of them to each other.
+// Joining members and snapshots, as members exchange them.
 #include <limits>
 #include <utility>
 
