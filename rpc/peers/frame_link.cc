@@ -72,7 +72,7 @@ void FrameLink::Verify() {
   const MonoTime now = peers_.loop_.Now();
   if (now - verified_at_ < kVerifyEvery) return;
   verified_at_ = now;
-  Lose("another boot of it sent a hello");
+  Lose("another start of it says hello");
 }
 
 void FrameLink::OnAnswer(const node::HelloAnswer& answer) {

@@ -169,7 +169,7 @@ void PeerLink::Verify() {
             answer->refusal.empty()) {
           return;
         }
-        link_tasks_.add(kj::evalLater([this] { Lose("another boot answers there", false); }));
+        link_tasks_.add(kj::evalLater([this] { Lose("another start answers there", false); }));
       }));
 }
 
