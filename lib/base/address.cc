@@ -13,7 +13,7 @@ namespace raftkv {
 namespace {
 
 constexpr std::size_t kMaxAddressBytes = 300;
-/// Of a name in the DNS (RFC 1035), and of each part of it.
+/// Length of a DNS name (RFC 1035), and of each part of it.
 constexpr std::size_t kMaxHostBytes = 253;
 constexpr std::size_t kMaxLabelBytes = 63;
 
@@ -25,7 +25,7 @@ bool IsDigit(unsigned char c) { return c >= '0' && c <= '9'; }
 
 char Lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
 
-/// The one spelling of an IPv4 address; nothing if it is none.
+/// The canonical form of an IPv4 address; nothing if it is not one.
 std::optional<std::string> CanonicalV4(const std::string& host) {
   in_addr bytes{};
   char text[INET_ADDRSTRLEN];
@@ -34,7 +34,7 @@ std::optional<std::string> CanonicalV4(const std::string& host) {
   return text;
 }
 
-/// The same of an IPv6 address, with its zone ("fe80::1%eth0") if it has one.
+/// The same for an IPv6 address, with its zone ("fe80::1%eth0") if it has one.
 std::optional<std::string> CanonicalV6(const std::string& host) {
   const std::size_t percent = host.find('%');
   const std::string zone = percent == std::string::npos ? "" : host.substr(percent);
@@ -54,7 +54,7 @@ std::optional<std::string> CanonicalV6(const std::string& host) {
   return text + zone;
 }
 
-/// A name in the DNS, with what container networks use besides ('_').
+/// A DNS name, with what container networks also use ('_').
 bool IsHostName(std::string_view host) {
   if (host.ends_with('.')) host.remove_suffix(1);
   if (host.empty() || host.size() > kMaxHostBytes) return false;

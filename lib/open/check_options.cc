@@ -1,4 +1,4 @@
-// What must hold of the options before anything is touched? (raftkv::Node::Open)
+// What must hold for the options before anything is changed? (raftkv::Node::Open)
 #include <algorithm>
 #include <csignal>
 #include <filesystem>
@@ -57,7 +57,7 @@ Status CheckLogAndSnapshots(const NodeOptions& options) {
 Status CheckTimes(const NodeOptions& options) {
   using std::chrono::milliseconds;
   if (options.heartbeat < milliseconds(1)) return Invalid("the heartbeat must be at least 1 ms");
-  // Not twice the heartbeat, which may be beyond the numbers.
+  // Not twice the heartbeat, which may overflow.
   if (options.heartbeat > options.election_timeout / 2) {
     return Invalid("the election timeout must be at least twice the heartbeat");
   }
@@ -78,7 +78,7 @@ Status CheckLeases(const NodeOptions& options) {
       "lower the heartbeat or the clock error");
 }
 
-/// Of a new cluster. Other members' zones are not known here, and zones are safe whatever they are.
+/// For a new cluster. Other members' zones are not known here, and any zones are safe.
 Status CheckQuorum(const NodeOptions& options) {
   const raft::QuorumRule rule = RuleOf(options.quorum);
   if (rule.kind == raft::QuorumKind::kZones && options.zone.empty()) {
@@ -94,7 +94,7 @@ Status CheckQuorum(const NodeOptions& options) {
   return raft::CheckQuorums(configuration);
 }
 
-/// Of a member with a transport: only that knows what an address is, but it stands in log lines.
+/// For a member with a transport: only that knows what an address is, but it appears in log lines.
 Status CheckOpaqueAddress(const std::string& what, const std::string& address) {
   constexpr std::size_t kMaxBytes = 1024;
   const auto is_control = [](unsigned char c) { return c < ' ' || c == 0x7f; };
@@ -105,7 +105,7 @@ Status CheckOpaqueAddress(const std::string& what, const std::string& address) {
                  " bytes or has control characters");
 }
 
-/// What others are to connect to; it gets its one spelling.
+/// The address that others connect to; it is normalized.
 Status CheckRemote(bool opaque, const std::string& what, std::string& address) {
   if (opaque) return CheckOpaqueAddress(what, address);
   const Result<HostPort> parsed = ParseRemoteAddress(what, address);
@@ -114,7 +114,7 @@ Status CheckRemote(bool opaque, const std::string& what, std::string& address) {
   return Status::Ok();
 }
 
-/// What others are told must be something that they can connect to.
+/// The announced address must be one that others can connect to.
 Status CheckListen(const NodeOptions& options) {
   const Result<HostPort> listen = ParseListenAddress("the address to listen on", options.listen);
   if (!listen.ok()) return listen.status();
@@ -150,7 +150,7 @@ Status CheckAddresses(NodeOptions& options) {
   return ParseListenAddress("the HTTP address", options.http).status();
 }
 
-/// It stands in log lines and in the configuration.
+/// It appears in log lines and in the configuration.
 Status CheckZone(const std::string& zone) {
   return zone.empty() ? Status::Ok() : CheckMemberName("the name of the zone", zone);
 }
