@@ -161,7 +161,7 @@ rocksdb::Status OpenRocksdb(Opening opening, rocksdb::Options options, const std
     out.families.clear();
     if (out.db) out.db->Close().PermitUncheckedError();
     out.db.reset();
-    return rocksdb::Status::Incomplete("the system has no thread or memory to give", error.what());
+    return rocksdb::Status::Incomplete("the system has no thread or memory left", error.what());
   }
 }
 

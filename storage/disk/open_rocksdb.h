@@ -23,7 +23,7 @@ namespace raftkv::storage {
 
 /// What a compaction fails with that is not to use up the rest of a full disk. RocksDB tries it
 /// once a second, with three lines each; the member says itself that its disk is full.
-inline constexpr char kNoRoomToCompact[] = "space is too short for a compaction";
+inline constexpr char kNoRoomToCompact[] = "there is not enough space for a compaction";
 
 /// Makes the threads that RocksDB would otherwise make in the midst of a write. Unavailable: there
 /// is none to be had. InvalidArgument: this process was forked from one that had made them, and has

@@ -74,7 +74,7 @@ class LogDb {
   /// The paths of the tables that it consists of now. Safe from any thread.
   [[nodiscard]] std::vector<std::string> Tables() const { return log_.Tables(); }
   /// Entries first..last of at most `max_bytes` but at least one. Safe from any thread.
-  /// Unavailable: the log was cut meanwhile.
+  /// Unavailable: the log was trimmed in the meantime.
   Result<std::vector<raft::Entry>> Read(Index first, Index last, std::size_t max_bytes) const;
 
   [[nodiscard]] const Identity& identity() const { return identity_; }

@@ -1,6 +1,6 @@
 // How does a snapshot from another member become a folder that can be opened?
 //
-// The stream of docs/disk-format.md comes in parts and in order. Files that are here already, in
+// The stream of docs/disk-format.md comes in parts and in order. Files that are already present, in
 // the live database or from a transfer that did not come to its end, perhaps because this member
 // was killed, are not asked for. Owned by one thread.
 #pragma once

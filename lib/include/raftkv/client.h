@@ -2,7 +2,7 @@
 //
 // A Client is safe from any thread, reconnects by itself, finds the leader, retries within each
 // call's timeout, and never applies a write twice (it retries under its session). The rules for
-// callbacks and timeouts are those of <raftkv/kv.h>; what a callback throws is said on stderr.
+// callbacks and timeouts are those of <raftkv/kv.h>; what a callback throws is printed to stderr.
 #pragma once
 
 #include <chrono>

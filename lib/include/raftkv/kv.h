@@ -51,9 +51,8 @@ enum class Consistency : unsigned char {
   /// Whatever the member asked has applied: may be stale, needs no quorum. Unavailable while the
   /// member has less than it once had, because it has just started and is still applying its log,
   /// or because its disk was damaged and the other members are refilling it. The reads of one
-  /// member
-  /// never go back as long as it runs; over its restart they may, to what its log said was
-  /// committed, until it has heard from a leader.
+  /// member never go back while it runs. Across a restart they may, to what its log knew to be
+  /// committed, until the member has heard from a leader.
   kLocal,
   /// Linearizable as long as no member's clock drifts further than NodeOptions::clock_error_percent
   /// allows: the leader answers without a round trip to a quorum. Without leases, the same as

@@ -81,7 +81,7 @@ TEST(OtherCluster, AChangeOfMembersStaysInItsClusterAndSaysWhatIsWrong) {
   other.On([](FakeMember& m) { m.cluster = ClusterId(6); });
   follower.On([&](FakeMember& m) {
     m.leader_address = other.address();
-    m.change_outcomes = {{Code::kNotLeader, "this member does not lead"}};
+    m.change_outcomes = {{Code::kNotLeader, "this member is not the leader"}};
   });
   const auto client = ConnectTo({follower.address()});
   const auto refused = client->cluster().RemoveMember("n2", seconds(2));
@@ -137,7 +137,7 @@ TEST(OtherCluster, NothingIsSentToAMemberThatIsOfNoneYet) {
   options.timeout = milliseconds(300);
   const auto put = client->kv().Put("k", "v", options);
   EXPECT_EQ(put.code(), Code::kDeadlineExceeded);
-  EXPECT_TRUE(Contains(put.status(), "its cluster is not formed yet")) << put.status().ToString();
+  EXPECT_TRUE(Contains(put.status(), "its cluster has not formed yet")) << put.status().ToString();
   EXPECT_EQ(Submits(forming), 0);
   forming.On([](FakeMember& m) { m.cluster = ClusterId(5); });
   EXPECT_TRUE(client->kv().Put("k", "v").ok());
@@ -180,7 +180,7 @@ TEST(OtherCluster, AMemberRefusesAHelloThatNamesIt) {
   EXPECT_EQ(refusal(0), "");
   EXPECT_NE(refusal(6).find("this member belongs to cluster 5"), std::string::npos);
   server.On([](FakeMember& m) { m.cluster = ClusterId(); });
-  EXPECT_NE(refusal(6).find("this member belongs to none yet"), std::string::npos);
+  EXPECT_NE(refusal(6).find("this member does not belong to one yet"), std::string::npos);
   loop->Stop();
 }
 
