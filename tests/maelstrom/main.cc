@@ -218,7 +218,7 @@ class Program {
         const RunReport cut = One("distance", options, seed);
         answerable.requests += cut.answerable.requests;
         answerable.answered += cut.answerable.answered;
-        options.nemesis = {.seed = options.nemesis.seed};
+        options.nemesis = {};
         const RunReport quiet = One("no faults", options, seed);
         for (const Answered& reads : quiet.reads) worst = std::min(worst, reads.percent());
       });
