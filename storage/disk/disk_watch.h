@@ -5,9 +5,8 @@
 //     bytes at the same place. To RocksDB, and to the node, a full disk looks like a slow one.
 //   - A write or sync that failed for another reason is final: every later promise fails, and the
 //     loop is told at once. A sync is never repeated, whatever its error was.
-//   - A compaction must not use up the rest: it ends once space is short, and its output is
-//   removed.
-//     RocksDB then asks for space before it starts the next one.
+//   - A compaction must not use up the rest: once space is short it ends, and what it wrote is
+//     removed. RocksDB then asks for space before it starts the next one.
 //   - A thread of its own checks how much space is left (disk_space.h), and whether the folder is
 //     still in place.
 #pragma once
