@@ -146,14 +146,14 @@ std::unique_ptr<rpc::PeerNetwork> OpenNode::MakePeers() {
   if (options_.transport) {
     rpc::FramePeersOptions frames;
     frames.seed = Entropy();
-    frames.log_sink = Sink();
+    frames.link.log_sink = Sink();
     rpc::Service& service = *this;
     rpc::PeerOwner& owner = *this;
     return std::make_unique<rpc::FramePeers>(*loop_, *options_.transport, service, owner, frames);
   }
   rpc::PeersOptions options;
   options.seed = Entropy();
-  options.log_sink = Sink();
+  options.link.log_sink = Sink();
   auto peers = std::make_unique<rpc::Peers>(*loop_, options);
   peers->SetOwner(*this);
   if (server_) peers->SetServer(*server_);

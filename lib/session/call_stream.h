@@ -1,10 +1,13 @@
 // How do calls become requests? What a stream of reads and one of writes have in common.
 //
-// Calls gather while a request is under way, but not behind one that is slow: the next begins
-// kGatherTime after it. (Over a slow network, or where an attempt was lost, a call would otherwise
-// wait for the whole of a request that has nothing to do with it.) Behind one that failed and is to
-// be tried again they gather until then: another one would fare no better. A request is tried again
-// until it is answered or nobody waits for it any more. On the loop only.
+// Calls gather while a request is under way, up to kGatherBytes: a larger request would only keep
+// the disks and the network of the cluster from working on its parts at the same time. What fills a
+// request begins at once, while the requests under way have less than kWindowBytes; more would only
+// wait in the cluster, beside the heartbeats. What does not fill one begins no later than
+// kGatherTime after the last attempt. (Over a slow network, or where an attempt was lost, a call
+// would otherwise wait for the whole of a request that has nothing to do with it.) Behind a request
+// that failed and is to be tried again calls gather until then: another one would fare no better. A
+// request is tried again until it is answered or nobody waits for it any more. On the loop only.
 #pragma once
 
 #include <algorithm>
@@ -24,12 +27,17 @@ namespace raftkv::node {
 /// Longer than a request takes where disks and network are quick: what gathers costs the cluster
 /// one entry.
 inline constexpr Duration kGatherTime = std::chrono::milliseconds(20);
+/// Of calls that share a request.
+inline constexpr std::size_t kGatherBytes = 1 << 20;
+/// Of requests under way, before the next begins.
+inline constexpr std::size_t kWindowBytes = 16 << 20;
 
 template <class CallT>
 struct CallRequest {
   std::vector<std::shared_ptr<CallT>> calls;
-  std::size_t open_calls = 0;  ///< 0: nobody waits for it, or it was answered
-  MonoTime deadline{};         ///< the latest of its calls
+  std::size_t open_calls = 0;      ///< 0: nobody waits for it, or it was answered
+  MonoTime deadline{};             ///< the latest of its calls
+  std::size_t gathered_bytes = 0;  ///< of its calls
   Bytes bytes;
   Backoff backoff;
   Status last_failure;
@@ -81,6 +89,7 @@ class CallStream : public std::enable_shared_from_this<StreamT> {
       if (stopped_) return;  // a call that expired there may have ended everything
       if (request->calls.empty()) continue;
       active_.push_back(request);
+      active_bytes_ += request->gathered_bytes;
       stream().Begin(request);
     }
     if (!stopped_ && queue_.Front() != nullptr && !HasRoom()) ScheduleLater();
@@ -89,7 +98,7 @@ class CallStream : public std::enable_shared_from_this<StreamT> {
   /// An attempt begins now; returns when it is given up.
   MonoTime BeginAttempt(const RequestT& request) {
     last_attempt_ = loop_.Now();
-    return std::min(request.deadline, last_attempt_ + kAttemptTimeout);
+    return std::min(request.deadline, last_attempt_ + AttemptTimeout(request.bytes.size()));
   }
 
   void Retry(const RequestPtr& request, Status why) {
@@ -124,6 +133,8 @@ class CallStream : public std::enable_shared_from_this<StreamT> {
       return active.get() == &request;
     });
     RAFTKV_CHECK(found != active_.end());
+    RAFTKV_CHECK(active_bytes_ >= request.gathered_bytes);
+    active_bytes_ -= request.gathered_bytes;
     active_.erase(found);
   }
 
@@ -136,6 +147,7 @@ class CallStream : public std::enable_shared_from_this<StreamT> {
       end(*call);
     }
     active_.clear();
+    active_bytes_ = 0;
   }
 
   Loop& loop_;
@@ -154,7 +166,8 @@ class CallStream : public std::enable_shared_from_this<StreamT> {
   [[nodiscard]] bool HasRoom() {
     if (active_.size() >= max_active_) return false;
     if (!coalesce_ || active_.empty()) return true;
-    return in_backoff_ == 0 && loop_.Now() >= last_attempt_ + kGatherTime;
+    if (in_backoff_ > 0 || active_bytes_ >= kWindowBytes) return false;
+    return queue_.waiting_bytes() >= kGatherBytes || loop_.Now() >= last_attempt_ + kGatherTime;
   }
 
   void Continue() {
@@ -166,6 +179,7 @@ class CallStream : public std::enable_shared_from_this<StreamT> {
   void ScheduleLater() {
     // Otherwise it goes on when a request ends or is tried again.
     if (timer_set_ || in_backoff_ > 0 || active_.size() >= max_active_) return;
+    if (active_bytes_ >= kWindowBytes) return;
     timer_set_ = true;
     loop_.At(last_attempt_ + kGatherTime, [weak = this->weak_from_this()] {
       if (const auto self = weak.lock()) {
@@ -191,13 +205,14 @@ class CallStream : public std::enable_shared_from_this<StreamT> {
       bytes += front->bytes;
       operations += front->operation_count;
       range_deletes += front->range_deletes;
-      const bool fits = bytes <= limits_.max_request_bytes &&
+      const bool fits = bytes <= std::min<std::size_t>(limits_.max_request_bytes, kGatherBytes) &&
                         operations <= limits_.max_operations &&
                         range_deletes <= kv::kMaxRangeDeletes;
       const bool shares = coalesce_ && fits && !front->alone;
       if (!request->calls.empty() && (!shares || request->calls.front()->alone)) break;
       std::shared_ptr<CallT> call = queue_.Pop();
       call->request = request.get();
+      request->gathered_bytes += call->bytes;
       request->deadline = std::max(request->deadline, call->deadline);
       request->calls.push_back(std::move(call));
     }
@@ -208,6 +223,7 @@ class CallStream : public std::enable_shared_from_this<StreamT> {
   bool pump_posted_ = false;
   bool timer_set_ = false;
   MonoTime last_attempt_{};  ///< when it began
+  std::size_t active_bytes_ = 0;
   /// Requests that wait for their next attempt, or did when they ended.
   std::size_t in_backoff_ = 0;
 };

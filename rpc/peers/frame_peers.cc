@@ -66,10 +66,9 @@ FramePeers::FramePeers(EventLoop& loop, raftkv::Transport& transport, Service& s
     : loop_(loop),
       transport_(transport),
       service_(service),
-      owner_(owner),
       options_(std::move(options)),
       inbox_(std::make_shared<Inbox>(options_.max_inbox_bytes)),
-      random_(options_.seed) {
+      context_{loop, &owner, options_.link, Random(options_.seed)} {
   inbox_->Open(*this);
   RunTransport("Transport::Start", [this] {
     transport_.Start([inbox = inbox_](const std::string& from, std::string frame) {
@@ -83,12 +82,6 @@ FramePeers::~FramePeers() {
   inbox_->Close();
 }
 
-void FramePeers::After(Duration wait, std::function<void()> work) {
-  loop_.At(loop_.Now() + wait, [work = std::move(work), alive = std::weak_ptr<char>(alive_)] {
-    if (!alive.expired()) work();
-  });
-}
-
 void FramePeers::Send(const std::string& to, const Frame& frame) {
   SendBytes(to, EncodeFrame(frame));
 }
@@ -100,7 +93,7 @@ void FramePeers::SendBytes(const std::string& to, std::string bytes) {
 /// It is the host's code: what it throws must not leave a member half way.
 void FramePeers::RunTransport(const char* what, const std::function<void()>& call) const {
   const auto say = [this](const std::string& line) {
-    if (options_.log_sink) options_.log_sink(node::LogSeverity::kError, line);
+    if (options_.link.log_sink) options_.link.log_sink(node::LogSeverity::kError, line);
   };
   RunHostCode(what, say, call);
 }
@@ -115,7 +108,7 @@ void FramePeers::Send(NodeId to, node::PeerMessage message) {
   if (FrameLink* link = links_.Find(to)) {
     link->Send(std::move(message));
   } else {
-    ++dropped_messages_;
+    ++context_.dropped_messages;
   }
 }
 
@@ -137,7 +130,7 @@ bool FramePeers::Connected(NodeId peer) const { return links_.Connected(peer); }
 void FramePeers::OnFrame(const std::string& from, const std::string& bytes) {
   Result<Frame> frame = DecodeFrame(bytes);
   if (!frame.ok()) {
-    offences_.Log(options_.log_sink, loop_.Now(), node::LogSeverity::kWarn,
+    offences_.Log(options_.link.log_sink, loop_.Now(), node::LogSeverity::kWarn,
                   "a frame was dropped: " + frame.status().message());
     return;
   }
@@ -212,7 +205,7 @@ void FramePeers::OnJudged(const std::string& from, LinkId link, const node::Hell
 }
 
 void FramePeers::OnDeliver(const std::string& from, LinkId link, DeliverFrame deliver) {
-  const node::Hello self = owner_.MakeHello(kNobody, {});
+  const node::Hello self = context_.owner->MakeHello(kNobody, {});
   const auto found = std::find_if(known_.begin(), known_.end(), [&](const auto& item) {
     return item.second.boot.nonce == link.opener;
   });

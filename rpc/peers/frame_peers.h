@@ -16,9 +16,9 @@
 
 #include <raftkv/transport.h>
 
-#include "lib/base/random.h"
 #include "rpc/loop/event_loop.h"
 #include "rpc/loop/rate_limit.h"
+#include "rpc/peers/link.h"
 #include "rpc/peers/link_table.h"
 #include "rpc/peers/peer_network.h"
 #include "rpc/peers/sequence_window.h"
@@ -28,6 +28,7 @@
 namespace raftkv::rpc {
 
 struct FramePeersOptions {
+  LinkOptions link = {.resend_hello = std::chrono::milliseconds(100)};
   /// What gathers in one turn of the loop goes in frames of so many bytes; a larger message alone.
   std::size_t max_batch_bytes = 1 << 20;
   /// Larger frames are not taken.
@@ -36,12 +37,8 @@ struct FramePeersOptions {
   std::size_t max_inbox_bytes = 64 << 20;
   /// Members of whom something is remembered; the others are 63 at most.
   std::size_t max_known = 128;
-  /// An unanswered hello is sent again after so long, doubled up to max_backoff.
-  Duration resend_hello = std::chrono::milliseconds(100);
-  Duration max_backoff = std::chrono::milliseconds(500);
   /// Of the jitter of waits.
   std::uint64_t seed = 1;
-  node::LogSink log_sink;
 };
 
 class FrameLink;
@@ -60,7 +57,9 @@ class FramePeers final : public PeerNetwork {
   void RetryNow(const std::string& name) override;
   void Verify(const std::string& name) override;
   [[nodiscard]] bool Connected(NodeId peer) const override;
-  [[nodiscard]] std::uint64_t dropped_messages() const override { return dropped_messages_; }
+  [[nodiscard]] std::uint64_t dropped_messages() const override {
+    return context_.dropped_messages;
+  }
 
  private:
   friend class FrameLink;
@@ -87,7 +86,6 @@ class FramePeers final : public PeerNetwork {
   void SayClosed(const std::string& from, LinkId link);
   Known* Remember(NodeId member);
   FrameLink* FindLink(LinkId link) const;
-  void After(Duration wait, std::function<void()> work);
   void Send(const std::string& to, const Frame& frame);
   void SendBytes(const std::string& to, std::string bytes);
   void RunTransport(const char* what, const std::function<void()>& call) const;
@@ -95,12 +93,10 @@ class FramePeers final : public PeerNetwork {
   EventLoop& loop_;
   raftkv::Transport& transport_;
   Service& service_;
-  PeerOwner& owner_;
   const FramePeersOptions options_;
   const std::shared_ptr<Inbox> inbox_;
-  Random random_;
+  LinkContext context_;
   RateLimitedLog offences_;
-  std::uint64_t dropped_messages_ = 0;
   /// Of this boot.
   std::uint64_t next_number_ = 1;
   std::map<NodeId, Known> known_;

@@ -3,14 +3,13 @@
 #pragma once
 
 #include <cstdint>
-#include <map>
 #include <memory>
 #include <string>
 #include <vector>
 
-#include "lib/base/random.h"
 #include "lib/node/ports.h"
 #include "rpc/loop/event_loop.h"
+#include "rpc/peers/link.h"
 #include "rpc/peers/link_table.h"
 #include "rpc/peers/peer_network.h"
 #include "rpc/server/server.h"
@@ -19,22 +18,15 @@
 namespace raftkv::rpc {
 
 struct PeersOptions {
-  /// Messages that wait for one peer; more are dropped.
-  std::size_t max_queued_messages = 4096;
-  std::size_t max_queued_bytes = 64 << 20;
+  LinkOptions link = {};
   /// Calls under way to one peer; while they are, messages gather.
   std::size_t max_calls = 16;
   std::size_t max_call_bytes = 32 << 20;
   /// What is put into one call (a larger message goes alone).
   std::size_t max_batch_bytes = 4 << 20;
   Duration connect_timeout = std::chrono::seconds(1);
-  /// Of the hello's answer: it waits for a synced write of the other side.
-  Duration hello_timeout = std::chrono::seconds(3);
-  Duration min_backoff = std::chrono::milliseconds(10);
-  Duration max_backoff = std::chrono::milliseconds(500);
   /// Of the back-off's jitter.
   std::uint64_t seed = 1;
-  node::LogSink log_sink;
 };
 
 class PeerLink;
@@ -46,7 +38,7 @@ class Peers final : public PeerNetwork {
   ~Peers() override;
 
   /// Before the first SetPeers; `owner` outlives this.
-  void SetOwner(PeerOwner& owner) { owner_ = &owner; }
+  void SetOwner(PeerOwner& owner) { context_.owner = &owner; }
 
   /// Where the others connect to; outlives this. Answers may go in the returns of their calls
   /// (without, each is a call of its own), and who is no peer any more is closed there.
@@ -58,17 +50,17 @@ class Peers final : public PeerNetwork {
   void Verify(const std::string& name) override;
 
   [[nodiscard]] bool Connected(NodeId peer) const override;
-  [[nodiscard]] std::uint64_t dropped_messages() const override { return dropped_messages_; }
+  [[nodiscard]] std::uint64_t dropped_messages() const override {
+    return context_.dropped_messages;
+  }
 
  private:
   friend class PeerLink;
 
   EventLoop& loop_;
   const PeersOptions options_;
-  PeerOwner* owner_ = nullptr;
   Server* server_ = nullptr;
-  Random random_;
-  std::uint64_t dropped_messages_ = 0;
+  LinkContext context_;
   LinkTable<PeerLink> links_;
 };
 

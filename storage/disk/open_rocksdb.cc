@@ -121,6 +121,7 @@ rocksdb::Options CommonOptions(rocksdb::Env* env, const std::string& what, node:
   // Of several threads that open tables RocksDB leaves those that it has made unjoined where it
   // cannot make the next, which ends the process.
   out.max_file_opening_threads = 1;
+  out.bytes_per_sync = 1 << 20;
   out.stats_dump_period_sec = 0;
   out.stats_persist_period_sec = 0;
   out.skip_stats_update_on_db_open = true;

@@ -43,6 +43,7 @@ World::World(const Plan& plan, const TraceSink& sink)
       checks_(*this),
       reads_(*this),
       changes_(*this),
+      refusals_(*this),
       clients_(*this),
       nemesis_(*this),
       lasting_(*this) {
@@ -404,6 +405,7 @@ Outcome World::Run() {
   if (outcome_.ok) RunLivenessPhase();
   if (outcome_.ok) changes_.CompareWithLog();
   if (outcome_.ok) reads_.CompareWithModel();
+  if (outcome_.ok) refusals_.CompareWithLog();
   if (outcome_.ok) CheckHistory();
   clients_.CountRaw();
   stats_.seeds = 1;

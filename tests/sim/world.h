@@ -24,6 +24,7 @@
 #include "tests/sim/judges/changes.h"
 #include "tests/sim/judges/checks.h"
 #include "tests/sim/judges/reads.h"
+#include "tests/sim/judges/refusals.h"
 #include "tests/sim/program/stats.h"
 
 namespace raftkv::sim {
@@ -72,6 +73,7 @@ class World {
   [[nodiscard]] Nemesis& nemesis() { return nemesis_; }
   Reads& reads() { return reads_; }
   Changes& changes() { return changes_; }
+  Refusals& refusals() { return refusals_; }
   Clients& clients() { return clients_; }
   Stats& stats() { return stats_; }
   [[nodiscard]] Nanos now() const { return scheduler_.now(); }
@@ -153,6 +155,7 @@ class World {
   Checks checks_;
   Reads reads_;
   Changes changes_;
+  Refusals refusals_;
   Clients clients_;
   Nemesis nemesis_;
   Lasting lasting_;

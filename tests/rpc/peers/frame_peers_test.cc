@@ -104,7 +104,7 @@ class WireMember {
     });
   }
   void Boot(node::Boot boot, FramePeersOptions options) {
-    options.log_sink = log.Sink();
+    options.link.log_sink = log.Sink();
     loop_->Call([&] {
       member_ = std::make_unique<FakeMember>(*loop_, name_, NodeId(id_), ClusterId(5));
       member_->boot = boot;

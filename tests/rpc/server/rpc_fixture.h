@@ -253,7 +253,7 @@ class TestServer {
     return result;
   }
   Peers& MakePeers(PeersOptions options = {}) {
-    options.log_sink = log.Sink();
+    options.link.log_sink = log.Sink();
     loop_->Call([&] {
       peers_ = std::make_unique<Peers>(*loop_, options);
       peers_->SetOwner(*member_);

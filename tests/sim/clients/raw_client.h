@@ -10,6 +10,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "lib/base/bytes.h"
 #include "lib/kv/request.h"
@@ -36,7 +37,9 @@ class RawClient {
  private:
   struct Request {
     test::History::Id id = 0;
+    bool recorded = false;  ///< stands in the history
     bool increment = false;
+    std::size_t operations = 1;
     std::uint64_t floor = 0;
     Bytes bytes;
     std::optional<kv::Response> answer;  ///< the first ok
@@ -44,6 +47,9 @@ class RawClient {
 
   void OpenSession();
   std::shared_ptr<Request> Make();
+  void Encode(Request& request, const std::vector<kv::Operation>& operations);
+  [[nodiscard]] std::string DrawValue();
+  [[nodiscard]] std::vector<kv::Operation> DrawMixed();
   void Send(const std::shared_ptr<Request>& request, Nanos after);
   void SendTo(std::size_t index, const std::shared_ptr<Request>& request, Nanos after);
   void Retry(const std::shared_ptr<Request>& request, Nanos after);

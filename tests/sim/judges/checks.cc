@@ -131,7 +131,7 @@ void Checks::OnFormed(const Host& host) {
   if (!committed_.empty()) return;
   // The founder decides alone.
   committed_.push_back({Term{1}, Term{}});
-  NoteConfiguration(Index{1}, Term{1});
+  NoteCommitted(Index{1}, Term{1});
   committed_runs_.push_back({Term{1}, Index{1}});
 }
 
@@ -280,13 +280,34 @@ void Checks::CheckChange(const Host& host, const Raft& core,
   }
 }
 
-void Checks::NoteConfiguration(Index index, Term term) {
-  if (places_.size() <= index.value) return;
-  for (const Place& place : places_[index.value]) {
-    if (place.term != term || place.entry.kind != raft::EntryKind::kConfiguration) continue;
-    auto decoded = raft::DecodeConfiguration(place.entry.payload.view());
-    if (decoded.ok()) committed_configurations_.emplace_back(index, *std::move(decoded));
+/// Who is no member any more is dead for ever.
+void Checks::CheckRemoved(const raft::Configuration& before, const raft::Configuration& after) {
+  const auto is_removed = [&](NodeId id) {
+    return std::find(after.removed.begin(), after.removed.end(), id) != after.removed.end();
+  };
+  for (const raft::Member& member : before.members) {
+    if (after.Find(member.id) != nullptr || is_removed(member.id)) continue;
+    Fail("removed for ever", member.name + " goes, and its id is not remembered");
   }
+  for (const NodeId id : before.removed) {
+    if (!is_removed(id)) Fail("removed for ever", "the id of a removed member is forgotten");
+  }
+}
+
+void Checks::NoteCommitted(Index index, Term term) {
+  std::uint64_t time_ms = times_ms_.empty() ? 0 : times_ms_.back();
+  for (const Place& place : index.value < places_.size() ? places_[index.value] : Places()) {
+    if (place.term != term) continue;
+    time_ms = std::max(time_ms, place.entry.time_ms);
+    if (place.entry.kind != raft::EntryKind::kConfiguration) continue;
+    auto decoded = raft::DecodeConfiguration(place.entry.payload.view());
+    if (!decoded.ok()) continue;
+    if (!committed_configurations_.empty()) {
+      CheckRemoved(committed_configurations_.back().second, *decoded);
+    }
+    committed_configurations_.emplace_back(index, *std::move(decoded));
+  }
+  times_ms_.push_back(time_ms);
 }
 
 void Checks::CheckCommit(const Host& host, const Raft& core) {
@@ -322,7 +343,7 @@ void Checks::CheckCommit(const Host& host, const Raft& core) {
     }
     committed_.push_back({term, core.term()});
     world_.reads().OnCommitted(index);
-    NoteConfiguration(index, term);
+    NoteCommitted(index, term);
     ++world_.stats().entries;
     if (committed_runs_.empty() || committed_runs_.back().term != term) {
       committed_runs_.push_back({term, index});
