@@ -23,11 +23,11 @@ void FrameLink::SayHello(const node::Hello& hello) {
 
 void FrameLink::RepeatHello() { peers_.SendBytes(address(), hello_); }
 
-/// A new hello opens another link, and what is still sent on the old one is dropped.
+/// A new hello opens another link, and anything still sent on the old one is dropped.
 bool FrameLink::AskAgain(const node::Hello&) { return false; }
 
 bool FrameLink::Close() {
-  // Nobody knows what has arrived of what was sent.
+  // It is unknown which of the sent messages have arrived.
   return std::exchange(next_sequence_, 1) > 1;
 }
 

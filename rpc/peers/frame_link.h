@@ -1,8 +1,8 @@
 // How does a link reach its peer over the frames of a host's transport? (states: rpc/peers/link.h)
 //
-// Each hello opens a link under a number of its own. Frames get lost, and nobody says so: a hello
-// is repeated until it is answered, and the link ends when the peer says that it knows no such
-// link, or says hello under another boot.
+// Each hello opens a link under a number of its own. Frames may get lost silently: a hello is
+// repeated until it is answered, and the link ends when the peer reports that it does not know the
+// link, or sends a hello under another boot.
 #pragma once
 
 #include <cstdint>
@@ -17,13 +17,13 @@ class FrameLink final : public Link {
  public:
   FrameLink(FramePeers& peers, Peer peer);
 
-  /// Of the hello that was said last.
+  /// Of the last hello sent.
   [[nodiscard]] LinkId id() const { return id_; }
 
   using Link::OnAnswer;
-  /// The peer says that it knows no such link.
+  /// The peer reports that it does not know the link.
   void OnClosed();
-  /// The peer has said hello under `boot`.
+  /// The peer has sent a hello under `boot`.
   void OnBoot(node::Boot boot);
 
  private:

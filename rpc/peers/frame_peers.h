@@ -1,10 +1,10 @@
-// How do members speak to each other over a transport of the host's (<raftkv/transport.h>)?
+// How do members communicate over a transport of the host (<raftkv/transport.h>)?
 //
-// There are no connections: a *link* stands in for one (raftkv.capnp, PeerFrame). Each member opens
-// a link to each of the others by the same hello that it would say on a connection, and sends on
-// it; what comes in counts only on a link that was accepted here, by this boot, from that boot, and
-// only once. So nothing of an earlier start of either side is heard, and a doubled frame does
-// nothing.
+// There are no connections: a *link* takes their place (raftkv.capnp, PeerFrame). Each member opens
+// a link to each of the others with the same hello that it would send on a connection, and sends on
+// it. Input counts only on a link that was accepted here, by this boot, from that boot, and only
+// once. So nothing from an earlier boot of either side counts, and a duplicated frame has no
+// effect.
 #pragma once
 
 #include <cstdint>
@@ -29,15 +29,16 @@ namespace raftkv::rpc {
 
 struct FramePeersOptions {
   LinkOptions link = {.resend_hello = std::chrono::milliseconds(100)};
-  /// What gathers in one turn of the loop goes in frames of so many bytes; a larger message alone.
+  /// Messages gathered in one turn of the loop are sent in frames of this many bytes; a larger
+  /// message alone.
   std::size_t max_batch_bytes = 1 << 20;
-  /// Larger frames are not taken.
+  /// Larger frames are not accepted.
   std::size_t max_frame_bytes = (16 << 20) + raftkv::Transport::kMaxFrameOverhead;
-  /// Of frames that have come and wait for the loop.
+  /// Bytes of received frames that wait for the loop.
   std::size_t max_inbox_bytes = 64 << 20;
-  /// Members of whom something is remembered; the others are 63 at most.
+  /// Members of which something is remembered; there are at most 63 others.
   std::size_t max_known = 128;
-  /// Of the jitter of waits.
+  /// For the jitter of waits.
   std::uint64_t seed = 1;
 };
 
@@ -46,8 +47,8 @@ class FrameLink;
 /// Lives on the loop.
 class FramePeers final : public PeerNetwork {
  public:
-  /// All are borrowed and outlive it. Takes frames from here on; in `service` it uses what is for
-  /// peers.
+  /// All are borrowed and outlive it. Accepts frames from now on; uses the part of `service` that
+  /// is for peers.
   FramePeers(EventLoop& loop, raftkv::Transport& transport, Service& service, PeerOwner& owner,
              FramePeersOptions options);
   ~FramePeers() override;
@@ -65,16 +66,16 @@ class FramePeers final : public PeerNetwork {
   friend class FrameLink;
   class Inbox;
 
-  /// What is known of a member that said hello here.
+  /// What is known about a member that sent a hello.
   struct Known {
     node::Boot boot;
-    /// Of its link that was judged last, and whether that is open.
+    /// Its link that was judged last, and whether that is open.
     std::uint64_t number = 0;
     bool open = false;
     SequenceWindow had;
-    /// For a hello that comes again.
+    /// For a repeated hello.
     std::string answer;
-    /// A hello that is being judged.
+    /// A hello being judged.
     std::optional<LinkId> judging;
   };
 
@@ -102,7 +103,7 @@ class FramePeers final : public PeerNetwork {
   std::map<NodeId, Known> known_;
   LinkTable<FrameLink> links_;
   MonoTime said_closed_at_ = MonoTime::min();
-  /// Callbacks that come after the end find it gone.
+  /// Expired for callbacks that run after the destructor.
   const std::shared_ptr<char> alive_ = std::make_shared<char>();
 };
 

@@ -10,8 +10,8 @@
 namespace raftkv::rpc {
 namespace {
 
-/// Whoever says hello over and over must neither make us connect as often nor keep a link that is
-/// ready from being used.
+/// A peer that sends hello after hello must neither make us connect as often nor keep a ready link
+/// from being used.
 constexpr Duration kRetryEvery = node::Member::kFormationPoll;
 constexpr Duration kVerifyEvery = std::chrono::seconds(1);
 
@@ -54,7 +54,7 @@ void Link::Greet() {
   answer_deadline_ = context_.loop.Now() + context_.options.hello_timeout;
   resend_ = context_.options.resend_hello;
   SayHello(hello);
-  // A carrier may fail, or answer, at once.
+  // A carrier may fail, or answer, immediately.
   if (state_ == State::kGreeting) WaitForAnswer();
 }
 
@@ -69,7 +69,7 @@ void Link::WaitForAnswer() {
 
 void Link::AnswerOverdue() {
   RAFTKV_CHECK(state_ == State::kGreeting || state_ == State::kVerifying);
-  if (context_.loop.Now() >= answer_deadline_) return Lose("it does not answer our hello");
+  if (context_.loop.Now() >= answer_deadline_) return Lose("it does not respond to our hello");
   RepeatHello();
   WaitForAnswer();
 }
@@ -78,18 +78,19 @@ void Link::OnAnswer(const Result<node::HelloAnswer>& answer) {
   if (state_ == State::kVerifying) {
     const bool same = answer.ok() && answer->self.member == peer_.id &&
                       answer->self.boot == boot_ && answer->refusal.empty();
-    return same ? Enter(State::kReady) : Lose("another start answers there");
+    return same ? Enter(State::kReady) : Lose("another boot answers there");
   }
   if (state_ != State::kGreeting) return;
   Status status = answer.status();
   if (status.ok()) {
     status = context_.owner->OnHelloAnswer(*answer, {peer_.id, peer_.name, address_});
   }
-  if (status.ok() && peer_.id == kNobody) peer_.id = answer->self.member;  // known by name so far
+  if (status.ok() && peer_.id == kNobody)
+    peer_.id = answer->self.member;  // known only by name so far
   if (status.ok() && answer->self.member != peer_.id) {
     status = {Code::kPermissionDenied, "another member answers at " + address_};
   }
-  // Formed since that hello was said: the next one says so.
+  // Formed since that hello was sent: the next one says so.
   if (status.ok() && !formed_) status = {Code::kUnavailable, "forming"};
   if (status.ok()) return Accepted(answer->self.boot);
   if (status.code() == Code::kUnavailable) {
@@ -114,7 +115,7 @@ void Link::Lose(const std::string& why) {
   if (state_ == State::kWaiting) return;
   LogOnce(node::LogSeverity::kInfo, (ready() ? "lost the connection to " : "cannot connect to ") +
                                         peer_.name + " at " + address_ + ": " + why);
-  // One that was ready is looked for where it was.
+  // A link that was ready is tried at the same address.
   if (!ready()) TurnToNext();
   const LinkOptions& options = context_.options;
   BackOff(std::clamp(2 * backoff_, options.min_backoff, options.max_backoff));
@@ -142,7 +143,7 @@ void Link::RetryNow() {
   if (retried_at_ && now - *retried_at_ < kRetryEvery) return;
   retried_at_ = now;
   backoff_ = {};
-  Enter(state_);  // in place of what would have been done later
+  Enter(state_);  // instead of what would have been done later
   if (!repeats) return At(now, &Link::Connect);
   RepeatHello();
   WaitForAnswer();
@@ -155,7 +156,7 @@ void Link::Verify() {
   if (verified_at_ && now - *verified_at_ < kVerifyEvery) return;
   verified_at_ = now;
   if (!AskAgain(context_.owner->MakeHello(peer_.id, peer_.name))) {
-    return Lose("another start of it says hello");
+    return Lose("another boot of it sent a hello");
   }
   Enter(State::kVerifying);
   answer_deadline_ = now + context_.options.hello_timeout;
@@ -187,7 +188,7 @@ node::PeerMessage Link::TakeQueued() {
 void Link::ScheduleFlush() {
   if (flush_scheduled_ || queue_.empty()) return;
   flush_scheduled_ = true;
-  // All that this turn of the loop has to say goes together.
+  // Everything that this turn of the loop sends goes together.
   RunLast([this, alive = std::weak_ptr<char>(alive_)] {
     if (alive.expired()) return;
     flush_scheduled_ = false;

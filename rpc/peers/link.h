@@ -2,12 +2,12 @@
 // a connection (rpc/peers/peer_link.h) or the frames of a host's transport
 // (rpc/peers/frame_link.h).
 //
-//   waiting --(back-off over)--> connecting --(opened)--> greeting --(accepted)--> ready <->
-//   verifying
-//      ^                             |                    |  ^  |                    |          |
-//      |                             |          (forming) v  |  |                    |          |
-//      |                             |                   forming|                    |          |
-//      +---(failed, refused, lost, or no answer in time)--------+--------------------+----------+
+//   waiting --(back-off over)--> connecting --(opened)--> greeting --(accepted)--> ready
+//      ^                             |                    |  ^  |               ^  |
+//      |                             |          (forming) v  |  |      (same boot)  v (other hello)
+//      |                             |                   forming|               verifying
+//      |                             |                          |                    |
+//      +---(failed, refused, lost, or no answer in time)--------+--------------------+
 //
 // docs/architecture.md, "Links", has the table of it.
 #pragma once
@@ -35,28 +35,28 @@ struct LinkOptions {
   std::size_t max_queued_bytes = 64 << 20;
   /// Until the hello is answered: the answer waits for a synced write of the other side.
   Duration hello_timeout = std::chrono::seconds(3);
-  /// For a carrier that loses things without saying so: a hello is repeated when it has not been
-  /// answered for this long, then for twice as long, up to max_backoff. Zero: never repeated.
+  /// For a carrier that loses things silently: a hello is repeated when it has not been answered
+  /// for this long, then for twice as long, up to max_backoff. Zero: never repeated.
   Duration resend_hello = {};
-  /// Pauses between attempts: doubled from one to the next, up to the maximum, which is also what
-  /// follows a refusal; each is shortened by up to a half at random.
+  /// Pauses between attempts: doubled from one to the next, up to the maximum, which also follows a
+  /// refusal; each is shortened by up to half at random.
   Duration min_backoff = std::chrono::milliseconds(10);
   Duration max_backoff = std::chrono::milliseconds(500);
   node::LogSink log_sink = {};
 };
 
-/// What the links of one member share; outlives them.
+/// What the links of a member share; outlives them.
 struct LinkContext {
   node::Loop& loop;
-  PeerOwner* owner;  ///< set before the first link is made; outlives the links
+  PeerOwner* owner;  ///< set before the first link is created; outlives the links
   const LinkOptions options;
   Random random;
   std::uint64_t dropped_messages = 0;
 };
 
-/// Lives on the loop. Closed by being destroyed, which never happens inside one of its own calls.
-/// Owns the state, all timers, the queue, and which address is tried; its carrier, the class that
-/// is derived from it, owns the connection or the numbers of the frames.
+/// Lives on the loop. Closed by destroying it, which never happens inside one of its own calls.
+/// Owns the state, all timers, the queue, and which address is tried; its carrier, the derived
+/// class, owns the connection or the numbers of the frames.
 class Link {
  public:
   using Peer = node::Transport::Peer;
@@ -65,18 +65,18 @@ class Link {
   Link& operator=(const Link&) = delete;
 
   [[nodiscard]] const Peer& peer() const { return peer_; }
-  /// Where it is sought, or was found.
+  /// The address being tried, or where the peer was found.
   [[nodiscard]] const std::string& address() const { return address_; }
-  /// The same peer, which may have got an id or other addresses; address() is one of them.
+  /// The same peer, which may have an id or other addresses now; address() is one of them.
   void Update(Peer peer) { peer_ = std::move(peer); }
-  /// Our hello was accepted, and nothing is known to have ended that.
+  /// Our hello was accepted, and the link is not known to have ended since.
   [[nodiscard]] bool ready() const {
     return state_ == State::kReady || state_ == State::kVerifying;
   }
 
   /// Dropped, and reported as PeerUnreachable, unless it is ready and has room.
   void Send(node::PeerMessage message);
-  /// The peer is there: no reason to wait.
+  /// The peer is up: no reason to wait.
   void RetryNow();
   /// See PeerNetwork::Verify.
   void Verify();
@@ -87,23 +87,22 @@ class Link {
     std::size_t words;
   };
 
-  /// Connects in a later turn: the member may be just being built.
+  /// Connects in a later turn: the member may still be under construction.
   Link(LinkContext& context, Peer peer);
   ~Link() = default;
 
-  // --- What the carrier tells. None of these may be called from inside Close().
+  // --- Events reported by the carrier. None of these may be called from inside Close().
   /// In answer to Open(), at once or later.
   void Opened();
-  /// Of the hello that was said last. Also a copy of it, or one that came too late: it is passed
-  /// over.
+  /// The answer to the last hello. It may also be a copy, or too late: then it is ignored.
   void OnAnswer(const Result<node::HelloAnswer>& answer);
-  /// What was opened is gone, or could not be opened.
+  /// The way is lost, or could not be opened.
   void Lose(const std::string& why);
-  /// There may be room for what waits: Flush() is called at the end of this turn.
+  /// There may be room for queued messages: Flush() is called at the end of this turn.
   void ScheduleFlush();
 
-  // --- What the carrier knows from here.
-  /// Who we said we are, and which boot accepted that.
+  // --- State for the carrier.
+  /// The introduction in our hello, and the boot that accepted it.
   [[nodiscard]] NodeId own_id() const { return own_id_; }
   [[nodiscard]] node::Boot boot() const { return boot_; }
   [[nodiscard]] const std::deque<Queued>& queue() const { return queue_; }
@@ -118,21 +117,21 @@ class Link {
     kGreeting,    ///< our hello is not answered yet
     kForming,     ///< one of the two is still forming: the next hello follows soon
     kReady,
-    kVerifying,  ///< ready, and asking whether the start that accepted us is still there
+    kVerifying,  ///< ready, and checking whether the boot that accepted us is still there
   };
 
-  // --- What the carrier does.
-  /// Opens the way to address(), within a time of its own: Opened() or Lose() follows.
+  // --- Actions of the carrier.
+  /// Opens the way to address(), within a timeout of its own: Opened() or Lose() follows.
   virtual void Open() = 0;
-  /// Says the first hello of an attempt; what answers it comes in OnAnswer().
+  /// Sends the first hello of an attempt; the answer arrives in OnAnswer().
   virtual void SayHello(const node::Hello& hello) = 0;
-  /// The same hello again, so that any copy of any answer will do. Called only with resend_hello.
+  /// Sends the same hello again, so that any copy of any answer will do. Called only with
+  /// resend_hello.
   virtual void RepeatHello() = 0;
-  /// While ready: asks who is there, which ends nothing; OnAnswer() or Lose() tells. False: a hello
-  /// cannot be said here without ending the link.
+  /// While ready: asks which boot is there, without ending anything; OnAnswer() or Lose() follows.
+  /// False: a hello cannot be sent here without ending the link.
   virtual bool AskAgain(const node::Hello& hello) = 0;
-  /// Lets go of what is open; nothing of it is told any more. True: messages that were handed to it
-  /// may be lost.
+  /// Releases the way; it reports no more events. True: messages passed to it may be lost.
   virtual bool Close() = 0;
   /// While ready: sends what it can of the queue.
   virtual void Flush() = 0;
@@ -143,16 +142,16 @@ class Link {
   void Connect();
   void Greet();
   void Accepted(node::Boot boot);
-  /// Until the hello is repeated, or is not waited for any longer.
+  /// When the hello is repeated, or its answer is no longer waited for.
   void WaitForAnswer();
   void AnswerOverdue();
-  /// Ends what is open, and tries again after the back-off.
+  /// Closes the way, and tries again after the back-off.
   void BackOff(Duration backoff);
   void ReportUnreachable();
-  /// Looks for it at its next address.
+  /// Continues with the peer's next address.
   void TurnToNext();
   void LogOnce(node::LogSeverity severity, const std::string& line);
-  /// Runs `work` at `when` unless another state was entered by then, or the link is gone.
+  /// Runs `work` at `when`, unless another state was entered by then or the link is destroyed.
   void At(MonoTime when, void (Link::*work)());
 
   LinkContext& context_;
@@ -164,7 +163,7 @@ class Link {
   std::optional<MonoTime> retried_at_;
   std::optional<MonoTime> verified_at_;
 
-  // Of the hello that was said last.
+  // Of the last hello sent.
   NodeId own_id_;
   bool formed_ = false;
   MonoTime answer_deadline_{};
@@ -175,8 +174,8 @@ class Link {
   std::size_t queued_words_ = 0;
   bool flush_scheduled_ = false;
   bool unreachable_scheduled_ = false;
-  std::set<std::string> said_;  // so that one cause is logged once; since it was ready last
-  /// Callbacks that come after the end find it gone.
+  std::set<std::string> said_;  // so that one cause is logged once; since it was last ready
+  /// Expired for callbacks that run after the destructor.
   const std::shared_ptr<char> alive_ = std::make_shared<char>();
 };
 

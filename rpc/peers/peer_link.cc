@@ -10,14 +10,14 @@
 namespace raftkv::rpc {
 namespace {
 
-// Incoming on this connection are only answers.
+// Only answers arrive on this connection.
 constexpr std::size_t kMaxAnswerBytes = 1 << 20;
 constexpr std::size_t kWordBytes = sizeof(capnp::word);
 
-/// More goes as a call of its own, whose bound is larger.
+/// A larger one goes as a call of its own, whose limit is higher.
 constexpr std::size_t kMaxAnswersBytes = 256 << 10;
 
-/// What is said in answer to a message. Their order does not matter, so they may take another way.
+/// Messages sent in answer to others. Their order does not matter, so they may take another way.
 bool IsAnswer(const node::PeerMessage& message) {
   if (std::holds_alternative<node::ForwardSubmitReply>(message) ||
       std::holds_alternative<node::SnapshotChunkReply>(message)) {
@@ -47,7 +47,7 @@ void PeerLink::Defer(Work work) {
 }
 
 void PeerLink::taskFailed(kj::Exception&& exception) {
-  // Every task ends in a handler of its own; what still comes here is a lost connection.
+  // Every task ends in a handler of its own; anything that still arrives here is a lost connection.
   Defer([this, why = ShortReason(exception)] { Lose(why); });
 }
 
@@ -115,8 +115,8 @@ void PeerLink::Flush() {
 }
 
 bool PeerLink::Answer() {
-  // The peer has accepted our hello, or nothing would wait here: before that it must not count what
-  // we say.
+  // The peer has accepted our hello, or nothing would be queued here: before that it must not count
+  // our messages.
   RAFTKV_CHECK(ready());
   if (peers_.server_ == nullptr || queued_words() * kWordBytes > kMaxAnswersBytes) return false;
   const bool answers_only = std::all_of(queue().begin(), queue().end(), [](const Queued& queued) {

@@ -1,6 +1,6 @@
 // How does a link reach its peer over a connection of our own? (states: rpc/peers/link.h)
 //
-// A connection reports its loss, so nothing is said twice: it is closed, and made again.
+// A connection reports its loss, so nothing is sent twice: it is closed, and opened again.
 #pragma once
 
 #include <cstdint>
@@ -32,13 +32,13 @@ class PeerLink final : public Link, private kj::TaskSet::ErrorHandler {
   void RunLast(OnceFunction<void()> work) override;
 
   void Connected(std::unique_ptr<Outbound> connection);
-  /// What is answered counts for the present connection only, and resolves the promise inside one
-  /// of its tasks: what may end the connection goes through Defer.
+  /// An answer counts for the current connection only, and resolves the promise inside one of its
+  /// tasks: anything that may end the connection goes through Defer.
   kj::Promise<Answered> Ask(const node::Hello& hello);
-  /// Runs `work` in a later turn, if the connection (or the attempt at one) is the same then.
+  /// Runs `work` in a later turn, if the connection (or the attempt at one) is still the same then.
   template <class Work>
   void Defer(Work work);
-  /// True: everything that waited went into the return of a call of the peer's.
+  /// True: all queued messages went into the return of a call of the peer.
   bool Answer();
   void Deliver();
   void TakeAnswers(wire::Peer::DeliverResults::Reader results);
@@ -53,11 +53,11 @@ class PeerLink final : public Link, private kj::TaskSet::ErrorHandler {
   std::optional<wire::Bootstrap::Client> bootstrap_;
   /// From the answer to our hello.
   std::optional<wire::Peer::Client> remote_;
-  /// Answered calls, read already: letting go of them sends a message each (Finish). They go
+  /// Answered calls that were read: releasing each sends a message (Finish). They are released
   /// together with the next call, so that the other side is not woken up for them alone.
   std::vector<capnp::Response<wire::Peer::DeliverResults>> answered_;
-  // Destroyed first: their promises refer to all of the above. `connection_tasks_` are of the
-  // present connection (or of the attempt at one), `link_tasks_` of the link.
+  // Destroyed first: their promises refer to all of the above. `connection_tasks_` belong to the
+  // current connection (or the attempt at one), `link_tasks_` of the link.
   std::optional<kj::TaskSet> connection_tasks_;
   kj::TaskSet link_tasks_;
 };

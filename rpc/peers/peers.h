@@ -1,5 +1,5 @@
-// How do messages get to the other members? One outbound connection to each, made again whenever it
-// is lost; what comes from them comes over the connections that they make (rpc/server/server.h).
+// How do messages reach the other members? One outbound connection to each, reopened whenever it is
+// lost; messages from them arrive on the connections that they make (rpc/server/server.h).
 #pragma once
 
 #include <cstdint>
@@ -19,13 +19,13 @@ namespace raftkv::rpc {
 
 struct PeersOptions {
   LinkOptions link = {};
-  /// Calls under way to one peer; while they are, messages gather.
+  /// Calls in flight to one peer; meanwhile messages gather.
   std::size_t max_calls = 16;
   std::size_t max_call_bytes = 32 << 20;
-  /// What is put into one call (a larger message goes alone).
+  /// Bytes put into one call (a larger message goes alone).
   std::size_t max_batch_bytes = 4 << 20;
   Duration connect_timeout = std::chrono::seconds(1);
-  /// Of the back-off's jitter.
+  /// For the jitter of the back-off.
   std::uint64_t seed = 1;
 };
 
@@ -40,8 +40,9 @@ class Peers final : public PeerNetwork {
   /// Before the first SetPeers; `owner` outlives this.
   void SetOwner(PeerOwner& owner) { context_.owner = &owner; }
 
-  /// Where the others connect to; outlives this. Answers may go in the returns of their calls
-  /// (without, each is a call of its own), and who is no peer any more is closed there.
+  /// The server that the others connect to; outlives this. Answers may travel in the returns of
+  /// their calls (without it each is a call of its own), and connections of former peers are closed
+  /// there.
   void SetServer(Server& server) { server_ = &server; }
 
   void Send(NodeId to, node::PeerMessage message) override;

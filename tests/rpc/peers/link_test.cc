@@ -258,7 +258,7 @@ TEST_F(LinkTest, AHelloWithoutAnAnswerIsGivenUpAndItsLateAnswerPassedOver) {
   EXPECT_EQ(link->addresses.back(), "there:2");
   link->OnAnswer(Accepting());
   EXPECT_FALSE(link->ready()) << "this attempt has not said hello yet";
-  EXPECT_EQ(lines["cannot connect to n2 at here:1: it does not answer our hello"], 1);
+  EXPECT_EQ(lines["cannot connect to n2 at here:1: it does not respond to our hello"], 1);
   EXPECT_TRUE(link->repeats.empty());
 }
 
