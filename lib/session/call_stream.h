@@ -8,6 +8,13 @@
 // would otherwise wait for the whole of a request that has nothing to do with it.) Behind a request
 // that failed and is to be tried again calls gather until then: another one would fare no better. A
 // request is tried again until it is answered or nobody waits for it any more. On the loop only.
+//
+//   Add --> [queue] --Gather--> Begin --> Send --> an answer --> Release, and its calls end
+//                                          ^          |
+//                                          +--Retry---+   after a back-off, if it failed
+//
+// A call that expires leaves the queue, or its request; a request whose last call has left is
+// released as well.
 #pragma once
 
 #include <algorithm>
@@ -43,14 +50,9 @@ struct CallRequest {
   Status last_failure;
 };
 
-/// `StreamT` says how, in five functions:
-///   bool MayBegin()        whether a request may begin; if not, it calls Pump() once that changed
-///   void Begin(request)    encodes and sends what gathered
-///   void Send(request)     makes an attempt
-///   void Release(request)  the request left the stream; calls CallStream::Release
-///   void Expire(call)      ends the call; may destroy the KV, which stops the stream
-template <class StreamT, class CallT, class RequestT>
-class CallStream : public std::enable_shared_from_this<StreamT> {
+/// ReadStream and WriteStream say how, in what they override.
+template <class CallT, class RequestT>
+class CallStream : public std::enable_shared_from_this<CallStream<CallT, RequestT>> {
  public:
   void Add(std::shared_ptr<CallT> call) {
     if (stopped_) return;  // the call ends itself
@@ -68,29 +70,35 @@ class CallStream : public std::enable_shared_from_this<StreamT> {
         coalesce_(options.coalesce),
         max_active_(std::max<std::size_t>(options.max_outstanding, 1)),
         random_(options.seed),
-        queue_(loop, [this](CallT& call) { stream().Expire(call); }) {}
-  ~CallStream() = default;
+        queue_(loop, [this](CallT& call) { Expire(call); }) {}
+  virtual ~CallStream() = default;
+
+  /// `work` as a callback that does nothing once the stream is gone, and keeps it while it runs.
+  template <class Work>
+  auto WhileAlive(Work work) {
+    return [weak = this->weak_from_this(), work = std::move(work)](auto&&... args) mutable {
+      if (const auto self = weak.lock()) work(std::forward<decltype(args)>(args)...);
+    };
+  }
 
   /// Behind what is posted already: calls that came together go together.
   void Schedule() {
     if (pump_posted_ || stopped_) return;
     pump_posted_ = true;
-    loop_.Post([weak = this->weak_from_this()] {
-      if (const auto self = weak.lock()) {
-        self->pump_posted_ = false;
-        self->Pump();
-      }
-    });
+    loop_.Post(WhileAlive([this] {
+      pump_posted_ = false;
+      Pump();
+    }));
   }
 
   void Pump() {
-    while (!stopped_ && HasRoom() && queue_.Front() != nullptr && stream().MayBegin()) {
+    while (!stopped_ && HasRoom() && queue_.Front() != nullptr && MayBegin()) {
       const RequestPtr request = Gather();
       if (stopped_) return;  // a call that expired there may have ended everything
       if (request->calls.empty()) continue;
       active_.push_back(request);
       active_bytes_ += request->gathered_bytes;
-      stream().Begin(request);
+      Begin(request);
     }
     if (!stopped_ && queue_.Front() != nullptr && !HasRoom()) ScheduleLater();
   }
@@ -103,38 +111,39 @@ class CallStream : public std::enable_shared_from_this<StreamT> {
 
   void Retry(const RequestPtr& request, Status why) {
     request->last_failure = std::move(why);
-    AfterBackoff(request, [](StreamT& self, const RequestPtr& again) { self.Send(again); });
+    AfterBackoff(request, [this](const RequestPtr& again) { Send(again); });
   }
 
-  /// Runs `work(stream, request)` later, if somebody still waits for the request then.
+  /// Runs `work(request)` later, if somebody still waits for the request then.
   template <class Work>
   void AfterBackoff(const RequestPtr& request, Work work) {
     ++in_backoff_;
-    loop_.At(loop_.Now() + request->backoff.Next(random_),
-             [weak = this->weak_from_this(), request, work] {
-               const auto self = weak.lock();
-               if (self == nullptr || self->stopped_) return;
-               --self->in_backoff_;
-               if (request->open_calls > 0) work(*self, request);
-               self->Continue();
-             });
+    loop_.At(loop_.Now() + request->backoff.Next(random_), WhileAlive([this, request, work] {
+               if (stopped_) return;
+               --in_backoff_;
+               if (request->open_calls > 0) work(request);
+               Continue();
+             }));
   }
 
   /// One of the calls of `request` has ended.
   void Leave(RequestT& request) {
     RAFTKV_CHECK(request.open_calls > 0);
     if (--request.open_calls > 0) return;
-    stream().Release(request);
+    Release(request);
     Schedule();
   }
 
-  void Release(const RequestT& request) {
+  /// It is answered, or nobody waits for it any more: it leaves the stream.
+  void Release(RequestT& request) {
     const auto found = std::find_if(active_.begin(), active_.end(), [&](const RequestPtr& active) {
       return active.get() == &request;
     });
     RAFTKV_CHECK(found != active_.end());
     RAFTKV_CHECK(active_bytes_ >= request.gathered_bytes);
     active_bytes_ -= request.gathered_bytes;
+    request.open_calls = 0;
+    OnReleased(request);
     active_.erase(found);
   }
 
@@ -162,7 +171,16 @@ class CallStream : public std::enable_shared_from_this<StreamT> {
   std::vector<RequestPtr> active_;
 
  private:
-  StreamT& stream() { return static_cast<StreamT&>(*this); }
+  /// Whether a request may begin; if not, it calls Pump() once that has changed.
+  virtual bool MayBegin() { return true; }
+  /// Encodes and sends what gathered.
+  virtual void Begin(const RequestPtr& request) = 0;
+  /// Makes an attempt.
+  virtual void Send(const RequestPtr& request) = 0;
+  virtual void OnReleased(const RequestT& request) { static_cast<void>(request); }
+  /// Ends the call; that may destroy the KV, which stops the stream.
+  virtual void Expire(CallT& call) = 0;
+
   [[nodiscard]] bool HasRoom() {
     if (active_.size() >= max_active_) return false;
     if (!coalesce_ || active_.empty()) return true;
@@ -181,12 +199,10 @@ class CallStream : public std::enable_shared_from_this<StreamT> {
     if (timer_set_ || in_backoff_ > 0 || active_.size() >= max_active_) return;
     if (active_bytes_ >= kWindowBytes) return;
     timer_set_ = true;
-    loop_.At(last_attempt_ + kGatherTime, [weak = this->weak_from_this()] {
-      if (const auto self = weak.lock()) {
-        self->timer_set_ = false;
-        self->Pump();
-      }
-    });
+    loop_.At(last_attempt_ + kGatherTime, WhileAlive([this] {
+               timer_set_ = false;
+               Pump();
+             }));
   }
 
   RequestPtr Gather() {
@@ -198,7 +214,7 @@ class CallStream : public std::enable_shared_from_this<StreamT> {
     while (CallT* const front = queue_.Front()) {
       if (front->deadline <= now) {
         const auto late = queue_.Pop();
-        stream().Expire(*late);
+        Expire(*late);
         if (stopped_) break;
         continue;
       }
