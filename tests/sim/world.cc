@@ -357,12 +357,14 @@ void World::RunLastingPhase() {
   }
   // Where a member is still being refilled nothing can be asked for.
   if (!RunUntilTrue(now() + kConvergeBound, &World::MayLast) || !lasting_.Begin()) return;
+  lasts_ = true;
   const Nanos end = now() + Lasting::kTime;
   while (outcome_.ok && now() < end) {
     RunUntil(std::min(end, now() + Lasting::kLookEvery));
     if (outcome_.ok) lasting_.Look();
   }
   lasting_.End();
+  lasts_ = false;
 }
 
 void World::RunLivenessPhase() {

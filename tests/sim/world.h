@@ -95,6 +95,8 @@ class World {
   /// The leader of the highest term; null: none.
   Host* Leader();
   [[nodiscard]] bool calm() const { return calm_; }
+  /// A fault lasts, and besides it nothing happens but that writes are slow now and then.
+  [[nodiscard]] bool lasts() const { return lasts_; }
   /// Of the liveness phase.
   [[nodiscard]] const NetworkPlan& quiet_network() const { return quiet_network_; }
 
@@ -161,6 +163,7 @@ class World {
   Lasting lasting_;
   std::vector<LostDisk> lost_disks_;
   bool calm_ = false;
+  bool lasts_ = false;
   NetworkPlan quiet_network_;
 };
 

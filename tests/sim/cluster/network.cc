@@ -245,6 +245,7 @@ void Network::Deliver(const Event& event) {
                  known ? "" : "ignored: ", Describe(flight.message).c_str());
   }
   if (!known) return;
+  world_.checks().OnHeard(to, flight.from, flight.boot);
   if (const auto* message = std::get_if<raft::Message>(&flight.message)) {
     world_.checks().OnDeliver(to, *message);
   }

@@ -43,6 +43,7 @@ bool Nemesis::StartTwin() {
   Host& twin = **place;
   world_.Trace("a copy of %s starts at %s", original.name.c_str(), twin.name.c_str());
   twin.disk = copy;
+  world_.checks().OnDiskReplaced(twin);
   twin.plays = original.name;
   twin.out = false;
   twin.gone = original.twinned = true;
@@ -51,6 +52,7 @@ bool Nemesis::StartTwin() {
     if (std::exchange(*over, true)) return;
     world_.Crash(twin);
     twin.disk = SimDisk();
+    world_.checks().OnDiskReplaced(twin);
     twin.plays.clear();
     twin.out = true;
     twin.gone = original.twinned = false;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <variant>
 
+#include "lib/kv/parse.h"
 #include "lib/kv/request.h"
 #include "lib/raft/configuration.h"
 #include "tests/sim/judges/quorum.h"
@@ -189,6 +190,16 @@ void Checks::OnSend(const Host& host, const raft::Message& message) {
 }
 
 // --- What is committed.
+
+/// Of members only the boot that is written down: another start of this host must know it again.
+void Checks::OnHeard(const Host& host, NodeId peer, const node::Boot& boot) {
+  const Raft* const core = host.process->member().core();
+  if (core == nullptr || core->applied_configuration().Find(peer) == nullptr) return;
+  const auto known = host.disk.peer_boots.find(peer);
+  if (known != host.disk.peer_boots.end() && known->second.boot == boot) return;
+  Fail("durable before counted",
+       host.name + " hears a boot of " + world_.NameOf(peer) + " that it has not written down");
+}
 
 void Checks::OnDeliver(const Host& host, const raft::Message& message) {
   const auto* const reply = std::get_if<raft::AppendEntriesReply>(&message.body);
@@ -463,6 +474,19 @@ Term Checks::PreviousTerm(const Entry& entry) const {
   return before == Index{} ? Term{} : committed_[before.value - 1].term;
 }
 
+/// A leader that knows that its disk is full takes nothing that needs room there.
+void Checks::CheckSpace(const Host& host, const Raft& core) {
+  const raft::Space space = std::min(seen_[host.index].space, core.space());
+  if (space == raft::Space::kEnough) return;
+  const Index from = std::max(seen_[host.index].before.last.Next(), core.log().buffer_first());
+  for (Index index = from; index <= core.log().last_index(); ++index) {
+    const Entry& entry = core.log().At(index);
+    if (entry.kind != raft::EntryKind::kCommand) continue;
+    if (space == raft::Space::kDeletes && kv::OnlyDeletes(entry.payload.view())) continue;
+    Fail("no space, no writes", host.name + " takes a write that its disk has no room for");
+  }
+}
+
 // --- The core as a whole.
 
 void Checks::OnStart(const Host& host) {
@@ -497,6 +521,7 @@ void Checks::Remember(const Host& host, const Raft& core) {
   before.last = core.log().last_index();
   before.runs = core.log().runs();
   seen.last_term = core.log().last_term();
+  seen.space = core.space();
 }
 
 void Checks::AfterStep(const Host& host) {
@@ -517,6 +542,7 @@ void Checks::AfterStep(const Host& host) {
     CheckElected(host, *core);
     CheckLeaderComplete(host, *core);
   }
+  if (was_leader && core->role() == raft::Role::kLeader) CheckSpace(host, *core);
   CheckFollowed(host, *core);
   CheckDisk(host, *core);
   CheckInvariants(host, *core);

@@ -31,6 +31,8 @@ class Checks {
   void OnApply(const Host& host, const std::vector<raft::Entry>& entries);
   void OnCompact(const Host& host, Index through);
   // --- After it happened.
+  /// What `boot` of `peer` says counts at `host`.
+  void OnHeard(const Host& host, NodeId peer, const node::Boot& boot);
   void OnDeliver(const Host& host, const raft::Message& message);
   void OnStart(const Host& host);
   void OnFormed(const Host& host);
@@ -82,6 +84,7 @@ class Checks {
   struct Seen {
     bool fresh = true;  ///< nothing was seen of this process's core yet
     raft::StateBefore before;
+    raft::Space space = raft::Space::kEnough;
     Term last_term;
     Term durable_term;
     /// (index, configuration) of the configuration entries in the core's log.
@@ -103,6 +106,7 @@ class Checks {
   void NoteCommitted(Index index, Term term);
   void CheckRemoved(const raft::Configuration& before, const raft::Configuration& after);
   void CheckCommit(const Host& host, const raft::Raft& core);
+  void CheckSpace(const Host& host, const raft::Raft& core);
   void CheckFollowed(const Host& host, const raft::Raft& core);
   void CheckInvariants(const Host& host, const raft::Raft& core);
   void Remember(const Host& host, const raft::Raft& core);

@@ -80,5 +80,35 @@ TEST_F(ModelTest, ARepeatedRequestDoesNothing) {
   EXPECT_EQ(Found({{"a", "1", 1}}), "");
 }
 
+TEST_F(ModelTest, AnAbsentKeyIsNotEmpty) {
+  EXPECT_EQ(Write(kv::CompareAndSwapOp{"a", "", "1"}, {Code::kCompareFailed, "", 0}), "");
+  EXPECT_NE(Write(kv::CompareAndSwapOp{"a", "", "1"}), "");
+}
+
+TEST_F(ModelTest, AnIncrementDoesNotOverflow) {
+  EXPECT_EQ(Write(kv::IncrementOp{"n", INT64_MAX}, {Code::kOk, "", INT64_MAX}), "");
+  EXPECT_EQ(Write(kv::IncrementOp{"n", 1}, {Code::kInvalidArgument, "", 0}), "");
+  EXPECT_NE(Write(kv::IncrementOp{"n", 1}, {Code::kOk, "", INT64_MIN}), "");
+}
+
+TEST(ModelEnd, AReadEndsAtItsLimitOrWhereTheAnswerIsFull) {
+  kv::ParsedRead asked;
+  asked.limit = 2;
+  ScanResult found;
+  found.kvs = {{"a", "1", 1}, {"b", "2", 2}};
+  found.count = 2;
+  found.more = true;
+  EXPECT_EQ(Model::CompareEnd(asked, found, true, false), "");
+  asked.limit = 1;
+  EXPECT_NE(Model::CompareEnd(asked, found, true, true), "");
+  asked.limit = 0;
+  EXPECT_NE(Model::CompareEnd(asked, found, true, false), "");
+  EXPECT_EQ(Model::CompareEnd(asked, found, true, true), "");
+  found.kvs.clear();
+  found.count = 0;
+  EXPECT_NE(Model::CompareEnd(asked, found, true, true), "");
+  EXPECT_EQ(Model::CompareEnd(asked, found, false, true), "");
+}
+
 }  // namespace
 }  // namespace raftkv::sim
