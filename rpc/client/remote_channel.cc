@@ -52,8 +52,11 @@ void RemoteChannel::GetLink(MonoTime deadline, WithLink then) {
   const auto waiter = std::make_shared<WithLink>(std::move(then));
   waiters_.push_back(waiter);
   const Duration left = std::max(Duration::zero(), deadline - loop_.Now());
-  tasks_.add(loop_.timer().afterDelay(ToKj(left)).then([waiter] {
-    if (*waiter) (*waiter)(Status(Code::kUnavailable, "no member could be reached in time"));
+  tasks_.add(loop_.timer().afterDelay(ToKj(left)).then([this, waiter] {
+    if (!*waiter) return;
+    std::string why = "no member could be reached in time";
+    if (!last_round_.ok()) why += "; before that, " + last_round_.message();
+    (*waiter)(Status(Code::kUnavailable, std::move(why)));
   }));
   if (!in_round_) StartRound();
 }
@@ -111,6 +114,7 @@ kj::Promise<void> RemoteChannel::GoToLeader(LinkPtr link) {
 
 void RemoteChannel::EndRound(Result<LinkPtr> result) {
   in_round_ = false;
+  last_round_ = result.status();
   if (result.ok()) {
     link_ = *result;
     if (options_.on_header) options_.on_header(link_->header());

@@ -105,6 +105,7 @@ class RemoteChannel final : public node::Channel, private kj::TaskSet::ErrorHand
   LinkPtr link_;  // null, or the link for new calls
   std::size_t next_endpoint_ = 0;
   bool in_round_ = false;
+  Status last_round_;  ///< what came of the last one that has ended
   bool following_ = false;
   MonoTime follow_not_before_{};
   MonoTime move_not_before_{};

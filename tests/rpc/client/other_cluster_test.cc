@@ -1,5 +1,7 @@
 // Does a client keep to its cluster, whatever answers at an address?
 #include <future>
+#include <map>
+#include <string>
 
 #include <raftkv/client.h>
 
@@ -141,6 +143,26 @@ TEST(OtherCluster, NothingIsSentToAMemberThatIsOfNoneYet) {
   EXPECT_EQ(Submits(forming), 0);
   forming.On([](FakeMember& m) { m.cluster = ClusterId(5); });
   EXPECT_TRUE(client->kv().Put("k", "v").ok());
+}
+
+TEST(OtherCluster, AnAttemptWithoutTimeSaysWhatWasWrongBefore) {
+  TestServer forming("n1", 11);
+  Writes(forming, ClusterId());
+  std::string nobody;
+  {
+    TestServer gone("n2", 12);
+    nobody = gone.address();
+  }
+  const std::map<std::string, std::string> reasons = {
+      {forming.address(), "its cluster is not formed yet"}, {nobody, "refused"}};
+  for (const auto& [address, reason] : reasons) {
+    TestChannel channel({address});
+    const auto first = channel.Submit("put");
+    EXPECT_TRUE(Contains(first.status, reason)) << first.status.ToString();
+    const auto late = channel.Submit("put", milliseconds(0));
+    EXPECT_EQ(late.status.code(), Code::kUnavailable);
+    EXPECT_TRUE(Contains(late.status, reason)) << late.status.ToString();
+  }
 }
 
 TEST(OtherCluster, ABackupIsOfTheClusterThatIsMeant) {
