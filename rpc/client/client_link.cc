@@ -105,11 +105,15 @@ void ClientLink::CallBegan() {
 }
 
 kj::Promise<void> ClientLink::Watch() {
-  return loop_.timer().afterDelay(ToKj(kLookEvery)).then([this]() -> kj::Promise<void> {
+  const MonoTime due = loop_.Now() + kLookEvery;
+  return loop_.timer().afterDelay(ToKj(kLookEvery)).then([this, due]() -> kj::Promise<void> {
     if (calls_ == 0 || !ended_.empty()) {
       watching_ = false;
       return kj::READY_NOW;
     }
+    // While this process did not run it could not hear anything either.
+    const Duration late = loop_.Now() - due;
+    if (late > kLookEvery) last_heard_ = std::min(last_heard_ + late, loop_.Now());
     LookForProgress();
     const Duration silent = loop_.Now() - last_heard_;
     if (silent >= kPingAfter + kPingLimit) return KJ_EXCEPTION(DISCONNECTED, "it does not respond");

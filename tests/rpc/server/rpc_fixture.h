@@ -291,6 +291,8 @@ class TestChannel {
     loop_->Stop();
   }
 
+  EventLoop& loop() { return *loop_; }
+
   node::SubmitOutcome Submit(std::string request,
                              std::chrono::milliseconds timeout = std::chrono::seconds(10)) {
     auto outcome = std::make_shared<std::promise<node::SubmitOutcome>>();
