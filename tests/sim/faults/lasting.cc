@@ -17,8 +17,6 @@ constexpr std::uint64_t kNearlyAll = 100;
 /// What is to end over a distance, at a time.
 constexpr std::size_t kRoomForReads = 64;
 constexpr std::size_t kRoomForAnswers = 64 << 10;
-/// Half of what a client waits.
-constexpr Nanos kLongestRead = 1500 * kMillisecond;
 
 }  // namespace
 
@@ -257,10 +255,10 @@ void Lasting::Look() {
   } else if (world_.now() - began_ >= kTime) {
     // With room for a read or two at a time, or their answers, most wait for the room. And the way
     // to the member, from there to the leader, and from there to the others, there and back, must
-    // leave time for a try more within what a client waits.
+    // leave time for a try more within what a client waits, which is drawn.
     const bool room = world_.plan().core.max_pending_reads >= kRoomForReads &&
                       world_.plan().disk.max_answer_bytes >= kRoomForAnswers;
-    const bool near = 6 * far_.min_delay <= kLongestRead;
+    const bool near = 6 * far_.min_delay <= world_.plan().clients.timeout / 2;
     if (world_.plan().lasting == Fault::kLastingDistance && room && near) CheckReads();
   }
 }
