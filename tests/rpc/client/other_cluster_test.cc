@@ -154,7 +154,7 @@ TEST(OtherCluster, AnAttemptWithoutTimeSaysWhatWasWrongBefore) {
     nobody = gone.address();
   }
   const std::map<std::string, std::string> reasons = {
-      {forming.address(), "its cluster is not formed yet"}, {nobody, "refused"}};
+      {forming.address(), "its cluster has not formed yet"}, {nobody, "refused"}};
   for (const auto& [address, reason] : reasons) {
     TestChannel channel({address});
     const auto first = channel.Submit("put");
