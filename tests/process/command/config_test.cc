@@ -79,11 +79,11 @@ TEST(Config, WhatIsWrongIsNamedWithItsLine) {
   const TempFolder folder;
   const std::string file = folder / "raftkv.toml";
   const std::vector<std::pair<std::string, std::string>> cases = {
-      {"no-such-flag = 1", "line 3: 'no-such-flag' is no flag of raftkv serve"},
-      {"config = \"x\"", "line 3: 'config' is no flag"},
-      {"zone = 1", "line 3: 'zone' takes a text in quotes"},
-      {"zone = true", "line 3: 'zone' takes a text in quotes"},
-      {"zone = 1979-05-27", "line 3: 'zone' takes a text in quotes"},
+      {"no-such-flag = 1", "line 3: 'no-such-flag' is not a flag of raftkv serve"},
+      {"config = \"x\"", "line 3: 'config' is not a flag"},
+      {"zone = 1", "line 3: 'zone' takes a string in quotes"},
+      {"zone = true", "line 3: 'zone' takes a string in quotes"},
+      {"zone = 1979-05-27", "line 3: 'zone' takes a string in quotes"},
       {"zone = [\"a\", \"b\"]", "line 3: 'zone' takes one value"},
       {"zone = \"a\\u0000b\"", "line 3: 'zone' has a zero byte"},
       {"zone = unquoted", "line 3: "},
@@ -100,8 +100,8 @@ TEST(Config, WhatIsWrongIsNamedWithItsLine) {
       {"join = \"maybe\"", "line 3: "},
       {"join = 1", "line 3: "},
       {"cluster = []", "line 3: 'cluster' has no value"},
-      {"cluster = [\"a=h:1,b=h:2\"]", "line 3: each part of 'cluster'"},
-      {"cluster = [1]", "line 3: each part of 'cluster'"},
+      {"cluster = [\"a=h:1,b=h:2\"]", "line 3: each element of 'cluster'"},
+      {"cluster = [1]", "line 3: each element of 'cluster'"},
       {"a.b = 1", "line 3: section [a]"},
       {"[serve]\nzone = \"x\"", "line 3: section [serve]"},
   };
