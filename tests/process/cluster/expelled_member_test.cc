@@ -2,7 +2,7 @@
 // back can be trusted again.
 #include <algorithm>
 #include <filesystem>
-#include <optional>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -110,45 +110,73 @@ TEST(ExpelledMember, ADataFolderThatTheOperatorTrustsIsTakenAgain) {
   ExpectTakesPart(cluster, 2, 1);
 }
 
+/// The data folder of n3 of a cluster that runs without it, and a copy of it.
+class TwinTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    ASSERT_TRUE(cluster_.StartAll());
+    ASSERT_EQ(cluster_.Cli({"put", "key", "old"}).exit_code, 0);
+    ASSERT_EQ(cluster_.Terminate(2, 20s), 0);
+    std::filesystem::copy(cluster_.data_dir(2), copy_, std::filesystem::copy_options::recursive);
+  }
+
+  void StartOriginal() { static_cast<void>(cluster_.Start(2)); }
+  void StartCopy() {
+    std::vector<std::string> command = cluster_.Command(2);
+    *(std::find(command.begin(), command.end(), "--data-dir") + 1) = copy_;
+    *(std::find(command.begin(), command.end(), "--listen") + 1) = FreeAddress();
+    twin_ =
+        std::make_unique<Process>(ProcessOptions{.command = command,
+                                                 .environment = {},
+                                                 .stdin_content = {},
+                                                 .stdout_path = cluster_.folder() / "twin.stdout",
+                                                 .stderr_path = cluster_.folder() / "twin.stderr"});
+  }
+
+  /// Both others have confirmed its boot, durably.
+  static void ExpectAccepted(Process& process) {
+    for (const char* other : {"connected to n1", "connected to n2"}) {
+      EXPECT_TRUE(process.WaitForStderr(other, 60s)) << process.Stderr();
+    }
+  }
+  static void ExpectRefused(Process& process) {
+    const auto code = process.WaitForExit(60s);
+    ASSERT_TRUE(code.has_value()) << process.Stderr();
+    EXPECT_NE(*code, 0);
+    for (const char* words : {"was rolled back or copied", "--reset-boot"}) {
+      EXPECT_NE(process.Stderr().find(words), std::string::npos) << process.Stderr();
+    }
+  }
+  /// n1 and it are a majority; the write needs both.
+  void ExpectTakesPart(Process& process) {
+    cluster_.Kill(1);
+    const RunResult put = cluster_.Cli({"put", "key", "new", "--timeout", "60s"},
+                                       {.environment = {}, .stdin_content = {}, .timeout = 90s});
+    EXPECT_EQ(put.exit_code, 0) << put.err << process.Stderr();
+    EXPECT_EQ(cluster_.Cli({"get", "key", "--print-value-only", "--timeout", "30s"}).out, "new\n");
+    EXPECT_TRUE(process.Running());
+  }
+
+  ProcessCluster cluster_{{.steady = true}};
+  const std::filesystem::path copy_ = cluster_.folder() / "copy";
+  std::unique_ptr<Process> twin_;
+};
+
 // Were both to take part, each could be counted on by one of the others: two majorities of three.
-TEST(ExpelledMember, OfADataFolderAndItsCopyOneTakesPart) {
-  ProcessCluster cluster({.steady = true});
-  ASSERT_TRUE(cluster.StartAll());
-  ASSERT_EQ(cluster.Cli({"put", "key", "old"}).exit_code, 0);
-  ASSERT_EQ(cluster.Terminate(2, 20s), 0);
-  const auto copy = cluster.folder() / "copy";
-  std::filesystem::copy(cluster.data_dir(2), copy, std::filesystem::copy_options::recursive);
-  std::vector<std::string> command = cluster.Command(2);
-  *(std::find(command.begin(), command.end(), "--data-dir") + 1) = copy;
-  *(std::find(command.begin(), command.end(), "--listen") + 1) = FreeAddress();
-  Process twin({.command = command,
-                .environment = {},
-                .stdin_content = {},
-                .stdout_path = cluster.folder() / "twin.stdout",
-                .stderr_path = cluster.folder() / "twin.stderr"});
-  static_cast<void>(cluster.Start(2));
+TEST_F(TwinTest, ACopyBesideItsOriginalIsRefusedAndTheOriginalStays) {
+  StartOriginal();
+  ExpectAccepted(cluster_.process(2));
+  StartCopy();
+  ExpectRefused(*twin_);
+  ExpectTakesPart(cluster_.process(2));
+}
 
-  std::optional<int> of_twin;
-  std::optional<int> of_original;
-  const auto one_ended = [&] {
-    if (!of_twin) of_twin = twin.WaitForExit(10ms);
-    if (!of_original) of_original = cluster.process(2).WaitForExit(10ms);
-    return of_twin || of_original;
-  };
-  ASSERT_TRUE(WaitFor(60s, one_ended)) << twin.Stderr() << cluster.process(2).Stderr();
-  Process& refused = of_twin ? twin : cluster.process(2);
-  EXPECT_NE((of_twin ? of_twin : of_original).value_or(0), 0);
-  EXPECT_NE(refused.Stderr().find("was rolled back or copied"), std::string::npos)
-      << refused.Stderr();
-  EXPECT_NE(refused.Stderr().find("--reset-boot"), std::string::npos) << refused.Stderr();
-
-  // The other one, wherever it is, makes a majority with the first.
-  cluster.Kill(1);
-  const RunResult put = cluster.Cli({"put", "key", "new", "--timeout", "60s"},
-                                    {.environment = {}, .stdin_content = {}, .timeout = 90s});
-  EXPECT_EQ(put.exit_code, 0) << put.err << twin.Stderr() << cluster.process(2).Stderr();
-  EXPECT_EQ(cluster.Cli({"get", "key", "--print-value-only", "--timeout", "30s"}).out, "new\n");
-  EXPECT_NE(of_twin.has_value(), of_original.has_value());
+TEST_F(TwinTest, AnOriginalBesideItsCopyThatTookItsPlaceIsRefused) {
+  StartCopy();
+  ExpectAccepted(*twin_);
+  StartOriginal();
+  ExpectRefused(cluster_.process(2));
+  ExpectTakesPart(*twin_);
 }
 
 }  // namespace
