@@ -65,6 +65,9 @@ Metrics::Metrics(const std::string& name, const std::string& version)
       term_(AddGauge("raftkv_term", "The current term")),
       commit_index_(AddGauge("raftkv_commit_index", "The highest committed log index")),
       applied_index_(AddGauge("raftkv_applied_index", "The highest applied log index")),
+      revision_(AddGauge("raftkv_revision", "The revision of the store")),
+      compacted_revision_(AddGauge("raftkv_compacted_revision",
+                                   "What was at a lower revision is not known any more")),
       log_first_index_(AddGauge("raftkv_log_first_index", "The first index in the log")),
       log_last_index_(AddGauge("raftkv_log_last_index", "The last index in the log")),
       connections_(AddGauge("raftkv_connections", "Connections that others made to this member")),
@@ -159,6 +162,8 @@ std::string Metrics::Serialize(const MetricsSnapshot& snapshot) {
   term_.Set(static_cast<double>(node.term));
   commit_index_.Set(static_cast<double>(node.commit_index));
   applied_index_.Set(static_cast<double>(node.applied_index));
+  revision_.Set(static_cast<double>(node.revision));
+  compacted_revision_.Set(static_cast<double>(node.compacted_revision));
   log_first_index_.Set(static_cast<double>(node.log_first_index));
   log_last_index_.Set(static_cast<double>(node.log_last_index));
   connections_.Set(static_cast<double>(snapshot.connections));

@@ -138,7 +138,8 @@ void RawClient::OnResponse(Request& request, const kv::Response& response) {
   request.answer = response;
   ++answered_;
   Clients& clients = world_.clients();
-  clients.CheckWriteOrder(request.floor, response.revision);
+  const bool changed = response.results[0].changed;
+  clients.CheckWriteOrder(request.floor, response.revision + (changed ? 1 : 0), changed);
   clients.history().Ok(request.id, request.increment
                                        ? test::ClientAnswer::Number(response.results[0].number)
                                        : test::ClientAnswer::Done());
