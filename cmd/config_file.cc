@@ -28,7 +28,7 @@ Result<std::string> JoinedList(const std::string& key, const toml::array& list) 
   for (const toml::node& node : list) {
     const auto* text = node.as_string();
     if (text == nullptr || text->get().empty() || text->get().find(',') != std::string::npos) {
-      return Wrong("each part of 'cluster' is a text NAME=HOST:PORT in quotes");
+      return Wrong("each element of 'cluster' must be a string NAME=HOST:PORT in quotes");
     }
     joined += (joined.empty() ? "" : ",") + text->get();
   }
@@ -48,16 +48,16 @@ Result<std::string> TextOf(const std::string& key, const toml::node& node,
   if (const auto* on = node.as_boolean()) {
     if (option.get_items_expected_max() == 0) return std::string(on->get() ? "true" : "false");
   }
-  return Wrong(fmt::format("'{}' takes a text in quotes, not this", key));
+  return Wrong(fmt::format("'{}' takes a string in quotes", key));
 }
 
 Status Set(const std::string& key, const toml::node& node, CLI::App& verb) {
   if (node.is_table() || node.is_array_of_tables()) {
-    return Wrong(fmt::format("section [{}]: there are no sections, only flag = value", key));
+    return Wrong(fmt::format("section [{}]: sections are not supported, only flag = value", key));
   }
   CLI::Option* option = verb.get_option_no_throw("--" + key);
   if (option == nullptr || !option->get_configurable()) {
-    return Wrong(fmt::format("'{}' is no flag of raftkv {}", key, verb.get_name()));
+    return Wrong(fmt::format("'{}' is not a flag of raftkv {}", key, verb.get_name()));
   }
   const Result<std::string> value = TextOf(key, node, *option);
   if (!value.ok()) return value.status();

@@ -171,8 +171,9 @@ void AddEndpointVerbs(Program& program) {
 
   auto with_hash = std::make_shared<bool>(false);
   CLI::App* verb = program.AddClientVerb(*endpoint, "status", "show the status of each member");
-  verb->add_flag("--hash", *with_hash,
-                 "also hash the content, which is equal on members at an equal applied index");
+  verb->add_flag(
+      "--hash", *with_hash,
+      "also print a hash of the content, which is equal on members with the same applied index");
   verb->callback([&program, with_hash] {
     program.run = [&client = program.client, with_hash] { return RunStatus(client, *with_hash); };
   });

@@ -139,8 +139,9 @@ Exit RunGet(const ClientFlags& flags, const GetFlags& get) {
     options.limit = get.limit ? get.limit - count : 0;
     options.timeout = std::chrono::ceil<std::chrono::milliseconds>(deadline - steady_clock::now());
     if (options.timeout.count() <= 0) {
-      return printer.Cut(
-          {Code::kDeadlineExceeded, "the range did not fit in the time; raise --timeout"}, count);
+      return printer.Cut({Code::kDeadlineExceeded,
+                          "the range could not be read within the timeout; raise --timeout"},
+                         count);
     }
     const auto page = (*client)->kv().Scan(range, options);
     if (!page.ok()) return printer.Cut(page.status(), count);
@@ -182,11 +183,10 @@ void AddGetVerb(Program& program) {
       ->excludes(keys_only);
   verb->add_flag("--fail-if-missing", get->fail_if_missing,
                  "exit with status 8 if no key is found");
-  verb->add_option(
-          "--consistency", get->consistency,
-          "linearizable; lease: linearizable by the leader's clock, without a round trip to a "
-          "quorum; bounded: at most --max-staleness old; local: whatever the member asked "
-          "has, without a quorum")
+  verb->add_option("--consistency", get->consistency,
+                   "linearizable; lease: linearizable if no clock drifts beyond --clock-error, "
+                   "without a round trip to a quorum; bounded: at most --max-staleness old; local: "
+                   "the state of the member asked, without a quorum")
       ->check(CLI::IsMember({"linearizable", "lease", "bounded", "local"}))
       ->capture_default_str();
   verb->add_option("--max-staleness", get->max_staleness,

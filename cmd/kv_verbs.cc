@@ -115,7 +115,7 @@ Exit RunIncr(const ClientFlags& flags, const IncrFlags& incr) {
   const auto [rest, error] = std::from_chars(begin, end, delta);
   if (error != std::errc() || rest != end) {
     return Fail(Exit::kBadInput,
-                fmt::format("DELTA: '{}' is no 64-bit signed decimal number", incr.delta));
+                fmt::format("DELTA: '{}' is not a signed 64-bit decimal number", incr.delta));
   }
   auto client = Connect(flags);
   if (!client.ok()) return Fail(Exit::kBadArguments, client.status().message());

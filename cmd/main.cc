@@ -67,7 +67,7 @@ Exit Main(int argc, char** argv) {
   AddVersionVerb(program);
   const Status parsed = ParseCommandLine(program, argc, argv);
   if (!parsed.ok()) return Fail(Exit::kBadArguments, parsed.message());
-  if (!program.run) return Fail(Exit::kBadArguments, "which verb? (see raftkv --help)");
+  if (!program.run) return Fail(Exit::kBadArguments, "a verb is needed (see raftkv --help)");
   return program.run();
 }
 

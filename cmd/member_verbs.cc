@@ -135,12 +135,13 @@ Exit RunUpdate(const ClientFlags& flags, const MemberFlags& member) {
     if (!address.ok()) return Fail(Exit::kBadArguments, address.status().message());
   }
   if (member.reset_boot && !member.yes) {
-    return Fail(Exit::kBadArguments,
-                fmt::format("--reset-boot has the cluster trust the data folder that {} is started "
-                            "with next, even one that was rolled back or copied, which may lose "
-                            "acknowledged writes; if the folder is known to be the latest, repeat "
-                            "with --yes",
-                            member.name));
+    return Fail(
+        Exit::kBadArguments,
+        fmt::format(
+            "--reset-boot makes the cluster trust the data folder that {} is started with next, "
+            "even one that was rolled back or copied, which may lose acknowledged writes; if the "
+            "folder is known to be the latest, repeat the command with --yes",
+            member.name));
   }
   if (member.yes && !member.reset_boot) {
     return Fail(Exit::kBadArguments, "--yes confirms --reset-boot only");
@@ -203,11 +204,11 @@ void AddMemberVerbs(Program& program) {
       AddVerb(program, *member, "update",
               "change the address of a member, or trust its data folder", flags, RunUpdate);
   update->add_option("ADDRESS", flags->address,
-                     "new address that the other members connect to, HOST:PORT (a member that has "
-                     "only moved is found without it)");
+                     "new address that the other members connect to, HOST:PORT (not needed after a "
+                     "move: the others find the member)");
   update->add_flag("--reset-boot", flags->reset_boot,
-                   "accept the next start of the member although the others take its data folder "
-                   "for rolled back or copied; needs --yes");
+                   "accept the next start of the member although its data folder appears to be "
+                   "rolled back or copied; needs --yes");
   update->add_flag("--yes", flags->yes,
                    "confirm --reset-boot: the data folder is known to be the latest");
   AddVerb(program, program.app, "move-leader", "transfer the leadership to a member", flags,

@@ -241,7 +241,7 @@ void AddIdentityFlags(CLI::App& verb, ServeFlags& flags) {
       ->capture_default_str();
   WithEnvironment(
       verb.add_flag("--join", flags.join,
-                    "join an existing cluster, which \"member add\" has told of this member"));
+                    "join an existing cluster, to which \"member add\" has invited this member"));
   add("--zone", flags.zone, "failure domain that this member runs in, for --quorum zones");
   add("--quorum", flags.quorum,
       "quorum of a new cluster: majority, zones, or flexible:COMMIT,ELECTION (numbers of voters)")
@@ -259,9 +259,9 @@ void AddTimingAndDiskFlags(CLI::App& verb, ServeFlags& flags) {
       ->check(IsDuration())
       ->type_name("DURATION")
       ->default_str("100ms");
-  WithEnvironment(verb.add_flag(
-      "--lease-reads", flags.lease_reads,
-      "serve lease reads by the leader's clock; takes effect once a quorum has it set"));
+  WithEnvironment(verb.add_flag("--lease-reads", flags.lease_reads,
+                                "allow lease reads, which need no round trip to a quorum; takes "
+                                "effect once a quorum has this flag"));
   add("--clock-error", flags.clock_error, "largest drift of any member's clock, for leases")
       ->type_name("PERCENT")
       ->capture_default_str();

@@ -216,7 +216,7 @@ void AddSnapshotVerbs(Program& program) {
   snapshot->require_subcommand(0, 1);
   auto flags = std::make_shared<SnapshotFlags>();
   AddVerb(program, *snapshot, "save",
-          "save a backup of the first of --endpoints that answers to FILE (-: stdout)", flags,
+          "save a backup to FILE (-: stdout), from the first of --endpoints that answers", flags,
           RunSave);
   AddVerb(program, *snapshot, "status", "verify a backup and show what it holds", flags, RunStatus);
   CLI::App* restore = AddVerb(program, *snapshot, "restore",

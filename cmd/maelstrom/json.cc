@@ -29,7 +29,7 @@ class Builder final : public nlohmann::json_sax<Value> {
   bool end_array() override { return End(); }
   bool parse_error(std::size_t position, const std::string& /*token*/,
                    const nlohmann::json::exception& error) override {
-    error_ = "no JSON at byte " + std::to_string(position) + ": " + error.what();
+    error_ = "invalid JSON at byte " + std::to_string(position) + ": " + error.what();
     return false;
   }
 

@@ -52,7 +52,8 @@ class DataFolder {
     if (!data_dir.empty()) return std::make_unique<DataFolder>(data_dir, false);
     std::error_code error;
     const auto parent = std::filesystem::temp_directory_path(error);
-    if (error) return Status(Code::kIOError, "no folder for temporary files: " + error.message());
+    if (error)
+      return Status(Code::kIOError, "there is no folder for temporary files: " + error.message());
     std::string path = (parent / "raftkv-maelstrom-XXXXXX").string();
     if (mkdtemp(path.data()) == nullptr) {
       return Status(Code::kIOError, fmt::format("cannot make {}: {}", path, std::strerror(errno)));
@@ -158,7 +159,7 @@ void AddMaelstromVerb(Program& program) {
   CLI::App* verb = program.app.add_subcommand(
       "maelstrom", "run a node of Jepsen Maelstrom: its protocol on stdin and stdout");
   verb->add_option("--data-dir", flags->data_dir,
-                   "folder of the data, kept at the end; none: a temporary one");
+                   "data folder, kept at exit (default: a temporary one)");
   const auto duration = [verb](const std::string& name, DurationFlag& value,
                                const std::string& standard, const std::string& help) {
     verb->add_option(name, value, help)
@@ -167,11 +168,10 @@ void AddMaelstromVerb(Program& program) {
         ->default_str(standard);
   };
   duration("--election-timeout", flags->election_timeout, "500ms",
-           "T: a timeout is drawn from [T, 2T)");
-  duration("--heartbeat", flags->heartbeat, "100ms", "how often the leader is heard");
-  duration("--request-timeout", flags->request_timeout, "4s", "for the answer to a client");
-  verb->add_option("--log-level", flags->log_level,
-                   "of stderr: trace, debug, info, warn, error or off")
+           "T: a follower campaigns after [T, 2T) without a leader");
+  duration("--heartbeat", flags->heartbeat, "100ms", "interval of the leader's heartbeats");
+  duration("--request-timeout", flags->request_timeout, "4s", "time limit for answering a client");
+  verb->add_option("--log-level", flags->log_level, "lowest level that is logged to stderr")
       ->check(CLI::IsMember({"trace", "debug", "info", "warn", "error", "off"}))
       ->capture_default_str();
   verb->callback([&program, flags] { program.run = [flags] { return RunMaelstrom(*flags); }; });

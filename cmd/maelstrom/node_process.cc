@@ -45,7 +45,7 @@ void NodeProcess::OnLine(std::string_view line) {
   const auto to = FindString(*message, "dest");
   const Value* body = Find(*message, "body");
   if (!from || !to || body == nullptr || !body->is_object()) {
-    return Ignore("it is no object with the texts 'src' and 'dest' and an object 'body'");
+    return Ignore("it is not an object with strings 'src' and 'dest' and an object 'body'");
   }
   OnMessage(*from, *to, *body);
 }
@@ -59,12 +59,12 @@ void NodeProcess::OnMessage(const std::string& from, const std::string& to, cons
     }
     return;
   }
-  if (Find(body, "in_reply_to") != nullptr) return Ignore("an answer, and nothing was asked");
+  if (Find(body, "in_reply_to") != nullptr) return Ignore("an answer to no request");
   const auto msg_id = FindInteger(body, "msg_id");
-  if (!msg_id) return Ignore("a request without an integer 'msg_id', which nobody could answer");
+  if (!msg_id) return Ignore("a request without an integer 'msg_id', which cannot be answered");
   if (!type) {
     return Reply({from, to, *msg_id, {}},
-                 Answer::Error(ErrorCode::kMalformedRequest, "the request has no text 'type'"));
+                 Answer::Error(ErrorCode::kMalformedRequest, "the request has no string 'type'"));
   }
   OnRequest({from, to, *msg_id, *type}, body);
 }
@@ -75,7 +75,7 @@ void NodeProcess::OnRequest(const Request& request, const Value& body) {
   if (request.to != node_id_) return Ignore("it is for " + request.to + ", not " + node_id_);
   if (open_ >= kMaxOpenRequests) {
     return Reply(request, Answer::Error(ErrorCode::kTemporarilyUnavailable,
-                                        "too many requests are open here; try again"));
+                                        "too many requests are open at this node; try again"));
   }
   ++open_;
   workloads_.Handle(request.type, body, node_->kv(), node_id_,
@@ -89,15 +89,15 @@ void NodeProcess::OnInit(const Request& request, const Value& body) {
   const auto malformed = [&](const std::string& why) {
     Reply(request, Answer::Error(ErrorCode::kMalformedRequest, why));
   };
-  if (node_ != nullptr) return malformed("this node was initialised already, as " + node_id_);
+  if (node_ != nullptr) return malformed("this node was already initialized, as " + node_id_);
   const auto node_id = FindString(body, "node_id");
   const Value* list = Find(body, "node_ids");
   if (!node_id || list == nullptr || !list->is_array()) {
-    return malformed("'init' needs a text 'node_id' and a list 'node_ids'");
+    return malformed("'init' needs a string 'node_id' and a list 'node_ids'");
   }
   std::vector<std::string> node_ids;
   for (const Value& id : *list) {
-    if (!id.is_string()) return malformed("'node_ids' holds something that is no text");
+    if (!id.is_string()) return malformed("'node_ids' contains something other than strings");
     node_ids.push_back(id.get<std::string>());
   }
   const Status opened = OpenNode(*node_id, node_ids);

@@ -61,7 +61,7 @@ void Workloads::Handle(const std::string& type, const Value& body, KV& kv,
   if (type == "cas") return CompareAndSwap(body, kv, done);
   if (type == "add") return Add(body, kv, done);
   if (type == "generate") return Generate(node_id, done);
-  done(Answer::Error(ErrorCode::kNotSupported, fmt::format("no request '{}' is known", type)));
+  done(Answer::Error(ErrorCode::kNotSupported, fmt::format("unknown request '{}'", type)));
 }
 
 void Workloads::Echo(const Value& body, const Done& done) {

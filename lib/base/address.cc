@@ -13,7 +13,7 @@ namespace raftkv {
 namespace {
 
 constexpr std::size_t kMaxAddressBytes = 300;
-/// Of a name in the DNS (RFC 1035), and of each part of it.
+/// Length of a DNS name (RFC 1035), and of each part of it.
 constexpr std::size_t kMaxHostBytes = 253;
 constexpr std::size_t kMaxLabelBytes = 63;
 
@@ -25,7 +25,7 @@ bool IsDigit(unsigned char c) { return c >= '0' && c <= '9'; }
 
 char Lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
 
-/// The one spelling of an IPv4 address; nothing if it is none.
+/// The canonical form of an IPv4 address; nothing if it is not one.
 std::optional<std::string> CanonicalV4(const std::string& host) {
   in_addr bytes{};
   char text[INET_ADDRSTRLEN];
@@ -34,7 +34,7 @@ std::optional<std::string> CanonicalV4(const std::string& host) {
   return text;
 }
 
-/// The same of an IPv6 address, with its zone ("fe80::1%eth0") if it has one.
+/// The same for an IPv6 address, with its zone ("fe80::1%eth0") if it has one.
 std::optional<std::string> CanonicalV6(const std::string& host) {
   const std::size_t percent = host.find('%');
   const std::string zone = percent == std::string::npos ? "" : host.substr(percent);
@@ -54,7 +54,7 @@ std::optional<std::string> CanonicalV6(const std::string& host) {
   return text + zone;
 }
 
-/// A name in the DNS, with what container networks use besides ('_').
+/// A DNS name, with what container networks also use ('_').
 bool IsHostName(std::string_view host) {
   if (host.ends_with('.')) host.remove_suffix(1);
   if (host.empty() || host.size() > kMaxHostBytes) return false;
@@ -107,7 +107,7 @@ Result<HostPort> ParseHostPort(std::string_view address) {
   if (address.find("://") != std::string_view::npos) return bad(": leave out the scheme");
   const auto space = [](unsigned char c) { return c == ' ' || IsControl(c); };
   if (std::any_of(address.begin(), address.end(), space)) {
-    return bad(": it has a space or a control character");
+    return bad(": it contains a space or a control character");
   }
   const std::size_t colon = address.rfind(':');
   if (colon == std::string_view::npos) return bad(": it has no port");
@@ -116,12 +116,12 @@ Result<HostPort> ParseHostPort(std::string_view address) {
   const std::string_view port = address.substr(colon + 1);
   const auto [end, error] = std::from_chars(port.data(), port.data() + port.size(), result.port);
   if (port.empty() || error != std::errc() || end != port.data() + port.size()) {
-    return bad(": its port is no number from 0 to 65535");
+    return bad(": its port is not a number from 0 to 65535");
   }
   if (host.empty()) return result;
   if (host.size() >= 2 && host.front() == '[' && host.back() == ']') {
     const auto v6 = CanonicalV6(host.substr(1, host.size() - 2));
-    if (!v6) return bad(": what is in brackets is no IPv6 address");
+    if (!v6) return bad(": the text in brackets is not an IPv6 address");
     result.host = *v6;
     return result;
   }
@@ -136,7 +136,7 @@ Result<HostPort> ParseHostPort(std::string_view address) {
   if (LooksLikeV4(host)) {
     return bad(": an IPv4 address has four numbers from 0 to 255, without leading zeros");
   }
-  if (!IsHostName(host)) return bad(": its host is no name that can be looked up");
+  if (!IsHostName(host)) return bad(": its host is not a valid host name");
   // The dot at the end is kept: it stops the resolver from trying the search domains.
   std::transform(host.begin(), host.end(), host.begin(), Lower);
   result.host = std::move(host);
@@ -177,10 +177,10 @@ Status CheckMemberName(const std::string& what, std::string_view name) {
     return Invalid(what + " must have 1 to " + std::to_string(kMaxMemberNameBytes) + " bytes");
   }
   if (name.find_first_of("=,") != std::string_view::npos) {
-    return Invalid(what + ", " + Quoted(name) + ", must not have '=' or ',' in it");
+    return Invalid(what + ", " + Quoted(name) + ", must not contain '=' or ','");
   }
   if (std::any_of(name.begin(), name.end(), IsControl)) {
-    return Invalid(what + ", " + Quoted(name) + ", must not have a control character in it");
+    return Invalid(what + ", " + Quoted(name) + ", must not contain a control character");
   }
   if (name.front() == ' ' || name.back() == ' ') {
     return Invalid(what + ", " + Quoted(name) + ", must not begin or end with a space");

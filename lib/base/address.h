@@ -1,5 +1,5 @@
-// Which names and addresses can a member have, and how are they read? (the one check of every place
-// where they come in: flags, options, requests, hellos)
+// Which names and addresses can a member have, and how are they parsed? (the one check for every
+// place where they enter: flags, options, requests, hellos)
 #pragma once
 
 #include <cstdint>
@@ -25,20 +25,20 @@ Result<HostPort> ParseHostPort(std::string_view address);
 /// As ParseHostPort reads it: "[::1]:7001".
 std::string ToText(const HostPort& address);
 
-/// "", "0.0.0.0" or "::": every address of this machine, so nothing that others can connect to.
+/// "", "0.0.0.0" or "::": every address of this machine, so not one that others can connect to.
 bool IsWildcard(const HostPort& address);
 
-/// What a process listens on: every address that can be read. The error begins with `what` it is.
+/// An address to listen on: any that can be parsed. `what` begins the error.
 Result<HostPort> ParseListenAddress(const std::string& what, std::string_view address);
 
-/// What others connect to: no wildcard, no port 0. The error begins with `what` it is.
+/// An address that others connect to: no wildcard, no port 0. `what` begins the error.
 Result<HostPort> ParseRemoteAddress(const std::string& what, std::string_view address);
 
 /// 1 to 256 bytes that "--cluster NAME=HOST:PORT,..." and a log line can carry: no '=' or ',', no
 /// control character, no space at either end. `what` begins the error: "the name of this member".
 Status CheckMemberName(const std::string& what, std::string_view name);
 
-/// For messages: in quotation marks, control characters as \x0a, cut after 200 bytes.
+/// For messages: in quotation marks, control characters as \x0a, truncated after 200 bytes.
 std::string Quoted(std::string_view text);
 
 }  // namespace raftkv

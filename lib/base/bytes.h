@@ -1,6 +1,6 @@
-// Who holds these bytes, and how are numbers put into them?
+// How are bytes shared, and how are numbers encoded in them?
 //
-// A payload is made once and then shared by the log buffer, the disk write and the messages to
+// A payload is created once and then shared by the log buffer, the disk write and the messages to
 // peers: Bytes is an immutable, reference-counted string of bytes, aligned to 8.
 #pragma once
 
@@ -39,7 +39,7 @@ inline void AppendBigEndian32(std::string& out, std::uint32_t value) {
   for (int shift = 24; shift >= 0; shift -= 8) out.push_back(static_cast<char>(value >> shift));
 }
 
-/// Takes a number off the front of `in`; nothing, and `in` as it was, if it is too short.
+/// Takes a number off the front of `in`; nothing, and `in` unchanged, if it is too short.
 inline std::optional<std::uint64_t> TakeBigEndian64(std::string_view& in) {
   if (in.size() < 8) return std::nullopt;
   std::uint64_t value = 0;

@@ -1,7 +1,7 @@
-// How is work that takes long told to stop?
+// How is long work told to stop?
 //
-// The one who began it keeps a copy of the token and cancels; the work looks at its own copy every
-// few milliseconds of what it does and ends with Code::kCancelled.
+// Its caller keeps a copy of the token and cancels it; the work checks its own copy every few
+// milliseconds and ends with Code::kCancelled.
 #pragma once
 
 #include <atomic>
@@ -14,7 +14,7 @@ class CancelToken {
  public:
   void Cancel() const { flag_->store(true); }
   [[nodiscard]] bool cancelled() const { return flag_->load(); }
-  /// For libraries that look at a flag; valid as long as any copy is.
+  /// For libraries that poll a flag; valid as long as any copy is.
   [[nodiscard]] std::atomic<bool>* flag() const { return flag_.get(); }
 
  private:

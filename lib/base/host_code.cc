@@ -16,9 +16,9 @@ namespace raftkv {
 namespace {
 
 thread_local int scopes = 0;
-/// Those that this thread is one of.
+/// The group that this thread belongs to.
 thread_local OwnThreads* own_threads = nullptr;
-/// It closes what its owner let go of.
+/// Whether it closes an object that its owner released.
 thread_local bool is_closer = false;
 
 void Say(const char* what, const ThrownSink& thrown, const std::string& error) {
@@ -29,14 +29,14 @@ void Say(const char* what, const ThrownSink& thrown, const std::string& error) {
   }
   try {
     thrown(line);
-  } catch (...) {  // nobody is left to be told
+  } catch (...) {  // there is no one left to tell
   }
 }
 
-// --- What is closed by a thread that nobody joins.
+// --- Objects closed by a thread that is never joined.
 
-/// How many there are, and the process that they are of, in one word: a forked child has none, and
-/// there is no lock that a thread could hold which is not there.
+/// How many there are, and their process, in one word: a forked child has none, and there is no
+/// lock that a missing thread could hold.
 class Closers {
  public:
   void Add() { Change(1); }
@@ -59,7 +59,7 @@ class Closers {
 };
 Closers closers;
 
-/// All but those that wait for the callback which ends the process: they never end themselves.
+/// All except those that wait for the callback that ends the process: they never end.
 bool ClosersHaveEnded() {
   const int in_vain = own_threads == nullptr ? 0 : own_threads->closers.load();
   return closers.count() <= static_cast<std::uint64_t>(in_vain);
@@ -81,11 +81,11 @@ void WaitForClosers() {
   gave_up = !ClosersHaveEnded();
 }
 
-// --- What is closed when the process ends.
+// --- Objects closed when the process ends.
 
 struct AtExit {
   Mutex mutex;
-  std::atomic<int> process{0};  ///< of those that are open
+  std::atomic<int> process{0};  ///< of the open ones
   std::vector<std::pair<std::weak_ptr<void>, std::function<void()>>> open RAFTKV_GUARDED_BY(mutex);
 };
 AtExit& TheAtExit() {
@@ -96,7 +96,7 @@ AtExit& TheAtExit() {
 void CloseAllAtExit(int status, void* /*unused*/) {
   AtExit& at_exit = TheAtExit();
   if (at_exit.process != getpid()) {
-    // A forked child. What RocksDB destroys now waits for threads that are not there.
+    // A forked child. RocksDB's destructors would wait for threads that do not exist here.
     std::fflush(nullptr);
     _exit(status);
   }
@@ -135,14 +135,15 @@ bool InCallback() { return scopes > 0; }
 
 Status MayBlock(const char* call) {
   if (!InCallback()) return Status::Ok();
-  return {Code::kInvalidArgument, std::string(call) + "() blocks: not from a callback"};
+  return {Code::kInvalidArgument,
+          std::string(call) + "() blocks and cannot be called from a callback"};
 }
 
 Status OfForkedChild(const char* call) {
   return {Code::kInvalidArgument,
           std::string(call) +
-              "() in a process that was forked after raftkv was opened: it has none of its "
-              "threads; start a program of its own there"};
+              "() in a process that was forked after raftkv was opened: none of the threads exist "
+              "there; exec a new program instead"};
 }
 
 bool RunHostCode(const char* what, const ThrownSink& thrown, const std::function<void()>& code) {
@@ -153,7 +154,7 @@ bool RunHostCode(const char* what, const ThrownSink& thrown, const std::function
   } catch (const std::exception& error) {
     Say(what, thrown, error.what());
   } catch (...) {
-    Say(what, thrown, "no std::exception");
+    Say(what, thrown, "not a std::exception");
   }
   return false;
 }
@@ -186,7 +187,7 @@ void CloseAtExit(const std::weak_ptr<void>& object, std::function<void()> close)
   if (at_exit.process != getpid()) {
     at_exit.process = getpid();
     at_exit.open.clear();
-    // Now, when all that the object needs is there: what is registered later runs earlier.
+    // Now that everything the object needs exists: handlers registered later run earlier.
     static_cast<void>(on_exit(CloseAllAtExit, nullptr));
   }
   std::erase_if(at_exit.open, [](const auto& entry) { return entry.first.expired(); });

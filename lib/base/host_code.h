@@ -1,8 +1,8 @@
-// How is the host's code called, and what may it do there? (The rule is in <raftkv/kv.h>.)
+// How is host code called, and what may it do? (The rules are in <raftkv/kv.h>.)
 //
-// Every callback, log sink and progress callback runs inside a HostScope, and so does everything
-// that runs on a thread of ours. No call of ours may block there: it would wait for the very thread
-// that it runs on. What the host throws ends here.
+// Every callback, log sink and progress callback runs inside a HostScope, and so does everything on
+// raftkv's own threads. No call of raftkv may block there: it would wait for the very thread that
+// it runs on. Exceptions of the host end here.
 #pragma once
 
 #include <atomic>
@@ -18,13 +18,13 @@
 
 namespace raftkv {
 
-/// One or several threads of ours that their owner waits for when it is closed.
+/// One or more of raftkv's threads that their owner joins when it is closed.
 struct OwnThreads {
-  /// Of those that close an object elsewhere (see ThreadedOwner): how many wait for these threads.
+  /// How many closers (see ThreadedOwner) wait for these threads.
   std::atomic<int> closers{0};
 };
 
-/// Marks this thread as one that must not wait, while it lives. `own`: the thread is one of these.
+/// While it exists, marks this thread as one that must not wait. `own`: the thread is one of these.
 class HostScope {
  public:
   explicit HostScope(OwnThreads* own = nullptr);
@@ -33,8 +33,8 @@ class HostScope {
   HostScope& operator=(const HostScope&) = delete;
 };
 
-/// Goes around whatever waits for `threads`. If one of them ends the process, it is waited for in
-/// vain, and the end of the process must not wait for who does.
+/// Wraps a wait for `threads`. If one of them ends the process, that wait is in vain, and the end
+/// of the process must not wait for the waiting thread.
 class WaitsFor {
  public:
   explicit WaitsFor(OwnThreads& threads);
@@ -46,20 +46,20 @@ class WaitsFor {
   OwnThreads& threads_;
 };
 
-/// This thread is ours, or runs a callback.
+/// Whether this thread is one of raftkv's, or runs a callback.
 [[nodiscard]] bool InCallback();
 
 /// Ok, or InvalidArgument inside a callback. `call` is its name.
 Status MayBlock(const char* call);
 
-/// What a callback threw is said there; empty: on stderr.
+/// Receives what a callback threw; empty: printed to stderr.
 using ThrownSink = std::function<void(const std::string& line)>;
 
-/// Runs `code` in a HostScope; says what it throws, as by `what`. False: it threw.
+/// Runs `code` in a HostScope; reports what it throws, naming `what`. False: it threw.
 bool RunHostCode(const char* what, const ThrownSink& thrown, const std::function<void()>& code);
 
-/// `callback`, to be run once at most, by RunHostCode; what it holds goes there as well. An empty
-/// one stands for a host that does not care.
+/// `callback`, to be run at most once, by RunHostCode; what it holds is released there as well. An
+/// empty one ignores the result.
 template <class... Args>
 std::function<void(Args...)> Contained(std::function<void(Args...)> callback, ThrownSink thrown) {
   return [callback = std::move(callback), thrown = std::move(thrown)](Args... args) mutable {
@@ -71,24 +71,24 @@ std::function<void(Args...)> Contained(std::function<void(Args...)> callback, Th
 }
 
 namespace internal {
-/// Of this process.
+/// Id of this process.
 int ProcessId();
-/// Runs `close` on a thread that nobody joins; false: there is none. The end of the process waits
-/// for it, but not in vain, and not for ever: see WaitForClosers.
+/// Runs `close` on a thread that is never joined; false: there is none left. The end of the process
+/// waits for it, but not in vain, and not forever: see WaitForClosers.
 bool CloseElsewhere(std::function<void()> close);
-/// Keeps what is never deleted within reach, so that a leak checker does not report it.
+/// Keeps an object that is never deleted reachable, so that a leak checker does not report it.
 void Keep(void* object);
-/// Runs `close` when the process ends, unless `object` is gone by then.
+/// Runs `close` when the process ends, unless `object` is destroyed by then.
 void CloseAtExit(const std::weak_ptr<void>& object, std::function<void()> close);
 }  // namespace internal
 
-/// What a call answers in a process that was forked from the one that made its object.
+/// The result of a call in a process that was forked from the one that created its object.
 Status OfForkedChild(const char* call);
 
-/// Holds an object that has threads, and lets go of it wherever its owner does: inside a callback
-/// on a thread of its own, since those of the object may have to be waited for; in a forked child,
-/// which has none of them, not at all. What still has it when the process ends may be destroyed
-/// after all that it needs, or never: `close`, if there is one, is called before that.
+/// Holds an object that has threads, and releases it wherever its owner does: inside a callback on
+/// a thread of its own, since the object's threads may have to be joined; in a forked child, which
+/// has none of them, not at all. An owner that exists when the process ends may be destroyed after
+/// everything that the object needs, or never: `close`, if set, is called before that.
 template <class T>
 class ThreadedOwner {
  public:
@@ -104,7 +104,7 @@ class ThreadedOwner {
   ~ThreadedOwner() {
     if (!Forked() && !InCallback()) return;
     auto* const last = new std::shared_ptr<T>(std::move(object_));
-    // Where there is no thread to be had the memory is lost rather than the process.
+    // If there is no thread left, leak the memory rather than end the process.
     if (!Forked() && internal::CloseElsewhere([last] { delete last; })) return;
     internal::Keep(last);
   }
@@ -118,25 +118,25 @@ class ThreadedOwner {
  private:
   [[nodiscard]] bool Forked() const { return internal::ProcessId() != process_; }
 
-  /// Shared with the end of the process alone.
+  /// Shared only with the handler at the end of the process.
   std::shared_ptr<T> object_;
   const int process_ = internal::ProcessId();
 };
 
-/// `open()`, which answers a Status or a Result; Unavailable where the system has no thread or
-/// memory to give.
+/// `open()`, which returns a Status or a Result; Unavailable if the system has no thread or memory
+/// left.
 template <class Open>
 auto OpenOrUnavailable(const Open& open) -> decltype(open()) {
   try {
     return open();
   } catch (const std::exception& error) {
     return Status(Code::kUnavailable,
-                  std::string("the system has no thread or memory to give: ") + error.what());
+                  std::string("the system has no thread or memory left: ") + error.what());
   }
 }
 
-/// The same on a thread of its own, while this one waits: none of the threads that are made
-/// meanwhile, RocksDB's included, takes a signal that is meant for the host.
+/// The same on a thread of its own, while this one waits: none of the threads created there,
+/// including RocksDB's, takes a signal that is meant for the host.
 template <class Open>
 auto OpenApart(const Open& open) -> decltype(open()) {
   decltype(open()) opened = Status(Code::kUnavailable, "it was not opened");

@@ -1,4 +1,4 @@
-// Which number is this: a term, an index, a member? Strong types, so that none is taken for
+// Which number is this: a term, an index, a member? Strong types, so that none is mistaken for
 // another.
 #pragma once
 
@@ -18,13 +18,13 @@ struct StrongId {
   friend constexpr auto operator<=>(StrongId, StrongId) = default;
 };
 
-/// A number that is counted: it has a next one and distances.
+/// A counted number: it has a successor and distances.
 template <class Tag>
 struct StrongCount : StrongId<Tag> {
   using StrongId<Tag>::StrongId;
 
   constexpr StrongCount Next() const { return StrongCount(this->value + 1); }
-  /// The one before; 0 stays 0.
+  /// The previous one; 0 stays 0.
   constexpr StrongCount Previous() const { return StrongCount(this->value ? this->value - 1 : 0); }
   constexpr StrongCount& operator++() {
     ++this->value;
@@ -39,12 +39,12 @@ struct StrongCount : StrongId<Tag> {
   friend constexpr auto operator<=>(StrongCount, StrongCount) = default;
 };
 
-/// A member's random 64-bit id; 0 is nobody.
+/// A member's random 64-bit id; 0 is kNobody.
 using NodeId = StrongId<struct NodeIdTag>;
-/// A cluster's random 64-bit id; 0 is a cluster that is not formed yet.
+/// A cluster's random 64-bit id; 0 is a cluster that has not formed yet.
 using ClusterId = StrongId<struct ClusterIdTag>;
 using Term = StrongCount<struct TermTag>;
-/// A position in the log; the first entry has 1, 0 stands before it.
+/// A position in the log; the first entry has 1, 0 is before it.
 using Index = StrongCount<struct IndexTag>;
 
 inline constexpr NodeId kNobody{};

@@ -1,9 +1,9 @@
-// By which lock is what several threads share guarded, and who holds it?
+// Which lock guards data that several threads share, and which thread holds it?
 //
-// What is shared names its lock (RAFTKV_GUARDED_BY), and so does a function that is called with it
-// held (RAFTKV_REQUIRES) or must not be (RAFTKV_EXCLUDES): clang refuses to compile whatever does
-// otherwise (-Wthread-safety). It looks at each function by itself and takes a lambda for one that
-// holds nothing, so a wait takes no predicate but stands in a loop:
+// Shared data names its lock (RAFTKV_GUARDED_BY), and so does a function that must be called with
+// it held (RAFTKV_REQUIRES) or not held (RAFTKV_EXCLUDES): clang rejects any violation
+// (-Wthread-safety). It checks each function by itself and assumes that a lambda holds nothing, so
+// a wait takes no predicate, but is in a loop:
 //
 //     while (!ready_) changed_.Wait(lock);
 //     while (!ready_ && changed_.WaitUntil(lock, deadline)) {
@@ -49,7 +49,7 @@ class RAFTKV_CAPABILITY("mutex") Mutex {
   std::mutex mutex_;  // check:allow lock: wrapped here
 };
 
-/// Holds `mutex` while it lives, but for what lies between Unlock() and Lock().
+/// Holds `mutex` while it exists, except between Unlock() and Lock().
 class RAFTKV_SCOPED_CAPABILITY MutexLock {
  public:
   explicit MutexLock(Mutex& mutex) RAFTKV_ACQUIRE(mutex) : lock_(mutex.mutex_) {}
@@ -65,8 +65,8 @@ class RAFTKV_SCOPED_CAPABILITY MutexLock {
   std::unique_lock<std::mutex> lock_;  // check:allow lock: wrapped here
 };
 
-/// That what a lock guards has changed. A wait gives the lock up meanwhile, and may end for no
-/// reason.
+/// Signals that guarded data has changed. A wait releases the lock in the meantime, and may end
+/// spuriously.
 class Condition {
  public:
   Condition() = default;
@@ -74,7 +74,7 @@ class Condition {
   Condition& operator=(const Condition&) = delete;
 
   void Wait(MutexLock& lock) { changed_.wait(lock.lock_); }
-  /// False: the time is over.
+  /// False: timed out.
   template <class Clock, class Length>
   bool WaitUntil(MutexLock& lock, const std::chrono::time_point<Clock, Length>& deadline) {
     return changed_.wait_until(lock.lock_, deadline) == std::cv_status::no_timeout;

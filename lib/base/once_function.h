@@ -1,4 +1,4 @@
-// How is something handed on that is called once, at most, and may hold what cannot be copied?
+// How is a function passed on that is called at most once, and may hold what cannot be copied?
 #pragma once
 
 #include <cstddef>
@@ -14,8 +14,8 @@ template <class Signature>
 class OnceFunction;
 
 /// A callback or a task: like std::function, but moved and never copied, and empty once it was
-/// called. What it holds ends with the call, on the thread that makes it; one that is never called
-/// lets go of it where it is destroyed.
+/// called. What it holds is released with the call, on the calling thread; one that is never called
+/// releases it when it is destroyed.
 template <class R, class... Args>
 class OnceFunction<R(Args...)> {
  public:
@@ -33,7 +33,7 @@ class OnceFunction<R(Args...)> {
 
   explicit operator bool() const { return callee_ != nullptr; }
 
-  /// What is called may destroy this.
+  /// The function called may destroy this object.
   R operator()(Args... args) {
     RAFTKV_CHECK(callee_ != nullptr);
     const std::unique_ptr<AnyCallee> callee = std::move(callee_);
@@ -51,7 +51,7 @@ class OnceFunction<R(Args...)> {
     explicit Callee(From&& from) : callee(std::forward<From>(from)) {}
     ~Callee() noexcept override = default;
     R Call(Args... args) override {
-      // Of a callee whose answer nobody wants.
+      // For a function whose result is not needed.
       if constexpr (std::is_void_v<R>) {
         callee(std::forward<Args>(args)...);
       } else {

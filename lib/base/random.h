@@ -1,4 +1,5 @@
-// Where does chance come from? From a seed that the caller gives: the same seed, the same draws.
+// Where does randomness come from? From a seed that the caller passes: the same seed, the same
+// draws.
 #pragma once
 
 #include <cstdint>

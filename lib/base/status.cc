@@ -34,7 +34,7 @@ std::string Status::ToString() const {
 }
 
 void DieOnBadResultAccess(const Status& status) {
-  std::fprintf(stderr, "raftkv: the value of a failed Result was asked for: %s\n",
+  std::fprintf(stderr, "raftkv: value() was called on a failed Result: %s\n",
                status.ToString().c_str());
   std::abort();
 }

@@ -22,7 +22,7 @@ std::thread ThreadOrThrow(const std::string& name, std::function<void()> run) {
   const SignalsBlocked blocked;
   return std::thread([name, run = std::move(run)]() mutable {
     pthread_setname_np(pthread_self(), name.c_str());
-    // What it holds goes here, and not with the last of the std::thread.
+    // What it holds is released here, and not with the last reference of the std::thread.
     const std::function<void()> held = std::move(run);
     held();
   });

@@ -1,7 +1,7 @@
 // How is a thread made?
 //
-// It takes no signal that is meant for the host: it inherits a full mask. That the system has none
-// to give is a failure like any other.
+// It takes no signal that is meant for the host: it inherits a full mask. Running out of threads is
+// a failure like any other.
 #pragma once
 
 #include <csignal>
@@ -13,8 +13,8 @@
 
 namespace raftkv {
 
-/// While one lives no signal runs on this thread; a thread that it makes meanwhile takes none for
-/// good. There a signal for the thread itself, such as SIGXFSZ, stays pending: the write fails with
+/// While it exists no signal is delivered to this thread; threads created in the meantime never get
+/// one. There a signal for the thread itself, such as SIGXFSZ, stays pending: the write fails with
 /// EFBIG instead of ending the process.
 class SignalsBlocked {
  public:
@@ -27,7 +27,7 @@ class SignalsBlocked {
   sigset_t before_{};
 };
 
-/// `name`: at most 15 bytes, as the system shows it. Unavailable: the system has no thread to give.
+/// `name`: at most 15 bytes, as the system shows it. Unavailable: the system has no thread left.
 Result<std::thread> StartThread(const std::string& name, std::function<void()> run);
 
 /// The same for constructors, which cannot return a Status: throws std::system_error, which

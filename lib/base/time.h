@@ -1,4 +1,4 @@
-// What time is it? Whatever the caller says: monotonic time comes into the core from outside.
+// What time is it? Whatever the caller says: monotonic time is passed into the core from outside.
 #pragma once
 
 #include <algorithm>
@@ -21,8 +21,8 @@ using MonoTime = MonotonicClock::time_point;
 
 inline constexpr MonoTime kNever = MonoTime::max();
 
-/// What a host asked for, as something that can be added to any clock: a year stands for all that
-/// is longer ("for ever"), nothing for what is below zero ("at once").
+/// A timeout of the host, as something that can be added to any clock: a year for anything longer
+/// ("forever"), zero for anything negative ("at once").
 template <class Rep, class Period>
 constexpr std::chrono::duration<Rep, Period> BoundedTimeout(
     std::chrono::duration<Rep, Period> timeout) {

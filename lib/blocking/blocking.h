@@ -13,7 +13,7 @@
 
 namespace raftkv {
 
-/// `start(callback)` begins the call; it ends by itself at its timeout.
+/// `start(callback)` starts the call, which ends by itself at its timeout.
 template <class T, class Start>
 T WaitFor(const Start& start) {
   if (Status may = MayBlock("a blocking call"); !may.ok()) return may;

@@ -7,10 +7,10 @@
 # Atomicity: all operations of a request are one log entry: applied in order, and all or none survive
 # a crash. Each operation has its own outcome (a failed compare does not undo its neighbours).
 #
-# Calls and revisions: a request holds one call or many that were gathered. The store has a revision,
-# 1 at first; each call that changes a key takes the next one, and all that it changes is at that
-# revision. What takes none: a delete that finds nothing, a compare that fails, an increment that is
-# refused, and a request that is refused.
+# Calls and revisions: a request holds one call, or several that were gathered. The store has a
+# revision, which starts at 1. Each call that changes a key takes the next one, and everything that
+# the call changes is at that revision. A delete that finds nothing, a compare that fails, an
+# increment that is refused, and a request that is refused take none.
 #
 # Exactly once: a request is known by (session, sequence). A retry carries identical bytes. Its
 # answer is kept in the replicated state until `acknowledgedBelow` of a later request of the session
@@ -22,8 +22,8 @@
 # every key; a request with more is refused with invalidArgument before it enters the log.
 #
 # Compatibility: fields and union members are only added. A state machine that meets a formatVersion
-# above its own, or an operation that it does not know, halts before it: it never skips. Version 1 had
-# no calls, and log indexes for revisions: it is refused.
+# above its own, or an operation that it does not know, halts before it: it never skips. Version 1,
+# which had no calls and used log indexes as revisions, is refused.
 @0xf2b5c8d0a7e94311;
 
 using Cxx = import "/capnp/c++.capnp";
@@ -74,18 +74,18 @@ struct Response {
   formatVersion @0 :UInt16;      # 2
   code @1 :UInt16;               # of the whole request, raftkv::Code; not ok: nothing was applied
   message @2 :Text;
-  revision @3 :UInt64;           # of the store before the request: the first call that changed
-                                 # something has the next one, and so on; one that changed nothing
-                                 # has seen that of the last one before it that did
-  results @4 :List(OperationResult);  # one an operation, in order; empty: every one is ok, has
-                                 # changed something and has no more to say (puts only)
+  revision @3 :UInt64;           # of the store before the request. The first call that changed
+                                 # something took the next one, and so on; a call that changed
+                                 # nothing saw the revision of the last call before it that did
+  results @4 :List(OperationResult);  # one per operation, in order; empty: every one is ok, has
+                                 # changed something and returns nothing else (puts only)
 }
 
 struct OperationResult {
   code @0 :UInt16;               # raftkv::Code
   message @1 :Text;
   number @2 :Int64;              # deleteRange: how many keys went; increment: the new value
-  changed @3 :Bool;              # it has changed something: its call has a revision of its own
+  changed @3 :Bool;              # it has changed something, so its call took a revision
 }
 
 struct ReadRequest {
@@ -137,6 +137,6 @@ struct KeyValue {
   value @1 :Data;
   modRevision @2 :UInt64;        # of the call that wrote this value
   createRevision @3 :UInt64;     # of the call that created the key, since it was last absent
-  version @4 :UInt64;            # so many calls have written it since then
-  lease @5 :UInt64;              # it is attached to; 0: none
+  version @4 :UInt64;            # how often it has been written since then
+  lease @5 :UInt64;              # that it is attached to; 0: none
 }

@@ -55,7 +55,7 @@ struct Position {
   Term term;
   std::uint64_t time_ms = 0;
   std::uint64_t revision = kFirstRevision;
-  /// What was at a revision below it is not known any more.
+  /// Revisions below it are no longer available.
   std::uint64_t compacted = 0;
 };
 std::string EncodePosition(const Position& position);

@@ -10,7 +10,7 @@ inline constexpr std::uint64_t kFirstRevision = 1;
 
 struct Revisions {
   std::uint64_t revision = kFirstRevision;
-  /// What was at a revision below it is not known any more; 0: nothing was compacted.
+  /// Revisions below it are no longer available; 0: nothing was compacted.
   std::uint64_t compacted = 0;
 };
 

@@ -1,7 +1,7 @@
-// What is a backup made of, and how does whoever writes it down get at it?
+// What does a backup consist of, and how does its writer read it?
 //
 // A backup is the state machine at one index: the stream of a snapshot (manifest and files,
-// docs/disk-format.md), and what is known of its content once all of it was read.
+// docs/disk-format.md), and what is known about its content once all of it was read.
 #pragma once
 
 #include <cstdint>
@@ -23,9 +23,9 @@ struct BackupHead {
   Index index;
   Term term;  ///< of the entry at `index`
   ClusterId cluster;
-  NodeId member;  ///< whose state it is
+  NodeId member;  ///< the member whose state it is
   std::string member_name;
-  /// As that member knew them then.
+  /// As that member knew them at that time.
   std::vector<ClusterMember> members;
   std::uint64_t stream_bytes = 0;
 };
@@ -41,22 +41,22 @@ class BackupSource {
  public:
   virtual ~BackupSource() = default;
   [[nodiscard]] virtual const BackupHead& head() const = 0;
-  /// Just `bytes` bytes of the stream from `offset` on; InvalidArgument: they are not there.
-  /// Unavailable: not now, ask again.
+  /// Exactly `bytes` bytes of the stream from `offset` on. InvalidArgument: the stream does not
+  /// have them. Unavailable: not now, ask again.
   virtual void Read(std::uint64_t offset, std::size_t bytes, Done<Bytes> done) = 0;
-  /// Comes when it is known. Once.
+  /// Called once, when the content is known.
   virtual void Content(Done<BackupContent> done) = 0;
 };
 
-/// The same for a thread that pulls and waits.
+/// The same for a thread that blocks.
 class BackupFeed {
  public:
   virtual ~BackupFeed() = default;
   [[nodiscard]] virtual const BackupHead& head() const = 0;
-  /// The next bytes of the stream, which has head().stream_bytes; nullopt: none came within a
+  /// The next bytes of the stream, which has head().stream_bytes; nullopt: none arrived within a
   /// fraction of a second.
   virtual Result<std::optional<Bytes>> Next() = 0;
-  /// In the same way, behind the end of the stream.
+  /// The same, after the end of the stream.
   virtual Result<std::optional<BackupContent>> Content() = 0;
 };
 

@@ -1,8 +1,8 @@
-// Which start of another member counts? (part of Member)
+// Which boot of another member counts? (part of Member)
 //
-// Each open of a data folder is a boot with a higher counter. What a member says of its boot when
-// it connects proves nothing: anybody can say it. So a boot counts once our own hello was answered
-// under it, at an address of that member, and once it is durable here.
+// Each open of a data folder is a boot with a higher counter. What a member claims about its boot
+// when it connects proves nothing: anyone can claim it. So a boot counts once our own hello was
+// answered under it, at an address of that member, and once it is durable here.
 #include <algorithm>
 #include <utility>
 
@@ -16,9 +16,9 @@ namespace raftkv::node {
 
 namespace {
 
-/// Starts of a member that another one may have missed, as one that starts again every second for
-/// most of a day while the other one is away. A counter that is far ahead was made up, and the real
-/// member could never reach it.
+/// How many boots of a member another one may have missed: as many as of one that restarts every
+/// second for most of a day while the other is away. A counter further ahead was invented, and the
+/// real member could never reach it.
 constexpr std::uint64_t kMaxMissedBoots = 1 << 16;
 constexpr Duration kBootsToldEvery = std::chrono::seconds(5);
 constexpr Duration kUnconfirmedLineAfter = std::chrono::seconds(3);
@@ -49,29 +49,29 @@ std::string Member::JudgeBoot(const Hello& hello) const {
   return JudgeBootOf(hello.name, hello.boot, seen);
 }
 
-/// What is wrong with `boot` of the member `name`, of which `seen` was seen before; empty: nothing.
+/// What is wrong with `boot` of the member `name`, if `seen` was seen before; empty: nothing.
 std::string Member::JudgeBootOf(const std::string& name, const Boot& boot, const Boot& seen) {
   if (PeerBoot{.boot = seen}.twins()) {
     return "two data folders claim to be '" + name + "' (boot " + Number(seen.counter) +
-           " was started twice): one is a copy of the other, or was rolled back; stop the one that "
-           "is older, and have the cluster trust the other with " +
+           " was started twice): one is a copy of the other, or was rolled back; stop the older "
+           "one, and make the cluster trust the other with " +
            ResetCommand(name);
   }
   if (boot == seen) return {};
   if (boot.counter > seen.counter) {
     if (boot.counter - seen.counter <= kMaxMissedBoots) return {};
     return "boot " + Number(boot.counter) + " of '" + name + "' is too far beyond boot " +
-           Number(seen.counter) + ", the last one that was seen, to be true; if it is, " +
-           ResetCommand(name) + " has the cluster trust it";
+           Number(seen.counter) + ", the last one that was seen, to be genuine; if it is, run " +
+           ResetCommand(name) + " to make the cluster trust it";
   }
   return "the data folder of '" + name + "' was rolled back or copied (boot " +
          Number(boot.counter) + ", but boot " + Number(seen.counter) +
-         " was seen): what it acknowledged may be lost; replace the member, or, if the folder is "
-         "known to be the latest, have the cluster trust it with " +
+         " was seen): what it acknowledged may be lost; replace the member or, if the folder is "
+         "known to be the latest, make the cluster trust it with " +
          ResetCommand(name);
 }
 
-/// Only what is committed allows a lower boot: what is not may be taken back.
+/// Only a committed configuration allows a lower boot: an uncommitted one may be rolled back.
 std::uint64_t Member::IncarnationOf(NodeId id) const {
   RAFTKV_CHECK(node_ != nullptr);
   const raft::Member* member = node_->core().applied_configuration().Find(id);
@@ -92,15 +92,16 @@ bool Member::KnowsBoot(NodeId peer, Boot boot) const {
   return stranger != stranger_boots_.end() && stranger->second == boot;
 }
 
-/// `hello` is all right, and only its boot is not confirmed: nothing of it is kept but where we may
-/// ask.
+/// `hello` is valid except that its boot is not confirmed: nothing of it is kept except the address
+/// to ask.
 void Member::AskBack(const Hello& hello, HelloAnswer& answer) {
   answer.verifying = true;
   answer.permanent = false;
   const raft::Member* member = node_->core().configuration().Find(hello.member);
   std::string where = member == nullptr ? hello.address : member->address;
   if (member != nullptr && !hello.address.empty() && hello.address != where) {
-    where += ", where the configuration has it, or at " + hello.address + ", where it says it is";
+    where +=
+        ", its address in the configuration, or at " + hello.address + ", the address it announces";
   }
   answer.refusal = "boot " + Number(hello.boot.counter) + " of '" + hello.name + "' counts once '" +
                    options_.name + "' has reached it under that boot at " + where;
@@ -111,13 +112,13 @@ void Member::AskBack(const Hello& hello, HelloAnswer& answer) {
   }
 }
 
-/// Our hello was answered by `self`, be it with a refusal. Ok: nothing speaks against whoever
-/// answers there.
+/// Our hello was answered by `self`, possibly with a refusal. Ok: nothing is wrong with the member
+/// that answers there.
 Status Member::Confirm(const Hello& self, const Dialled& dialled) {
   const bool meant =
       self.name == dialled.name && (dialled.expected == kNobody || self.member == dialled.expected);
   const bool ours = node_ && self.cluster == birth_.cluster && self.member != birth_.member;
-  // What is wrong with any other one is said elsewhere.
+  // What is wrong with any other one is reported elsewhere.
   if (!meant || !ours || self.member == kNobody || self.boot.counter == 0) return Status::Ok();
   if (Status status = ConfirmBoot(self); !status.ok()) return status;
   NotePlace(self, dialled.address);
@@ -130,7 +131,7 @@ Status Member::ConfirmBoot(const Hello& self) {
   }
   const auto known = birth_.peer_boots.find(self.member);
   const bool stored = known != birth_.peer_boots.end();
-  // One that has lost its log knows no members, but which boots they had.
+  // A member that has lost its log knows no members, only their boots.
   if (!stored && !IsMember(self.member)) {
     NoteStrangersBoot(self.member, self.boot);
     return Status::Ok();
@@ -142,12 +143,12 @@ Status Member::ConfirmBoot(const Hello& self) {
     return Status::Ok();
   }
   SaveBoot(self.member, boot);
-  return {Code::kUnavailable, "the boot of '" + self.name + "' is being written down"};
+  return {Code::kUnavailable, "the boot of '" + self.name + "' is being made durable"};
 }
 
 /// Two disks with one identity: each may have been met by another half of the members, which would
-/// count it, and both halves would be majorities. So members tell each other which start of whom
-/// they have met, now and then and when it changes.
+/// count it, and both halves would be majorities. So members tell each other which boots they have
+/// met, periodically and when one changes.
 void Member::TellBoots() {
   const MonoTime now = ports_.clock.Now();
   if (now < next_boots_told_) return;
@@ -171,25 +172,26 @@ void Member::OnKnownBoots(NodeId from, const KnownBoots& known) {
     const auto stored = birth_.peer_boots.find(id);
     if (!IsMember(id) || stored == birth_.peer_boots.end()) continue;
     const PeerBoot& ours = stored->second;
-    // What was seen before the cluster was told to trust it anew says nothing about what is seen
-    // since.
+    // What was seen before the cluster was told to trust the member again says nothing about what
+    // is seen since.
     if (theirs.incarnation != ours.incarnation || BootWasReset(id) || ours.twins()) continue;
     if (theirs.boot.counter == ours.boot.counter && theirs.boot != ours.boot) {
       const PeerBoot twins{.boot = {.counter = ours.boot.counter, .nonce = 0},
                            .incarnation = ours.incarnation};
       const raft::Member* const member = node_->core().configuration().Find(id);
       ports_.log_sink(LogSeverity::kError, JudgeBootOf(member->name, theirs.boot, twins.boot));
-      stored->second = twins;  // at once: what comes from either must not count any more
+      stored->second = twins;  // at once: messages from either must no longer count
       SaveBoot(id, twins);
     } else if (theirs.boot.counter > ours.boot.counter &&
                theirs.boot.counter - ours.boot.counter <= kMaxMissedBoots) {
-      // A newer start than ours was confirmed there. What we know is an older one, or a copy.
+      // A newer boot than the one known here was confirmed there. The one known here is older, or a
+      // copy.
       SaveBoot(id, theirs);
     }
   }
 }
 
-/// Another member has met a start of this one that is not this one, and not an earlier one.
+/// Another member has met a boot of this member that is neither this one nor an earlier one.
 void Member::NoteTwinOfThis(NodeId from, const PeerBoot& theirs) {
   const bool another = theirs.boot != birth_.boot && theirs.boot.counter >= birth_.boot.counter;
   if (!another || theirs.incarnation != IncarnationOf(birth_.member)) return;
@@ -201,7 +203,8 @@ void Member::NoteTwinOfThis(NodeId from, const PeerBoot& theirs) {
 void Member::NoteStrangersBoot(NodeId id, Boot boot) {
   constexpr std::size_t kMaxStrangers = 64;
   if (stranger_boots_.size() >= kMaxStrangers && !stranger_boots_.contains(id)) {
-    stranger_boots_.erase(stranger_boots_.begin());  // it says hello again when it is not heard
+    stranger_boots_.erase(
+        stranger_boots_.begin());  // it sends another hello if its messages are dropped
   }
   stranger_boots_[id] = boot;
 }
@@ -213,11 +216,11 @@ void Member::SaveBoot(NodeId id, PeerBoot boot) {
     // A disk that cannot write stops this member.
     if (!failure_.ok() || !status.ok()) return;
     stranger_boots_.erase(id);
-    // What was found out meanwhile is not taken back.
+    // What was found in the meantime is not undone.
     const auto [known, first] = birth_.peer_boots.try_emplace(id, boot);
     const bool found_out = known->second.twins() && boot.incarnation <= known->second.incarnation;
     if (!first && !found_out) known->second = boot;
-    // It was found out while this one was on its way to the disk.
+    // It was found while this one was being written.
     if (found_out && known->second != boot) SaveBoot(id, known->second);
     next_boots_told_ = ports_.clock.Now();
     Wake();

@@ -1,4 +1,4 @@
-// How does a change of the members, or of the leader, find its answer? (part of Node)
+// How is a change of the members, or of the leader, answered? (part of Node)
 #include <utility>
 
 #include "lib/base/check.h"
@@ -28,7 +28,7 @@ void Node::Join(const ForwardJoin& join) {
     if (core_.leader() != kNobody) ports_.transport.Send(core_.leader(), join);
     return;
   }
-  if (core_.configuration().Find(join.id) != nullptr) return;  // it says hello to everybody
+  if (core_.configuration().Find(join.id) != nullptr) return;  // it sends a hello to every member
   for (const raft::Invitation& invited : core_.configuration().invited) {
     if (invited.name != join.name) continue;
     raft::MembershipChange change;
@@ -40,7 +40,7 @@ void Node::Join(const ForwardJoin& join) {
                         .promote = invited.voter};
     change.add.push_back(std::move(member));
     Tick();
-    // Whatever comes of it: the newcomer says hello until it is known.
+    // Whatever the outcome: the new member sends hellos until it is known.
     (void)core_.ChangeMembership(change, StampMs());
     wakeup_();
     return;
@@ -61,7 +61,7 @@ void Node::TransferLeadership(NodeId to, MonoTime deadline, DoneStatus done) {
     return;
   }
   if (transfer_) {
-    done({Code::kUnavailable, "the leadership is being handed over already"});
+    done({Code::kUnavailable, "a leadership transfer is already in progress"});
     return;
   }
   Tick();
@@ -73,8 +73,7 @@ void Node::TransferLeadership(NodeId to, MonoTime deadline, DoneStatus done) {
   wakeup_();
 }
 
-/// After every pump, and before what is lost with the leadership: what has come to its end is
-/// answered.
+/// After every pump, and before what is lost with the leadership: answers what has ended.
 void Node::EndChanges() {
   const Index committed = core_.commit_index();
   const bool settled = core_.configuration_index() <= committed && !core_.configuration().joint;
@@ -83,7 +82,7 @@ void Node::EndChanges() {
     const bool ours =
         core_.log().TermAt(at.index) == at.term || at.index < core_.log().base().index;
     RAFTKV_CHECK(ours || core_.role() != raft::Role::kLeader, at.index.value);
-    if (!ours) break;  // a new leader's took its place; it fails as what this one proposed does
+    if (!ours) break;  // a new leader's entry took its place; it fails like this leader's proposals
     Change change = std::move(changes_.front());
     changes_.pop_front();
     change.done(Status::Ok());
@@ -107,7 +106,7 @@ void Node::SweepChanges(MonoTime now) {
     Change change = std::move(changes_.front());
     changes_.pop_front();
     change.done({Code::kUnknownOutcome,
-                 "the change was not committed in time; it may be yet: look at the member list"});
+                 "the change was not committed in time, but may still be: check the member list"});
   }
   if (transfer_ && transfer_->deadline <= now) {
     std::exchange(transfer_, std::nullopt)

@@ -1,9 +1,9 @@
-// Who will be the first members of a new cluster, and when may it begin?
+// Which are the first members of a new cluster, and when may it begin?
 //
-// Nobody is elected until all the members that `--cluster` names have shaken hands: each keeps
-// saying hello to each. The member whose name sorts first then writes the first log entry, with
-// everybody's random id in it, and makes it durable; the others take that entry over in their next
-// hello. So there is one founder, and what it decided survives its crash.
+// No leader is elected until all members named by `--cluster` have met: each keeps sending hellos
+// to the others. The member whose name sorts first then writes the first log entry, which holds the
+// random ids of all members, and makes it durable; the others copy that entry after their next
+// hello. So there is one founder, and its decision survives a crash.
 #pragma once
 
 #include <map>
@@ -23,19 +23,19 @@ class Formation {
   Formation(std::vector<MemberAddress> cluster, raft::QuorumRule quorum, std::string own_name,
             NodeId own_id);
 
-  /// "n1=host:port,n2=host:port", sorted by name, and the quorum rule unless it is the usual one:
-  /// equal on all members or they do not form a cluster.
+  /// "n1=host:port,n2=host:port", sorted by name, and the quorum rule unless it is the default.
+  /// Must be equal on all members, or they do not form a cluster.
   [[nodiscard]] const std::string& spec() const { return spec_; }
   [[nodiscard]] bool Names(const std::string& name) const;
-  /// `name` said hello, or answered one, at `now`, and it is `id`.
+  /// `name`, whose id is `id`, sent or answered a hello at `now`.
   void Met(const std::string& name, NodeId id, const std::string& zone, MonoTime now);
-  /// Of whom nothing was heard within kFresh of `now`, in order.
+  /// The members not heard within kFresh of `now`, in order.
   [[nodiscard]] std::vector<std::string> WaitsFor(MonoTime now) const;
   [[nodiscard]] bool IsFounder() const;
-  /// The first configuration; everybody must have been met.
+  /// The first configuration; all members must have been met.
   [[nodiscard]] raft::Configuration Found(ClusterId cluster, const std::string& own_zone) const;
 
-  /// Members that form say hello every 50 ms; one that was silent for so long may be gone.
+  /// Forming members send a hello every 50 ms; one that was silent for this long may be gone.
   static constexpr Duration kFresh = std::chrono::seconds(2);
 
  private:
@@ -52,9 +52,9 @@ class Formation {
   std::map<std::string, Met_> met_;
 };
 
-/// Whether `cluster` can name a new cluster's members: InvalidArgument says what is wrong (a name
-/// or address twice, the own name missing, a number of members that has no use).
-/// With `joins` the cluster exists already, and any number may be listed.
+/// Whether `cluster` is a valid list of a new cluster's members. InvalidArgument says what is wrong
+/// (a duplicate name or address, the own name missing, an unsupported number of members). With
+/// `joins` the cluster exists already, and any number may be listed.
 Status CheckCluster(const std::vector<MemberAddress>& cluster, const std::string& own_name,
                     bool joins = false);
 

@@ -1,9 +1,9 @@
-// What was answered to requests that other members have handed on? (the leader's side)
+// How were the requests answered that other members forwarded? (the leader's side)
 //
-// Where messages may be lost, a request may come again. A copy of one that is under way is dropped,
-// a copy of one that was answered gets the same answer. Bounded: old answers are forgotten, and a
-// copy of such a request is carried out like any other that a client repeats, which its session
-// makes harmless.
+// Where messages may be lost, a request may arrive again. A copy of one in progress is dropped, a
+// copy of one that was answered gets the same answer. Bounded: old answers are forgotten, and a
+// copy of such a request is processed like any other client retry, which its session makes
+// harmless.
 #pragma once
 
 #include <cstdint>
@@ -19,10 +19,10 @@ namespace raftkv::node {
 
 class ForwardAnswers {
  public:
-  /// Ids are of the peer's boot and drawn at random, so that those of another boot are others.
+  /// Ids start at a random number for each boot of the peer, so those of two boots differ.
   using Key = std::pair<NodeId, std::uint64_t>;
 
-  /// False: it is under way, or was answered. True: it is under way from now on.
+  /// False: it is in progress, or was answered. True: it is in progress from now on.
   bool Begin(const Key& key) { return answers_.try_emplace(key).second; }
 
   void End(const Key& key, const SubmitOutcome& outcome) {
@@ -40,14 +40,14 @@ class ForwardAnswers {
     }
   }
 
-  /// Null: it is not known, or under way.
+  /// Null: it is unknown, or in progress.
   [[nodiscard]] const SubmitOutcome* Find(const Key& key) const {
     const auto it = answers_.find(key);
     return it != answers_.end() && it->second.has_value() ? &*it->second : nullptr;
   }
   [[nodiscard]] std::size_t size() const { return answers_.size(); }
 
-  /// Some seconds of answers; what is under way is bounded as proposals are.
+  /// Some seconds of answers; requests in progress are bounded like proposals.
   static constexpr std::size_t kMaxAnswers = 16 << 10;
   static constexpr std::size_t kMaxBytes = 4 << 20;
 
@@ -56,7 +56,7 @@ class ForwardAnswers {
     return outcome.response.size() + outcome.status.message().size();
   }
 
-  /// nullopt: under way.
+  /// nullopt: in progress.
   std::map<Key, std::optional<SubmitOutcome>> answers_;
   std::deque<Key> ended_;  ///< in order
   std::size_t bytes_ = 0;

@@ -52,10 +52,10 @@ MonoTime Forwards::NextResend() const { return due_.empty() ? kNever : due_.begi
 
 void Forwards::OnReply(NodeId peer, ForwardSubmitReply reply, MonoTime now) {
   const auto it = waiting_.find(reply.id);
-  if (it == waiting_.end() || it->second.leader != peer) return;  // late or doubled
+  if (it == waiting_.end() || it->second.leader != peer) return;  // late or duplicated
   Waiting waiting = Take(it);
   SubmitOutcome& outcome = reply.outcome;
-  // A refusal comes faster than a write.
+  // A refusal is faster than a write.
   if (waiting.resends == 0 && outcome.status.ok()) round_trip_.Measured(now - waiting.sent_at);
   // Safety: the leader may have forgotten what it did with another copy.
   const bool may_be_carried_out = waiting.resends > 0 && !outcome.status.ok();
@@ -79,7 +79,7 @@ void Forwards::End(Waiting waiting, SubmitOutcome outcome) {
 }
 
 void Forwards::FailIf(const std::function<bool(const Waiting&)>& ends, const Status& why) {
-  // A callback may hand on another request.
+  // A callback may forward another request.
   std::vector<Waiting> ended;
   for (auto it = waiting_.begin(); it != waiting_.end();) {
     const auto next = std::next(it);

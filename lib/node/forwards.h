@@ -1,8 +1,7 @@
-// Which requests were handed on to the leader, and what becomes of them?
+// Which requests were forwarded to the leader, and how do they end?
 //
-// Where messages may be lost unnoticed, one that is not answered goes out again, under the same id,
-// after a measured round trip. The leader answers a copy as it answered the first one
-// (forward_answers.h).
+// Where messages may be lost unnoticed, an unanswered one is sent again, under the same id, after a
+// measured round trip. The leader answers a copy as it answered the first one (forward_answers.h).
 #pragma once
 
 #include <cstdint>
@@ -26,8 +25,8 @@ class Forwards {
     Duration first_timeout = std::chrono::milliseconds(300);
   };
 
-  /// `transport` is borrowed. `release` is told the bytes of each request that has ended, before
-  /// its callback runs.
+  /// `transport` is borrowed. `release` is called with the bytes of each request that has ended,
+  /// before its callback runs.
   Forwards(const Options& options, Transport& transport, std::function<void(std::size_t)> release);
 
   void Add(NodeId leader, Bytes request, MonoTime now, MonoTime deadline, SubmitDone done);
@@ -36,7 +35,7 @@ class Forwards {
   void Resend(MonoTime now);
   [[nodiscard]] MonoTime NextResend() const;
 
-  /// Ends with `why` those that were handed on to `leader`, to another one, that have expired, all.
+  /// Ends with `why` those forwarded to `leader`, to another one, the expired ones, all.
   void FailOf(NodeId leader, const Status& why);
   void FailOfOthersThan(NodeId leader, const Status& why);
   void FailExpired(MonoTime now, const Status& why);
@@ -46,7 +45,7 @@ class Forwards {
  private:
   struct Waiting {
     NodeId leader;
-    Bytes request;  ///< empty where nothing is sent again
+    Bytes request;  ///< empty if nothing is ever sent again
     std::size_t bytes = 0;
     MonoTime deadline;
     SubmitDone done;
@@ -69,7 +68,7 @@ class Forwards {
   std::uint64_t next_id_;
   Map waiting_;
   std::set<std::pair<MonoTime, std::uint64_t>> due_;
-  /// Of the leader that was asked last.
+  /// Of the leader asked last.
   NodeId measured_;
   RoundTrip round_trip_;
 };

@@ -1,4 +1,4 @@
-// Who may speak to this member, and what does a refusal say? (the part of Member that judges
+// Which peers may talk to this member, and what does a refusal say? (the part of Member that judges
 // hellos)
 #include <algorithm>
 #include <utility>
@@ -38,22 +38,23 @@ Hello Member::MakeHello(NodeId expected_member, const std::string& expected_name
   return hello;
 }
 
-/// Fills in the refusal, if `hello` is refused.
+/// Sets the refusal, if `hello` is refused.
 void Member::JudgeHello(const Hello& hello, HelloAnswer& answer) const {
   answer.refusal = JudgeIntroduction(hello);
   answer.permanent = !answer.refusal.empty();
-  // One of this cluster may look for a member that has moved where another one is by now.
+  // A member of this cluster may look for one that has moved at an address where another is by now.
   const bool same_cluster = hello.cluster != ClusterId{} && hello.cluster == birth_.cluster;
   if (same_cluster && hello.expected_name != options_.name) answer.permanent = false;
   if (!answer.refusal.empty()) return;
   if (hello.expected_member != kNobody && hello.expected_member != birth_.member) {
-    // In the same cluster the caller may be behind: the name was given to a new member.
+    // In the same cluster the caller may be behind: the name now belongs to a new member.
     answer.permanent = hello.cluster != birth_.cluster;
-    answer.refusal = "'" + options_.name + "' has member id " + Hex(birth_.member) + ", '" +
-                     hello.name + "' knows it as " + Hex(hello.expected_member) +
-                     (answer.permanent ? ": its data folder was replaced; give it the old one "
-                                         "back, or replace the member"
-                                       : ", which was replaced");
+    answer.refusal =
+        "'" + options_.name + "' has member id " + Hex(birth_.member) + ", '" + hello.name +
+        "' knows it as " + Hex(hello.expected_member) +
+        (answer.permanent
+             ? ": its data folder was replaced; restore the old one, or replace the member"
+             : ", which was replaced");
     return;
   }
   if (formation_) {
@@ -63,7 +64,7 @@ void Member::JudgeHello(const Hello& hello, HelloAnswer& answer) const {
   }
 }
 
-/// Empty, or what is wrong whatever the state of the cluster.
+/// Empty, or what is wrong regardless of the state of the cluster.
 std::string Member::JudgeIntroduction(const Hello& hello) const {
   if (hello.protocol_min > kProtocolMax || hello.protocol_max < kProtocolMin) {
     return "'" + hello.name + "' speaks protocol versions " +
@@ -72,7 +73,7 @@ std::string Member::JudgeIntroduction(const Hello& hello) const {
   }
   if (hello.member == kNobody || hello.boot.counter == 0) return "a hello without an identity";
   if (hello.member == birth_.member && hello.boot == birth_.boot) {
-    return "the address under which '" + options_.name + "' looks for '" + hello.expected_name +
+    return "the address at which '" + options_.name + "' looks for '" + hello.expected_name +
            "' leads back to itself: correct the addresses in the cluster list";
   }
   if (hello.member == birth_.member) {
@@ -80,7 +81,7 @@ std::string Member::JudgeIntroduction(const Hello& hello) const {
            "' itself: a data folder was copied; start '" + hello.name + "' with an empty one";
   }
   if (hello.name == options_.name) {
-    return "two members are called '" + hello.name + "': give each its own name";
+    return "two members are named '" + hello.name + "': give each its own name";
   }
   if (hello.expected_name != options_.name) {
     return "this is '" + options_.name + "', not '" + hello.expected_name +
@@ -96,7 +97,8 @@ std::string Member::JudgeIntroduction(const Hello& hello) const {
 }
 
 void Member::JudgeForming(const Hello& hello, HelloAnswer& answer) const {
-  // One that has formed already is welcome: our next hello to it brings us the first entry.
+  // A member that has formed already is accepted: the answer to our next hello brings the first
+  // entry.
   if (hello.cluster != ClusterId{} || hello.formation == formation_->spec()) return;
   answer.refusal = "'" + hello.name + "' was started with the cluster list " + hello.formation +
                    ", '" + options_.name + "' with " + formation_->spec() +
@@ -114,8 +116,8 @@ void Member::JudgeMembership(const Hello& hello, HelloAnswer& answer) const {
                      hello.name + " ADDRESS' and start it with an empty data folder";
     return;
   }
-  // Who belongs to the cluster and is not known here was taken in while this member was behind, and
-  // may lead: without it this member would never catch up (thesis §4.1).
+  // A member of the cluster that is not known here was added while this member was behind, and may
+  // lead: without it this member would never catch up (thesis §4.1).
   if (core.configuration().Find(hello.member) == nullptr && hello.cluster == ClusterId{}) {
     JudgeNewcomer(hello, answer);
     return;
@@ -124,25 +126,25 @@ void Member::JudgeMembership(const Hello& hello, HelloAnswer& answer) const {
   answer.permanent = !answer.refusal.empty();
 }
 
-/// Of one that belongs to no cluster yet.
+/// For a member that does not belong to a cluster yet.
 void Member::JudgeNewcomer(const Hello& hello, HelloAnswer& answer) const {
   const raft::Configuration& configuration = node_->core().configuration();
   const bool invited = std::any_of(
       configuration.invited.begin(), configuration.invited.end(),
       [&](const raft::Invitation& invitation) { return invitation.name == hello.name; });
   if (invited) {
-    answer.refusal = "'" + hello.name + "' is being taken into the cluster; it tries again";
+    answer.refusal = "'" + hello.name + "' is being added to the cluster; it will retry";
     return;
   }
   const bool name_taken =
       std::any_of(configuration.members.begin(), configuration.members.end(),
                   [&](const raft::Member& member) { return member.name == hello.name; });
-  answer.permanent = name_taken || !hello.joins;  // who joins may come before it was added
+  answer.permanent = name_taken || !hello.joins;  // a joining member may come before it was added
   const std::string add = "'raftkv member add " + hello.name + " ADDRESS'";
-  answer.refusal = "cluster " + Hex(birth_.cluster) + " is formed already and does not know '" +
+  answer.refusal = "cluster " + Hex(birth_.cluster) + " has already formed and does not know '" +
                    hello.name + "' with member id " + Hex(hello.member) +
-                   (name_taken ? " (a lost or emptied data folder makes a new member): give it its "
-                                 "data folder back, or replace it with 'raftkv member remove " +
+                   (name_taken ? " (a lost or emptied data folder makes a new member): restore its "
+                                 "data folder, or replace it with 'raftkv member remove " +
                                      hello.name + "' and then " + add
                                : ": add it with " + add);
 }
@@ -156,7 +158,7 @@ void Member::OnHello(const Hello& hello, HelloDone done) {
     answer.refusal = failure_.message();
   }
   if (!answer.refusal.empty()) {
-    // Perhaps it is invited; the leader knows.
+    // It may be invited; the leader knows.
     if (failure_.ok() && node_ && hello.cluster == ClusterId{} && !answer.removed) {
       node_->Join({hello.name, hello.member, hello.zone});
     }
@@ -169,8 +171,8 @@ void Member::OnHello(const Hello& hello, HelloDone done) {
       formation_->Met(hello.name, hello.member, hello.zone, ports_.clock.Now());
       Wake();
     }
-    // Who knows this member by its id has it in its configuration, and may be the only one left of
-    // the cluster that this member was told to join.
+    // A caller that knows this member's id has it in its configuration, and may be the only one
+    // left of the cluster that this member was told to join.
     const bool took_us_in =
         hello.cluster != ClusterId{} && hello.expected_member == birth_.member && options_.join;
     if (took_us_in) NoteStranger(hello);
@@ -178,8 +180,8 @@ void Member::OnHello(const Hello& hello, HelloDone done) {
     return;
   }
   if (hello.cluster == ClusterId{}) {
-    // A member that has not heard yet that the cluster is formed. It says hello again when it has,
-    // and only then is it heard.
+    // A member that does not know yet that the cluster has formed. It sends another hello when it
+    // does, and only then are its messages accepted.
     answer.formed = birth_.formation;
     done(std::move(answer));
     return;
@@ -193,19 +195,19 @@ void Member::OnHello(const Hello& hello, HelloDone done) {
 bool Member::IsMember(NodeId id) const {
   if (!node_) return false;
   const raft::Raft& core = node_->core();
-  // One that is being removed still acknowledges.
+  // A member that is being removed still acknowledges.
   return core.configuration().Find(id) != nullptr ||
          core.applied_configuration().Find(id) != nullptr;
 }
 
-/// A member that this one does not know yet must be answered all the same (thesis §4.1): what the
-/// leader sends would otherwise never be acknowledged, and this member never learn who leads.
+/// A member that is not known here yet must be answered all the same (thesis §4.1): otherwise a
+/// leader's messages would never be acknowledged, and this member would never learn who leads.
 void Member::NoteStranger(const Hello& hello) {
   constexpr std::size_t kMaxStrangers = 16;
   const bool known = node_ && node_->core().configuration().Find(hello.member) != nullptr;
   if (hello.address.empty() || known) return;
   if (strangers_.size() >= kMaxStrangers && strangers_.count(hello.member) == 0) {
-    // One that does not answer where it says that it is makes room.
+    // A member that does not answer at the address it announced makes room.
     const auto goes = std::find_if(strangers_.begin(), strangers_.end(), [&](const auto& item) {
       return !stranger_boots_.contains(item.first);
     });
@@ -220,7 +222,7 @@ void Member::NoteStranger(const Hello& hello) {
 }
 
 void Member::LogRefusal(const std::string& name, const std::string& why) {
-  // Who is refused comes again and again: say it once, and now and then.
+  // A refused member tries again and again: log it once, and then now and then.
   const MonoTime now = ports_.clock.Now();
   if (logged_refusals_.size() > kLoggedRefusalsMax) logged_refusals_.clear();
   auto [it, first] = logged_refusals_.try_emplace(name + ": " + why, now);
@@ -232,8 +234,8 @@ void Member::LogRefusal(const std::string& name, const std::string& why) {
 Status Member::OnHelloAnswer(const HelloAnswer& answer, const Dialled& dialled) {
   const std::string& name = answer.self.name;
   if (!failure_.ok()) return failure_;
-  // Also one that does not hear us yet, or never will, has said under which boot it is there: two
-  // that were started anew at once find each other so.
+  // Even a member that does not accept our messages yet, or never will, has told its boot: that is
+  // how two members restarted at the same time find each other.
   const Status confirmed = Confirm(answer.self, dialled);
   if (!answer.verifying) unheard_by_.erase(dialled.name);
   if (!answer.refusal.empty() && !answer.verifying) {
@@ -266,9 +268,9 @@ Status Member::OnHelloAnswer(const HelloAnswer& answer, const Dialled& dialled) 
     return {Code::kUnavailable, "the cluster is forming"};
   }
   const auto configuration = raft::DecodeConfiguration(answer.formed.view());
-  // A member that joined later is not in the first entry; it is in what follows.
+  // A member that joined later is not in the first entry, but in later ones.
   if (!configuration.ok() || configuration->cluster != answer.self.cluster) {
-    return {Code::kCorruption, "'" + name + "' sent a first entry that is none of its cluster"};
+    return {Code::kCorruption, "'" + name + "' sent a first entry that is not of its cluster"};
   }
   if (!saving_formation_) SaveFormation(*configuration, answer.formed);
   return {Code::kUnavailable, "the cluster is forming"};
@@ -280,10 +282,10 @@ void Member::RecordRefusal(const std::string& by, const HelloAnswer& answer) {
     return;
   }
   if (had_leader_) return;
-  // Who is not part of anything yet cannot say that this member is not.
+  // A member that does not belong to a cluster yet cannot say that this one does not.
   if (node_ && answer.self.cluster == ClusterId{}) return;
   refused_by_[by] = answer.refusal;
-  // It gives up when those who refuse it leave no majority that could take it in.
+  // It gives up when the members that refuse it leave no majority that could admit it.
   std::size_t others = 0;
   if (node_) {
     for (const raft::Member& member : members()) others += member.id != birth_.member;

@@ -1,4 +1,4 @@
-// How does an id stand in a message?
+// How is an id shown in a message?
 #pragma once
 
 #include <cstdio>

@@ -27,7 +27,7 @@ Member::Member(MemberOptions options, Birth birth, std::uint64_t replicated_time
       wakeup_([] {}) {
   RAFTKV_CHECK(birth_.member != kNobody);
   RAFTKV_CHECK(birth_.boot.counter > 0);
-  // A repaired store may have lost how its cluster was formed: others tell newcomers then.
+  // A repaired store may have lost how its cluster was formed: other members tell new ones then.
   RAFTKV_CHECK(birth_.cluster != ClusterId{} || birth_.formation.empty());
 }
 
@@ -52,8 +52,8 @@ void Member::Start() {
 }
 
 void Member::Stop() {
-  if (node_) node_->Stop({Code::kCancelled, "this member is being stopped"});
-  if (failure_.ok()) failure_ = {Code::kCancelled, "this member is being stopped"};
+  if (node_) node_->Stop({Code::kCancelled, "this member is shutting down"});
+  if (failure_.ok()) failure_ = {Code::kCancelled, "this member is shutting down"};
 }
 
 void Member::Fail(const Status& why) {
@@ -117,7 +117,7 @@ void Member::SaveFormation(const raft::Configuration& configuration, Bytes paylo
     saving_formation_ = false;
     if (!failure_.ok()) return;
     if (!status.ok()) {
-      Fail({status.code(), "the new cluster could not be written down: " + status.message()});
+      Fail({status.code(), "the new cluster could not be made durable: " + status.message()});
       return;
     }
     raft::InitialState initial;
@@ -166,8 +166,8 @@ void Member::SayForWhomItWaits() {
   next_waiting_line_ = now + kWaitingLineEvery;
   if (options_.join) {
     ports_.log_sink(LogSeverity::kInfo,
-                    "waiting to be taken into the cluster; if that was not done yet: raftkv member "
-                    "add " +
+                    "waiting to be added to the cluster; if this has not been done yet, run: "
+                    "raftkv member add " +
                         options_.name + " " + options_.advertise);
     return;
   }
@@ -176,9 +176,9 @@ void Member::SayForWhomItWaits() {
     names += (names.empty() ? "" : ", ") + name;
   }
   const std::string founder = formation_->spec().substr(0, formation_->spec().find('='));
-  ports_.log_sink(LogSeverity::kInfo, names.empty()
-                                          ? "waiting for '" + founder + "' to found the new cluster"
-                                          : "waiting for " + names + " to form the new cluster");
+  ports_.log_sink(LogSeverity::kInfo,
+                  names.empty() ? "waiting for '" + founder + "' to create the new cluster"
+                                : "waiting for " + names + " to form the new cluster");
 }
 
 void Member::SetPeers() {
@@ -200,7 +200,7 @@ void Member::SetPeers() {
       return std::any_of(peers.begin(), peers.end(),
                          [&](const Transport::Peer& peer) { return peer.name == name; });
     };
-    // A leader that removes itself needs the acknowledgements until that is committed.
+    // A leader that removes itself needs the acknowledgements until the change is committed.
     for (const raft::Member& member : core.applied_configuration().members) {
       if (member.id == birth_.member || named(member.name)) continue;
       peers.push_back(PeerOf(member));
@@ -213,8 +213,8 @@ void Member::SetPeers() {
     for (const auto& [id, boot] : std::map<NodeId, Boot>(stranger_boots_)) {
       if (IsMember(id)) SaveBoot(id, {.boot = boot, .incarnation = IncarnationOf(id)});
     }
-    // A newcomer knows the first members only, who may all be gone; the list it was given is newer.
-    // One that has lost its log knows nobody else.
+    // A new member knows only the first members, which may all be gone; the list it was given is
+    // newer. One that has lost its log knows no others.
     if ((options_.join || core.suspect()) && core.configuration().Find(birth_.member) == nullptr) {
       for (const MemberAddress& given : options_.cluster) {
         if (given.name == options_.name || named(given.name)) continue;
@@ -237,8 +237,8 @@ void Member::SetPeers() {
 
 void Member::AddStrangers(std::vector<Transport::Peer>& peers) const {
   for (const auto& [id, stranger] : strangers_) {
-    // Beside a member of the same name, not in its place: it may be made up. Where only a name is
-    // known, whoever answers is taken anyway.
+    // Beside a member of the same name, not in its place: it may be invented. Where only a name is
+    // known, any member that answers is accepted anyway.
     const bool sought = std::any_of(peers.begin(), peers.end(),
                                     [&stranger = stranger](const Transport::Peer& peer) {
                                       return peer.id == kNobody && peer.name == stranger.name &&
@@ -280,7 +280,8 @@ void Member::OnDisk(const DiskHealth& health) {
 
 Status Member::NotServing() const {
   if (node_ && failure_.ok()) return Status::Ok();
-  return {Code::kUnavailable, failure_.ok() ? "the cluster is not formed yet" : failure_.message()};
+  return {Code::kUnavailable,
+          failure_.ok() ? "the cluster has not formed yet" : failure_.message()};
 }
 
 void Member::Submit(Bytes request, MonoTime deadline, SubmitDone done) {
@@ -337,7 +338,7 @@ bool Member::HasSettledLeader() const {
   if (!node_ || !failure_.ok()) return false;
   const raft::Raft& core = node_->core();
   if (core.leader() == kNobody) return false;
-  // A follower learns of the leader's first commit when it can apply an entry of this term.
+  // A follower learns about the leader's first commit when it can apply an entry of this term.
   return core.log().TermAt(core.commit_index()) == core.term();
 }
 

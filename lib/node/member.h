@@ -1,8 +1,8 @@
-// What is a member from its birth to its stop: who it is, with whom it forms a cluster, whom it
-// lets speak to it, and the node that runs the consensus once the cluster is formed?
+// What is a member, from its creation to its end: its identity, the formation of its cluster, the
+// peers that it admits, and the node that runs consensus once the cluster has formed?
 //
-// The RPC server hands everything that comes from outside to this class. Pumped by the loop thread;
-// owns no thread. The ports are borrowed and outlive it.
+// The RPC server passes everything that arrives from outside to this class. Pumped by the loop
+// thread; owns no thread. The ports are borrowed and outlive it.
 #pragma once
 
 #include <cstdint>
@@ -24,7 +24,7 @@ namespace raftkv::node {
 inline constexpr std::uint32_t kProtocolMin = 2;
 inline constexpr std::uint32_t kProtocolMax = 2;
 
-/// What a member says of itself when it connects to another one.
+/// How a member introduces itself when it connects to another one.
 struct Hello {
   std::uint32_t protocol_min = kProtocolMin;
   std::uint32_t protocol_max = kProtocolMax;
@@ -32,39 +32,39 @@ struct Hello {
   NodeId member;
   std::string name;
   Boot boot;
-  /// Whom the caller thinks it has reached; nobody: it only knows the name.
+  /// The member that the caller expects to reach; kNobody: it only knows the name.
   NodeId expected_member;
   std::string expected_name;
   std::string zone;
-  std::string address;  ///< where the caller is reached
-  /// How the caller was told to form the cluster: "n1=host:port,n2=...", sorted by name; empty if
-  /// formed.
+  std::string address;  ///< address at which the caller can be reached
+  /// The caller's list of members for a new cluster: "n1=host:port,n2=...", sorted by name; empty
+  /// if formed.
   std::string formation;
-  /// It waits to be taken into a cluster that exists (MemberOptions::join).
+  /// It waits to be added to an existing cluster (MemberOptions::join).
   bool joins = false;
 };
 
 struct HelloAnswer {
-  /// Empty: accepted. Otherwise one line that says what is wrong and how to mend it.
+  /// Empty: accepted. Otherwise one line that says what is wrong and how to fix it.
   std::string refusal;
-  /// With a refusal: the caller can never be right as it is (other cluster, copied disk, ...), so
-  /// it should say so and not just try again.
+  /// With a refusal: it holds for as long as the caller is as it is (other cluster, copied disk,
+  /// ...), so the caller should report it instead of just retrying.
   bool permanent = false;
   /// With a refusal: the caller was a member once, and was removed.
   bool removed = false;
-  /// With a refusal: the answerer has to reach the caller first; say hello again soon.
+  /// With a refusal: the answering member has to reach the caller first; send another hello soon.
   bool verifying = false;
-  /// The one who answers, of itself; filled in with a refusal as well.
+  /// The answering member's introduction; set with a refusal as well.
   Hello self;
-  /// If the answerer is formed and the caller is not, and is a member: the payload of the log's
-  /// first entry.
+  /// If the answering member has formed and the caller, a member, has not: the payload of the first
+  /// log entry.
   Bytes formed;
 };
 using HelloDone = OnceFunction<void(HelloAnswer)>;
 
-/// Whom a hello of ours was meant for, and where it was answered.
+/// The intended receiver of a hello of ours, and where it was answered.
 struct Dialled {
-  NodeId expected;  ///< nobody: only the name is known
+  NodeId expected;  ///< kNobody: only the name is known
   std::string name;
   std::string address;
 };
@@ -93,21 +93,21 @@ struct Ports {
 
 struct MemberOptions {
   std::string name;
-  std::string advertise;  ///< this member's address as others should use it
-  /// What an address is only the transport knows; otherwise it is HOST:PORT.
+  std::string advertise;  ///< address at which others reach this member
+  /// Only the transport knows what an address is; otherwise it is HOST:PORT.
   bool opaque_addresses = false;
   std::string zone;
-  std::vector<MemberAddress> cluster;  ///< as --cluster says; empty: of one
-  /// The cluster exists already and takes this member in (`raftkv member add`).
+  std::vector<MemberAddress> cluster;  ///< as in --cluster; empty: a cluster of one
+  /// The cluster exists already and this member was added to it (`raftkv member add`).
   bool join = false;
   raft::QuorumRule quorum;  ///< of a new cluster
   Limits limits;
   Duration election_timeout = std::chrono::milliseconds(300);
   Duration heartbeat = std::chrono::milliseconds(100);
-  /// Of election timeouts, and of the cluster id where this member makes it: from the system's
+  /// For election timeouts, and for the cluster id if this member creates it; from the system's
   /// entropy in production.
   std::uint64_t seed = 1;
-  std::size_t max_pending_bytes = 64 << 20;  ///< requests that wait here
+  std::size_t max_pending_bytes = 64 << 20;  ///< requests that wait at this member
   /// The bounds of the core; id, timeouts and gathering are set by the member.
   raft::Options core;
   std::uint64_t log_keep_entries = 100'000;  ///< see NodeConfig
@@ -126,42 +126,42 @@ class Member {
   ~Member();
 
   /// `wakeup` is called, on the loop, whenever an input made a Pump() necessary (perhaps many
-  /// times): the loop runs Pump once after the inputs that are ready, so that what came together
-  /// goes together.
+  /// times). The loop runs Pump once after all inputs that are ready, so that their effects are
+  /// sent together.
   void SetWakeup(std::function<void()> wakeup);
-  /// Sets the transport's peers, and forms the cluster or takes its part in it.
+  /// Sets the transport's peers, and forms the cluster or takes part in it.
   void Start();
-  /// Carries out what the inputs below brought about, and what has become due.
+  /// Carries out the effects of the inputs below, and whatever has become due.
   void Pump();
-  /// When Pump() is due if no input comes before.
+  /// When Pump() is due if there is no input before.
   [[nodiscard]] MonoTime NextDeadline() const;
-  /// Ends all waiting requests and takes no more.
+  /// Ends all waiting requests and accepts no more.
   void Stop();
 
   // --- From peers.
-  /// What to say to the member that a connection was made to; `expected_member` is nobody while the
+  /// The hello for the member that a connection was made to; `expected_member` is kNobody while the
   /// cluster is forming.
   [[nodiscard]] Hello MakeHello(NodeId expected_member, const std::string& expected_name) const;
   /// A peer introduced itself on a connection that it made. With an empty refusal its messages may
-  /// be handed to Receive(). Refused and `verifying`: say hello to it, wherever it may be.
+  /// be passed to Receive(). Refused and `verifying`: send a hello to it, wherever it may be.
   void OnHello(const Hello& hello, HelloDone done);
   /// The answer to our hello. Ok: messages may be sent. Unavailable: not yet, one of the two is
-  /// still forming or has not written down or verified the other's boot; repeat the hello after
-  /// kFormationPoll. Otherwise: refused, for the reason given; try again with back-off, and where
-  /// else it may be.
+  /// still forming, or has not verified the other's boot or made it durable; repeat the hello after
+  /// kFormationPoll. Otherwise: refused, for the reason given; retry with back-off, and at other
+  /// addresses.
   Status OnHelloAnswer(const HelloAnswer& answer, const Dialled& dialled);
-  /// A message on a connection whose hello was accepted, from `peer`. S: dropped unless
+  /// A message on a connection whose hello was accepted, from `peer`. Safety: dropped unless
   /// KnowsBoot().
   void Receive(NodeId peer, Boot boot, PeerMessage message);
-  /// Whether `boot` is the one of `peer` that is durable here: what an older start of it has sent
-  /// may promise what a newer one has forgotten.
+  /// Whether `boot` is the boot of `peer` that is durable here: messages of an older one may
+  /// promise what a newer one has forgotten.
   [[nodiscard]] bool KnowsBoot(NodeId peer, Boot boot) const;
-  /// The connection on which `peer` spoke to us ended.
+  /// The connection from `peer` was closed.
   void PeerDisconnected(NodeId peer);
   /// Messages to `peer` were dropped.
   void PeerUnreachable(NodeId peer);
 
-  /// How this member's disk does, whenever that changes.
+  /// The health of this member's disk, whenever it changes.
   void OnDisk(const DiskHealth& health);
 
   // --- From clients and the host.
@@ -170,24 +170,24 @@ class Member {
   /// `request`: encoded kv ReadRequest, not checked yet.
   void Read(Bytes request, ReadPolicy policy, MonoTime deadline, Done<Bytes> done);
 
-  // --- Who takes part; only the leader answers other than NotLeader. See Node for the outcomes.
-  /// Invites `name`: it becomes a learner when it comes, and with `voter` a voter once it has
+  // --- Membership; members other than the leader answer NotLeader. See Node for the outcomes.
+  /// Invites `name`: it becomes a learner when it joins, and with `voter` a voter once it has
   /// caught up.
   void AddMember(const std::string& name, const std::string& address, bool voter, MonoTime deadline,
                  DoneStatus done);
   void PromoteMember(const std::string& name, MonoTime deadline, DoneStatus done);
-  /// A member, or one that is only invited.
+  /// A member, or an invitation.
   void RemoveMember(const std::string& name, MonoTime deadline, DoneStatus done);
-  /// From now on `name` is reached at `address` (empty: where it was), and with `reset_boot` the
-  /// next start of it that answers there counts, even one that seems to be an older one.
+  /// Changes the address of `name` (empty: unchanged); with `reset_boot` the next boot of it that
+  /// answers there counts, even if it appears to be an older one.
   void UpdateMember(const std::string& name, const std::string& address, bool reset_boot,
                     MonoTime deadline, DoneStatus done);
-  /// Hands the leadership to `name`; empty: to who is best.
+  /// Transfers the leadership to `name`; empty: to the best candidate.
   void MoveLeader(const std::string& name, MonoTime deadline, DoneStatus done);
-  /// The replicated time that a new session starts from: of all that is committed by now, which a
-  /// leader confirms. Unavailable: none did before the deadline.
+  /// The replicated time that a new session starts from: that of everything committed by now, as
+  /// confirmed by a leader. Unavailable: no leader confirmed it before the deadline.
   void OpenSession(MonoTime deadline, Done<std::uint64_t> done);
-  /// What is applied here.
+  /// The index applied here.
   [[nodiscard]] std::uint64_t replicated_time_ms() const;
 
   [[nodiscard]] NodeStatus status() const;
@@ -196,10 +196,10 @@ class Member {
   [[nodiscard]] std::string leader_address() const;
   [[nodiscard]] std::vector<raft::Member> members() const;
   [[nodiscard]] std::vector<raft::Invitation> invited() const;
-  /// A leader is known that has committed in its term, as far as this member can tell.
+  /// Whether a leader is known that has committed in its term, as far as this member can tell.
   [[nodiscard]] bool HasSettledLeader() const;
-  /// Where `id` does not answer, as the end of "not connected to 'n3'"; empty if only the address
-  /// of the configuration is known.
+  /// The addresses at which `id` does not answer, as the end of "not connected to 'n3'"; empty if
+  /// only the configured address is known.
   [[nodiscard]] std::string Whereabouts(NodeId id) const;
   /// The core, for metrics; null while forming.
   [[nodiscard]] const raft::Raft* core() const;
@@ -246,7 +246,7 @@ class Member {
   void NoteStrangersBoot(NodeId id, Boot boot);
   void SaveBoot(NodeId id, PeerBoot boot);
 
-  // --- Who is where (whereabouts.cc).
+  // --- Addresses of members (whereabouts.cc).
   void NoteAddress(const Hello& hello);
   void NotePlace(const Hello& self, const std::string& address);
   void OnFound(const ForwardJoin& join);
@@ -264,7 +264,7 @@ class Member {
   const MemberOptions options_;
   Ports ports_;
 
-  // --- Who this is; cluster and formation are set once.
+  // --- Identity; cluster and formation are set once.
   Birth birth_;
   const std::uint64_t replicated_time_at_open_ms_;
   std::function<void()> wakeup_;
@@ -278,25 +278,26 @@ class Member {
 
   // --- Once formed.
   std::unique_ptr<Node> node_;
-  std::uint64_t peers_of_version_ = 0;  ///< the configuration that the transport's peers are of
-  /// Members that the configuration before had are still among the transport's peers.
+  std::uint64_t peers_of_version_ =
+      0;  ///< version of the configuration that the transport's peers are from
+  /// Members of the previous configuration are still among the transport's peers.
   bool peers_linger_ = false;
   bool had_leader_ = false;
-  /// Who refused us for good, and how they put it; only as long as this member never had a leader.
+  /// Members that refused this one for good, with their reasons; only until it first has a leader.
   std::map<std::string, std::string> refused_by_;
-  /// Of this cluster, but not in the configuration that this member knows: it is behind, and one of
-  /// them may lead. Kept until the configuration knows them, or has others in their place.
+  /// Members of this cluster that are not in the configuration known here: this member is behind,
+  /// and one of them may lead. Kept until the configuration has them, or others in their place.
   std::map<NodeId, Transport::Peer> strangers_;
-  /// Boots of those among them, or of others who say that they belong to the cluster. Not durable:
-  /// anybody can make up members, and a record of one would never go. What one of them sends does
-  /// not count as a member's until its boot is.
+  /// Boots of those, and of others that claim to belong to the cluster. Not durable: anyone can
+  /// invent members, and their records would never be removed. Their messages do not count as a
+  /// member's until their boot is durable.
   std::map<NodeId, Boot> stranger_boots_;
-  /// Whose boots are on their way to the disk; one each, so that hellos cannot fill its queue.
+  /// Members whose boots are being written to disk; one each, so that hellos cannot fill its queue.
   std::set<NodeId> saving_boots_;
   MonoTime next_boots_told_{};
-  /// Members that have said hello under a boot that is not confirmed, and since when.
+  /// Members that sent a hello under an unconfirmed boot, and since when.
   std::map<NodeId, MonoTime> unconfirmed_;
-  /// Where a member is, or may be, other than the configuration says.
+  /// Where a member is, or may be, other than at its configured address.
   struct Place {
     std::string says = {};        ///< in its last hello
     MonoTime said_at{};           ///< since when
@@ -306,7 +307,7 @@ class Member {
   };
   std::map<NodeId, Place> places_;  ///< members of the configuration only
   MonoTime next_move_{};
-  /// Peers that answer our hello and do not hear us yet, by name, and why.
+  /// Peers that answer our hello but do not accept our messages yet, by name, and why.
   struct Unheard {
     MonoTime since{};
     MonoTime last{};
@@ -314,7 +315,7 @@ class Member {
   };
   std::map<std::string, Unheard> unheard_by_;
   MonoTime next_cut_off_line_{};
-  /// When which refusal of another was last put into the log.
+  /// When each refusal of another member was last logged.
   std::map<std::string, MonoTime> logged_refusals_;
 };
 

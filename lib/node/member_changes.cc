@@ -1,4 +1,4 @@
-// How does an operator change who takes part, by name? (part of Member)
+// How does an operator change the membership, by name? (part of Member)
 #include <utility>
 
 #include "lib/node/member.h"
@@ -12,12 +12,12 @@ Result<NodeId> Member::IdOf(const std::string& name) const {
   }
   for (const raft::Invitation& invitation : invited()) {
     if (invitation.name != name) continue;
-    return Status(Code::kUnavailable, "'" + name +
-                                          "' was added and has not come yet; start it with "
-                                          "'raftkv serve --join'");
+    return Status(
+        Code::kUnavailable,
+        "'" + name + "' was added and has not joined yet; start it with 'raftkv serve --join'");
   }
-  return Status(Code::kNotFound, "the cluster has no member '" + name +
-                                     "'; 'raftkv member list' shows which there are");
+  return Status(Code::kNotFound,
+                "the cluster has no member '" + name + "'; 'raftkv member list' shows its members");
 }
 
 void Member::AddMember(const std::string& name, const std::string& address, bool voter,

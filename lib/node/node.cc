@@ -144,12 +144,13 @@ void Node::OnSoftState(const raft::SoftState& state) {
   if (state.role != raft::Role::kLeader) {
     // They may be committed by the next leader.
     const Status lost(RAFTKV_MUTANT(kStepDownIsFailure) ? Code::kNotLeader : Code::kUnknownOutcome,
-                      "this member lost its leadership meanwhile");
+                      "this member lost the leadership in the meantime");
     if (!RAFTKV_MUTANT(kProposalsStranded)) FailProposals(lost);
     EndChanges();  // a leader that removed itself goes because that is committed
     FailChanges(lost);
   }
-  forwards_.FailOfOthersThan(state.leader, {Code::kUnknownOutcome, "the leader changed meanwhile"});
+  forwards_.FailOfOthersThan(state.leader,
+                             {Code::kUnknownOutcome, "the leader changed in the meantime"});
   if (state.role == raft::Role::kLeader) WarnOfShortTimeout();
   if (state.leader != kNobody) DispatchHeld();
 }
@@ -349,7 +350,7 @@ void Node::Submit(Bytes request, MonoTime deadline, SubmitDone done) {
 void Node::Dispatch(Held held) {
   if (!HasRoom(held.request.size())) {
     ports_.observer.CountProposal(Code::kUnavailable);
-    held.done({{Code::kUnavailable, "too many requests wait at this member; try again"}, {}});
+    held.done({{Code::kUnavailable, "too many requests are queued at this member; try again"}, {}});
   } else if (core_.TakesProposals()) {
     Propose(std::move(held.request), held.key, std::move(held.done));
   } else if (core_.leader() != kNobody && core_.leader() != core_.id()) {
@@ -429,9 +430,9 @@ void Node::ReceiveForward(NodeId peer, ForwardSubmit forward) {
   if (!header.ok()) {
     answer({header.status(), {}});
   } else if (core_.role() != raft::Role::kLeader) {
-    answer({{Code::kNotLeader, "the asked member does not lead; try again"}, {}});
+    answer({{Code::kNotLeader, "the member asked is not the leader; try again"}, {}});
   } else if (!HasRoom(forward.request.size())) {
-    answer({{Code::kUnavailable, "too many requests wait at the leader; try again"}, {}});
+    answer({{Code::kUnavailable, "too many requests are queued at the leader; try again"}, {}});
   } else {
     Propose(std::move(forward.request), {header->session, header->sequence}, answer);
   }

@@ -1,9 +1,9 @@
 // How are the core's effects carried out, and how does a request find its answer?
 //
-// A Node owns the consensus core of a formed cluster's member and works through the ports. It is
-// pumped by the loop thread and knows no other. The journey of a write through it:
+// A Node owns the consensus core of a member whose cluster has formed, and works through the ports.
+// It is pumped by the loop thread and uses no other. The journey of a write through it:
 //
-//   Submit -> core.Propose -> Pump: messages to followers and LogStore::Write side by side
+//   Submit -> core.Propose -> Pump: messages to followers, in parallel with LogStore::Write
 //          -> Persisted, acknowledgements -> committed -> StateMachine::Apply -> the caller's
 //          answer
 #pragma once
@@ -32,20 +32,20 @@ struct NodeConfig {
   raft::Options raft;
   Limits limits;
   std::uint64_t seed = 1;
-  /// Where this open's read contexts and forward ids start: random, so that an answer to an earlier
-  /// open of the same member cannot be taken for one of ours.
+  /// Where the read contexts and forward ids of this open start: random, so that an answer to an
+  /// earlier open of the same member cannot be mistaken for one of ours.
   std::uint64_t context_base = 0;
-  /// Requests that wait here, in bytes; more are refused.
+  /// Bytes of requests that wait here; more are refused.
   std::size_t max_pending_bytes = 64 << 20;
-  /// Size of a read's answer.
+  /// Size limit of a read's answer.
   std::size_t max_answer_bytes = 4 << 20;
-  /// With snapshots: so many applied entries, but of at most so many bytes, stay in the log for
-  /// followers that are a little behind.
+  /// With snapshots: how many applied entries, and at most how many bytes of them, stay in the log
+  /// for followers that lag a little.
   std::uint64_t log_keep_entries = 100'000;
   std::uint64_t log_keep_bytes = 256 << 20;
   SnapshotSender::Options snapshots;
-  /// The transport may lose messages and say nothing: what must not wait for a timeout is sent
-  /// again after a measured round trip.
+  /// The transport may lose messages silently: what must not wait for a timeout is sent again after
+  /// a measured round trip.
   bool messages_may_be_lost = false;
 };
 
@@ -56,7 +56,7 @@ struct NodePorts {
   Transport& transport;
   Observer& observer;
   LogSink log_sink;
-  Snapshots* snapshots = nullptr;  ///< null: the whole log is kept
+  Snapshots* snapshots = nullptr;  ///< null: the log is never compacted
 };
 
 class Node {
@@ -75,25 +75,27 @@ class Node {
   void Read(Bytes request, ReadPolicy policy, MonoTime deadline, Done<Bytes> done);
   /// The replicated time that a new session begins at. Unavailable: no leader confirmed it in time.
   void OpenSession(MonoTime deadline, Done<std::uint64_t> done);
-  /// Unavailable: what is applied here is less than this member once had. Then it says nothing
-  /// about its content but what the leader confirms.
+  /// Unavailable: less is applied here than this member once had. Then it answers only what the
+  /// leader confirms.
   [[nodiscard]] Status MayAnswerAlone() const;
 
   // --- The disk (node_disk.cc).
   void OnDisk(const DiskHealth& health);
   [[nodiscard]] bool disk_hangs() const { return core_.disk_hangs(); }
-  /// What is wrong with the disk now, one line each.
+  /// What is wrong with the disk at present, one line each.
   [[nodiscard]] std::vector<std::string> DiskErrors() const;
 
   // --- Membership (changes.cc).
-  /// Leader: done once the change is committed and a joint phase is over. NotLeader, Unavailable,
-  /// InvalidArgument, NotFound: nothing happened. UnknownOutcome: perhaps.
+  /// Leader: done once the change is committed and the joint phase, if any, is over. NotLeader,
+  /// Unavailable, InvalidArgument, NotFound: nothing changed. UnknownOutcome: the change may have
+  /// been made.
   void ChangeMembership(const raft::MembershipChange& change, MonoTime deadline, DoneStatus done);
-  /// An invited newcomer is here: takes it in, or tells the leader of it.
+  /// An invited member sent a hello: adds it, or tells the leader.
   void Join(const ForwardJoin& join);
   /// Leader, of `change.move`: false if it cannot be made now.
   bool Readdress(const raft::MembershipChange& change);
-  /// Leader: hands over to `to` (nobody: who is best). Done when another leads, or it failed.
+  /// Leader: transfers the leadership to `to` (kNobody: the best candidate). Done when another
+  /// member leads, or the transfer failed.
   void TransferLeadership(NodeId to, MonoTime deadline, DoneStatus done);
 
   [[nodiscard]] const raft::Raft& core() const { return core_; }
@@ -105,7 +107,7 @@ class Node {
   void Stop(const Status& why);
 
  private:
-  /// Session and sequence number: what the exactly-once rule knows a request by.
+  /// Session and sequence number: what identifies a request for exactly-once semantics.
   using RequestKey = std::pair<std::uint64_t, std::uint64_t>;
 
   /// A proposal of this leader that is not applied yet.
@@ -133,7 +135,7 @@ class Node {
     MonoTime deadline;
     DoneStatus done;
   };
-  /// The leadership is being handed over.
+  /// A leadership transfer is in progress.
   struct Transfer {
     MonoTime deadline;
     DoneStatus done;
@@ -180,10 +182,10 @@ class Node {
   NodePorts ports_;
   const std::function<void()> wakeup_;
 
-  // --- The core and what is under way for it.
+  // --- The core, and what is in progress for it.
   raft::Raft core_;
   bool write_under_way_ = false;
-  /// As it was last put into the log.
+  /// As last logged.
   bool disk_hung_ = false;
   bool apply_stalled_ = false;
   std::vector<raft::Message> after_persist_;
@@ -197,7 +199,8 @@ class Node {
   std::deque<Held> held_;
   ReadQueue reads_;
   ReadQueue lease_reads_;
-  /// This member has had all up to here: it was committed at the start, or when it was refilled.
+  /// This member once had everything up to here: it was committed at the start, or when it was
+  /// refilled.
   Index once_applied_;
   std::deque<Change> changes_;
   std::optional<Transfer> transfer_;

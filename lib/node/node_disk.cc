@@ -19,14 +19,13 @@ std::string Milliseconds(Duration time) {
 
 const char* Meaning(raft::Space space) {
   switch (space) {
-    case raft::Space::kEnough: return "there is space on the disk again: this member takes writes";
+    case raft::Space::kEnough: return "the disk of this member has space again: it accepts writes";
     case raft::Space::kDeletes:
-      return "no space is left on the disk of this member but a reserve: it takes deletes only "
-             "until some is freed";
+      return "no space is left on the disk of this member except the reserve: it accepts only "
+             "deletes until some is freed";
     case raft::Space::kNone:
-      return "no space is left on the disk of this member, not even the reserve: it takes no "
-             "writes "
-             "until some is freed";
+      return "no space is left on the disk of this member, not even the reserve: it accepts no "
+             "writes until some is freed";
   }
   return "";
 }
@@ -53,7 +52,7 @@ void Node::NoteOwnWork(MonoTime now) {
     if (disk_hung_) {
       ports_.log_sink(LogSeverity::kError, DiskErrors().back());
     } else if (!core_.writes().under_way()) {
-      ports_.log_sink(LogSeverity::kInfo, "the disk of this member answers again, after " +
+      ports_.log_sink(LogSeverity::kInfo, "the disk of this member responds again, after " +
                                               Milliseconds(core_.writes().last()));
     }
   }
@@ -89,7 +88,7 @@ Status Node::MayAnswerAlone() const {
   }
   if (core_.applied_index() < once_applied_) {
     return {Code::kUnavailable,
-            "this member still applies what it has had before; try again, or ask another member"};
+            "this member is still applying what it had before; try again, or ask another member"};
   }
   return Status::Ok();
 }
@@ -100,8 +99,7 @@ std::vector<std::string> Node::DiskErrors() const {
   if (core_.space() != raft::Space::kEnough) errors.emplace_back(Meaning(core_.space()));
   if (core_.disk_hangs()) {
     errors.push_back(
-        "the disk of this member does not answer: a write of its log has been under "
-        "way for " +
+        "the disk of this member does not respond: a write of its log has been in progress for " +
         Milliseconds(core_.writes().Since(ports_.clock.Now())));
   }
   return errors;

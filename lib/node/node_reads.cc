@@ -1,5 +1,5 @@
-// How is a read, or the opening of a session, answered from what is confirmed to be the latest?
-// (part of Node)
+// How is a read, or the opening of a session, answered from the latest confirmed state? (part of
+// Node)
 #include <utility>
 
 #include "lib/kv/parse.h"
@@ -41,24 +41,24 @@ void Node::Read(Bytes request, ReadPolicy policy, MonoTime deadline, Done<Bytes>
   }
 }
 
-/// Safety: a session must not begin at a time that the cluster has left behind. Its first request
-/// would be taken for one of a session that was dropped since.
+/// Safety: a session must not begin at a time in the cluster's past. Its first request would be
+/// mistaken for one of a session that was dropped since.
 void Node::OpenSession(MonoTime deadline, Done<std::uint64_t> done) {
   Confirm(reads_, 0, deadline, [this, done = std::move(done)](const Status& confirmed) mutable {
     if (!confirmed.ok()) return done(confirmed);
     if (replicated_time_ms_ == 0) {
-      return done(Status(Code::kUnavailable, "the cluster knows no time yet; try again"));
+      return done(Status(Code::kUnavailable, "the cluster has no time yet; try again"));
     }
     done(replicated_time_ms_);
   });
 }
 
-/// Calls `done` with ok once what is applied here holds all that is committed by now.
+/// Calls `done` with ok once everything committed by now is applied here.
 void Node::Confirm(ReadQueue& queue, std::size_t bytes, MonoTime deadline, DoneStatus done) {
   if (!failure_.ok()) {
     done({Code::kUnavailable, failure_.message()});
   } else if (!HasRoom(bytes)) {
-    done({Code::kUnavailable, "too many requests wait at this member; try again"});
+    done({Code::kUnavailable, "too many requests are queued at this member; try again"});
   } else {
     pending_bytes_ += bytes;
     queue.Add({bytes, ports_.clock.Now(), deadline, std::move(done)});

@@ -1,9 +1,8 @@
-// What does a node need of the world? Ports: production has threads, RocksDB and Cap'n Proto behind
-// them, the simulator virtual time, network and disks.
+// What does a node need from the outside? Ports: in production with threads, RocksDB and Cap'n
+// Proto behind them, in the simulator with virtual time, network and disks.
 //
-// lib/node is pumped by one thread, the loop. Every callback that is handed to a port runs on the
-// loop, later, never inside the call that took it, at most once, and not after the node was
-// stopped.
+// lib/node is pumped by one thread, the loop. Every callback passed to a port runs on the loop,
+// later, never inside the call that took it, at most once, and not after the node was stopped.
 #pragma once
 
 #include <cstdint>
@@ -39,7 +38,7 @@ class Clock {
   virtual std::uint64_t WallTimeMs() = 0;
 };
 
-/// What is known of this member's disk besides its answers.
+/// What is known about this member's disk besides the results of calls.
 struct DiskHealth {
   raft::Space space = raft::Space::kEnough;
   /// Not ok: something could not be written or synced, so nothing may be promised any more.
@@ -51,17 +50,18 @@ struct LogWrite {
   std::optional<raft::HardState> hard_state;
   /// Replaces everything from entries.front().index on.
   std::vector<raft::Entry> entries;
-  /// The store is not suspect any more.
+  /// The store is no longer suspect.
   bool refilled = false;
   bool sync = false;
 };
 
-/// The log and what must survive beside it. At most one Write is under way at a time.
+/// The log, and what must survive with it. At most one Write is in progress at a time.
 class LogStore {
  public:
   virtual ~LogStore() = default;
   /// Ok: the write is in the database and, with sync, durable. Any failure is final (an fsync is
-  /// never retried): the node stops. What does not fit on the disk waits, and is no failure.
+  /// never retried): the node stops. A write that does not fit on the disk waits; that is not a
+  /// failure.
   virtual void Write(LogWrite write, DoneStatus done) = 0;
   /// Entries first..last, as many as fit `max_bytes`, at least one.
   virtual void Read(Index first, Index last, std::size_t max_bytes,
@@ -71,18 +71,19 @@ class LogStore {
 struct Applied {
   Index index;
   std::uint64_t replicated_time_ms = 0;
-  /// One an entry, in order: an encoded kv Response, empty for entries that are no commands.
+  /// One per entry, in order: an encoded kv Response, empty for entries that are not commands.
   std::vector<Bytes> responses;
-  /// What the state machine has even after a crash, without the log: that much of the log may go.
+  /// What the state machine still has after a crash, without the log: that much of the log may be
+  /// compacted.
   Index durable = {};
 };
 
 class StateMachine {
  public:
   virtual ~StateMachine() = default;
-  /// At most one Apply is under way at a time. Any failure stops the node.
+  /// At most one Apply is in progress at a time. Any failure stops the node.
   virtual void Apply(std::vector<raft::Entry> entries, Done<Applied> done) = 0;
-  /// Answers an encoded ReadRequest (checked already) from what is applied; the response is of at
+  /// Answers an encoded ReadRequest (checked already) from what is applied; the response has at
   /// most about `max_bytes`.
   virtual void Read(Bytes request, std::size_t max_bytes, Done<Bytes> done) = 0;
   /// Of what was applied last.
@@ -92,22 +93,22 @@ class StateMachine {
 /// How current a read must be.
 struct ReadPolicy {
   Consistency consistency = Consistency::kLinearizable;
-  /// kBounded: what was committed so long ago must be seen.
+  /// kBounded: everything committed this long ago must be visible.
   Duration max_staleness{};
 };
 
-/// What comes of a request that was submitted at a member.
+/// The outcome of a request that was submitted at a member.
 struct SubmitOutcome {
-  /// Ok: `response` is there. Otherwise: was it carried out? NotLeader, Unavailable,
-  /// InvalidArgument: no. UnknownOutcome: perhaps.
+  /// Ok: `response` is set. Otherwise: was it applied? NotLeader, Unavailable, InvalidArgument: no.
+  /// UnknownOutcome: perhaps.
   Status status;
   Bytes response;
 };
 using SubmitDone = OnceFunction<void(SubmitOutcome)>;
 
-/// A request that is handed on to the leader, and its answer. `id` is the sender's own: where
-/// messages may be lost, both may come more than once under it (forwards.h, forward_answers.h).
-/// Elsewhere they must not: two copies may come to different ends, and only one is heard.
+/// A request that is forwarded to the leader, and its answer. `id` is chosen by the sender: where
+/// messages may be lost, both may arrive more than once under it (forwards.h, forward_answers.h).
+/// Elsewhere they must not: two copies may have different outcomes, and only one is seen.
 struct ForwardSubmit {
   std::uint64_t id = 0;
   Bytes request;
@@ -117,8 +118,8 @@ struct ForwardSubmitReply {
   SubmitOutcome outcome;
 };
 
-/// To the leader: an invited newcomer said hello here; with an address: the member `id` answers
-/// there, and not where the configuration has it.
+/// To the leader: an invited member sent a hello here; with an address: the member `id` answers
+/// there, and not at its configured address.
 struct ForwardJoin {
   std::string name;
   NodeId id;
@@ -126,8 +127,8 @@ struct ForwardJoin {
   std::string address = {};
 };
 
-/// A part of a snapshot (§7). The receiver takes them in order and answers with what it wants next,
-/// so a lost one is sent again, and a transfer continues where it was interrupted.
+/// A part of a snapshot (§7). The receiver takes them in order and answers with the offset it wants
+/// next, so a lost part is sent again, and a transfer continues where it was interrupted.
 struct SnapshotChunk {
   Term term;  ///< of the leader that sends it
   std::shared_ptr<const raft::SnapshotMeta> snapshot;
@@ -141,11 +142,12 @@ struct SnapshotChunkReply {
   raft::LogBase snapshot;  ///< which one
   std::uint64_t id = 0;
   std::uint64_t next_offset = 0;
-  /// It is installed, or its receiver has all of it by other ways.
+  /// It is installed, or its receiver has all of it in another way.
   bool installed = false;
 };
 
-/// One open of a member's data folder: raised and drawn at each open (DESIGN: identity).
+/// One open of a member's data folder: at each open the counter is incremented and the nonce drawn
+/// (docs/architecture.md, identity and formation).
 struct Boot {
   std::uint64_t counter = 0;
   std::uint64_t nonce = 0;
@@ -154,16 +156,17 @@ struct Boot {
 
 /// The boot of another member that counts here.
 struct PeerBoot {
-  /// Nonce 0, which no start has: two starts with this counter were seen by different members, so
-  /// that its disk was copied or rolled back, and none of its starts counts (docs/raft-notes.md).
+  /// Nonce 0, which no boot has: different members saw two boots with this counter, so its disk was
+  /// copied or rolled back, and none of its boots counts (docs/raft-notes.md).
   Boot boot;
-  /// As raft::Member, when it was confirmed: one that rose since then allows a lower boot, once.
+  /// As in raft::Member when it was confirmed: a higher one in the configuration allows a lower
+  /// boot, once.
   std::uint64_t incarnation = 1;
   [[nodiscard]] bool twins() const { return boot.counter != 0 && boot.nonce == 0; }
   friend bool operator==(const PeerBoot&, const PeerBoot&) = default;
 };
 
-/// Which start of each other member counts at the sender. Lost, doubled, late: harmless.
+/// The boot of each other member that counts at the sender. Harmless if lost, duplicated or late.
 struct KnownBoots {
   std::map<NodeId, PeerBoot> boots;
 };
@@ -183,61 +186,62 @@ class SnapshotSource {
   virtual void Read(std::uint64_t offset, std::size_t max_bytes, Done<Part> done) = 0;
 };
 
-/// Snapshots of the state machine, made, received and put in its place, and the log that they make
-/// dispensable. A member without this port keeps its whole log.
+/// Makes, receives and installs snapshots of the state machine, and compacts the log that they
+/// replace. A member without this port keeps its whole log.
 class Snapshots {
  public:
   virtual ~Snapshots() = default;
   struct Made {
     Index applied;  ///< what it holds; the core knows term and configuration
-    /// Of its bytes: those of two snapshots of one index may differ, and then so do their ids.
+    /// Identifies its bytes: those of two snapshots at the same index may differ, and then so do
+    /// their ids.
     std::uint64_t id = 0;
     std::shared_ptr<SnapshotSource> source;
   };
-  /// Of what is applied now. Any failure is answered, and tried again later.
+  /// Of what is applied now. Failures are returned, and retried later.
   virtual void Make(Done<Made> done) = 0;
-  /// Adds `data` to what has been received of the snapshot `id`; offset 0 begins anew, and what was
-  /// there of another one is used or dropped. Answers with the offset that is wanted next, which
-  /// may lie further on: behind what is here already. With `last`: Ok only if it is whole and
-  /// durable, unless another offset is still wanted.
+  /// Adds `data` to what has been received of the snapshot `id`; offset 0 starts over, and what is
+  /// there of another one is used or dropped. Answers with the offset wanted next, which may be
+  /// further on, after data that is present already. With `last`: Ok only if the snapshot is
+  /// complete and durable, unless another offset is still wanted.
   virtual void Receive(const raft::SnapshotMeta& snapshot, std::uint64_t id, std::uint64_t offset,
                        Bytes data, bool last, Done<std::uint64_t> done) = 0;
-  /// One atomic, synced write: the received snapshot becomes the state machine, the log is empty
-  /// after it, and what `write` has besides. No Write or Apply is under way meanwhile. Answers with
-  /// the replicated time of the new state. Any failure is final.
+  /// One atomic, synced write: the received snapshot becomes the state machine, the log after it is
+  /// empty, and whatever else `write` has. No Write or Apply is in progress at that time. Answers
+  /// with the replicated time of the new state. Any failure is final.
   virtual void Install(const raft::SnapshotMeta& snapshot, LogWrite write,
                        Done<std::uint64_t> done) = 0;
-  /// No snapshot is waited for: what came of one, perhaps before the last restart, may go, at
-  /// leisure.
+  /// No snapshot is expected: what was received of one, perhaps before the last restart, may be
+  /// removed in the background.
   virtual void DropUnfinished() = 0;
-  /// The log's entries up to `through` may go, at leisure.
+  /// The log may be compacted up to `through` in the background.
   virtual void Compact(Index through) = 0;
-  /// The last entry that would have to go so that the log has at most `bytes`; 0: none.
+  /// The last entry to compact so that the log has at most `bytes`; 0: none.
   virtual Index Beyond(std::uint64_t bytes) = 0;
 };
 
-/// Messages to other members: each may be lost, doubled or overtaken. Sending never blocks; a full
-/// queue or a missing connection drops the message and reports PeerUnreachable.
+/// Messages to other members: each may be lost, duplicated or reordered. Sending never blocks; a
+/// full queue or a missing connection drops the message and reports PeerUnreachable.
 class Transport {
  public:
   virtual ~Transport() = default;
   virtual void Send(NodeId to, PeerMessage message) = 0;
-  /// Whom to stay connected to (without this member itself), each under its name and address.
+  /// The members to stay connected to (without this one), each with its name and address.
   struct Peer {
-    NodeId id;  ///< nobody while the cluster is forming
+    NodeId id;  ///< kNobody while the cluster is forming
     std::string name;
     std::string address;
-    /// Where else it may be: tried in turn while it does not answer at `address`.
+    /// Other possible addresses: tried in turn while it does not respond at `address`.
     std::vector<std::string> also = {};
-    /// As raft::Member: when it rises, the peer has to answer a new hello.
+    /// As in raft::Member: when it increases, the peer has to answer a new hello.
     std::uint64_t incarnation = 1;
   };
-  /// Connections from members that are not in the list any more are closed: they say hello again,
+  /// Connections from members that are no longer in the list are closed: they send another hello,
   /// and learn why.
   virtual void SetPeers(std::vector<Peer> peers) = 0;
 };
 
-/// Identity, formation and what is known of the other members' boots; small and rarely written.
+/// Identity, formation and the known boots of the other members; small and rarely written.
 class MetaStore {
  public:
   virtual ~MetaStore() = default;
@@ -249,12 +253,12 @@ class MetaStore {
   virtual void SavePeerBoot(NodeId peer, PeerBoot boot, DoneStatus done) = 0;
 };
 
-/// Where the time of a write goes, in the order of its journey.
+/// Where the time of a request is spent, in the order of a write's stages.
 enum class Stage : std::uint8_t {
   kLogSync,    ///< one synced write of the log database
   kReplicate,  ///< from proposal to commit
   kApply,      ///< from commit to applied
-  kPropose,    ///< from proposal to the answer, whole
+  kPropose,    ///< from proposal to the answer
   kReadIndex,  ///< from a linearizable read's arrival until it may be served
 };
 
@@ -266,7 +270,7 @@ class Observer {
   virtual void CountProposal(Code outcome) = 0;
   virtual void CountLogSync(std::size_t entries, std::size_t bytes) = 0;
   virtual void CountElection() = 0;
-  /// Bytes of a snapshot that went to another member, those that were sent again included.
+  /// Bytes of a snapshot sent to another member, including retransmissions.
   virtual void CountSnapshotSent(std::size_t bytes) = 0;
   virtual void CountSnapshotReceived(std::size_t bytes) = 0;
 };

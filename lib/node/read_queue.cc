@@ -10,8 +10,8 @@ namespace {
 
 constexpr Duration kPauseAfterRefusal = std::chrono::milliseconds(10);
 
-/// Questions under way at a time. Between two of them: a part of a round trip, and no less than
-/// what makes them few where it is short.
+/// Questions in flight at a time. Between two of them: part of a round trip, with a minimum that
+/// keeps them few on a fast network.
 constexpr std::size_t kMaxQuestions = 16;
 constexpr int kQuestionsInATrip = 8;
 constexpr Duration kLeastGap = std::chrono::milliseconds(1);
@@ -29,7 +29,7 @@ Duration ReadQueue::Patience(const Question& question) const {
 }
 
 Duration ReadQueue::Gap() const {
-  // Nothing measured: as if a round trip were as long as it may be.
+  // Nothing measured: assume that a round trip is as long as it may be.
   const Duration trip = round_trip_.smoothed();
   const Duration expected = trip == Duration::zero() ? ask_again_.after : trip;
   return std::max(kLeastGap, expected / kQuestionsInATrip);
@@ -48,14 +48,15 @@ MonoTime ReadQueue::NextAsk() const {
   for (const Question& question : questions_) {
     if (ask_again_.measured) next = std::min(next, question.sent_at + Patience(question));
   }
-  // Whenever this member is pumped it is tried; with no leader there is no sense in doing so often.
+  // It is tried whenever this member is pumped; without a leader there is no point in doing so
+  // often.
   return next == kNever ? kNever : std::max(next, no_leader_until_);
 }
 
 void ReadQueue::Ask(raft::Raft& core, MonoTime now) {
   for (Question& question : questions_) {
     if (now - question.sent_at < Patience(question)) continue;
-    // The question or its answer was lost, or is still on its way, or the leader is another one.
+    // The question or its answer was lost, or is still in transit, or the leader has changed.
     if (!core.RequestReadIndex(question.context, lease_).ok()) {
       no_leader_until_ = now + kPauseAfterRefusal;
       return;
@@ -80,19 +81,19 @@ void ReadQueue::OnReadState(const raft::ReadState& state, MonoTime now) {
                    [&](const Question& question) { return question.context == state.context; });
   if (answered == questions_.end()) return;
   if (!state.confirmed) {
-    // By one that leads no more; another copy may have gone to its successor.
+    // By a member that no longer leads; another copy may have gone to its successor.
     if (--answered->unanswered > 0) return;
     not_before_ = now + kPauseAfterRefusal;
     MoveAll(answered->reads, gathered_);
     questions_.erase(answered);
     return;
   }
-  // Karn's rule: of a question that was asked once.
+  // Karn's rule: only for a question that was asked once.
   if (answered->repeats == 0) round_trip_.Measured(now - answered->asked_at);
   if (!last_confirmed_ || answered->asked_at > last_confirmed_->first) {
     last_confirmed_ = {answered->asked_at, state.read_index};
   }
-  // What it says holds for those that were asked before as well, whose answers may be lost.
+  // The answer also holds for earlier questions, whose answers may be lost.
   const auto end = std::next(answered);
   for (auto question = questions_.begin(); question != end; ++question) {
     for (PendingRead& read : question->reads) confirmed_.emplace(state.read_index, std::move(read));
@@ -125,7 +126,7 @@ std::vector<PendingRead> ReadQueue::TakeExpired(MonoTime now) {
   take(gathered_);
   for (Question& question : questions_) take(question.reads);
   std::erase_if(questions_, [](const Question& question) { return question.reads.empty(); });
-  // Not std::erase_if, which shows its items as const.
+  // Not std::erase_if, which passes its items as const.
   for (auto item = confirmed_.begin(); item != confirmed_.end();) {
     if (item->second.deadline > now) {
       ++item;

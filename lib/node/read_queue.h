@@ -1,9 +1,9 @@
-// Which reads wait for a read index, and which for the state machine to reach theirs?
+// Which reads wait for a read index, and which for the state machine to apply theirs?
 //
 // Reads that arrive soon after one another share a question, so that one round with the leader
-// serves them all. Where the way to the leader is long several questions are under way at a time. A
-// question that is not answered is asked again as it was: the answer to any of its copies will do,
-// however late, or a leader that is further away than the patience would never be heard.
+// serves them all. If the leader is far away several questions are in flight at a time. An
+// unanswered question is asked again unchanged: an answer to any copy will do, however late.
+// Otherwise a leader further away than the timeout would never be heard.
 #pragma once
 
 #include <cstdint>
@@ -34,7 +34,7 @@ class ReadQueue {
   struct AskAgain {
     /// At least.
     Duration after;
-    /// As soon as the answer is overdue by the round trips that were measured, once one was.
+    /// As soon as the answer is overdue by the measured round trips, once there are any.
     bool measured = false;
   };
 
@@ -46,30 +46,30 @@ class ReadQueue {
         round_trip_(ask_again.after) {}
 
   void Add(PendingRead read) { gathered_.push_back(std::move(read)); }
-  /// Asks the core for a read index for what has gathered, and asks again what is due.
+  /// Asks the core for a read index for the gathered reads, and repeats questions that are due.
   void Ask(raft::Raft& core, MonoTime now);
   /// When Ask() has something to do; kNever: nothing, or the sweep is soon enough.
   [[nodiscard]] MonoTime NextAsk() const;
-  /// The core's answer; an unknown context is an old question's and changes nothing.
+  /// The core's answer; an unknown context belongs to an old question and is ignored.
   void OnReadState(const raft::ReadState& state, MonoTime now);
   /// Takes the reads that may be served now that `applied` is applied.
   [[nodiscard]] std::vector<PendingRead> TakeServable(Index applied);
   /// Takes the reads whose deadline has passed.
   [[nodiscard]] std::vector<PendingRead> TakeExpired(MonoTime now);
   [[nodiscard]] std::vector<PendingRead> TakeAll();
-  /// Whether what is applied holds all that was committed `max_staleness` before `now`: the last
-  /// question that was answered was asked since.
+  /// Whether everything committed `max_staleness` before `now` is applied: the last answered
+  /// question was asked since then.
   [[nodiscard]] bool IsFresh(MonoTime now, Duration max_staleness, Index applied) const;
   [[nodiscard]] bool empty() const {
     return gathered_.empty() && questions_.empty() && confirmed_.empty();
   }
-  /// Something has gathered that no question was asked for yet.
+  /// Reads have gathered for which no question was asked yet.
   [[nodiscard]] bool WantsToAsk() const { return !gathered_.empty(); }
 
  private:
   struct Question {
     std::uint64_t context = 0;
-    MonoTime asked_at{};  ///< for the first time: what the answer says is not older
+    MonoTime asked_at{};  ///< for the first time: the answer is not older
     MonoTime sent_at{};   ///< the last copy
     unsigned repeats = 0;
     unsigned unanswered = 1;  ///< copies that nobody has refused
@@ -84,9 +84,9 @@ class ReadQueue {
   const AskAgain ask_again_;
   std::uint64_t next_context_;
   std::vector<PendingRead> gathered_;
-  std::deque<Question> questions_;  ///< under way, oldest first; bounded
+  std::deque<Question> questions_;  ///< in flight, oldest first; bounded
   RoundTrip round_trip_;
-  /// After a refusal: who has just lost its leadership would only refuse again.
+  /// After a refusal: a member that has just lost the leadership would only refuse again.
   MonoTime not_before_{};
   MonoTime no_leader_until_{};
   std::multimap<Index, PendingRead> confirmed_;

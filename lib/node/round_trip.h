@@ -1,6 +1,6 @@
-// How long is an answer waited for before the question is sent again? (RFC 6298)
+// How long to wait for an answer before the question is sent again? (RFC 6298)
 //
-// For questions that the network may lose without saying so. Owned by one thread.
+// For questions that the network may lose silently. Owned by one thread.
 #pragma once
 
 #include <algorithm>
@@ -12,11 +12,11 @@ namespace raftkv::node {
 
 class RoundTrip {
  public:
-  /// `first`: what is waited before anything was measured.
+  /// `first`: the timeout before anything was measured.
   explicit RoundTrip(Duration first) : first_(first) {}
 
-  /// An answer took so long. Not of a question that was sent again: nobody knows which of its
-  /// copies was answered (Karn's rule).
+  /// An answer took this long. Not for a question that was sent again: it is unknown which copy was
+  /// answered (Karn's rule).
   void Measured(Duration took) {
     backoff_ = 0;
     if (!smoothed_) {
@@ -28,13 +28,13 @@ class RoundTrip {
     variation_ += (off - variation_) / 4;
     *smoothed_ += (took - *smoothed_) / 8;
   }
-  /// A question was sent again, for the `resends`-th time: until something is measured anew, others
-  /// wait as long, for the network may have become slower.
+  /// A question was sent again, for the `resends`-th time: until there is a new measurement others
+  /// wait as long, since the network may have become slower.
   void SentAgain(unsigned resends) {
     backoff_ = std::max(backoff_, std::min(resends, kMaxBackoff));
   }
 
-  /// What was measured lately; zero: nothing yet.
+  /// What was measured recently; zero: nothing yet.
   [[nodiscard]] Duration smoothed() const { return smoothed_.value_or(Duration::zero()); }
 
   /// How long to wait for the answer to a question that was sent again `resends` times.

@@ -17,10 +17,10 @@ SnapshotReceiver::SnapshotReceiver(Snapshots& snapshots, Transport& transport, r
       log_end_then_(core.log().last_index()) {}
 
 void SnapshotReceiver::OnChunk(NodeId from, const SnapshotChunk& chunk) {
-  if (chunk.snapshot == nullptr || chunk.term < core_.term()) return;  // of a former leader
+  if (chunk.snapshot == nullptr || chunk.term < core_.term()) return;  // from a former leader
   if (incoming_ && (incoming_->writing || incoming_->offered)) return;
-  // Two of one index are two: their bytes may differ. With the same id they do not, and another
-  // leader may go on where the one before it stopped.
+  // Two snapshots at the same index are different ones: their bytes may differ. With the same id
+  // they do not, and another leader may continue where the previous one stopped.
   if (incoming_ && incoming_->id == chunk.id && *incoming_->snapshot == *chunk.snapshot) {
     incoming_->from = from;
     incoming_->term = chunk.term;
@@ -47,7 +47,7 @@ void SnapshotReceiver::OnWritten(const std::shared_ptr<const raft::SnapshotMeta>
   if (!incoming_ || incoming_->snapshot != snapshot) return;
   incoming_->writing = false;
   tick_();
-  // Damaged on the way, or no room: from the start.
+  // Damaged in transit, or no space: from the start.
   incoming_->next_offset = next.ok() ? *next : 0;
   const bool whole = next.ok() && ((last && *next == end) || RAFTKV_MUTANT(kHalfSnapshot));
   if (!whole) {
@@ -55,7 +55,7 @@ void SnapshotReceiver::OnWritten(const std::shared_ptr<const raft::SnapshotMeta>
     return;
   }
   if (core_.OfferSnapshot(incoming_->from, incoming_->term, *snapshot)) {
-    incoming_->offered = true;  // the answer comes when it is installed
+    incoming_->offered = true;  // it is answered when it is installed
   } else {
     OnRefused(snapshot->last.index);
   }

@@ -20,7 +20,7 @@ class SnapshotReceiver {
   void OnChunk(NodeId from, const SnapshotChunk& chunk);
   /// The core installed what was offered.
   void OnInstalled();
-  /// This member has applied its log up to `index`: what it got that way it needs no snapshot for.
+  /// This member has applied its log up to `index`, so it needs no snapshot for that.
   void OnApplied(Index index);
 
  private:
@@ -45,8 +45,8 @@ class SnapshotReceiver {
   const std::function<MonoTime()> tick_;
   const std::function<void()> wakeup_;
   std::optional<Incoming> incoming_;
-  /// What came of a snapshot may still be here, from before the start for example. It is of no use
-  /// once entries come that go on behind the log that was here then.
+  /// Part of a snapshot may still be present, for example from before the start. It is of no use
+  /// once entries arrive that continue the log as it was then.
   bool may_have_left_ = true;
   Index log_end_then_;
   const std::shared_ptr<char> alive_ = std::make_shared<char>();

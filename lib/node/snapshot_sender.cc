@@ -10,11 +10,11 @@ namespace raftkv::node {
 
 namespace {
 
-/// With so few entries missing a member has caught up.
+/// A member that lacks no more entries than this has caught up.
 constexpr std::uint64_t kCaughtUp = 16;
-/// It may come to lack twice what it lacked at first, and so many, before it is left to itself.
+/// It may come to lack twice what it lacked at first, and this many, before it is given up.
 constexpr std::uint64_t kSlack = 1024;
-/// After a snapshot could not be made; doubled with each failure up to the longest.
+/// After a snapshot could not be made; doubled with each failure, up to the maximum.
 constexpr Duration kFirstPause = std::chrono::seconds(1);
 constexpr Duration kLongestPause = std::chrono::seconds(30);
 
@@ -33,8 +33,8 @@ SnapshotSender::SnapshotSender(const Options& options, Clock& clock, Snapshots& 
 
 SnapshotSender::~SnapshotSender() = default;
 
-/// What another leadership of this member has begun ends here, before it can be said in the name of
-/// this one, or of another leader.
+/// What another leadership of this member has started ends here, before it can be continued in the
+/// name of this one, or of another leader.
 bool SnapshotSender::StillLeads() {
   const bool leads = core_.role() == raft::Role::kLeader;
   if (!leads || core_.term() != term_) {
@@ -52,7 +52,7 @@ void SnapshotSender::Want(NodeId peer) {
   const auto [it, added] = transfers_.try_emplace(peer, options_.resend_after);
   if (!added) return;
   it->second.progress_at = clock_.Now();
-  // One that is under way to another member serves as well, if the log still reaches back to it.
+  // One that is being sent to another member will do, if the log still reaches back to it.
   for (const auto& [id, other] : transfers_) {
     if (other.snapshot.source == nullptr) continue;
     if (other.snapshot.meta->last.index < core_.log().base().index) continue;
@@ -81,7 +81,7 @@ void SnapshotSender::Make() {
 void SnapshotSender::OnMade(Result<Snapshots::Made> made) {
   making_.reset();
   if (!StillLeads()) return;
-  // What was applied when it was made is described by the core's log, if that still reaches there.
+  // The core's log describes what was applied when it was made, if it still reaches back that far.
   const bool usable = made.ok() && made->applied >= core_.log().base().index &&
                       made->applied <= core_.applied_index() && made->applied > Index{};
   Shared shared;
@@ -138,7 +138,7 @@ void SnapshotSender::OnPart(NodeId peer, const std::shared_ptr<const raft::Snaps
     return;
   }
   if (transfer.offset != offset) {
-    SendChunk(peer, transfer);  // it wanted another one meanwhile
+    SendChunk(peer, transfer);  // it asked for another part in the meantime
     return;
   }
   transfer.sent_at = clock_.Now();
@@ -169,8 +169,8 @@ void SnapshotSender::OnReply(NodeId peer, const SnapshotChunkReply& reply) {
     Finish(peer, true);
     return;
   }
-  // A doubled or late answer names what was sent already; sending it once more does no harm, but
-  // only another offset is progress.
+  // A duplicated or late answer names what was sent already; sending that once more does no harm,
+  // but only another offset is progress.
   if (reply.next_offset == transfer.offset) return;
   if (reply.next_offset < transfer.offset && transfer.restarts++ >= options_.max_restarts) {
     Finish(peer, false);
@@ -206,7 +206,7 @@ void SnapshotSender::Tick() {
     }
   }
   for (const NodeId id : ended) Finish(id, false);
-  // Members that are not any more, or that got on by other ways.
+  // Members that are gone, or that caught up in another way.
   std::erase_if(transfers_, [this](const auto& item) {
     const auto progress = core_.progress().find(item.first);
     return progress == core_.progress().end() ||
@@ -228,8 +228,9 @@ void SnapshotSender::Finish(NodeId peer, bool installed) {
   wakeup_();
 }
 
-/// A member that has its snapshot catches up with the log that was written meanwhile. It must not
-/// need another snapshot for that; but it must get on, and not fall ever further behind.
+/// A member that has its snapshot catches up with the log that was written in the meantime. It must
+/// not need another snapshot for that; but it must make progress, and not fall further and further
+/// behind.
 void SnapshotSender::FollowUp(MonoTime now) {
   for (auto it = catching_up_.begin(); it != catching_up_.end();) {
     CatchUp& catch_up = it->second;
@@ -249,14 +250,14 @@ void SnapshotSender::FollowUp(MonoTime now) {
   }
 }
 
-/// kNever: no chunk is under way.
+/// kNever: no part is in flight.
 MonoTime SnapshotSender::ResendAt(const Transfer& transfer) const {
   if (transfer.sent_at == kNever) return kNever;
   const Duration measured = transfer.round_trip.Timeout(transfer.resends);
   return transfer.sent_at + (options_.measure_round_trip ? measured : options_.resend_after);
 }
 
-/// Small enough that a slow transfer gets on many times in the time after which it is given up.
+/// Small enough that a slow transfer makes progress many times before it would be given up.
 std::size_t SnapshotSender::ChunkBytes() const {
   if (options_.bytes_per_second == 0) return options_.chunk_bytes;
   return std::clamp<std::uint64_t>(options_.bytes_per_second / 8, 4 << 10, options_.chunk_bytes);

@@ -1,8 +1,8 @@
 // Which members are being sent a snapshot, and how far has each come? (the leader's side)
 //
-// One snapshot is made at a time and shared by all that want one; each member gets it in chunks,
-// the next when it has the one before. Progress, not time as a whole, keeps a transfer alive. What
-// a member needs of the log behind its snapshot is kept until it has caught up.
+// One snapshot is made at a time and shared by all receivers; each gets it in parts, the next one
+// when it has the previous one. Progress, not total time, keeps a transfer alive. The log after a
+// receiver's snapshot is kept until that member has caught up.
 #pragma once
 
 #include <cstdint>
@@ -21,14 +21,14 @@ class SnapshotSender {
  public:
   struct Options {
     std::size_t chunk_bytes = 1 << 20;
-    /// To all members together; 0: as fast as they take it.
+    /// To all members together; 0: as fast as they accept it.
     std::uint64_t bytes_per_second = 0;
-    /// An unanswered chunk is sent again after so long, or after the round trip that was measured.
+    /// An unanswered part is sent again after this long, or after the measured round trip.
     Duration resend_after = std::chrono::seconds(1);
     bool measure_round_trip = false;
-    /// Without any progress for so long a transfer is given up; the core asks for it again.
+    /// A transfer without any progress for this long is given up; the core requests it again.
     Duration give_up_after = std::chrono::seconds(10);
-    /// So often a receiver may want to have again what it had; a new snapshot may be a better one.
+    /// How often a receiver may request again what it had; a new snapshot may serve it better.
     unsigned max_restarts = 3;
   };
 
@@ -37,13 +37,13 @@ class SnapshotSender {
                  Observer& observer, raft::Raft& core, std::function<void()> wakeup);
   ~SnapshotSender();
 
-  /// The core wants `peer` to get a snapshot.
+  /// The core wants a snapshot sent to `peer`.
   void Want(NodeId peer);
   void OnReply(NodeId peer, const SnapshotChunkReply& reply);
-  /// Sends again, and gives up, what is due; drops everything if this member does not lead.
+  /// Repeats or gives up whatever is due; drops everything if this member is not the leader.
   void Tick();
   [[nodiscard]] MonoTime NextDeadline() const;
-  /// What receivers need of the log, now or after their snapshot, begins behind this.
+  /// Receivers need the log after this index, now or after their snapshot.
   [[nodiscard]] std::optional<Index> KeepAfter() const;
 
  private:
@@ -53,19 +53,19 @@ class SnapshotSender {
     std::shared_ptr<SnapshotSource> source;
   };
   struct Transfer {
-    Shared snapshot;  ///< no source: waits until it is made
+    Shared snapshot;  ///< no source: waiting until it is made
     std::uint64_t offset = 0;
     bool reading = false;
-    /// Its next chunk waits until it may be sent.
+    /// Its next part waits until it may be sent.
     bool throttled = false;
     unsigned restarts = 0;
     MonoTime sent_at = kNever;
-    unsigned resends = 0;  ///< of this chunk
+    unsigned resends = 0;  ///< of this part
     RoundTrip round_trip;
     MonoTime progress_at{};
     explicit Transfer(Duration first) : round_trip(first) {}
   };
-  /// Has its snapshot, and gets the log behind it.
+  /// Has its snapshot, and receives the log after it.
   struct CatchUp {
     Index match;
     MonoTime progress_at{};
@@ -90,18 +90,18 @@ class SnapshotSender {
   Observer& observer_;
   raft::Raft& core_;
   const std::function<void()> wakeup_;
-  /// Of the leadership that all below belongs to, and goes with.
+  /// The term of the leadership that everything below belongs to, and ends with.
   Term term_;
-  /// One is being made, and holds this at least.
+  /// One is being made, and will have at least this.
   std::optional<Index> making_;
-  /// After failures: each try costs a flush.
+  /// After failures: each attempt costs a flush.
   MonoTime make_not_before_ = MonoTime::min();
   Duration make_pause_{};
   std::map<NodeId, Transfer> transfers_;
   std::map<NodeId, CatchUp> catching_up_;
-  /// No chunk before that.
+  /// No part before that.
   MonoTime may_send_at_ = MonoTime::min();
-  /// Callbacks that come after the end find it gone.
+  /// Expired for callbacks that run after the destructor.
   const std::shared_ptr<char> alive_ = std::make_shared<char>();
 };
 

@@ -1,11 +1,11 @@
-// Where is a member that came back somewhere else, and how does the configuration learn of it?
-// (part of Member)
+// How is a member found that came back at another address, and how does the configuration learn
+// about it? (part of Member)
 //
-// A hello names the sender's own address. Where that is not what the configuration says, it is
-// tried as well while the address of the configuration does not answer as that member. Only an
-// address at which the member itself has answered our hello, under the boot that is durable here,
-// and which it calls its own, is entered: by the leader, in a configuration of its own. A leader
-// without other voters enters its own address.
+// A hello names the sender's own address. If the configuration has another one, the announced
+// address is tried as well while the configured one does not answer as that member. Only an address
+// at which the member itself has answered our hello, under the boot that is durable here, and which
+// it calls its own, is recorded: by the leader, in a configuration change. A leader without other
+// voters records its own address.
 #include <algorithm>
 #include <utility>
 
@@ -18,15 +18,15 @@ namespace raftkv::node {
 namespace {
 
 constexpr Duration kMoveEvery = std::chrono::seconds(1);
-/// A made-up address must not take the place of the real one before that was tried.
+/// An invented address must not replace the real one before that was tried.
 constexpr Duration kTriedFor = std::chrono::seconds(2);
-/// It may be over in a moment; and it is, if no more is said.
+/// How long to wait before a line, since it may resolve itself; and when it counts as resolved.
 constexpr Duration kUnheardAfter = std::chrono::seconds(1);
 constexpr Duration kUnheardFor = std::chrono::seconds(2);
 constexpr Duration kFirstCutOffLine = std::chrono::seconds(3);
 constexpr Duration kCutOffLineEvery = std::chrono::seconds(30);
 
-/// Whether `id` needs nobody else's vote.
+/// Whether `id` needs no vote but its own.
 bool DecidesAlone(const raft::Configuration& configuration, NodeId id) {
   return configuration.IsVoter(id) &&
          std::none_of(configuration.members.begin(), configuration.members.end(),
@@ -37,7 +37,7 @@ bool DecidesAlone(const raft::Configuration& configuration, NodeId id) {
 
 }  // namespace
 
-/// Of a hello that was not refused for good.
+/// For a hello that was not refused for good.
 void Member::NoteAddress(const Hello& hello) {
   const raft::Member* member = node_->core().configuration().Find(hello.member);
   if (member == nullptr || hello.address.empty()) return;
@@ -58,10 +58,10 @@ void Member::TryAt(const raft::Member& member, const std::string& address) {
     return;
   }
   if (!place.says.empty() && now - place.said_at < kTriedFor) return;
-  // What was found out of the place before counts no more.
+  // What was found out about the previous address no longer counts.
   place = Place{.says = address, .said_at = now};
-  ports_.log_sink(LogSeverity::kInfo, "'" + member.name + "' says that it is at " + address +
-                                          ", the configuration has it at " + member.address +
+  ports_.log_sink(LogSeverity::kInfo, "'" + member.name + "' announces the address " + address +
+                                          ", but the configuration has " + member.address +
                                           ": trying both");
   SetPeers();
 }
@@ -71,7 +71,7 @@ void Member::NotePlace(const Hello& self, const std::string& address) {
   const raft::Member* member = node_->core().configuration().Find(self.member);
   if (member == nullptr || address.empty()) return;
   if (address == member->address) {
-    // What it says besides stays: it need not be said, and tried, again.
+    // The announced address is kept: it need not be announced, and tried, again.
     if (const auto place = places_.find(self.member); place != places_.end()) {
       place->second.answers_at.clear();
     }
@@ -103,8 +103,8 @@ void Member::OnFound(const ForwardJoin& join) {
   Wake();
 }
 
-/// Where there are others they have to find this member before its address changes. A leader that
-/// decides alone has nobody who could: what it says of itself is all that is known.
+/// If there are other members, they have to find this member before its address changes. A leader
+/// that decides alone has no one who could: its own statement is all there is.
 void Member::NoteOwnAddress() {
   const raft::Raft& core = node_->core();
   const raft::Member* self = core.configuration().Find(birth_.member);
@@ -128,7 +128,7 @@ void Member::EnterAddresses() {
   for (const auto& [id, place] : places_) {
     const raft::Member* member = configuration.Find(id);
     if (member == nullptr || !place.calls_it_own || place.answers_at == member->address) continue;
-    // Safety: the one that answers there is the one whose boot is durable here, and no copy of it.
+    // Safety: the member that answers there has the boot that is durable here, and is not a copy.
     if (id != birth_.member && !KnowsBoot(id, place.boot)) continue;
     change.move.push_back({.id = id, .address = place.answers_at});
   }
@@ -144,7 +144,8 @@ void Member::EnterAddresses() {
     }
     return;
   }
-  // All at once, as two may have changed places; one with the address of a third holds up nobody.
+  // All at once, since two may have swapped addresses; one with the address of a third delays no
+  // one.
   if (node_->Readdress(change)) return LogMoves(configuration, change);
   for (const auto& move : change.move) {
     raft::MembershipChange one;
@@ -156,15 +157,15 @@ void Member::EnterAddresses() {
 void Member::LogMoves(const raft::Configuration& before, const raft::MembershipChange& change) {
   for (const auto& move : change.move) {
     const raft::Member& member = *before.Find(move.id);
-    ports_.log_sink(LogSeverity::kInfo, "'" + member.name + "' has moved: entering " +
+    ports_.log_sink(LogSeverity::kInfo, "'" + member.name + "' has moved: recording " +
                                             move.address + " into the configuration in place of " +
                                             member.address);
   }
 }
 
-// --- What is said until then.
+// --- What is reported until then.
 
-/// `by` answers our hello and does not hear us yet.
+/// `by` answers our hello, but does not accept our messages yet.
 void Member::NoteUnheard(const std::string& by, const std::string& why) {
   const MonoTime now = ports_.clock.Now();
   const auto it = unheard_by_.try_emplace(by, Unheard{.since = now}).first;
@@ -174,7 +175,7 @@ void Member::NoteUnheard(const std::string& by, const std::string& why) {
   Wake();
 }
 
-/// Why others may not hear this member; a line each.
+/// Why others may not accept this member's messages; one line each.
 std::vector<std::string> Member::WhyCutOff() const {
   std::vector<std::string> lines;
   if (!node_) return lines;
@@ -188,8 +189,9 @@ std::vector<std::string> Member::WhyCutOff() const {
   const bool known = self == nullptr || options_.advertise.empty() ||
                      self->address == options_.advertise || configuration.members.size() < 2;
   if (!known && node_->core().leader() == kNobody) {
-    lines.push_back("the configuration has this member at " + self->address + ", and it is at " +
-                    options_.advertise + ": waiting for a leader to enter that");
+    lines.push_back("the configuration has this member's address as " + self->address +
+                    ", but it is " + options_.advertise +
+                    ": waiting for a leader to record the new address");
   }
   return lines;
 }
@@ -204,7 +206,7 @@ void Member::SayWhyCutOff() {
   if (now < next_cut_off_line_) return;
   const bool first = next_cut_off_line_ == MonoTime{};
   next_cut_off_line_ = now + (first ? kFirstCutOffLine : kCutOffLineEvery);
-  if (first) return;  // it may be over in a moment
+  if (first) return;  // it may resolve itself in a moment
   for (const std::string& line : lines) ports_.log_sink(LogSeverity::kWarn, line);
 }
 
@@ -213,12 +215,12 @@ std::string Member::Whereabouts(NodeId id) const {
   if (!node_ || place == places_.end() || place->second.says.empty()) return {};
   const raft::Member* member = node_->core().configuration().Find(id);
   if (member == nullptr) return {};
-  return " at " + member->address + ", nor at " + place->second.says + ", where it says that it is";
+  return " at " + member->address + ", nor at " + place->second.says + ", the address it announces";
 }
 
-// --- Where it is looked for.
+// --- Where to look for it.
 
-/// The configuration's address first; what else is known is tried while that does not answer.
+/// The configured address first; other known ones are tried while that does not answer.
 Transport::Peer Member::PeerOf(const raft::Member& member) const {
   Transport::Peer peer{.id = member.id,
                        .name = member.name,

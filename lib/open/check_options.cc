@@ -1,4 +1,4 @@
-// What must hold of the options before anything is touched? (raftkv::Node::Open)
+// What must hold for the options before anything is changed? (raftkv::Node::Open)
 #include <algorithm>
 #include <csignal>
 #include <filesystem>
@@ -27,7 +27,7 @@ Status CheckLimits(const Limits& limits) {
     return Invalid("max_key_bytes must be from 1 to 65536");
   }
   if (limits.max_value_bytes > kMaxBytes || limits.max_request_bytes > kMaxBytes) {
-    return Invalid("max_value_bytes and max_request_bytes are 16 MiB at most");
+    return Invalid("max_value_bytes and max_request_bytes must be at most 16 MiB");
   }
   if (limits.max_operations == 0 || limits.max_operations > 4096) {
     return Invalid("max_operations must be from 1 to 4096");
@@ -45,26 +45,24 @@ Status CheckLogAndSnapshots(const NodeOptions& options) {
   }
   const std::uint64_t rate = options.snapshot_bytes_per_second;
   if (rate != 0 && (rate < 64 * 1024 || rate > kMost)) {
-    return Invalid(
-        "the rate of snapshots must be from 64 KiB to 1 PiB a second, or 0 for no limit");
+    return Invalid("the snapshot rate must be from 64 KiB to 1 PiB a second, or 0 for no limit");
   }
   const std::uint64_t scrub = options.scrub_bytes_per_second;
   if (scrub != 0 && (scrub < 64 * 1024 || scrub > kMost)) {
-    return Invalid(
-        "the rate of the scrub must be from 64 KiB to 1 PiB a second, or 0 for no scrub");
+    return Invalid("the scrub rate must be from 64 KiB to 1 PiB a second, or 0 for no scrubbing");
   }
   return Status::Ok();
 }
 
 Status CheckTimes(const NodeOptions& options) {
   using std::chrono::milliseconds;
-  if (options.heartbeat < milliseconds(1)) return Invalid("the heartbeat must be 1 ms at least");
-  // Not twice the heartbeat, which may be beyond the numbers.
+  if (options.heartbeat < milliseconds(1)) return Invalid("the heartbeat must be at least 1 ms");
+  // Not twice the heartbeat, which may overflow.
   if (options.heartbeat > options.election_timeout / 2) {
-    return Invalid("the election timeout must be twice the heartbeat at least");
+    return Invalid("the election timeout must be at least twice the heartbeat");
   }
   if (options.election_timeout > std::chrono::minutes(10)) {
-    return Invalid("the election timeout is 10 minutes at most");
+    return Invalid("the election timeout must be at most 10 minutes");
   }
   return Status::Ok();
 }
@@ -76,15 +74,15 @@ Status CheckLeases(const NodeOptions& options) {
                      (100 + options.clock_error_percent);
   if (lease > options.heartbeat) return Status::Ok();
   return Invalid(
-      "a lease would end before the next heartbeat renews it: raise the election "
-      "timeout, or lower the heartbeat or the clock error");
+      "a lease would expire before the next heartbeat renews it: raise the election timeout, or "
+      "lower the heartbeat or the clock error");
 }
 
-/// Of a new cluster. Other members' zones are not known here, and zones are safe whatever they are.
+/// For a new cluster. Other members' zones are not known here, and any zones are safe.
 Status CheckQuorum(const NodeOptions& options) {
   const raft::QuorumRule rule = RuleOf(options.quorum);
   if (rule.kind == raft::QuorumKind::kZones && options.zone.empty()) {
-    return Invalid("quorums by zones need to know the zone of this member: name it");
+    return Invalid("zone quorums need the zone of this member: set it");
   }
   if (options.join) return Status::Ok();
   raft::Configuration configuration;
@@ -96,7 +94,7 @@ Status CheckQuorum(const NodeOptions& options) {
   return raft::CheckQuorums(configuration);
 }
 
-/// Of a member with a transport: only that knows what an address is, but it stands in log lines.
+/// For a member with a transport: only that knows what an address is, but it appears in log lines.
 Status CheckOpaqueAddress(const std::string& what, const std::string& address) {
   constexpr std::size_t kMaxBytes = 1024;
   const auto is_control = [](unsigned char c) { return c < ' ' || c == 0x7f; };
@@ -107,7 +105,7 @@ Status CheckOpaqueAddress(const std::string& what, const std::string& address) {
                  " bytes or has control characters");
 }
 
-/// What others are to connect to; it gets its one spelling.
+/// The address that others connect to; it is normalized.
 Status CheckRemote(bool opaque, const std::string& what, std::string& address) {
   if (opaque) return CheckOpaqueAddress(what, address);
   const Result<HostPort> parsed = ParseRemoteAddress(what, address);
@@ -116,7 +114,7 @@ Status CheckRemote(bool opaque, const std::string& what, std::string& address) {
   return Status::Ok();
 }
 
-/// What others are told must be something that they can connect to.
+/// The announced address must be one that others can connect to.
 Status CheckListen(const NodeOptions& options) {
   const Result<HostPort> listen = ParseListenAddress("the address to listen on", options.listen);
   if (!listen.ok()) return listen.status();
@@ -125,14 +123,15 @@ Status CheckListen(const NodeOptions& options) {
                   [&](const MemberAddress& member) { return member.name == options.name; });
   if (!IsWildcard(*listen) || !options.advertise.empty() || listed) return Status::Ok();
   return Invalid("listening on " + Quoted(options.listen) +
-                 " means every address of this machine, and the others must be told one that they "
-                 "can connect to: name it with --advertise HOST:PORT");
+                 " means every address of this machine, but the others need one that they can "
+                 "connect to: set it with --advertise HOST:PORT");
 }
 
 Status CheckAddresses(NodeOptions& options) {
   const bool opaque = options.transport != nullptr;
   if (opaque && !options.listen.empty()) {
-    return Invalid("a member with a transport serves its host only: leave out what to listen on");
+    return Invalid(
+        "a member with a transport serves only its host: leave the listen address empty");
   }
   for (MemberAddress& member : options.cluster) {
     const Status named = CheckMemberName("a name in the cluster list", member.name);
@@ -151,7 +150,7 @@ Status CheckAddresses(NodeOptions& options) {
   return ParseListenAddress("the HTTP address", options.http).status();
 }
 
-/// It stands in log lines and in the configuration.
+/// It appears in log lines and in the configuration.
 Status CheckZone(const std::string& zone) {
   return zone.empty() ? Status::Ok() : CheckMemberName("the name of the zone", zone);
 }
@@ -173,9 +172,9 @@ Status CheckOptions(NodeOptions& options) {
   if (options.cluster.size() > 1 && options.listen.empty() && !options.transport) {
     return Invalid("a member of a cluster needs an address to listen on, or a transport");
   }
-  if (options.max_connections < 8) return Invalid("max_connections must be 8 at least");
+  if (options.max_connections < 8) return Invalid("max_connections must be at least 8");
   if (options.reserved_signal < 0 || options.reserved_signal >= SIGRTMAX) {
-    return Invalid("reserved_signal is no signal");
+    return Invalid("reserved_signal is not a signal");
   }
   if (const Status status = CheckLimits(options.limits); !status.ok()) return status;
   if (const Status status = CheckLogAndSnapshots(options); !status.ok()) return status;

@@ -71,7 +71,7 @@ LogQueue::LogQueue(Sink sink) : state_(std::make_shared<State>(std::move(sink)))
 Result<std::unique_ptr<LogQueue>> LogQueue::Start(Sink sink) {
   std::unique_ptr<LogQueue> queue(new LogQueue(std::move(sink)));
   auto thread = StartThread("raftkv-log", [state = queue->state_]() mutable {
-    // What the sink holds may go with the last of the queue, here.
+    // What the sink holds may be released with the last reference to the queue, here.
     const HostScope no_waiting;
     const std::shared_ptr<State> held = std::move(state);
     held->Run();
@@ -94,7 +94,7 @@ void LogQueue::Close() {
     MutexLock lock(state_->mutex);
     state_->closing = true;
     state_->changed.NotifyAll();
-    // The sink itself may be what closes the node.
+    // The sink itself may close the node.
     const bool inside = thread_.get_id() == std::this_thread::get_id();
     const auto deadline = std::chrono::steady_clock::now() + kLinger;
     while (!inside && !state_->ended && state_->changed.WaitUntil(lock, deadline)) {

@@ -1,7 +1,7 @@
-// How do log lines reach the host's sink without anybody waiting for it?
+// How do log lines reach the host's sink without making any thread wait for it?
 //
-// A thread of its own hands them on in order, out of a bounded queue. A sink that is slow, or hangs
-// (nobody reads stderr), costs lines, which are counted and reported, and nothing else.
+// A thread of its own passes them on in order, from a bounded queue. A sink that is slow, or hangs
+// (stderr is not read), costs lines, which are counted and reported, and nothing else.
 #pragma once
 
 #include <chrono>
@@ -20,23 +20,25 @@ namespace raftkv {
 class LogQueue {
  public:
   using Sink = std::function<void(LogLevel, std::string_view)>;
-  /// Takes one line, at once; from any thread, also after the queue is closed (and drops it then).
+  /// Accepts one line, at once; from any thread, even after the queue is closed (the line is
+  /// dropped then).
   using Add = std::function<void(LogLevel, const std::string&)>;
 
   static constexpr std::size_t kMaxLines = 4096;
   static constexpr std::size_t kMaxBytes = 1 << 20;
-  /// For what is queued at the end. A sink that hangs for longer is left behind with its thread.
+  /// Time for the lines queued at the end. A sink that hangs for longer is abandoned with its
+  /// thread.
   static constexpr std::chrono::milliseconds kLinger{1000};
 
-  /// Unavailable: the system has no thread to give.
+  /// Unavailable: the system has no thread left.
   static Result<std::unique_ptr<LogQueue>> Start(Sink sink);
-  /// Hands on what is queued, for kLinger at most.
+  /// Passes on what is queued, for at most kLinger.
   ~LogQueue();
   LogQueue(const LogQueue&) = delete;
   LogQueue& operator=(const LogQueue&) = delete;
 
   [[nodiscard]] Add adder() const;
-  /// As the destructor; may be called twice.
+  /// Like the destructor; may be called twice.
   void Close();
 
  private:

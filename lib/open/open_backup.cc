@@ -1,4 +1,4 @@
-// How do a member and a client make a backup, and how does a new cluster begin with one?
+// How do a member and a client make a backup, and how does a new cluster start from one?
 // (raftkv::Node::Backup, raftkv::Client::Backup, ReadBackup, Restore)
 #include <future>
 #include <set>
@@ -27,16 +27,16 @@ namespace {
 
 using Source = std::shared_ptr<node::BackupSource>;
 
-/// Each keeps the space of what is deleted meanwhile, and reads everything.
+/// Each keeps the space of what is deleted in the meantime, and reads everything.
 constexpr int kMaxBackups = 2;
 
-/// One backup more, for as long as anybody holds what is returned.
+/// One more backup, for as long as the returned object is held.
 std::shared_ptr<void> CountIn(std::shared_ptr<std::atomic<int>> count) {
   ++*count;
   return {nullptr, [count = std::move(count)](auto) { --*count; }};
 }
 
-/// `source`, with `counted` for as long as anybody holds it.
+/// `source`, with `counted` for as long as it is held.
 Source With(std::shared_ptr<void> counted, Source source) {
   node::BackupSource* const raw = source.get();
   return {raw, [source = std::move(source), counted = std::move(counted)](auto*) mutable {
@@ -45,7 +45,7 @@ Source With(std::shared_ptr<void> counted, Source source) {
           }};
 }
 
-/// As the rule for the host's code has it: one that throws cancels.
+/// By the rules for host code: one that throws cancels.
 BackupProgressCallback ContainedProgress(const BackupProgressCallback& progress) {
   if (!progress) return nullptr;
   return [progress](const BackupProgress& now) {
@@ -57,11 +57,11 @@ BackupProgressCallback ContainedProgress(const BackupProgressCallback& progress)
 
 Status InvalidRestore(const std::string& what) { return {Code::kInvalidArgument, what}; }
 
-/// The addresses get their one spelling.
+/// The addresses are normalized.
 Status CheckRestore(RestoreOptions& options) {
-  if (options.file.empty()) return InvalidRestore("no backup was named");
+  if (options.file.empty()) return InvalidRestore("a backup file is needed");
   if (options.data_dir.empty()) return InvalidRestore("a data folder is needed");
-  if (options.name.empty()) return InvalidRestore("which member is it for? name it");
+  if (options.name.empty()) return InvalidRestore("the name of the member to restore is needed");
   if (options.cluster.empty()) return InvalidRestore("the members of the new cluster are needed");
   for (MemberAddress& member : options.cluster) {
     const Status named = CheckMemberName("a name in the cluster list", member.name);
@@ -79,13 +79,12 @@ Status CheckRestore(RestoreOptions& options) {
     names.insert(member.name);
     const bool zones = options.quorum.kind == QuorumOptions::Kind::kZones;
     if (zones && !options.zones.contains(member.name)) {
-      return InvalidRestore("quorums by zones need to know the zone of '" + member.name +
-                            "': name it");
+      return InvalidRestore("zone quorums need the zone of '" + member.name + "': name it");
     }
   }
   for (const auto& [name, zone] : options.zones) {
     if (!names.contains(name))
-      return InvalidRestore("the zone of '" + name + "', who is no member");
+      return InvalidRestore("the zone of '" + name + "', which is not in the cluster list");
     if (Status bad = CheckMemberName("the zone of '" + name + "'", zone); !bad.ok()) return bad;
   }
   return Status::Ok();
@@ -93,7 +92,7 @@ Status CheckRestore(RestoreOptions& options) {
 
 }  // namespace
 
-// --- Of a member.
+// --- From a member.
 
 void OpenNode::Backup(node::Done<Source> done) {
   const auto refuse = [&](const std::string& why) {
@@ -101,19 +100,19 @@ void OpenNode::Backup(node::Done<Source> done) {
         [done = std::move(done), why]() mutable { done(raftkv::Status(Code::kUnavailable, why)); });
   };
   if (!member_) return refuse("this member is starting; try again, or ask another member");
-  // Safety: what is left on a damaged disk is no backup of this cluster.
+  // Safety: what is left on a damaged disk is not a backup of this cluster.
   if (const auto may = member_->MayAnswerAlone(); !may.ok()) return refuse(may.message());
   if (member_->core()->applied_index() == Index()) return refuse("nothing is applied yet");
   if (*backups_ >= kMaxBackups) {
-    return refuse("this member gives " + std::to_string(kMaxBackups) +
-                  " backups already: wait for them, or ask another member");
+    return refuse("this member is already serving " + std::to_string(kMaxBackups) +
+                  " backups: wait for them, or ask another member");
   }
-  // Also where it is dropped unanswered: whoever opens the store anew waits for the last one.
+  // Even if it is dropped unanswered: reopening the store waits for the last one.
   auto made = [this, done = std::move(done), counted = CountIn(backups_)](
                   Result<std::shared_ptr<storage::CheckpointBackup>> made) mutable {
     if (!made.ok()) return done(made.status());
     const Source source = With(counted, *made);
-    if (!member_) return done(raftkv::Status(Code::kUnavailable, "this member is being stopped"));
+    if (!member_) return done(raftkv::Status(Code::kUnavailable, "this member is shutting down"));
     const NodeStatus status = member_->status();
     node::BackupHead& head = (*made)->head();
     head.cluster = ClusterId(status.cluster_id);
@@ -148,7 +147,7 @@ Result<BackupInfo> OpenNode::Backup(const std::string& file, const BackupOptions
   return storage::WriteBackup(*env, file, feed, key_file, ContainedProgress(options.progress));
 }
 
-// --- Of a client.
+// --- From a client.
 
 Result<BackupInfo> Client::Backup(const std::string& file, const BackupOptions& options) {
   if (auto clock = storage::CheckWallClock(); !clock.ok()) return clock;
@@ -158,7 +157,7 @@ Result<BackupInfo> Client::Backup(const std::string& file, const BackupOptions& 
                               ContainedProgress(options.progress));
 }
 
-// --- Of nobody.
+// --- Without a member.
 
 Result<BackupInfo> ReadBackup(const std::string& file, const BackupProgressCallback& progress,
                               const std::string& encryption_key_file) {
@@ -186,7 +185,7 @@ Result<BackupInfo> Restore(const RestoreOptions& given) {
   plan.quorum = RuleOf(options.quorum);
   plan.progress = ContainedProgress(options.progress);
   plan.key_file = options.encryption_key_file;
-  // On this thread: it is the one that is told of the progress.
+  // On this thread, which gets the progress callbacks.
   return OpenOrUnavailable([&]() -> Result<BackupInfo> {
     if (Status ready = storage::PrepareRocksdb(); !ready.ok()) return ready;
     return storage::RestoreMember(storage::RealEnv(), std::move(plan));

@@ -41,7 +41,7 @@ OpenNode::OpenNode(NodeOptions options, const OpenInternals& internals)
     : options_(std::move(options)), internals_(internals) {}
 
 node::LogSink OpenNode::Sink() {
-  // Copies: it may be used by any thread until the last of them ended.
+  // Copies: any thread may use it until the last of them has ended.
   const LogLevel least = options_.log_level;
   return [add = log_->adder(), least](node::LogSeverity severity, const std::string& line) {
     static constexpr LogLevel kLevels[] = {LogLevel::kDebug, LogLevel::kInfo, LogLevel::kWarn,
@@ -64,9 +64,9 @@ raftkv::Status OpenNode::Start() {
     const MutexLock lock(mutex_);
     ForgetStatus();
   }
-  // There already when damage is found: then there might be no thread to be had.
+  // Created before damage is found: then there might be no thread left.
   opener_ = std::make_unique<storage::Worker>("raftkv-opener", 1);
-  // Ports first: if one is taken, nothing was changed on disk.
+  // Ports first: if one is taken, nothing has been changed on disk.
   raftkv::Status status = Listen();
   if (status.ok()) status = OpenStore();
   if (status.ok()) {
@@ -146,23 +146,23 @@ std::unique_ptr<rpc::PeerNetwork> OpenNode::MakePeers() {
   if (options_.transport) {
     rpc::FramePeersOptions frames;
     frames.seed = Entropy();
-    frames.log_sink = Sink();
+    frames.link.log_sink = Sink();
     rpc::Service& service = *this;
     rpc::PeerOwner& owner = *this;
     return std::make_unique<rpc::FramePeers>(*loop_, *options_.transport, service, owner, frames);
   }
   rpc::PeersOptions options;
   options.seed = Entropy();
-  options.log_sink = Sink();
+  options.link.log_sink = Sink();
   auto peers = std::make_unique<rpc::Peers>(*loop_, options);
   peers->SetOwner(*this);
   if (server_) peers->SetServer(*server_);
   return peers;
 }
 
-/// Where others reach this member: as the host says, or the cluster list, which may name a gateway
-/// to it. A list that a member was started with before, and that has another port of the very host
-/// that it listens on, is out of date.
+/// The address at which others reach this member: from the host, or from the cluster list, which
+/// may name a gateway. A list from an earlier start that has another port of the very host that it
+/// listens on is out of date.
 std::string OpenNode::Advertised() {
   if (!options_.advertise.empty()) return options_.advertise;
   for (const MemberAddress& other : options_.cluster) {
@@ -173,10 +173,10 @@ std::string OpenNode::Advertised() {
                        listed->port != listens->port;
     if (!moved || store_->birth().cluster == ClusterId{}) return other.address;
     Sink()(node::LogSeverity::kWarn,
-           "the cluster list has this member at " + other.address + ", but it listens on " +
-               listen_address_ +
-               ", which it tells the others; if that is wrong, set --advertise to the address "
-               "that they reach it at");
+           "the cluster list has this member's address as " + other.address +
+               ", but it listens on " + listen_address_ +
+               ", and will announce that to the others; if that is wrong, set --advertise to the "
+               "address at which they reach it");
   }
   return listen_address_;
 }
@@ -201,7 +201,7 @@ void OpenNode::Assemble() {
   member.log_keep_entries = options_.log_keep_entries;
   member.log_keep_bytes = store_->log_keep_bytes();
   member.snapshot_bytes_per_second = options_.snapshot_bytes_per_second;
-  member.messages_may_be_lost = options_.transport != nullptr;  // a connection says so
+  member.messages_may_be_lost = options_.transport != nullptr;  // a connection reports a loss
   member_ = std::make_unique<node::Member>(
       member, store_->birth(), store_->replicated_time_at_open_ms(),
       node::Ports{*this, store_->log(), store_->machine(), *peers_, store_->meta(), *metrics_,
@@ -223,7 +223,7 @@ void OpenNode::Assemble() {
 void OpenNode::SchedulePump() {
   if (pump_scheduled_) return;
   pump_scheduled_ = true;
-  // After everything that is ready: what came together is written and sent together.
+  // After everything that is ready: what arrived together is written and sent together.
   loop_->RunLast([this] {
     pump_scheduled_ = false;
     PumpNow();
@@ -239,7 +239,7 @@ void OpenNode::PumpNow() {
 
 void OpenNode::ArmTimer() {
   const MonoTime deadline = member_->NextDeadline();
-  if (deadline == kNever || deadline >= armed_for_) return;  // an earlier timer looks again
+  if (deadline == kNever || deadline >= armed_for_) return;  // an earlier timer checks again
   armed_for_ = deadline;
   loop_->At(deadline, [this, deadline] {
     if (armed_for_ == deadline) armed_for_ = kNever;
@@ -247,7 +247,7 @@ void OpenNode::ArmTimer() {
   });
 }
 
-/// Tells the threads that wait for a leader or a failure, and those that must not wait.
+/// Informs the threads that wait for a leader or a failure, and those that must not wait.
 void OpenNode::Publish() {
   const bool settled = member_->HasSettledLeader();
   const bool failed = !member_->failure().ok() && member_->failure().code() != Code::kCancelled;
@@ -262,15 +262,15 @@ void OpenNode::Publish() {
 
 // --- A damaged disk.
 
-/// The others have what this member lost: it goes on as a suspect one, as if it had been started
-/// anew. Meanwhile it answers as one that is starting.
+/// The other members have what this one lost: it continues as a suspect one, as if it had been
+/// restarted. In the meantime it answers like one that is starting.
 void OpenNode::OnDamage(const raftkv::Status& what) {
   if (closing_ || !member_) return;
-  static_cast<void>(what);  // the store has said it
+  static_cast<void>(what);  // the store has reported it
   ++opens_;
   member_->Stop();
   store_->StopCompletions();
-  // Connections are of the old start, here and at the others.
+  // Connections belong to the old boot, here and at the others.
   if (server_) server_->CloseAll();
   peers_.reset();
   member_.reset();
@@ -280,7 +280,7 @@ void OpenNode::OnDamage(const raftkv::Status& what) {
     settled_ = false;
     ForgetStatus();
   }
-  // There is room for one. A member that is being closed has stopped it, and is not opened anew.
+  // There is room for one. A member that is closing has stopped it, and is not reopened.
   static_cast<void>(opener_->Post([this] { OpenAnew(); }));
 }
 
@@ -320,7 +320,7 @@ void OpenNode::OpenAnew() {
 
 /// So that the others need not wait for an election timeout.
 void OpenNode::HandOver() {
-  if (loop_->OnLoop()) return;  // nobody could wait for it
+  if (loop_->OnLoop()) return;  // nothing could wait for it
   std::promise<void> over;
   const auto waits = over.get_future();
   bool asked = false;
@@ -329,7 +329,7 @@ void OpenNode::HandOver() {
     if (core == nullptr || !member_->failure().ok()) return;
     if (core->role() != raft::Role::kLeader || core->progress().empty()) return;
     asked = true;
-    // Whatever comes of it: this member goes.
+    // Whatever the result: this member stops.
     member_->MoveLeader(
         "", Now() + options_.election_timeout,
         [over = std::move(over)](const raftkv::Status&) mutable { over.set_value(); });
@@ -348,7 +348,7 @@ raftkv::Status OpenNode::Close() {
   if (opener_) opener_->Stop();
   HandOver();
   loop_->Call([this] {
-    if (member_) Publish();  // a failure that the pump has not told yet
+    if (member_) Publish();  // a failure that the pump has not published yet
     if (member_) member_->Stop();
     if (store_) store_->StopCompletions();
     if (kv_) kv_->Stop();
@@ -360,7 +360,7 @@ raftkv::Status OpenNode::Close() {
   // Off the loop, which still takes (and drops) what the disk threads post.
   inspections_.Cancel();
   if (inspector_) inspector_->Stop();
-  // What has failed is left as it is: only a restart can tell what is really on the disk.
+  // After a failure everything is left as it is: only a restart can tell what is really on disk.
   raftkv::Status status;
   {
     const MutexLock lock(mutex_);
@@ -380,7 +380,7 @@ raftkv::Status OpenNode::Close() {
   return status;
 }
 
-// --- The host's questions.
+// --- Queries of the host.
 
 raftkv::Status OpenNode::WaitForLeader(std::chrono::milliseconds timeout) {
   const auto deadline = std::chrono::steady_clock::now() + BoundedTimeout(timeout);
@@ -400,12 +400,12 @@ raftkv::Status OpenNode::WaitForFailure(std::chrono::milliseconds timeout) {
   }
   if (!failure_.ok()) return failure_;
   if (closing_) return Closed();
-  return {Code::kDeadlineExceeded, "the member still runs"};
+  return {Code::kDeadlineExceeded, "the member is still running"};
 }
 
 NodeStatus OpenNode::status() {
   if (InCallback() && !loop_->OnLoop()) {
-    // Its loop may be waiting for this one's.
+    // Its loop may be waiting for this one.
     const MutexLock lock(mutex_);
     return status_;
   }

@@ -26,7 +26,7 @@
 
 namespace raftkv {
 
-/// What only tests set.
+/// Set by tests only.
 struct OpenInternals {
   /// See storage::StoreOptions.
   rocksdb::Env* env = nullptr;
@@ -76,16 +76,16 @@ class OpenNode final : public Node,
   void HandOver();
   void OnDamage(const raftkv::Status& what);
   void OpenAnew();
-  /// Nothing runs now.
+  /// No task runs at present.
   void ForgetStatus() RAFTKV_REQUIRES(mutex_);
   node::LogSink Sink();
   void FillStatus(EndpointStatus& status);
-  /// Adds what takes a while; on the inspector's thread.
+  /// Adds the parts that take a while; on the inspector's thread.
   Result<EndpointStatus> Inspect(EndpointStatus status, bool with_hash, const CancelToken& token);
   [[nodiscard]] rpc::MetricsSnapshot SnapshotForMetrics();
   [[nodiscard]] raftkv::Status ReadyToServe();
 
-  // --- rpc::Service: what comes in.
+  // --- rpc::Service: incoming.
   void OnHello(node::Hello hello, node::HelloDone done) override;
   void Receive(NodeId peer, node::Boot boot, std::vector<node::PeerMessage> messages) override;
   void PeerDisconnected(NodeId peer) override;
@@ -102,7 +102,7 @@ class OpenNode final : public Node,
   void ChangeOnLeader(const rpc::MemberChange& change, MonoTime deadline, node::DoneStatus done);
   void Backup(node::Done<std::shared_ptr<node::BackupSource>> done) override;
 
-  // --- rpc::PeerOwner: what goes out.
+  // --- rpc::PeerOwner: outgoing.
   node::Hello MakeHello(NodeId expected_member, const std::string& expected_name) override;
   raftkv::Status OnHelloAnswer(const node::HelloAnswer& answer,
                                const node::Dialled& dialled) override;
@@ -124,30 +124,30 @@ class OpenNode final : public Node,
   std::unique_ptr<LogQueue> log_;
   std::unique_ptr<rpc::EventLoop> loop_;
 
-  // --- Owned by the loop, but for the opening and the flushing of the store.
+  // --- Owned by the loop, except for opening and flushing the store.
   std::unique_ptr<rpc::Metrics> metrics_;
   std::unique_ptr<storage::Store> store_;
   std::unique_ptr<rpc::PeerNetwork> peers_;
   std::unique_ptr<node::Member> member_;
   std::unique_ptr<rpc::Server> server_;
   std::unique_ptr<rpc::HttpServer> http_;
-  /// Answers Cancelled once it was closed.
+  /// Answers Cancelled once the node was closed.
   std::unique_ptr<node::StoppableKv> kv_;
   /// Hashes the content and measures the folder, which may take seconds.
   std::unique_ptr<storage::Worker> inspector_;
-  /// Of what the inspector does; a new one with each opening of the store.
+  /// For the inspector's work; a new one with each open of the store.
   CancelToken inspections_;
   node::DiskHealth disk_;
   bool pump_scheduled_ = false;
   MonoTime armed_for_ = kNever;
   Mutex close_mutex_;
   bool closed_ RAFTKV_GUARDED_BY(close_mutex_) = false;
-  /// How often the store was opened anew; read by any thread.
+  /// How often the store was reopened; read by any thread.
   std::atomic<std::uint64_t> opens_{0};
-  /// Opens a damaged store anew; one at a time.
+  /// Reopens a damaged store; one task at a time.
   std::unique_ptr<storage::Worker> opener_;
 
-  // --- Shared with whoever holds a backup.
+  // --- Shared with holders of a backup.
   const std::shared_ptr<std::atomic<int>> backups_ = std::make_shared<std::atomic<int>>(0);
   std::atomic<bool> closing_{false};
 
@@ -156,7 +156,7 @@ class OpenNode final : public Node,
   Condition changed_;
   bool settled_ RAFTKV_GUARDED_BY(mutex_) = false;
   raftkv::Status failure_ RAFTKV_GUARDED_BY(mutex_);
-  /// As of the last time that the loop was pumped.
+  /// As of the last pump of the loop.
   NodeStatus status_ RAFTKV_GUARDED_BY(mutex_);
 };
 

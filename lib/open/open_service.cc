@@ -1,5 +1,4 @@
-// How does what comes in over connections, or from the host, reach the member? (the services of
-// OpenNode)
+// How does input from connections, or from the host, reach the member? (the services of OpenNode)
 #include <algorithm>
 #include <filesystem>
 #include <utility>
@@ -19,7 +18,7 @@ const char kStarting[] = "the member is starting; try again";
 std::uint64_t FolderBytes(const std::string& folder, const CancelToken& token) {
   std::uint64_t bytes = 0;
   std::error_code error;
-  // Files come and go while we look: whatever cannot be read now is gone.
+  // Files come and go in the meantime: whatever cannot be read now is gone.
   for (std::filesystem::recursive_directory_iterator it(folder, error), end;
        !error && it != end && !token.cancelled(); it.increment(error)) {
     std::error_code gone;
@@ -88,7 +87,7 @@ void OpenNode::Submit(Bytes request, MonoTime deadline, node::SubmitDone done) {
     });
     return;
   }
-  // What the member refuses at once is answered later, like everything else.
+  // An immediate refusal by the member is answered later, like everything else.
   const auto inside = std::make_shared<bool>(true);
   member_->Submit(std::move(request), deadline,
                   [this, inside, done = std::move(done)](node::SubmitOutcome outcome) mutable {
@@ -205,9 +204,9 @@ void OpenNode::FillStatus(EndpointStatus& status) {
 Result<std::vector<ClusterMember>> OpenNode::Members() {
   if (!member_) return raftkv::Status(Code::kUnavailable, kStarting);
   if (member_->core() == nullptr) {
-    return raftkv::Status(Code::kUnavailable, "the cluster is not formed yet");
+    return raftkv::Status(Code::kUnavailable, "the cluster has not formed yet");
   }
-  // Not the latest: who is told that there are three voters may stop one of them.
+  // Not the latest: an operator who is told that there are three voters may stop one of them.
   const raft::Configuration& now = member_->core()->committed_configuration();
   std::vector<ClusterMember> members;
   for (const raft::Member& member : now.members) {
@@ -225,7 +224,7 @@ Result<std::vector<ClusterMember>> OpenNode::Members() {
 
 void OpenNode::ChangeMembers(const rpc::MemberChange& change, MonoTime deadline,
                              node::DoneStatus done) {
-  // What is refused at once is answered later, like everything else.
+  // An immediate refusal is answered later, like everything else.
   const auto inside = std::make_shared<bool>(true);
   ChangeOnLeader(change, deadline,
                  [this, inside, done = std::move(done)](const raftkv::Status& outcome) mutable {
@@ -241,7 +240,7 @@ void OpenNode::ChangeOnLeader(const rpc::MemberChange& change, MonoTime deadline
   // A follower may not even know the member yet.
   const raft::Raft* core = member_->core();
   if (core != nullptr && core->role() != raft::Role::kLeader) {
-    return done({Code::kNotLeader, "this member does not lead"});
+    return done({Code::kNotLeader, "this member is not the leader"});
   }
   using Kind = rpc::MemberChange::Kind;
   switch (change.kind) {

@@ -1,8 +1,8 @@
-// How does the leader change who takes part? (§6; thesis §4)
+// How does the leader change the membership? (§6; thesis §4)
 //
 // One change at a time: it appends a configuration, joint if votes change; once that is committed
 // it appends the one that ends the joint phase by itself; once *that* is committed, a leader
-// without a vote hands over. A new leader goes on where it finds the log.
+// without a vote hands over. A new leader continues from what it finds in the log.
 #include <algorithm>
 #include <string>
 #include <utility>
@@ -15,16 +15,16 @@
 namespace raftkv::raft {
 
 Result<LogPosition> Raft::ChangeMembership(const MembershipChange& change, std::uint64_t time_ms) {
-  if (role_ != Role::kLeader) return Status(Code::kNotLeader, "this member does not lead");
+  if (role_ != Role::kLeader) return Status(Code::kNotLeader, "this member is not the leader");
   if (transferring()) {
-    return Status(Code::kUnavailable, "the leadership is being handed over; try again");
+    return Status(Code::kUnavailable, "a leadership transfer is in progress; try again");
   }
   // Not before the own no-op is committed: an earlier leader's change may still be in some log
   // (the bug in the first version of single-server changes, 2015).
   const bool settled =
       committed_in_term() && configuration_index() <= commit_index_ && !configuration().joint;
   if (!settled && !(RAFTKV_MUTANT(kTwoChangesInFlight) && !configuration().joint)) {
-    return Status(Code::kUnavailable, "another membership change is under way; try again");
+    return Status(Code::kUnavailable, "another membership change is in progress; try again");
   }
   for (const NodeId id : change.promote) {
     if (const Status behind = IsCaughtUp(id); !behind.ok()) return behind;
@@ -41,7 +41,7 @@ Status Raft::IsCaughtUp(NodeId id) const {
   if (progress == nullptr) return Status::Ok();  // PlanChange says what is wrong with it
   const std::uint64_t behind = log_.last_index() - progress->match;
   if (!IsLive(id) || progress->state != ProgressState::kReplicate) {
-    return {Code::kUnavailable, "the member is not connected and caught up; try again later"};
+    return {Code::kUnavailable, "the member is not connected, or not caught up; try again later"};
   }
   if (behind > options_.caught_up_entries) {
     return {Code::kUnavailable,
@@ -50,7 +50,7 @@ Status Raft::IsCaughtUp(NodeId id) const {
   return Status::Ok();
 }
 
-/// Those that are there now must be able to go on, in both phases.
+/// The live members must be able to continue, in both phases.
 Status Raft::MayChange(const Configuration& next) const {
   if (!next.joint) return Status::Ok();
   const auto is_there = [this](NodeId id) {
@@ -69,9 +69,8 @@ Status Raft::MayChange(const Configuration& next) const {
     }
   }
   return {Code::kUnavailable,
-          "the change would leave the live members without a quorum (not heard "
-          "of: " +
-              missing + "): bring those back, or remove one of them first"};
+          "the change would leave the live members without a quorum (not heard from: " + missing +
+              "): bring those back, or remove one of them first"};
 }
 
 void Raft::AppendConfiguration(const Configuration& next, std::uint64_t time_ms) {
@@ -89,11 +88,11 @@ void Raft::AppendConfiguration(const Configuration& next, std::uint64_t time_ms)
   MaybeCommit();
 }
 
-/// Called when the commit index may have moved: takes the change under way one step on.
+/// Called when the commit index may have moved: advances the change in progress by one step.
 void Raft::ContinueChange() {
   if (role_ != Role::kLeader) return;
   if (!leadership().change_under_way || configuration_index() > commit_index_) return;
-  // Of an earlier term: committed surely only with an entry of the own one (§5.4.2).
+  // Of an earlier term: certain to be committed only with an entry of the current term (§5.4.2).
   if (!committed_in_term()) return;
   if (configuration().joint) {
     AppendConfiguration(LeaveJoint(configuration()), wall_time_ms_);
@@ -113,7 +112,7 @@ void Raft::PromoteWhoCaughtUp() {
       change.promote.push_back(member.id);
     }
   }
-  // Refused: not now; it is tried again with the next heartbeat.
+  // Refused for now; it is retried with the next heartbeat.
   if (!change.Empty()) (void)ChangeMembership(change, wall_time_ms_);
 }
 

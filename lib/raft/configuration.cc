@@ -20,7 +20,7 @@ constexpr std::uint16_t kFirstWithRules = 2;
 
 std::string ToString(capnp::Text::Reader text) { return {text.begin(), text.size()}; }
 
-/// With its length: a std::string given as it is would be cut at a zero byte.
+/// With its length: a plain C string would end at a zero byte.
 capnp::Text::Reader ToText(const std::string& text) { return {text.c_str(), text.size()}; }
 
 Status Corrupt(const std::string& what) {
@@ -50,7 +50,7 @@ Status CheckRemoved(const Configuration& configuration) {
   return Status::Ok();
 }
 
-/// A reader must know which kind of quorum is meant, so a number without a name is damage.
+/// A reader must know which kind of quorum is meant, so an unnamed number is damage.
 Result<QuorumRule> ReadRule(wire::QuorumRule::Reader reader) {
   QuorumRule rule{.commit = reader.getCommit(), .election = reader.getElection()};
   switch (reader.getKind()) {
@@ -104,7 +104,7 @@ Status ReadOthers(wire::Configuration::Reader reader, Configuration& configurati
   return Status::Ok();
 }
 
-/// Nothing that its version did not have; what is unset reads as nothing.
+/// Nothing that its version did not have; unset fields read as empty.
 bool FitsVersionOne(const Configuration& configuration) {
   return !configuration.joint && configuration.quorum == QuorumRule{} &&
          configuration.old_quorum == QuorumRule{} && configuration.invited.empty() &&
@@ -208,14 +208,14 @@ Bytes EncodeConfiguration(const Configuration& configuration) {
   return Bytes(std::string(reinterpret_cast<const char*>(bytes.begin()), bytes.size()));
 }
 
-// What a configuration may hold at most fits into one entry many times over.
+// The largest configuration fits into one entry many times over.
 static_assert(kMaxMembers > 0);
 static_assert(kMaxInvited > 0);
 static_assert(kMaxRemoved > kMaxMembers);
 
 Result<Configuration> DecodeConfiguration(std::string_view bytes) {
   if (bytes.size() % sizeof(capnp::word) != 0 || bytes.empty()) return Corrupt("its length");
-  // Aligned, whatever the caller has; configurations are small and rare.
+  // An aligned copy, whatever the caller passes; configurations are small and rare.
   auto words = kj::heapArray<capnp::word>(bytes.size() / sizeof(capnp::word));
   std::memcpy(words.begin(), bytes.data(), bytes.size());
   Result<Configuration> result = Corrupt("unreadable");

@@ -1,4 +1,4 @@
-// How is a configuration written into the log and read back, and which rules does it keep?
+// How is a configuration encoded in the log and decoded, and which rules does it obey?
 #pragma once
 
 #include <string_view>
@@ -13,12 +13,12 @@ inline constexpr std::uint16_t kConfigurationFormatVersion = 2;
 inline constexpr std::size_t kMaxMembers = 64;
 inline constexpr std::size_t kMaxInvited = 64;
 
-/// Ok if it has a cluster id, at most so many members (one at least, ids ascending and not 0),
-/// invitations and removed ids (ascending, none of a member), is joint wherever it says something
-/// of an old half, and has safe quorums; else InvalidArgument. Written and read alike.
+/// Ok if it has a cluster id; members (at least one, ids ascending and not 0), invitations and
+/// removed ids (ascending, none of a member) within their limits; no data of an old half unless it
+/// is joint; and safe quorums. Otherwise InvalidArgument. Checked when writing and when reading.
 Status CheckConfiguration(const Configuration& configuration);
 
-/// A Cap'n Proto message (configuration.capnp) as one flat segment table and segments. It must keep
+/// A Cap'n Proto message (configuration.capnp) as one flat segment table and segments. It must obey
 /// the rules.
 Bytes EncodeConfiguration(const Configuration& configuration);
 

@@ -11,7 +11,7 @@ namespace raftkv::raft {
 
 namespace {
 
-/// The two of the candidate and the voter, and one that is under way when they are asked for.
+/// The writes of the candidate and the voter, and one already in progress when they begin.
 constexpr int kWritesOfAnElection = 3;
 /// However slow the disks are.
 constexpr Duration kLongestOfDisks = std::chrono::seconds(10);
@@ -31,8 +31,8 @@ void Raft::ResetElectionTimer() {
   RAFTKV_CHECK(election_deadline_ >= now_ + timeout);
 }
 
-/// An election takes a write of the candidate and then one of each voter. Drawn from less than that
-/// all would stand before one can win, again and again.
+/// An election takes a write of the candidate and then one of each voter. With a shorter timeout
+/// all would campaign before one can win, again and again.
 Duration Raft::ElectionTimeout() const {
   const Duration disks = std::min(kWritesOfAnElection * writes_.usual(), kLongestOfDisks);
   return std::max(options_.election_timeout, disks);
@@ -108,7 +108,7 @@ void Raft::StartElection(bool transfer) {
 }
 
 void Raft::AskForVotes(RequestVote request) {
-  // A real one is for the own term, a pre-vote for the one to come.
+  // An election is for the current term, a pre-vote for the next one.
   RAFTKV_CHECK(request.term == (request.pre_vote ? term_.Next() : term_), request.term.value);
   for (const Member& member : configuration().members) {
     if (member.id == options_.id || !configuration().IsVoter(member.id)) continue;
@@ -120,7 +120,7 @@ void Raft::AskForVotes(RequestVote request) {
   }
 }
 
-/// How it stands with `votes`: an election, or a pre-vote.
+/// The state of `votes`, of an election or a pre-vote.
 VoteResult Raft::Count(const std::map<NodeId, bool>& votes) const {
   return CountVotes(configuration(), Purpose::kElection, [&votes](NodeId id) {
     const auto it = votes.find(id);
@@ -135,8 +135,8 @@ void Raft::CountPreVotes() {
   if (result == VoteResult::kWon) StartElection(false);
 }
 
-/// This member has stood in its term, and nobody is known to lead in it. Its votes count for as
-/// long as that is so: whoever has promised one has promised it for the term, not for a time.
+/// This member has campaigned in its term, and no leader is known in it. Its votes count for as
+/// long as that is so: a vote is given for the term, not for some time.
 bool Raft::StandsInTerm() const { return stood_at_ && leader_ == kNobody && CanCampaign(); }
 
 void Raft::CountElection() {
@@ -151,8 +151,9 @@ void Raft::CountElection() {
   }
 }
 
-/// Two who ask at once would split the votes of the term to come, and cost all another timeout. A
-/// pre-vote has promised nothing yet, so the one with the smaller id waits for the other.
+/// Two members that ask at once would split the votes of the next term, and cost everyone another
+/// timeout. A pre-vote has promised nothing yet, so the one with the smaller id waits for the
+/// other.
 void Raft::StandBack() {
   RAFTKV_CHECK(role_ == Role::kPreCandidate);
   role_ = Role::kFollower;
@@ -160,11 +161,12 @@ void Raft::StandBack() {
 }
 
 void Raft::HandleRequestVote(NodeId from, const RequestVote& request) {
-  // A leader that hands over has made room for this election, promise or not.
+  // A leader that transfers its leadership permits this election, promise or not.
   Traits own = TraitsOf(options_.id);
   if (request.transfer) own.Remove(Trait::kPromised);
   if (Judge(own, Duty::kVote) != Verdict::kYes) return;
-  // Thesis §4.2.3: who hears a leader lets nobody disturb it. No answer: it could only raise terms.
+  // Thesis §4.2.3: a member that hears a leader lets no one disrupt it. No answer: it could only
+  // raise terms.
   if (!request.transfer && request.term > term_ && HeardLeaderRecently()) return;
   if (request.pre_vote) {
     const bool granted =
@@ -176,7 +178,8 @@ void Raft::HandleRequestVote(NodeId from, const RequestVote& request) {
     return;
   }
   if (request.term > term_) BecomeFollower(request.term, kNobody);
-  // §5.2: at most one vote a term, first come first served; §5.4.1: only to a log not behind ours.
+  // §5.2: at most one vote per term, first come, first served; §5.4.1: only to a log not behind
+  // ours.
   const bool up_to_date = RAFTKV_MUTANT(kLongerLogWins)
                               ? request.last_log_index >= log_.last_index()
                               : log_.IsUpToDate(request.last_log_index, request.last_log_term);
@@ -208,7 +211,7 @@ void Raft::HandleRequestVoteReply(NodeId from, const RequestVoteReply& reply) {
       if (votes.emplace(member.id, true).second) break;
     }
   }
-  votes.emplace(from, reply.granted);  // the first answer counts: a doubled one changes nothing
+  votes.emplace(from, reply.granted);  // the first answer counts: a duplicate changes nothing
   reply.pre_vote ? CountPreVotes() : CountElection();
 }
 

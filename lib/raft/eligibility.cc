@@ -24,11 +24,11 @@ constexpr Verdict kNo = Verdict::kNo;
 
 constexpr std::array<Rule, kTraits> kRules{{
     {Trait::kNoVote, kNo, kYes, kNo, kYes, "the configuration gives it no vote"},
-    {Trait::kSuspect, kNo, kNo, kNo, kNo, "its disk lost something that is not refilled yet"},
+    {Trait::kSuspect, kNo, kNo, kNo, kNo, "its disk has lost something and is not refilled yet"},
     {Trait::kInstalling, kNo, kNo, kYes, kYes, "its log is being replaced by a snapshot"},
-    {Trait::kPromised, kLater, kNo, kYes, kYes, "it has promised a leader to vote for nobody yet"},
-    {Trait::kUnheard, kYes, kYes, kNo, kLater, "it was not heard for an election timeout"},
-    {Trait::kDiskHangs, kNo, kYes, kNo, kYes, "its disk does not answer"},
+    {Trait::kPromised, kLater, kNo, kYes, kYes, "it has promised a leader not to vote yet"},
+    {Trait::kUnheard, kYes, kYes, kNo, kLater, "it was not heard within an election timeout"},
+    {Trait::kDiskHangs, kNo, kYes, kNo, kYes, "its disk does not respond"},
     {Trait::kFull, kLater, kYes, kLater, kYes, "its disk is full"},
 }};
 

@@ -1,6 +1,6 @@
-// Who may stand for election, vote, take over the leadership, or be counted?
+// Which members may campaign, vote, take over the leadership, or be counted?
 //
-// All that can be in the way, in one table with its reasons; the rest of the core asks here.
+// Everything that can prevent it, in one table with the reasons; the rest of the core asks here.
 //
 //   trait          stand   vote    take over  count   because
 //   no vote        no      yes*    no         -       the configuration gives it none
@@ -9,14 +9,14 @@
 //   promised       later   no      -          yes     a leader may hold a lease by its promise
 //   unheard        -       -       no         later   it may be down
 //   disk hangs     no      yes**   no         yes     nothing becomes durable there
-//   full           later   yes     later      yes     who has space is the better leader
+//   full           later   yes     later      yes     a member with space leads better
 //
-//   *   A member votes by what it is asked, not by what it thinks it is (thesis §4.2.1).
+//   *   A member votes if it is asked, whatever it believes its role to be (thesis §4.2.1).
 //   **  Its answer waits for the disk.
-//   -   Cannot be known there, or cannot be.
+//   -   Cannot be known there, or cannot happen.
 //
-// A member that is alone in the configuration has nobody to leave anything to, and nobody who could
-// rely on a promise: neither "promised" nor "disk hangs" holds for it.
+// A member that is alone in the configuration has no one to hand over to, and no one who could rely
+// on a promise: neither "promised" nor "disk hangs" applies to it.
 #pragma once
 
 #include <cstddef>
@@ -42,7 +42,7 @@ enum class Duty : std::uint8_t {
   kCount,     ///< for commit, read rounds and leases; "later": not for check-quorum
 };
 
-/// In the order of how much they forbid. Later: if nobody else can, or once that has passed.
+/// In the order of strictness. Later: if no other member can, or once the reason has passed.
 enum class Verdict : std::uint8_t { kYes, kLater, kNo };
 
 class Traits {

@@ -1,4 +1,4 @@
-// How does a follower take over the leader's log? (Figure 2, AppendEntries receiver; §5.3)
+// How does a follower copy the leader's log? (Figure 2, AppendEntries receiver; §5.3)
 #include <algorithm>
 #include <utility>
 
@@ -34,13 +34,13 @@ void Raft::HandleAppendEntries(NodeId from, const AppendEntries& request) {
   RAFTKV_CHECK(leader_ == from, leader_.value, from.value);
   HearLeader();
   if (installing_) {
-    // Its log is about to be replaced: an answer that only says that this member is there.
+    // Its log is about to be replaced: the answer only says that this member is alive.
     Refuse(from, request);
     return;
   }
 
-  // Figure 2, receiver 2. What is committed is in every leader's log (§5.4): where it is no longer
-  // in ours it surely matches, and where it is, a message that says otherwise comes from no leader.
+  // Figure 2, receiver 2. What is committed is in every leader's log (§5.4): if it is no longer in
+  // our log it certainly matches, and if it is, a message that contradicts it is not from a leader.
   const Index prev = request.prev_log_index;
   bool matches = prev <= log_.last_index() && log_.TermAt(prev) == request.prev_log_term;
   if (!matches && prev <= commit_index_) {
@@ -63,7 +63,7 @@ void Raft::HandleAppendEntries(NodeId from, const AppendEntries& request) {
   AdvanceCommit(std::max(commit_index_, told));
   if (suspect_ != 0 && request.refilled == suspect_) {
     suspect_ = 0;
-    refilled_ = true;  // counts, and votes, once that is written down
+    refilled_ = true;  // counts, and votes, once that is durable
     ResetElectionTimer();
   }
 
@@ -76,7 +76,7 @@ void Raft::HandleAppendEntries(NodeId from, const AppendEntries& request) {
   }
   if (request.entries.empty() && durable_term_ == term_ && write_ && !refilled_) {
     // A heartbeat is answered at once, from what is durable already, so that a slow disk neither
-    // holds up reads nor makes the leader doubt us.
+    // delays reads nor makes the leader doubt this member.
     ack.index = std::min(ack.index, durable_index_);
     Send(from, ack);
     return;
@@ -120,10 +120,10 @@ void Raft::Refuse(NodeId from, const AppendEntries& request) {
     reply.hint_term = log_.TermAt(reply.hint_index);
     RAFTKV_CHECK(reply.hint_index <= log_.last_index(), reply.hint_index.value);
     RAFTKV_CHECK(reply.hint_term <= term_, reply.hint_term.value, term_.value);
-    reply.read_round = request.read_round;  // it leads; only the logs do not meet yet
+    reply.read_round = request.read_round;  // it leads; only the logs do not match yet
     reply.promise = Promise();
   }
-  // As a heartbeat it is answered at once: it says nothing of what is on the disk but the term.
+  // Like a heartbeat it is answered at once: of what is on disk it says only the term.
   if (request.term == term_ && durable_term_ == term_ && !refilled_) {
     Send(from, reply);
   } else {

@@ -10,10 +10,10 @@ namespace raftkv::raft {
 
 namespace {
 
-/// One that the follower writes, and one that waits there for its turn.
+/// One that the follower is writing, and one that waits there for its turn.
 constexpr std::size_t kMessagesBeforeGathering = 2;
 
-/// How long a new leader waits at most for a first answer.
+/// How long a new leader waits at most for the first answer.
 constexpr Duration kMostPatience = std::chrono::seconds(3);
 
 }  // namespace
@@ -30,7 +30,7 @@ void Raft::BecomeLeader() {
   election_took_ = now_ - *std::exchange(stood_at_, std::nullopt);
   leading_ = Leadership{.heartbeat_deadline = now_ + options_.heartbeat_interval,
                         .check_quorum_deadline = now_ + options_.election_timeout};
-  // Not at once: who else has space is known once they have answered.
+  // Not at once: which members have space is known once they have answered.
   if (space_ != Space::kEnough) leading_->hand_over_at = now_ + options_.election_timeout;
   TrackMembers();
   // §8: a no-op at the start of the term finds out what is committed.
@@ -42,7 +42,7 @@ void Raft::BecomeLeader() {
   Append(std::move(noop));
 }
 
-/// What only a leader has goes with the leadership.
+/// What only a leader has ends with the leadership.
 void Raft::StopLeading() {
   RAFTKV_CHECK(role_ != Role::kLeader);
   const Leadership ended = std::move(leadership());
@@ -88,7 +88,7 @@ void Raft::TrackMembers() {
     it->second = Progress();
     it->second.incarnation = member.incarnation;
     it->second.next = log_.last_index().Next();
-    // The benefit of the doubt: nobody can have answered before a round trip, and the votes say
+    // The benefit of the doubt: no member can answer sooner than a round trip, and the votes show
     // how long one may take.
     const Duration patience =
         std::max(std::min(2 * election_took_, kMostPatience), options_.election_timeout);
@@ -100,8 +100,8 @@ void Raft::TrackMembers() {
 
 // --- Sending.
 
-/// Sends what each follower lacks, as far as its window allows: called once for all that was
-/// proposed since the last Ready, so that what came together goes together.
+/// Sends what each follower lacks, as far as its window allows. Called once for everything that was
+/// proposed since the last Ready, so that it is sent together.
 void Raft::Replicate() {
   if (!leadership().replicate_pending) return;
   leadership().replicate_pending = false;
@@ -151,7 +151,7 @@ void Raft::SendAppend(NodeId to, Progress& progress, std::vector<Entry> entries)
   RAFTKV_CHECK(progress.next > Index{});
   AppendEntries append;
   append.term = term_;
-  // Who needs what was cut off is asked about the base: heartbeats go on.
+  // A follower that needs compacted entries is probed at the base: heartbeats continue.
   append.prev_log_index = std::max(progress.next.Previous(), log_.base().index);
   append.prev_log_term = log_.TermAt(append.prev_log_index);
   append.leader_commit = commit_index_;
@@ -220,21 +220,21 @@ void Raft::HandleAppendEntriesReply(NodeId from, const AppendEntriesReply& reply
   NoteSuspicion(progress, reply.suspect);
   if (!reply.success) {
     HandleRefusal(progress, reply);
-    MaybeCommit();  // it may be suspect no more, and count by what it acknowledged before
+    MaybeCommit();  // it may no longer be suspect, and count with what it acknowledged before
   } else {
     if (reply.index > progress.match) {
       progress.match = reply.index;
       progress.next = std::max(progress.next, progress.match.Next());
       progress.inflights.FreeThrough(progress.match);
     }
-    // Also what this one already had may be committed only now: it may have been suspect.
+    // Even what this member already had may be committed only now: it may have been suspect.
     MaybeCommit();
     CheckRefill(progress);
     if (progress.state == ProgressState::kSnapshot && progress.match >= log_.base().index) {
-      progress.BecomeProbe(progress.match.Next());  // it got there, by whatever way
+      progress.BecomeProbe(progress.match.Next());  // it has it, no matter how
     }
     if (progress.state == ProgressState::kProbe && reply.index.Next() >= progress.next) {
-      progress.BecomeReplicate();  // the logs meet
+      progress.BecomeReplicate();  // the logs match
     }
   }
   RAFTKV_CHECK(progress.match <= log_.last_index(), progress.match.value);
@@ -245,7 +245,7 @@ void Raft::HandleAppendEntriesReply(NodeId from, const AppendEntriesReply& reply
   ContinueChange();
 }
 
-/// §5.3: nextIndex goes back; by whole terms, with the follower's hint and our own log.
+/// §5.3: nextIndex backs up by whole terms, with the follower's hint and our own log.
 void Raft::HandleRefusal(Progress& progress, const AppendEntriesReply& reply) {
   if (reply.index <= progress.match) return;  // late: overtaken by an acknowledgement
   if (progress.state == ProgressState::kSnapshot) return;
@@ -253,7 +253,7 @@ void Raft::HandleRefusal(Progress& progress, const AppendEntriesReply& reply) {
     return;  // the answer to an older probe
   }
   const Index hint = std::min(reply.hint_index, log_.last_index());
-  // Before the base nothing is known, and nothing can be sent: a snapshot is what it needs.
+  // Nothing is known before the base, and nothing can be sent: the follower needs a snapshot.
   const Index meets =
       hint < log_.base().index ? hint : log_.LastIndexWithTermAtMost(hint, reply.hint_term);
   progress.BecomeProbe(std::max(std::min(meets, reply.index.Previous()), progress.match).Next());
@@ -265,11 +265,11 @@ void Raft::PeerUnreachable(NodeId peer) {
   progress->heard = false;
   if (progress->state != ProgressState::kReplicate) return;
   progress->BecomeProbe(progress->match.Next());
-  progress->probe_sent = true;  // until the next heartbeat: do not pour into a broken pipe
+  progress->probe_sent = true;  // until the next heartbeat: do not flood a broken connection
 }
 
-/// What a commit quorum has durably. This leader counts by its own disk, and only if it has a vote;
-/// a suspect member does not count.
+/// What is durable on a commit quorum. The leader counts with what is on its own disk, and only if
+/// it has a vote; a suspect member does not count.
 Index Raft::QuorumMatch() const {
   return QuorumIndex(configuration(), [this](NodeId id) {
     if (id == options_.id)
@@ -282,7 +282,7 @@ Index Raft::QuorumMatch() const {
   });
 }
 
-/// §5.3 and §5.4.2: a quorum has it, and it is of our own term.
+/// §5.3 and §5.4.2: a quorum has it, and it is of the current term.
 void Raft::MaybeCommit() {
   RAFTKV_CHECK(role_ == Role::kLeader);
   const Index index = RAFTKV_MUTANT(kCommitWithoutMajority) ? durable_index_ : QuorumMatch();
@@ -294,32 +294,32 @@ void Raft::MaybeCommit() {
   }
 }
 
-/// A member announces with this open's nonce that its disk lost something, or that it is whole
-/// again (docs/raft-notes.md, suspect stores).
+/// A member announces, with the nonce of this open, that its disk has lost something, or that it is
+/// refilled (docs/raft-notes.md, suspect stores).
 void Raft::NoteSuspicion(Progress& progress, std::uint64_t suspect) {
   if (suspect == progress.suspect || RAFTKV_MUTANT(kSuspectCounts)) return;
   RAFTKV_CHECK(role_ == Role::kLeader);
   progress.suspect = suspect;
   progress.refill_at = Index{};
   if (suspect == 0) return;
-  // What it acknowledged before may be what it lost.
+  // It may have lost what it acknowledged before.
   progress.match = Index{};
   progress.BecomeProbe(progress.next);
 }
 
-/// A suspect member is whole once it has all that this leader has committed, up to an index that
-/// was reached in this term and without it: nothing that was ever committed lies behind that.
+/// A suspect member is refilled once it has everything that this leader has committed, up to an
+/// index that was reached in this term and without it: nothing committed earlier is beyond that.
 void Raft::CheckRefill(Progress& progress) {
   if (progress.suspect == 0 || progress.refill_at != Index{}) return;
   if (committed_in_term() && QuorumMatch() >= commit_index_) progress.refill_at = commit_index_;
 }
 
-/// Was heard within an election timeout, and counts.
+/// Whether it was heard within an election timeout, and counts.
 bool Raft::IsLive(NodeId id) const {
   return id == options_.id || Judge(TraitsOf(id), Duty::kCount) == Verdict::kYes;
 }
 
-/// When a commit quorum was heard for the last time; now, if this leader is one by itself.
+/// When a commit quorum was last heard; now, if this leader is one by itself.
 MonoTime Raft::QuorumHeard() const {
   const auto since = [](MonoTime time) {
     return static_cast<std::uint64_t>(std::max(time.time_since_epoch(), Duration::zero()).count());
@@ -331,7 +331,7 @@ MonoTime Raft::QuorumHeard() const {
   })));
 }
 
-/// Thesis §6.2, an election timeout after a quorum was heard for the last time, and not later.
+/// Thesis §6.2, exactly an election timeout after a quorum was last heard.
 void Raft::CheckQuorum() {
   RAFTKV_CHECK(role_ == Role::kLeader);
   NoteAnswerAfterPause();  // it may have become a quorum by itself
@@ -340,7 +340,7 @@ void Raft::CheckQuorum() {
   if (leadership().check_quorum_deadline <= now_) BecomeFollower(term_, kNobody);
 }
 
-/// It may have been replaced while it was paused: it takes proposals again once a quorum answers.
+/// It may have been replaced while it was paused: it accepts proposals again once a quorum answers.
 void Raft::NoteAnswerAfterPause() {
   std::optional<MonoTime>& until = leadership().paused_until;
   if (until && QuorumHeard() >= *until) until.reset();

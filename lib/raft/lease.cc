@@ -1,13 +1,13 @@
-// When may a leader answer a read without asking anybody? (thesis §6.4.1)
+// When may a leader answer a read without asking the others? (thesis §6.4.1)
 //
-// With leases on, who has heard a leader promises to vote for nobody for a full election timeout T
-// by its own clock, and so does who has just started. A round of heartbeats that was sent at time s
-// and promised by a commit quorum therefore rules out another leader until s + T, less what the
-// clocks may differ: with a rate error of e on either side until s + T (1 - e) / (1 + e). Each
-// acknowledgement says what is promised, so that members whose options differ cost the lease and
-// not its safety. The
-// promise has one exception, an election that the leader itself asked for (TimeoutNow): after it
-// has sent one there is no lease in its term any more.
+// With leases on, a member that has heard a leader promises to grant no vote for a full election
+// timeout T by its own clock, and so does a member that has just started. A round of heartbeats
+// that was sent at time s and promised by a commit quorum therefore rules out another leader until
+// s + T, less what the clocks may drift: with a rate error of e on either side until s + T (1 - e)
+// / (1 + e). Each acknowledgement says what is promised, so that members with different options may
+// cost the lease, but not its safety. The promise has one exception, an election that the leader
+// itself asked for (TimeoutNow): after sending one, the leader has no lease for the rest of its
+// term.
 #include <algorithm>
 
 #include "lib/base/check.h"
@@ -25,9 +25,10 @@ constexpr std::size_t kMaxLeaseRounds = 64;
 
 bool Raft::PromisedNotToVote() const {
   if (!options_.lease_reads) return false;
-  // Who was always alone has nobody to have promised anything to. One that was left alone may have
-  // promised it to the leader that removed itself; and one whose log begins with another that was
-  // alone was taken in by it, and may have promised it before it had that on its disk.
+  // A member that was always alone cannot have promised anything. One that was left alone may have
+  // made a promise to the leader that removed itself. And one whose log begins with another member
+  // that was alone was added by that one, and may have made a promise before it had that entry on
+  // disk.
   const bool alone = configuration().members.size() == 1 &&
                      configuration().members.front().id == options_.id &&
                      configuration().removed.empty();
@@ -60,7 +61,7 @@ void Raft::StartLeaseRound() {
                leadership().lease_rounds.back().first < read_round_);
   leadership().lease_rounds.emplace_back(read_round_, now_);
   if (leadership().lease_rounds.size() > kMaxLeaseRounds) leadership().lease_rounds.pop_front();
-  FinishReadRounds();  // a cluster of one needs nobody
+  FinishReadRounds();  // a cluster of one asks no one
 }
 
 void Raft::ExtendLease() {

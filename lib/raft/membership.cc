@@ -32,7 +32,7 @@ void AddRemoved(Configuration& configuration, NodeId id) {
   RAFTKV_CHECK(IsRemoved(configuration, id), id.value);
 }
 
-/// What an address is only the transport knows; it stands in log lines.
+/// Only the transport knows what an address is; it appears in log lines.
 Status CheckMemberAddress(const std::string& address) {
   if (address.empty()) return Wrong("a member has no address; give it one");
   if (address.size() > kMaxAddressBytes) {
@@ -46,8 +46,8 @@ Status CheckMemberAddress(const std::string& address) {
   return Wrong("the address of a member has a control character; choose one without");
 }
 
-/// One change, carried out on a copy. Until Finish, `learner` and `leaves` of the copy say how it
-/// will be, and the configuration it came from who votes now.
+/// One change, carried out on a copy. Until Finish, `learner` and `leaves` of the copy describe the
+/// result, and the original configuration says who votes now.
 class Plan {
  public:
   Plan(const Configuration& now, const MembershipChange& change)
@@ -55,14 +55,15 @@ class Plan {
 
   Result<Configuration> Make() {
     if (now_.joint) {
-      return Wrong("the change before is not over yet (the configuration is joint); wait for it");
+      return Wrong(
+          "the previous change is still in progress (the configuration is joint); wait for it");
     }
     for (const auto step : {&Plan::Uninvite, &Plan::Remove, &Plan::Promote, &Plan::Demote,
                             &Plan::Move, &Plan::Add, &Plan::Invite}) {
       if (Status status = (this->*step)(); !status.ok()) return status;
     }
     if (change_.quorum) next_.quorum = *change_.quorum;
-    if (next_ == now_) return Wrong("the change changes nothing; all of it is so already");
+    if (next_ == now_) return Wrong("the change has no effect; everything is as requested already");
     return Finish();
   }
 
@@ -71,7 +72,7 @@ class Plan {
     for (const std::string& name : change_.uninvite) {
       if (!DropInvitation(name)) {
         return {Code::kNotFound, "there is no invitation for " + Quoted(name) +
-                                     "; see the list of members for who is invited"};
+                                     "; the member list shows who is invited"};
       }
     }
     return Status::Ok();
@@ -81,7 +82,7 @@ class Plan {
     for (const NodeId id : change_.remove) {
       if (Status status = Take(id); !status.ok()) return status;
       if (WasVoter(id)) {
-        // Its vote is needed to leave it behind.
+        // Its vote is needed to leave the joint configuration.
         Member& member = Next(id);
         member.learner = true;
         member.leaves = true;
@@ -98,7 +99,7 @@ class Plan {
       if (Status status = Take(id); !status.ok()) return status;
       Member& member = Next(id);
       if (!member.learner) {
-        return Wrong(Quoted(member.name) + " has a vote already; only a learner is promoted");
+        return Wrong(Quoted(member.name) + " already has a vote; only a learner can be promoted");
       }
       member.learner = false;
       member.promote = false;
@@ -111,14 +112,14 @@ class Plan {
       if (Status status = Take(id); !status.ok()) return status;
       Member& member = Next(id);
       if (member.learner) {
-        return Wrong(Quoted(member.name) + " is a learner already; only a voter is demoted");
+        return Wrong(Quoted(member.name) + " is already a learner; only a voter can be demoted");
       }
       member.learner = true;
     }
     return Status::Ok();
   }
 
-  /// All at once: two members may have changed places.
+  /// All at once: two members may have swapped addresses.
   Status Move() {
     for (const MembershipChange::Move& move : change_.move) {
       if (Status status = Take(move.id); !status.ok()) return status;
@@ -190,7 +191,7 @@ class Plan {
   }
 
   Status CheckLimits(std::size_t leaving) const {
-    // Each invitation will be a member, so that binding one never fails for want of room.
+    // Each invitation counts as a member, so that accepting one never fails for lack of room.
     const std::size_t members = next_.members.size() + next_.invited.size();
     if (members > kMaxMembers) {
       return Wrong("there would be " + std::to_string(members) +
@@ -205,7 +206,7 @@ class Plan {
     return Status::Ok();
   }
 
-  /// Each member is named once in a change, and is there.
+  /// Each member is named once in a change, and exists.
   Status Take(NodeId id) {
     const Member* member = now_.Find(id);
     if (member == nullptr) {
@@ -215,7 +216,7 @@ class Plan {
                       : "no member has " + IdText(id) + "; see the list of members for their ids"};
     }
     if (taken_.insert(id).second) return Status::Ok();
-    return Wrong(Quoted(member->name) + " stands twice in the change; name each member once");
+    return Wrong(Quoted(member->name) + " appears twice in the change; name each member once");
   }
 
   Status CheckNewId(NodeId id) {
@@ -231,11 +232,11 @@ class Plan {
                    " already; add a member with an id of its own");
     }
     if (taken_.insert(id).second) return Status::Ok();
-    return Wrong(IdText(id) + " stands twice in the change; name each member once");
+    return Wrong(IdText(id) + " appears twice in the change; name each member once");
   }
 
-  /// Name and address are nobody else's: of no member, and of nobody invited. Those of a voter that
-  /// this change removes are not free yet: it is still spoken to while the configuration is joint.
+  /// Name and address are not taken by another member or invitation. Those of a voter that this
+  /// change removes are not free yet: it still takes part while the configuration is joint.
   Status CheckNew(const std::string& name, const std::string& address) const {
     if (Status bad = CheckMemberName("the name of a new member", name); !bad.ok()) return bad;
     if (Status bad = CheckMemberAddress(address); !bad.ok()) return bad;

@@ -1,8 +1,8 @@
 // Which configuration follows from a change, and when must it be a joint one? (Raft paper §6)
 //
 // A change of who votes, or of the quorum rule, goes through a joint configuration, any number of
-// members at once; what only concerns learners, invitations and addresses is in force by itself.
-// Pure functions: when a change may be made at all is the leader's matter (leader.cc).
+// members at once; what concerns only learners, invitations and addresses takes effect directly.
+// Pure functions: when a change may be made at all is up to the leader (change.cc).
 #pragma once
 
 #include <optional>
@@ -15,13 +15,13 @@
 
 namespace raftkv::raft {
 
-/// All of it comes into force together.
+/// All of it takes effect together.
 struct MembershipChange {
-  /// A member that is reached somewhere else from now on, or whose next start counts even if it
-  /// seems to be an older one, or both.
+  /// A member that has a new address, or whose next boot counts even if it appears to be an older
+  /// one, or both.
   struct Move {
     NodeId id{};
-    std::string address{};  ///< empty: where it was
+    std::string address{};  ///< empty: unchanged
     bool reset_boot = false;
   };
 
@@ -42,13 +42,13 @@ struct MembershipChange {
   }
 };
 
-/// How long the list of dead ids may become.
+/// Limit of the list of removed ids.
 inline constexpr std::size_t kMaxRemoved = 4096;
 
-/// The configuration to append; joint if voters or the rule change. InvalidArgument (it makes no
-/// sense: an id twice, a name or address that another has, a removed id, a member promoted that is
-/// no learner, unsafe quorums, no voter left, too many) or NotFound (no such member) with the
-/// reason. `now` must not be joint.
+/// The configuration to append; joint if voters or the rule change. InvalidArgument (an id twice, a
+/// name or address that another has, a removed id, a promoted member that is not a learner, unsafe
+/// quorums, no voter left, too many) or NotFound (no such member) with the reason. `now` must not
+/// be joint.
 Result<Configuration> PlanChange(const Configuration& now, const MembershipChange& change);
 
 /// What follows once a joint configuration is committed.

@@ -1,7 +1,7 @@
-// What do members say to each other? (Raft paper, Figure 2, "RPCs"; pre-vote: thesis §9.6)
+// What do members send to each other? (Raft paper, Figure 2, "RPCs"; pre-vote: thesis §9.6)
 //
-// Every message may be lost, doubled, delayed and overtaken. `term` is the sender's term, but for a
-// pre-vote, where it is the term that the sender would campaign in.
+// Every message may be lost, duplicated, delayed and reordered. `term` is the sender's term, except
+// in a pre-vote, where it is the term that the sender would campaign in.
 #pragma once
 
 #include <cstdint>
@@ -18,7 +18,7 @@ struct RequestVote {
   Index last_log_index{};
   Term last_log_term{};
   bool pre_vote = false;
-  /// The leader itself asked for this election (TimeoutNow): who hears it may vote nevertheless.
+  /// The leader itself asked for this election (TimeoutNow): members that hear it may still vote.
   bool transfer = false;
   friend bool operator==(const RequestVote&, const RequestVote&) = default;
 };
@@ -31,7 +31,7 @@ struct RequestVoteReply {
   friend bool operator==(const RequestVoteReply&, const RequestVoteReply&) = default;
 };
 
-/// Without entries it is also the heartbeat.
+/// Without entries it is the heartbeat.
 struct AppendEntries {
   Term term{};
   Index prev_log_index{};
@@ -41,7 +41,8 @@ struct AppendEntries {
   std::uint64_t read_round = 0;
   /// Contiguous from prev_log_index + 1.
   std::vector<Entry> entries{};
-  /// To a suspect member: the nonce that it announced. It has back all that it may have lost.
+  /// To a suspect member: the nonce that it announced. It has everything again that it may have
+  /// lost.
   std::uint64_t refilled = 0;
   friend bool operator==(const AppendEntries&, const AppendEntries&) = default;
 };
@@ -49,7 +50,7 @@ struct AppendEntries {
 struct AppendEntriesReply {
   Term term{};
   bool success = false;
-  /// success: the sender's log equals the leader's up to here, and it is durable there.
+  /// success: the sender's log equals the leader's up to here, and is durable up to here.
   /// Otherwise: the prev_log_index that did not match.
   Index index{};
   /// Failure only: the last index that may still match, and its term, so that the leader can skip
@@ -57,15 +58,15 @@ struct AppendEntriesReply {
   Index hint_index{};
   Term hint_term{};
   std::uint64_t read_round = 0;
-  /// Not 0: the sender's disk lost something, and this open's nonce; it does not count until it was
-  /// refilled.
+  /// Not 0: the sender's disk has lost something; the nonce of this open. The sender does not count
+  /// until it is refilled.
   std::uint64_t suspect = 0;
-  /// For so long, by its own clock and from when it heard `read_round`, the sender votes for nobody
+  /// For this long, by its own clock and from when it heard `read_round`, the sender grants no vote
   /// (thesis §6.4.1). Zero: it promises nothing.
   Duration promise{};
-  /// What the sender's disk has room for.
+  /// What the sender's disk has space for.
   Space space = Space::kEnough;
-  /// What the sender's state machine has applied; 0 also where an older version does not say it.
+  /// What the sender's state machine has applied; 0 also if an older version does not report it.
   Index applied{};
   friend bool operator==(const AppendEntriesReply&, const AppendEntriesReply&) = default;
 };
@@ -82,13 +83,13 @@ struct ReadIndex {
 struct ReadIndexReply {
   Term term{};
   std::uint64_t context = 0;
-  /// False: the asked member does not lead, or gave up leading before it could confirm it.
+  /// False: the member asked does not lead, or stepped down before it could confirm that.
   bool confirmed = false;
   Index index{};
   friend bool operator==(const ReadIndexReply&, const ReadIndexReply&) = default;
 };
 
-/// The leader hands its leadership over: stand for election at once (thesis §3.10).
+/// The leader transfers its leadership: campaign at once (thesis §3.10).
 struct TimeoutNow {
   Term term{};
   friend bool operator==(const TimeoutNow&, const TimeoutNow&) = default;

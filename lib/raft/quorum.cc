@@ -10,7 +10,7 @@ namespace raftkv::raft {
 
 namespace {
 
-/// Whose votes: those of the configuration that is left, or of the one that comes (or is).
+/// Which half: the configuration that is left, or the one that comes (or is in force).
 enum class Half : std::uint8_t { kOld, kNew };
 
 bool Votes(const Member& member, Half half) {
@@ -22,19 +22,19 @@ bool Counts(const Member& member, Half half, Purpose purpose) {
   return Votes(member, half);
 }
 
-/// The voters of a half, or those of them in one zone, and how many of them it takes.
+/// The voters of a half, or of one zone in it, and how many of them it takes.
 struct Group {
   Half half;
   Purpose purpose;
-  const std::string* zone;  ///< null: whatever their zone
+  const std::string* zone;  ///< null: of any zone
   std::size_t voters;
   std::size_t needed;
 
   [[nodiscard]] bool Has(const Member& member) const {
     return Counts(member, half, purpose) && (zone == nullptr || member.zone == *zone);
   }
-  /// A rule that asks for nobody is as wrong as one that asks for more than there are: neither ever
-  /// has a quorum.
+  /// A rule that asks for no voter is as wrong as one that asks for more than exist: neither has a
+  /// valid quorum.
   [[nodiscard]] bool Possible() const { return needed > 0 && needed <= voters; }
 };
 
@@ -46,12 +46,12 @@ std::size_t CountVoters(const Configuration& configuration, Half half, const std
 }
 
 constexpr std::size_t Majority(std::size_t voters) { return voters / 2 + 1; }
-// Two majorities meet, and one less would not do.
+// Two majorities intersect; one voter less would not be enough.
 static_assert(2 * Majority(4) > 4);
 static_assert(2 * Majority(5) > 5);
 static_assert(2 * (Majority(5) - 1) <= 5);
 
-/// The member at `at` is the one by which its zone is visited: the first voter that is in it.
+/// Whether the member at `at` stands for its zone: the first voter in it.
 bool OpensZone(const Configuration& configuration, Half half, std::size_t at) {
   RAFTKV_CHECK(at < configuration.members.size(), at);
   const Member& member = configuration.members[at];
@@ -82,7 +82,7 @@ void ForEachGroupOf(const Configuration& configuration, Half half, const QuorumR
   }
 }
 
-/// A quorum is what has enough of every group. At least one group is visited.
+/// A quorum has enough voters of every group. At least one group is visited.
 template <class Visit>
 void ForEachGroup(const Configuration& configuration, Purpose purpose, const Visit& visit) {
   if (configuration.joint) {
@@ -91,7 +91,7 @@ void ForEachGroup(const Configuration& configuration, Purpose purpose, const Vis
   ForEachGroupOf(configuration, Half::kNew, configuration.quorum, purpose, visit);
 }
 
-/// Whether anybody wants to know what this member says.
+/// Whether the answer of this member matters to any group.
 bool IsAsked(const Configuration& configuration, const Member& member, Purpose purpose) {
   return Counts(member, Half::kNew, purpose) ||
          (configuration.joint && Counts(member, Half::kOld, purpose));
@@ -113,7 +113,7 @@ Status CheckFlexible(const QuorumRule& rule, std::size_t voters, const std::stri
   }
   if (std::size_t{rule.commit} + rule.election <= voters) {
     return Unsafe("a commit quorum of " + commit + " and an election quorum of " + election + of +
-                  " need not meet, so a new leader could lack what was committed; choose sizes "
+                  " need not intersect, so a new leader could lack committed entries; choose sizes "
                   "whose sum is above " +
                   std::to_string(voters));
   }
@@ -121,7 +121,7 @@ Status CheckFlexible(const QuorumRule& rule, std::size_t voters, const std::stri
   if (2 * std::size_t{rule.election} <= voters) {
     return Unsafe(
         "two election quorums of " + election + of +
-        " need not meet, so a term could have two leaders; choose an election quorum of " +
+        " need not intersect, so a term could have two leaders; choose an election quorum of " +
         std::to_string(Majority(voters)) + " or more");
   }
   return Status::Ok();
@@ -136,8 +136,8 @@ Status CheckHalf(const Configuration& configuration, Half half) {
   switch (rule.kind) {
     case QuorumKind::kMajority:
     case QuorumKind::kZones:
-      // Two majorities of the same voters meet; what zones ask for on top only makes quorums
-      // larger.
+      // Two majorities of the same voters intersect; what zones require in addition only makes
+      // quorums larger.
       if (rule.commit == 0 && rule.election == 0) return Status::Ok();
       return Unsafe("sizes of quorums are given" + whose +
                     " with a rule that has none; choose the rule 'flexible' or leave them out");
@@ -195,7 +195,7 @@ std::uint64_t QuorumValue(const Configuration& configuration,
       return;
     }
     RAFTKV_CHECK(end - begin >= static_cast<std::ptrdiff_t>(group.needed), group.needed);
-    // In ascending order, as many as are needed stand from here to the end.
+    // In ascending order, as many as are needed are from here to the end.
     const auto at = end - static_cast<std::ptrdiff_t>(group.needed);
     std::nth_element(begin, at, end);
     reached = std::min(reached, *at);
@@ -210,7 +210,8 @@ Index QuorumIndex(const Configuration& configuration,
 }
 
 Status CheckQuorums(const Configuration& configuration) {
-  // A joint quorum holds a quorum of each half, so it meets whatever a quorum of that half meets.
+  // A joint quorum contains a quorum of each half, so it intersects whatever a quorum of that half
+  // does.
   if (configuration.joint) {
     if (Status status = CheckHalf(configuration, Half::kOld); !status.ok()) return status;
   }

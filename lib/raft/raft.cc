@@ -48,12 +48,12 @@ Raft::Raft(const Options& options, InitialState initial, Random random, MonoTime
   RAFTKV_CHECK(log_.last_term() <= term_, log_.last_term().value, term_.value);
   commit_index_ = std::min(commit_index_, log_.last_index());
   ForgetConfigurationsBefore(applied_index_);
-  // It may have promised a leader before it was restarted, and has forgotten whom.
+  // It may have made a promise to a leader before it was restarted, and has forgotten it.
   if (options_.lease_reads && !RAFTKV_MUTANT(kVoteWhileLeased)) {
     no_votes_before_ = now_ + options_.election_timeout;
   }
   ResetElectionTimer();
-  // Nobody else can lead a cluster of one: do not wait.
+  // No other member can lead a cluster of one: do not wait.
   const Configuration& members = configuration();
   if (CanCampaign() && members.members.size() == 1) election_deadline_ = now_;
 }
@@ -65,11 +65,11 @@ void Raft::Resume(MonoTime now) {
   now_ = now;
   writes_.Resume(now_);
   applies_.Resume(now_);
-  // Once, until somebody was heard: one that is late all the time must come to an end as well.
+  // Once, until another member was heard: one that is always late must time out as well.
   if (leading_ && !leading_->paused_until) {
     leading_->paused_until = now_;
     leading_->check_quorum_deadline = now_ + options_.election_timeout;
-    NoteAnswerAfterPause();  // one that is a quorum by itself asks nobody
+    NoteAnswerAfterPause();  // one that is a quorum by itself asks no one
   } else if (!leading_ && leader_heard_ && leader_ != kNobody && !resumed_) {
     resumed_ = true;
     leader_heard_ = now_;
@@ -84,7 +84,7 @@ void Raft::Tick(MonoTime now) {
   if (role_ == Role::kLeader) {
     if (now_ >= leadership().check_quorum_deadline) CheckQuorum();
     if (role_ == Role::kLeader && now_ >= leadership().transfer_deadline) {
-      leadership().transfer_target = kNobody;  // it did not come to it: go on leading
+      leadership().transfer_target = kNobody;  // the transfer failed: continue to lead
       leadership().transfer_deadline = kNever;
     }
     if (role_ == Role::kLeader) MaybeHandOverForSpace();
@@ -112,14 +112,14 @@ MonoTime Raft::NextDeadline() const {
                    leading.transfer_deadline, leading.hand_over_at, leading.read_round_deadline});
 }
 
-// --- Who may do what.
+// --- What each member may do.
 
-/// What is in the way of `id`, as far as it is known here (eligibility.h).
+/// What prevents `id` from its duties, as far as it is known here (eligibility.h).
 Traits Raft::TraitsOf(NodeId id) const {
   Traits traits;
   if (id != options_.id) {
     const Progress* const progress = FindProgress(id);
-    // In a joint configuration only who keeps its vote.
+    // In a joint configuration only members that keep their vote.
     const Member* const member = configuration().Find(id);
     if (member == nullptr || member->learner) traits.Add(Trait::kNoVote);
     if (progress == nullptr) {
@@ -141,8 +141,9 @@ Traits Raft::TraitsOf(NodeId id) const {
   return traits;
 }
 
-/// Thesis §4.2.2: who has a vote, and who loses it by a configuration that is not known to be
-/// committed. It may be the only one with a log long enough to win, and is not counted itself.
+/// Thesis §4.2.2: a member with a vote, or one that loses it by a configuration that is not known
+/// to be committed. The latter may be the only one with a log long enough to win, and is not
+/// counted itself.
 bool Raft::MayHaveVote() const {
   for (auto at = configurations_.rbegin(); at != configurations_.rend(); ++at) {
     if (at->second.IsVoter(options_.id)) return true;
@@ -157,7 +158,7 @@ void Raft::Step(const Message& message) {
   if (message.to != options_.id || message.from == options_.id || message.from == kNobody) return;
   const NodeId from = message.from;
 
-  // §5.2, and thesis §9.6 for the pre-vote: who asks for a vote does not yet move our term.
+  // §5.2, and thesis §9.6 for the pre-vote: a request for a pre-vote does not move our term.
   if (const auto* request = std::get_if<RequestVote>(&message.body)) {
     HandleRequestVote(from, *request);
     return;
@@ -170,7 +171,8 @@ void Raft::Step(const Message& message) {
   }
   const auto* append = std::get_if<AppendEntries>(&message.body);
   if (append != nullptr && !IsWellFormed(*append)) return;
-  // §5.1: a higher term makes a follower; a message of a lower term is refused or ignored.
+  // §5.1: a higher term makes this member a follower; a message of a lower term is refused or
+  // ignored.
   if (term > term_) BecomeFollower(term, append != nullptr ? from : kNobody);
   if (append != nullptr) {
     if (term < term_) {
@@ -206,8 +208,8 @@ void Raft::EnterTerm(Term term) {
   vote_ = kNobody;
   stood_at_.reset();
   votes_.clear();
-  // What was acknowledged to the leader of the old term is of no use to it any more, and may be cut
-  // before it is ever durable.
+  // Acknowledgements to the leader of the old term are of no use to it any more, and their entries
+  // may be truncated before they are durable.
   std::erase_if(messages_after_persist_, [](const Message& message) {
     return std::holds_alternative<AppendEntriesReply>(message.body);
   });
@@ -254,8 +256,8 @@ void Raft::Send(NodeId to, Body body) {
   messages_.push_back({.from = options_.id, .to = to, .body = std::move(body)});
 }
 
-/// What every answer to a leader says of this member, whatever it answers to; read rounds, hints
-/// and the promise are for the caller to add.
+/// What every answer to a leader says about this member; the caller adds read rounds, hints and the
+/// promise.
 AppendEntriesReply Raft::Answer(bool success, Index index) const {
   return {.term = term_,
           .success = success,
@@ -271,7 +273,7 @@ void Raft::Append(Entry entry) {
   RAFTKV_CHECK(entry.term <= term_, entry.term.value, term_.value);
   if (entry.kind == EntryKind::kConfiguration && !RAFTKV_MUTANT(kConfigurationOnCommit)) {
     Result<Configuration> decoded = DecodeConfiguration(entry.payload.view());
-    RAFTKV_CHECK(decoded.ok(), decoded.status().ToString());  // checked where it came in
+    RAFTKV_CHECK(decoded.ok(), decoded.status().ToString());  // checked where it arrived
     SetConfiguration(entry.index, *std::move(decoded));
   }
   log_.Append(std::move(entry));
@@ -306,7 +308,7 @@ void Raft::OnOtherConfiguration() {
     TrackMembers();
     leadership().change_under_way = true;
   } else if (CanCampaign() != (election_deadline_ != kNever)) {
-    ResetElectionTimer();  // it has got a vote, or lost it
+    ResetElectionTimer();  // it was given a vote, or lost it
   }
 }
 
@@ -348,13 +350,13 @@ Result<LogPosition> Raft::Propose(EntryKind kind, Bytes payload, std::uint64_t t
   if (kind != EntryKind::kCommand) {
     return Status(Code::kInvalidArgument, "only commands can be proposed");
   }
-  if (role_ != Role::kLeader) return Status(Code::kNotLeader, "this member does not lead");
+  if (role_ != Role::kLeader) return Status(Code::kNotLeader, "this member is not the leader");
   if (transferring()) {
-    return Status(Code::kUnavailable, "the leadership is being handed over; try again");
+    return Status(Code::kUnavailable, "a leadership transfer is in progress; try again");
   }
   if (leadership().paused_until) {
     return Status(Code::kUnavailable,
-                  "the leader was paused and asks whether it still leads; try again");
+                  "the leader was paused and is confirming that it still leads; try again");
   }
   Entry entry{.index = log_.last_index().Next(),
               .term = term_,
@@ -364,7 +366,7 @@ Result<LogPosition> Raft::Propose(EntryKind kind, Bytes payload, std::uint64_t t
   const std::size_t footprint = entry.Footprint();
   std::size_t& uncommitted = leadership().uncommitted_bytes;
   if (uncommitted > 0 && uncommitted + footprint > options_.max_uncommitted_bytes) {
-    return Status(Code::kUnavailable, "too many writes wait to be committed; try again");
+    return Status(Code::kUnavailable, "too many writes are waiting to be committed; try again");
   }
   uncommitted += footprint;
   const LogPosition position{.index = entry.index, .term = entry.term};

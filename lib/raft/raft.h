@@ -1,9 +1,9 @@
 // How do the members of a cluster agree on one log? (Raft paper; thesis for pre-vote and reads)
 //
-// Raft is a pure state machine: state + (message | time | local call) -> Ready. It knows no thread,
-// clock, disk, socket or chance of its own, and never reads storage. It is owned by one thread.
+// Raft is a pure state machine: state + (message | time | local call) -> Ready. It has no thread,
+// clock, disk, socket or randomness of its own, and never reads storage. It is owned by one thread.
 //
-// One file a role or matter: election.cc, follower.cc, leader.cc, read_index.cc and lease.cc,
+// One file per role or subject: election.cc, follower.cc, leader.cc, read_index.cc and lease.cc,
 // change.cc (membership), transfer.cc, snapshot.cc, own_disk.cc; raft.cc has what they share and
 // ready.cc what goes out. raft_invariants.cc says what is always true.
 #pragma once
@@ -32,40 +32,40 @@ namespace raftkv::raft {
 struct Options {
   NodeId id;
   /// T: an election timeout is drawn from [T, 2T); a leader that has not heard of a quorum for T
-  /// steps down, and who has heard the leader within T grants no vote.
+  /// steps down, and a member that has heard the leader within T grants no vote.
   Duration election_timeout = std::chrono::milliseconds(300);
   Duration heartbeat_interval = std::chrono::milliseconds(100);
-  /// How long an idle leader waits before it tells followers of a new commit index by a message of
-  /// its own; with traffic the next AppendEntries carries it.
+  /// How long an idle leader waits before it sends a new commit index in a message of its own; with
+  /// traffic the next AppendEntries carries it.
   Duration commit_notice_delay = std::chrono::milliseconds(10);
-  /// While two AppendEntries are on their way to a follower, what is proposed gathers for so long,
-  /// or until one is answered: a follower writes one batch at a time, so more messages would only
+  /// While two AppendEntries are in flight to a follower, proposals gather for this long, or until
+  /// one is answered: a follower writes one batch at a time, so more messages would only
   /// cost more. 0: never wait.
   Duration gather_delay = Duration::zero();
   /// Entries in one AppendEntries, in bytes (one entry always fits).
   std::size_t max_append_bytes = 1 << 20;
-  /// AppendEntries with entries under way to one follower.
+  /// AppendEntries with entries in flight to one follower.
   std::size_t max_inflight_messages = 64;
   std::size_t max_inflight_bytes = 16 << 20;
-  /// Recent entries that are kept in memory though they are committed and durable.
+  /// Recent entries kept in memory although they are committed and durable.
   std::size_t max_buffer_bytes = 32 << 20;
   /// Proposals that are not committed yet; more are refused as Unavailable.
   std::size_t max_uncommitted_bytes = 64 << 20;
-  /// Entries handed out to be applied at a time.
+  /// Entries returned to be applied at a time.
   std::size_t max_apply_bytes = 4 << 20;
-  /// Reads that wait for a round, own and followers'; more are refused.
+  /// Reads that wait for a round, this member's and its followers'; more are refused.
   std::size_t max_pending_reads = 64 * 1024;
-  /// A learner may be promoted when it lacks at most so many entries.
+  /// A learner may be promoted when it lacks at most this many entries.
   std::uint64_t caught_up_entries = 1024;
-  /// The leader may answer reads on a lease, and nobody votes within T of hearing it; must be equal
-  /// on all members.
+  /// As leader, answer reads on a lease; otherwise, grant no vote within T of hearing the leader.
+  /// May differ between members: only what is promised counts (lease.cc).
   bool lease_reads = false;
-  /// A write of the log, or a batch that is applied, that is under way for so long, and for much
-  /// longer than they usually take here, may never end.
+  /// A write of the log, or a batch being applied, that has been in progress for this long, and for
+  /// much longer than usual here, may never end.
   Duration hang_timeout = std::chrono::milliseconds(500);
   /// Entries in one write of the log, in bytes (one entry always fits).
   std::size_t max_write_bytes = 4 << 20;
-  /// How far off the rate of any member's clock may be.
+  /// Largest drift of any member's clock.
   unsigned clock_error_percent = 10;
 };
 
@@ -75,14 +75,14 @@ struct InitialState {
   /// The configurations in the log with the index of their entry, ascending, and before them the
   /// one in force at the base. Never empty; index 0: none yet, nobody can campaign.
   std::vector<std::pair<Index, Configuration>> configurations{{}};
-  /// What was cut off the log's front, and the rest as runs of equal term; empty: no entries.
+  /// Where the log was compacted to, and the rest as runs of equal term; empty: no entries.
   LogBase base;
   std::vector<TermRun> term_runs;
   Index last_index;
-  /// What the state machine has, durably; not before the base.
+  /// What the state machine has durably applied; not before the base.
   Index applied;
-  /// Not 0: something that was durable here may be lost (but not term and vote), and this open's
-  /// nonce. It neither votes nor counts until the leader has refilled it.
+  /// Not 0: something that was durable here may be lost (but not term and vote); the value is the
+  /// nonce of this open. The member neither votes nor counts until the leader has refilled it.
   std::uint64_t suspect = 0;
 };
 
@@ -99,64 +99,65 @@ class Raft {
 
   // --- Inputs. Each may change what the next TakeReady() returns.
 
-  /// Moves time to `now` (never back) and does what has become due. Call it before any other input,
-  /// so that the input meets the right time.
+  /// Advances the time to `now` (never back) and does what has become due. Call it before any other
+  /// input, so that the input is processed at the right time.
   void Tick(MonoTime now);
   /// The wall clock, for the time stamp of a new leader's first entry. Ordering never depends on
   /// it.
   void SetWallTime(std::uint64_t time_ms) { wall_time_ms_ = time_ms; }
-  /// When Tick() will have something to do, if nothing else happens before.
+  /// When Tick() will next have something to do, if nothing else happens before.
   [[nodiscard]] MonoTime NextDeadline() const;
 
-  /// A message that came from the network. Anything may come: it is checked here.
+  /// A message from the network. It may be anything: it is checked here.
   void Step(const Message& message);
 
-  /// Leader: appends an entry. NotLeader, or Unavailable (uncommitted proposals are at their
-  /// bound).
+  /// Leader: appends an entry. NotLeader, or Unavailable (too many
+  /// uncommitted proposals).
   Result<LogPosition> Propose(EntryKind kind, Bytes payload, std::uint64_t time_ms);
 
   /// Asks for an index from which a read is linearizable; the answer comes as a ReadState with
-  /// `context`. A follower asks the leader. Unavailable: no leader known, or too many wait. With
-  /// `lease`, a leader that holds a lease answers by it and asks nobody.
+  /// `context`. A follower asks the leader. Unavailable: no leader known, or too many are waiting.
+  /// With `lease`, a leader that holds a lease answers without asking the others.
   Status RequestReadIndex(std::uint64_t context, bool lease = false);
 
   /// Leader: appends the configuration that follows from `change` (and later, by itself, the one
-  /// that ends a joint configuration). NotLeader; Unavailable: not now (an earlier change is under
-  /// way, a learner is behind, the live members would be no quorum); InvalidArgument, NotFound: see
-  /// PlanChange.
+  /// that ends a joint configuration). NotLeader; Unavailable: not now (another change is in
+  /// progress, a learner is behind, the live members would not be a quorum); InvalidArgument,
+  /// NotFound: see PlanChange.
   Result<LogPosition> ChangeMembership(const MembershipChange& change, std::uint64_t time_ms);
 
-  /// Leader: takes no proposals until `to` (nobody: who is best) leads or an election timeout has
-  /// passed. NotLeader; InvalidArgument: no voter, or this one; Unavailable: nobody can take over.
+  /// Leader: takes no proposals until `to` (kNobody: the best candidate) leads or an election
+  /// timeout has passed. NotLeader; InvalidArgument: not a voter, or this member; Unavailable: no
+  /// member can take over.
   Status TransferLeadership(NodeId to);
 
-  /// What this member's own disk has room for.
+  /// What this member's own disk has space for.
   void SetSpace(Space space);
-  /// Before Tick(), where that is late: this member did not run for a while, because its process or
-  /// its machine was stopped, or is busy. What came meanwhile is still to be handed over, so that
-  /// nothing is concluded from the silence: a follower waits for its leader anew, and a leader asks
-  /// whether it still leads before it takes proposals. Leases go by the clock all the same.
+  /// Before Tick(), if that is late: this member did not run for a while, because its process or
+  /// its machine was stopped, or is busy. What arrived in the meantime is still to be passed in, so
+  /// nothing is concluded from the silence: a follower waits for its leader again, and a leader
+  /// confirms that it still leads before it takes proposals. Leases follow the clock all the same.
   void Resume(MonoTime now);
 
-  /// A snapshot that the leader `from` of `term` sent is here, whole, verified and durable. True:
-  /// a Ready will say to install it. False: there is no need; it can be thrown away.
+  /// A snapshot from the leader `from` of `term` is complete, verified and durable. True: a Ready
+  /// will say to install it. False: it is not needed and can be discarded.
   bool OfferSnapshot(NodeId from, Term term, SnapshotMeta snapshot);
   /// A wanted snapshot, of the state at `index`, was sent to `peer` and installed there, or not.
   void SnapshotSent(NodeId peer, Index index, bool installed);
-  /// What to say of a snapshot of the state machine at `index`, which is applied; nothing if the
+  /// The metadata of a snapshot of the state machine at `index`, which is applied; nothing if the
   /// log does not reach back to it.
   [[nodiscard]] std::optional<SnapshotMeta> DescribeSnapshot(Index index) const;
-  /// The entries up to `through` may go: they are applied, durably, and nobody needs them. The
-  /// caller cuts the stored log.
+  /// Forgets the entries up to `through`, which are durably applied and no longer needed. The
+  /// caller compacts the stored log.
   void Compact(Index through);
 
   /// The transport lost its connection *from* `peer`. If it leads, a pre-vote may start early.
   void PeerDisconnected(NodeId peer);
-  /// Messages to `peer` were dropped on the way: probe again from what it acknowledged.
+  /// Messages to `peer` were dropped: probe again from what it acknowledged.
   void PeerUnreachable(NodeId peer);
 
-  /// Answers a WantedEntries; fewer entries than asked for are fine, none means that they could not
-  /// be read now (it is asked again later).
+  /// Answers a WantedEntries. Fewer entries than requested are fine; none means that they could not
+  /// be read now (they are requested again later).
   void ProvideEntries(const WantedEntries& wanted, std::vector<Entry> entries);
 
   /// Starts an election now, as if the timeout had passed.
@@ -183,45 +184,45 @@ class Raft {
   [[nodiscard]] Index applied_index() const { return applied_index_; }
   [[nodiscard]] Index durable_index() const { return durable_index_; }
   [[nodiscard]] const RaftLog& log() const { return log_; }
-  /// In force: the latest in the log, committed or not (§6).
+  /// The configuration in force: the latest in the log, committed or not (§6).
   [[nodiscard]] const Configuration& configuration() const { return configurations_.back().second; }
   [[nodiscard]] Index configuration_index() const { return configurations_.back().first; }
-  /// The latest that stays whatever becomes of a change under way.
+  /// The latest one that remains whatever becomes of a change in progress.
   [[nodiscard]] const Configuration& committed_configuration() const;
-  /// The latest that is applied.
+  /// The latest one that is applied.
   [[nodiscard]] const Configuration& applied_configuration() const {
     return configurations_.front().second;
   }
-  /// Grows whenever another configuration comes into force.
+  /// Increases whenever another configuration takes effect.
   [[nodiscard]] std::uint64_t configuration_version() const { return configuration_version_; }
   [[nodiscard]] bool suspect() const { return suspect_ != 0; }
-  /// Leader: the leadership is being handed over.
+  /// Leader: a leadership transfer is in progress.
   [[nodiscard]] bool transferring() const {
     return leading_ && leading_->transfer_target != kNobody;
   }
   [[nodiscard]] Space space() const { return space_; }
-  /// A write of the log has been under way for so long that it may never end.
+  /// A write of the log has been in progress for so long that it may never end.
   [[nodiscard]] bool disk_hangs() const { return disk_hangs_; }
-  /// And a batch that is being applied.
+  /// So has a batch that is being applied.
   [[nodiscard]] bool apply_stalls() const { return apply_stalls_; }
-  /// Of the writes of the log, and of the batches that are applied.
+  /// How long the writes of the log, and the batches applied, take.
   [[nodiscard]] const Pace& writes() const { return writes_; }
   [[nodiscard]] const Pace& applies() const { return applies_; }
-  /// Leader: a proposal is not refused for the moment's sake (see TransferLeadership and Resume).
+  /// Leader: proposals are not refused for the moment (see TransferLeadership and Resume).
   [[nodiscard]] bool TakesProposals() const {
     return leading_ && !transferring() && !leading_->paused_until;
   }
-  /// What election timeouts are drawn from, with what was learned of this member's disk.
+  /// What election timeouts are drawn from, including what was learned of this member's disk.
   [[nodiscard]] Duration election_timeout() const { return ElectionTimeout(); }
-  /// How long this member's last election took, from standing to leading.
+  /// How long this member's last election took, from campaigning to leading.
   [[nodiscard]] Duration election_took() const { return election_took_; }
-  /// Leader: what there is room for here and, as far as it was told, on a commit quorum.
+  /// Leader: what there is space for here and, as far as known, on a commit quorum.
   [[nodiscard]] Space SpaceForWrites() const;
-  /// A snapshot waits to be installed, or is.
+  /// A snapshot is waiting to be installed, or is being installed.
   [[nodiscard]] bool installing() const { return installing_.has_value(); }
-  /// Leader: reads may be answered from what is committed now without asking anybody.
+  /// Leader: reads may be answered from what is committed now without asking the others.
   [[nodiscard]] bool HoldsLease() const;
-  /// The leader's view of each other member; empty if this one does not lead.
+  /// The leader's view of each other member; empty if this member is not the leader.
   [[nodiscard]] const std::map<NodeId, Progress>& progress() const;
   /// Leader: an entry of the current term is committed, so reads can be served (§8).
   [[nodiscard]] bool committed_in_term() const;
@@ -241,7 +242,7 @@ class Raft {
   void Send(NodeId to, Body body);
   void SendAfterPersist(NodeId to, Body body);
   [[nodiscard]] AppendEntriesReply Answer(bool success, Index index) const;
-  /// Of a member that this leader tracks; null also where this member does not lead.
+  /// Of a member that this leader tracks; null if there is none, or this member is not the leader.
   [[nodiscard]] Progress* FindProgress(NodeId id);
   [[nodiscard]] const Progress* FindProgress(NodeId id) const;
   [[nodiscard]] Traits TraitsOf(NodeId id) const;
@@ -325,7 +326,7 @@ class Raft {
   // --- lease.cc
   void StartLeaseRound();
   void ExtendLease();
-  /// What this member promises whom it hears lead.
+  /// What this member promises the leader that it hears.
   [[nodiscard]] Duration Promise() const;
   [[nodiscard]] Duration LeaseDuration() const;
   [[nodiscard]] bool PromisedNotToVote() const;
@@ -338,7 +339,7 @@ class Raft {
   // --- read_index.cc
   struct Leadership;
   struct PendingRead {
-    NodeId from{};  ///< nobody: a local call
+    NodeId from{};  ///< kNobody: a local call
     std::uint64_t context = 0;
     bool lease = false;
   };
@@ -348,7 +349,7 @@ class Raft {
     Index index{};
     std::vector<PendingRead> reads{};
   };
-  /// Rounds of reads that are under way at a time.
+  /// Read rounds in flight at a time.
   static constexpr std::size_t kMaxReadRounds = 16;
   [[nodiscard]] std::uint64_t ConfirmedRound(std::uint64_t Progress::*last) const;
   bool AddRead(PendingRead read);
@@ -371,8 +372,8 @@ class Raft {
   Index commit_index_;
   Index applied_index_;
 
-  // --- Volatile state on leaders (Figure 2), and all else that a leadership has begun. Set exactly
-  // while this member leads, and dropped whole when it steps down.
+  // --- Volatile state on leaders (Figure 2), and everything else that belongs to a leadership. Set
+  // exactly while this member leads, and dropped as a whole when it steps down.
   struct Leadership {
     /// The leader itself is not in it.
     std::map<NodeId, Progress> progress{};
@@ -389,28 +390,29 @@ class Raft {
 
     // Reads.
     std::deque<ReadRound> read_rounds{};       ///< sent, not confirmed
-    std::vector<PendingRead> pending_reads{};  ///< wait for the next round
-    Duration read_round_took{};                ///< the last that was confirmed
+    std::vector<PendingRead> pending_reads{};  ///< waiting for the next round
+    Duration read_round_took{};                ///< of the last confirmed one
     MonoTime read_round_deadline = kNever;     ///< when the next may be sent
     /// With leases: rounds that are not acknowledged, and when they were sent.
     std::deque<std::pair<std::uint64_t, MonoTime>> lease_rounds{};
     MonoTime lease_until = MonoTime::min();
 
-    // Handing over.
+    // Leadership transfer.
     NodeId transfer_target{};
     MonoTime transfer_deadline = kNever;
-    /// In this term somebody may stand for election at any time: no lease any more.
+    /// In this term another member may campaign at any time: no more leases.
     bool timeout_now_sent = false;
-    /// Since when others are known to be faster with what hangs here.
+    /// Since when other members are known to be faster with what hangs here.
     std::optional<MonoTime> outrun_since{};
-    /// When a leader without space looks next for a member that has some.
+    /// When a leader without space next looks for a member that has some.
     MonoTime hand_over_at = kNever;
   };
   std::optional<Leadership> leading_;
   [[nodiscard]] Leadership& leadership();
   [[nodiscard]] const Leadership& leadership() const;
 
-  // --- What of the persistent state is durable. A write is under way while `write_` is set.
+  // --- The part of the persistent state that is durable. A write is in progress while `write_` is
+  // set.
   struct Write {
     HardState hard_state{};
     Index last{};
@@ -421,7 +423,7 @@ class Raft {
   NodeId durable_vote_;
   Index durable_index_;
   Index handed_to_disk_;
-  HardState hard_state_on_disk_;  ///< as last handed out
+  HardState hard_state_on_disk_;  ///< as last returned in a Ready
   std::optional<Write> write_;
 
   // --- Roles and elections.
@@ -431,20 +433,20 @@ class Raft {
   /// the latest that is applied.
   std::vector<std::pair<Index, Configuration>> configurations_;
   std::uint64_t configuration_version_ = 1;
-  std::map<NodeId, bool> pre_votes_;  ///< for the term to come
-  /// When this member stood for election in its term; unset: it did not, or that was decided.
+  std::map<NodeId, bool> pre_votes_;  ///< for the next term
+  /// When this member campaigned in its term; unset: it did not, or the election is decided.
   std::optional<MonoTime> stood_at_;
   std::map<NodeId, bool> votes_;  ///< for its own term
   Duration election_took_{};
   Random random_;
   MonoTime now_;
   std::uint64_t wall_time_ms_ = 0;
-  /// When this follower last heard the current leader; unset: not, or its connection closed.
+  /// When this follower last heard the current leader; unset: never, or its connection closed.
   std::optional<MonoTime> leader_heard_;
   /// After a pause, until the leader was heard.
   bool resumed_ = false;
   MonoTime election_deadline_ = kNever;
-  /// With leases: until then this member votes for nobody, whatever else happens.
+  /// With leases: until then this member grants no vote, whatever else happens.
   MonoTime no_votes_before_ = MonoTime::min();
 
   // --- Its own disk.
@@ -454,9 +456,9 @@ class Raft {
   Pace applies_;
   bool apply_stalls_ = false;
 
-  // --- A store that lost something, or is being replaced.
+  // --- A store that has lost something, or is being replaced.
   std::uint64_t suspect_ = 0;
-  /// Not suspect any more, but that is not durable yet.
+  /// No longer suspect, but that is not durable yet.
   bool refilled_ = false;
   struct Install {
     NodeId from{};
@@ -465,10 +467,10 @@ class Raft {
   };
   std::optional<Install> installing_;
 
-  /// The last number of a round of heartbeats. It survives the leadership: no number is used twice.
+  /// The last number of a heartbeat round. It outlives the leadership: no number is used twice.
   std::uint64_t read_round_ = 0;
 
-  // --- Outputs that were not taken yet.
+  // --- Outputs not taken yet.
   SoftState soft_state_taken_;
   std::vector<Message> messages_;
   std::vector<Message> messages_after_persist_;
@@ -476,7 +478,7 @@ class Raft {
   std::vector<WantedEntries> wanted_entries_;
   std::vector<NodeId> wanted_snapshots_;
 
-  // --- Applying: one batch is handed out at a time.
+  // --- Applying: one batch is returned at a time.
   Index handed_to_apply_;
   bool apply_wants_entries_ = false;
   std::vector<Entry> fetched_to_apply_;

@@ -4,7 +4,7 @@
 
 namespace raftkv::raft {
 
-/// The friend of Raft that may see everything; it changes nothing.
+/// A friend of Raft that may read everything, and changes nothing.
 class RaftInvariants {
  public:
   explicit RaftInvariants(const Raft& raft) : r_(raft) {}
@@ -35,7 +35,8 @@ class RaftInvariants {
                "a configuration is in force whose entry is not in the log");
   }
 
-  /// What counts as durable was handed to the disk, and nothing that is not durable lacks a copy.
+  /// What counts as durable was passed to the disk, and everything that is not durable has a copy
+  /// in memory.
   std::string Durability() const {
     return Say(r_.durable_index_ <= r_.handed_to_disk_, "durable beyond what the disk was given",
                r_.handed_to_disk_ <= r_.log_.last_index(), "the disk was given what is not there",
@@ -51,7 +52,7 @@ class RaftInvariants {
     return Say(!leads || r_.leader_ == r_.options_.id, "a leader that does not know it leads",
                leads || r_.leader_ != r_.options_.id, "follows itself",
                !(leads || candidate) || r_.vote_ == r_.options_.id, "leads without its own vote",
-               // §5.2 with durable-before-promised: what made it leader survives a crash.
+               // §5.2 with durable-before-promised: what made it the leader survives a crash.
                !leads || (r_.durable_term_ == r_.term_ && r_.durable_vote_ == r_.options_.id),
                "leads on a vote that is not durable",
                r_.suspect_ == 0 || r_.role_ == Role::kFollower, "a suspect store stands or leads",
@@ -88,7 +89,7 @@ class RaftInvariants {
               "a member that is not suspect is being refilled");
       if (!broken.empty()) return broken;
     }
-    // §5.3, §5.4.2: nothing that may be committed waits.
+    // §5.3, §5.4.2: nothing that can be committed is left uncommitted.
     const Index quorum = r_.QuorumMatch();
     return Say(r_.log_.last_term() == r_.term_, "a leader without an entry of its term",
                r_.log_.TermAt(quorum) != r_.term_ || quorum <= r_.commit_index_,
@@ -128,7 +129,7 @@ std::string CheckTransition(const StateBefore& before, const Raft& after) {
   const bool still_leads =
       before.role == Role::kLeader && after.role() == Role::kLeader && after.term() == before.term;
   if (still_leads && after.log().last_index() < before.last) return "a leader cut its log";
-  // What was committed keeps its terms, in every member, for ever.
+  // Committed entries keep their terms, on every member, forever.
   for (const TermRun& run : before.runs) {
     if (run.first > before.commit) break;
     if (run.first < after.log().base().index) continue;

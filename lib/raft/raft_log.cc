@@ -26,7 +26,7 @@ RaftLog::RaftLog(LogBase base, std::vector<TermRun> runs, Index last_index)
 
 namespace {
 
-/// The run that holds `index`; end() if it lies before the first.
+/// The run that contains `index`; end() if it is before the first.
 std::vector<TermRun>::const_iterator RunOf(const std::vector<TermRun>& runs, Index index) {
   const auto after =
       std::upper_bound(runs.begin(), runs.end(), index,

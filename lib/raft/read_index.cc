@@ -1,9 +1,9 @@
 // From which index is a read linearizable? (thesis §6.4, ReadIndex)
 //
-// The leader notes its commit index, then confirms by a round of heartbeats with a number of its
-// own that it still led after the read came in. Reads that come soon after one another share a
-// round; where a round trip is long several rounds are under way at a time, since a read that had
-// to wait for one and then for its own would take longer than a write.
+// The leader notes its commit index, then confirms with a numbered round of heartbeats that it
+// still led after the read arrived. Reads that arrive soon after one another share a round. Where a
+// round trip is long several rounds overlap, since a read that had to wait for one round and then
+// for its own would take longer than a write.
 #include <algorithm>
 #include <utility>
 
@@ -15,8 +15,8 @@ namespace raftkv::raft {
 
 namespace {
 
-/// Between two rounds, while one is under way: a part of a round trip, and no less than what makes
-/// them few where the network is short.
+/// The gap between two overlapping rounds: part of a round trip, with a minimum that keeps rounds
+/// few on a fast network.
 constexpr int kRoundsInATrip = 8;
 constexpr Duration kLeastGap = std::chrono::milliseconds(1);
 
@@ -25,7 +25,7 @@ constexpr Duration kLeastGap = std::chrono::milliseconds(1);
 Status Raft::RequestReadIndex(std::uint64_t context, bool lease) {
   if (role_ == Role::kLeader) {
     if (!AddRead({.from = kNobody, .context = context, .lease = lease})) {
-      return Status(Code::kUnavailable, "too many reads wait for the leader; try again");
+      return Status(Code::kUnavailable, "too many reads are waiting for the leader; try again");
     }
     return Status::Ok();
   }
@@ -72,7 +72,7 @@ void Raft::StartReadRound() {
                                  .index = commit_index_,
                                  .reads = std::exchange(leading.pending_reads, {})});
   for (auto& [id, progress] : leading.progress) SendHeartbeat(id, progress);
-  FinishReadRounds();  // a cluster of one needs nobody
+  FinishReadRounds();  // a cluster of one asks no one
 }
 
 std::uint64_t Raft::ConfirmedRound(std::uint64_t Progress::*last) const {

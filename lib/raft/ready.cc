@@ -1,4 +1,4 @@
-// What does the outside have to do now? (the order and its reasons: ready.h)
+// What must the caller do now? (the order and its reasons: ready.h)
 #include <algorithm>
 #include <utility>
 
@@ -14,7 +14,7 @@ Index Raft::ApplicableIndex() const {
 }
 
 bool Raft::HasCommittedToApply() const {
-  // One batch at a time: what is handed out must be applied before the next.
+  // One batch at a time: what is returned must be applied before the next.
   return handed_to_apply_ == applied_index_ && ApplicableIndex() > handed_to_apply_ &&
          !apply_wants_entries_ && !installing_;
 }
@@ -66,13 +66,13 @@ void Raft::TakeWrite(Ready& ready) {
   if (install) {
     ready.snapshot = installing_->snapshot;
   } else if (handed_to_disk_ < log_.last_index()) {
-    // Not all at once: by each write that ends it is seen that the disk gets on.
+    // Not all at once: each write that ends shows that the disk makes progress.
     ready.entries = log_.Slice(handed_to_disk_.Next(), log_.last_index(), options_.max_write_bytes);
     RAFTKV_CHECK(ready.entries.front().index == handed_to_disk_.Next());
     RAFTKV_CHECK(ready.entries.back().index <= log_.last_index());
     handed_to_disk_ = ready.entries.back().index;
   }
-  // What is committed may reach further than what is written by now.
+  // The commit index may be beyond what is written by now.
   const HardState hard_state{
       .term = term_,
       .vote = vote_,
@@ -88,12 +88,12 @@ void Raft::TakeWrite(Ready& ready) {
   writes_.Begin(now_);
 }
 
-/// What may be said once the write that is handed out now, or was before, is durable. Of an
-/// acknowledgement that reaches further the part that will be true then; the rest waits.
+/// What may be sent once the write that is returned now, or one before, is durable. Of an
+/// acknowledgement that goes further, the part that will be true then; the rest waits.
 std::vector<Message> Raft::TakeMessagesAfterPersist() {
   std::vector<Message> ready = std::exchange(messages_after_persist_, {});
   std::erase_if(ready, [this](const Message& message) {
-    // Of entries that are cut since, which no leader of the same term can bring about.
+    // For entries truncated since, which no leader of the same term can cause.
     const auto* const ack = std::get_if<AppendEntriesReply>(&message.body);
     return ack != nullptr && ack->success && ack->index > log_.last_index();
   });
@@ -123,7 +123,7 @@ void Raft::Persisted() {
   RAFTKV_CHECK(durable_term_ <= term_, durable_term_.value, term_.value);
   if (std::exchange(disk_hangs_, false) && role_ != Role::kLeader) ResetElectionTimer();
   if (StandsInTerm() && durable_term_ == term_ && durable_vote_ == options_.id) {
-    votes_[options_.id] = true;  // only now: a vote of our own that a crash could undo is none
+    votes_[options_.id] = true;  // only now: an own vote that a crash could undo does not count
     CountElection();
   }
   if (role_ == Role::kLeader) {
@@ -133,8 +133,8 @@ void Raft::Persisted() {
   EvictFromBuffer();
 }
 
-/// What is committed and durable can be read back, also to be applied: a state machine that is slow
-/// does not hold entries in memory.
+/// Committed and durable entries can be read back, even to be applied: a slow state machine does
+/// not hold entries in memory.
 void Raft::EvictFromBuffer() {
   log_.Evict(std::min(commit_index_, durable_index_), options_.max_buffer_bytes);
 }
@@ -173,7 +173,7 @@ void Raft::Applied(Index index) {
 }
 
 void Raft::ProvideEntries(const WantedEntries& wanted, std::vector<Entry> entries) {
-  // Between the asking and the answer the log may have changed: take only what still stands in it.
+  // The log may have changed between request and answer: take only what is still in it.
   Index expected = wanted.first;
   for (const Entry& entry : entries) {
     if (entry.index != expected || log_.TermAt(entry.index) != entry.term) break;

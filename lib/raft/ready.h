@@ -1,22 +1,23 @@
-// What must the outside do now, and in which order, so that nothing is promised before it is
+// What must the caller do now, and in which order, so that nothing is promised before it is
 // durable?
 //
-// The core changes state in memory and hands out its effects as a Ready. The outside carries it out
+// The core changes state in memory and returns its effects as a Ready. The caller carries it out
 // from top to bottom:
 //
-//   1 `messages`                 may leave at once, in parallel with the disk: only what an elected
-//                                leader sends, and what promises nothing about this node's disk
+//   1 `messages`                 may be sent at once, in parallel with the disk: only what an
+//                                elected leader sends, and what promises nothing about this disk
 //   2 `hard_state`, `entries`, `snapshot`, `refilled`
 //                                one atomic write; synced if `must_sync`
 //   3 `messages_after_persist`   only once 2 is durable: every vote, every acknowledgement, and
 //                                RequestVote too
-//   4 `committed_entries`        apply in order; they are durable HERE; answer with Applied()
+//   4 `committed_entries`        apply in order; they are durable on this member; then call
+//                                Applied()
 //   5 `read_states`              serve once applied >= read_index
-//   6 `wanted_entries`           read them from the log, hand them to ProvideEntries()
+//   6 `wanted_entries`           read them from the log, pass them to ProvideEntries()
 //   7 `wanted_snapshots`         send these members a snapshot, then call SnapshotSent()
 //
-// At most one write (2) is under way: while it is, TakeReady(Disk::kBusy) leaves 2 and 3 in the
-// core, where the next batch gathers; Persisted() says that it is done.
+// At most one write (2) is in progress: meanwhile TakeReady(Disk::kBusy) leaves 2 and 3 in the
+// core, where the next batch gathers; Persisted() ends it.
 #pragma once
 
 #include <cstdint>
@@ -30,7 +31,7 @@ namespace raftkv::raft {
 
 enum class Disk : std::uint8_t { kIdle, kBusy };
 
-/// A ReadIndex() call that has its answer.
+/// The answer to a RequestReadIndex().
 struct ReadState {
   std::uint64_t context = 0;
   /// False: leadership could not be confirmed; the read was not served, ask again.
@@ -40,7 +41,7 @@ struct ReadState {
   friend bool operator==(const ReadState&, const ReadState&) = default;
 };
 
-/// Entries that are no longer in memory: for a follower that lags, or (peer is nobody) to apply.
+/// Entries that are no longer in memory: for a lagging follower or (peer is kNobody) to apply.
 struct WantedEntries {
   NodeId peer{};
   Index first{};
@@ -58,7 +59,7 @@ struct Ready {
   /// Replace the whole log and the state machine by the snapshot that was offered; `entries` is
   /// empty then.
   std::optional<SnapshotMeta> snapshot{};
-  /// Write down that this store is not suspect any more.
+  /// Make durable that this store is no longer suspect.
   bool refilled = false;
   bool must_sync = false;
   std::vector<Message> messages_after_persist{};

@@ -1,8 +1,8 @@
 // What happens when the log does not reach back far enough? (§7)
 //
-// The core knows of a snapshot only what it replaces. The leader asks for one to be sent
-// (Ready::wanted_snapshots); the receiver's host gathers it, offers it here, and is told by a Ready
-// to install it: the new state machine, the log reset and the hard state in one atomic write.
+// The core knows only what a snapshot replaces. The leader asks for one to be sent
+// (Ready::wanted_snapshots); the receiver's node collects it, offers it here, and is told by a
+// Ready to install it: the new state machine, the log reset and the hard state in one atomic write.
 #include <algorithm>
 #include <utility>
 
@@ -15,7 +15,7 @@ namespace raftkv::raft {
 // --- The sender.
 
 void Raft::WantSnapshot(NodeId to, Progress& progress) {
-  // Who is not there would only cost.
+  // Sending to an absent member would only waste resources.
   RAFTKV_CHECK(role_ == Role::kLeader);
   RAFTKV_CHECK(progress.next < log_.first_index(), progress.next.value);
   if (now_ - progress.last_heard > options_.election_timeout) return;
@@ -26,10 +26,10 @@ void Raft::WantSnapshot(NodeId to, Progress& progress) {
 void Raft::SnapshotSent(NodeId peer, Index index, bool installed) {
   Progress* const progress = FindProgress(peer);
   if (progress == nullptr || progress->state != ProgressState::kSnapshot) return;
-  // Its own acknowledgement says what it has; until then, and after a failure, a probe finds out.
+  // Its own acknowledgement shows what it has; until then, and after a failure, a probe finds out.
   const bool reaches = installed && index <= log_.last_index();
   progress->BecomeProbe(reaches ? std::max(progress->next, index.Next()) : progress->next);
-  progress->probe_sent = !installed;  // a failed one is tried again with the next heartbeat
+  progress->probe_sent = !installed;  // a failed one is retried with the next heartbeat
   leadership().replicate_pending = true;
 }
 
@@ -56,7 +56,7 @@ void Raft::Compact(Index through) {
 
 namespace {
 
-/// Of a leader of `term` that has committed what it is of.
+/// Whether a leader of `term` can have committed the state of this snapshot.
 bool MakesSense(const SnapshotMeta& snapshot, Term term) {
   return snapshot.last.index > Index{} && snapshot.last.term > Term{} &&
          snapshot.last.term <= term && snapshot.configuration_index <= snapshot.last.index &&
@@ -71,8 +71,7 @@ bool Raft::OfferSnapshot(NodeId from, Term term, SnapshotMeta snapshot) {
   if (term == term_ && (role_ == Role::kLeader || (leader_ != kNobody && leader_ != from))) {
     return false;
   }
-  // Who leads is said by AppendEntries alone: a part of a snapshot may have been under way for
-  // long.
+  // Only AppendEntries shows who leads: a part of a snapshot may have been in transit for long.
   if (term > term_ || role_ != Role::kFollower) {
     BecomeFollower(term, term == term_ ? leader_ : kNobody);
   }
@@ -89,7 +88,7 @@ bool Raft::OfferSnapshot(NodeId from, Term term, SnapshotMeta snapshot) {
   RAFTKV_CHECK(role_ == Role::kFollower);
   RAFTKV_CHECK(last.index > commit_index_, last.index.value, commit_index_.value);
   installing_ = Install{.from = from, .term = term, .snapshot = std::move(snapshot)};
-  // They speak of a log that is about to go.
+  // They are about a log that is about to be replaced.
   std::erase_if(messages_after_persist_, [](const Message& message) {
     return std::holds_alternative<AppendEntriesReply>(message.body);
   });
@@ -98,7 +97,7 @@ bool Raft::OfferSnapshot(NodeId from, Term term, SnapshotMeta snapshot) {
 }
 
 bool Raft::MayInstall() const {
-  // What is being applied to the old state machine comes to its end first.
+  // What is being applied to the old state machine finishes first.
   return installing_ && handed_to_apply_ == applied_index_;
 }
 

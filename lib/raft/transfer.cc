@@ -1,7 +1,7 @@
-// How does a leader hand its leadership over? (thesis §3.10)
+// How does a leader transfer its leadership? (thesis §3.10)
 //
-// It takes no more proposals, waits until the successor has its whole log, and tells it to stand
-// for election at once. If that leads to nothing within an election timeout it goes on.
+// It accepts no more proposals, waits until the successor has its whole log, and tells it to
+// campaign at once. If that fails within an election timeout, it continues to lead.
 #include <algorithm>
 #include <string>
 
@@ -11,8 +11,8 @@
 namespace raftkv::raft {
 
 Status Raft::TransferLeadership(NodeId to) {
-  if (role_ != Role::kLeader) return {Code::kNotLeader, "this member does not lead"};
-  if (to == options_.id) return {Code::kInvalidArgument, "this member leads already"};
+  if (role_ != Role::kLeader) return {Code::kNotLeader, "this member is not the leader"};
+  if (to == options_.id) return {Code::kInvalidArgument, "this member is the leader already"};
   if (to != kNobody && !configuration().IsVoter(to)) {
     return {Code::kInvalidArgument, "only a voter can lead; promote the member first"};
   }
@@ -58,7 +58,7 @@ void Raft::MaybeSendTimeoutNow() {
   Send(leadership().transfer_target, TimeoutNow{.term = term_});
 }
 
-/// A leader that has no vote any more (§6): whoever is best may follow at once.
+/// A leader that no longer has a vote (§6): the best candidate may take over at once.
 void Raft::HandOverAndStepDown() {
   RAFTKV_CHECK(role_ == Role::kLeader);
   if (const NodeId successor = BestSuccessor(); successor != kNobody) {
@@ -68,7 +68,7 @@ void Raft::HandOverAndStepDown() {
 }
 
 void Raft::HandleTimeoutNow(NodeId from) {
-  // Only from the leader that this member follows: a late or a forged one starts nothing.
+  // Only from the leader that this member follows: a late or forged one has no effect.
   if (role_ != Role::kFollower || from != leader_ || !CanCampaign()) return;
   StartElection(true);
 }

@@ -37,7 +37,7 @@ struct Entry {
 static_assert(sizeof(EntryKind) == 1);
 static_assert(static_cast<int>(EntryKind::kConfiguration) == 2);
 
-/// What must be on disk before anything that follows from it is said (Figure 2, persistent state).
+/// What must be on disk before any message that depends on it is sent (Figure 2, persistent state).
 /// `commit` may lag: it is a lower bound that saves time after a restart.
 struct HardState {
   Term term{};
@@ -47,10 +47,10 @@ struct HardState {
   friend bool operator==(const HardState&, const HardState&) = default;
 };
 
-/// What the disk of a member has room for. The numbers are part of the wire format.
+/// What the disk of a member has space for. The numbers are part of the wire format.
 enum class Space : std::uint8_t {
   kEnough = 0,
-  kDeletes = 1,  ///< only requests that delete, which make room
+  kDeletes = 1,  ///< only requests that delete, which free space
   kNone = 2,
 };
 
@@ -60,7 +60,7 @@ static_assert(Space::kDeletes < Space::kNone);
 
 enum class Role : std::uint8_t { kFollower, kPreCandidate, kCandidate, kLeader };
 
-/// What others may want to show; never persisted.
+/// For status and logs; never persisted.
 struct SoftState {
   Role role = Role::kFollower;
   NodeId leader{};
@@ -73,15 +73,15 @@ struct Member {
   std::string name{};
   std::string address{};
   std::string zone{};
-  /// Raised where a lower boot of it is to count (MembershipChange::Move::reset_boot).
+  /// Raised to let a lower boot of the member count (MembershipChange::Move::reset_boot).
   std::uint64_t incarnation = 1;
   /// Has no vote in the (new) configuration.
   bool learner = false;
   /// Joint only: has a vote in the old configuration.
   bool old_voter = false;
-  /// Joint only: is no member any more once the joint configuration is left.
+  /// Joint only: no longer a member once the joint configuration is left.
   bool leaves = false;
-  /// A learner that is made a voter as soon as it has caught up.
+  /// A learner that becomes a voter as soon as it has caught up.
   bool promote = false;
 
   friend bool operator==(const Member&, const Member&) = default;
@@ -90,8 +90,8 @@ struct Member {
 /// The numbers are part of the format of configurations.
 enum class QuorumKind : std::uint8_t {
   kMajority = 0,  ///< more than half of the voters
-  kZones = 1,     ///< and more than half of the voters of each zone that has a name
-  kFlexible = 2,  ///< so many to commit, so many to elect (Howard et al., Flexible Paxos)
+  kZones = 1,     ///< and more than half of the voters of each named zone
+  kFlexible = 2,  ///< given numbers to commit and to elect (Howard et al., Flexible Paxos)
 };
 
 struct QuorumRule {
@@ -102,11 +102,11 @@ struct QuorumRule {
   friend bool operator==(const QuorumRule&, const QuorumRule&) = default;
 };
 
-/// A name that was added and has not come with its id yet; it becomes a learner when it does.
+/// A name that was added and has not joined with its id yet; it becomes a learner when it does.
 struct Invitation {
   std::string name{};
   std::string address{};
-  /// Is made a voter as soon as it has caught up.
+  /// Becomes a voter as soon as it has caught up.
   bool voter = false;
 
   friend bool operator==(const Invitation&, const Invitation&) = default;
@@ -122,7 +122,7 @@ struct Configuration {
   bool joint = false;
   QuorumRule old_quorum{};  ///< joint only
   std::vector<Invitation> invited{};
-  /// Ids of former members, ascending: dead for ever.
+  /// Ids of former members, ascending; never used again.
   std::vector<NodeId> removed{};
 
   [[nodiscard]] const Member* Find(NodeId id) const {
@@ -136,7 +136,7 @@ struct Configuration {
     const Member* member = Find(id);
     return member != nullptr && (!member->learner || member->old_voter);
   }
-  /// For lists of members: until a joint configuration is left nothing is decided without the old
+  /// For member lists: until a joint configuration is left nothing is decided without the old
   /// voters, so a new one does not make the cluster stronger yet.
   [[nodiscard]] bool CountsAsVoter(const Member& member) const {
     return joint ? member.old_voter : !member.learner;
@@ -162,7 +162,7 @@ struct LogBase {
   friend bool operator==(const LogBase&, const LogBase&) = default;
 };
 
-/// What a snapshot of the state machine replaces, and what the core must know of it (§7).
+/// What a snapshot of the state machine replaces, and what the core must know about it (§7).
 struct SnapshotMeta {
   LogBase last{};
   Configuration configuration{};  ///< in force at `last`

@@ -28,5 +28,12 @@ class Backoff {
 
 /// An attempt is given up after this long, and made again, if its calls have more time.
 inline constexpr Duration kAttemptTimeout = std::chrono::seconds(2);
+/// And what its bytes may take on their way: to send them again while the first copy is still in
+/// the buffers would make a slow network, or a busy cluster, slower.
+inline constexpr std::size_t kSlowestBytesPerSecond = 512 << 10;
+
+inline Duration AttemptTimeout(std::size_t bytes) {
+  return kAttemptTimeout + std::chrono::milliseconds(bytes * 1000 / kSlowestBytesPerSecond);
+}
 
 }  // namespace raftkv::node

@@ -26,6 +26,7 @@ class CallQueue {
   void Add(CallPtr call) {
     RAFTKV_CHECK(!call->ended);
     call->by_deadline = by_deadline_.emplace(call->deadline, call);
+    Waits(*call);
     waiting_.push_back(std::move(call));
     SetTimer();
   }
@@ -40,11 +41,17 @@ class CallQueue {
     RAFTKV_CHECK(Front() != nullptr);
     CallPtr call = std::move(waiting_.front());
     waiting_.pop_front();
+    WaitsNoMore(*call);
     call->lease.End();
     return call;
   }
   /// Back to the front: a part of a request that was not answered.
-  void PutBack(CallPtr call) { waiting_.push_front(std::move(call)); }
+  void PutBack(CallPtr call) {
+    Waits(*call);
+    waiting_.push_front(std::move(call));
+  }
+  /// What the open calls that wait would add to requests.
+  [[nodiscard]] std::size_t waiting_bytes() const { return waiting_bytes_; }
 
   /// Just before a call is ended.
   void Forget(CallT& call) {
@@ -52,7 +59,9 @@ class CallQueue {
     call.lease.End();
     by_deadline_.erase(call.by_deadline);
     // Those that ended while they waited give their memory back once they are the greater part.
-    if (call.request == nullptr && ++ended_waiting_ > kMinEnded + waiting_.size() / 2) Compact();
+    if (!call.waits) return;
+    WaitsNoMore(call);
+    if (++ended_waiting_ > kMinEnded + waiting_.size() / 2) Compact();
   }
 
   /// Any open call, whether it waits or not; null: there is none.
@@ -64,6 +73,18 @@ class CallQueue {
 
  private:
   static constexpr std::size_t kMinEnded = 64;
+
+  void Waits(CallT& call) {
+    RAFTKV_CHECK(!call.waits);
+    call.waits = true;
+    waiting_bytes_ += call.bytes;
+  }
+  void WaitsNoMore(CallT& call) {
+    RAFTKV_CHECK(call.waits);
+    RAFTKV_CHECK(waiting_bytes_ >= call.bytes);
+    call.waits = false;
+    waiting_bytes_ -= call.bytes;
+  }
 
   void Compact() {
     std::erase_if(waiting_, [](const CallPtr& call) { return call->ended; });
@@ -100,6 +121,7 @@ class CallQueue {
   /// Those that ended meanwhile are skipped.
   std::deque<CallPtr> waiting_;
   std::size_t ended_waiting_ = 0;  ///< not below the truth
+  std::size_t waiting_bytes_ = 0;
   typename CallT::ByDeadline by_deadline_;
   MonoTime timer_at_ = kNever;
   const std::shared_ptr<char> alive_ = std::make_shared<char>();

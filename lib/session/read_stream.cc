@@ -35,10 +35,9 @@ void ReadStream::Begin(const RequestPtr& request) {
 }
 
 void ReadStream::Send(const RequestPtr& request) {
-  channel_.Read(request->bytes, request->policy, BeginAttempt(*request),
-                [weak = weak_from_this(), request](const Result<Bytes>& answer) {
-                  if (const auto self = weak.lock()) self->OnAnswer(request, answer);
-                });
+  channel_.Read(
+      request->bytes, request->policy, BeginAttempt(*request),
+      WhileAlive([this, request](const Result<Bytes>& answer) { OnAnswer(request, answer); }));
 }
 
 void ReadStream::OnAnswer(const RequestPtr& request, const Result<Bytes>& answer) {
@@ -61,7 +60,6 @@ void ReadStream::Deliver(const RequestPtr& request, std::vector<ScanResult> resu
     return Fail(request, {Code::kCorruption, "the response answers none of the reads"});
   }
   Release(*request);
-  request->open_calls = 0;
   // Back to front, so that those which go back keep their order.
   for (std::size_t i = results.size(); i-- > 0;) {
     const auto& call = request->calls[i];
@@ -83,7 +81,6 @@ void ReadStream::Deliver(const RequestPtr& request, std::vector<ScanResult> resu
 
 void ReadStream::Fail(const RequestPtr& request, const Status& status) {
   Release(*request);
-  request->open_calls = 0;
   for (const auto& call : request->calls) {
     if (call->ended) continue;
     queue_.Forget(*call);

@@ -14,7 +14,7 @@ struct ReadRequest : CallRequest<ReadCall> {
   ReadPolicy policy;
 };
 
-class ReadStream : public CallStream<ReadStream, ReadCall, ReadRequest> {
+class ReadStream final : public CallStream<ReadCall, ReadRequest> {
  public:
   ReadStream(Loop& loop, Channel& channel, Consistency consistency, const SessionKvOptions& options)
       : CallStream(loop, channel, options), consistency_(consistency) {}
@@ -23,15 +23,13 @@ class ReadStream : public CallStream<ReadStream, ReadCall, ReadRequest> {
   void Stop();
 
  private:
-  friend CallStream;
+  void Begin(const RequestPtr& request) override;
+  void Send(const RequestPtr& request) override;
+  void Expire(ReadCall& call) override;
 
-  static bool MayBegin() { return true; }
-  void Begin(const RequestPtr& request);
-  void Send(const RequestPtr& request);
   void OnAnswer(const RequestPtr& request, const Result<Bytes>& answer);
   void Deliver(const RequestPtr& request, std::vector<ScanResult> results);
   void Fail(const RequestPtr& request, const Status& status);
-  void Expire(ReadCall& call);
 
   const Consistency consistency_;
 };

@@ -71,7 +71,8 @@ struct CallBase {
   bool alone = false;             ///< shares its request with no other
   BudgetLease lease;
   bool ended = false;
-  /// Owned by the CallQueue.
+  /// Owned by the CallQueue, both.
+  bool waits = false;
   typename ByDeadline::iterator by_deadline;
 };
 

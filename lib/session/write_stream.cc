@@ -58,9 +58,8 @@ void WriteStream::OpenSession() {
   if (opening_) return;
   opening_ = true;
   const MonoTime deadline = std::min(queue_.LatestDeadline(), loop_.Now() + kAttemptTimeout);
-  channel_.OpenSession(deadline, [weak = weak_from_this()](const Result<std::uint64_t>& opened) {
-    if (const auto self = weak.lock()) self->OnSession(opened);
-  });
+  channel_.OpenSession(
+      deadline, WhileAlive([this](const Result<std::uint64_t>& opened) { OnSession(opened); }));
 }
 
 void WriteStream::OnSession(const Result<std::uint64_t>& opened_at_ms) {
@@ -83,15 +82,14 @@ void WriteStream::OnSession(const Result<std::uint64_t>& opened_at_ms) {
     opening_ = false;
     return FailUnsent(opening_failure_);
   }
-  loop_.At(loop_.Now() + opening_backoff_.Next(random_), [weak = weak_from_this()] {
-    const auto self = weak.lock();
-    if (self == nullptr || self->stopped_) return;
-    self->opening_ = false;
-    const bool wanted =
-        std::any_of(self->active_.begin(), self->active_.end(),
-                    [](const RequestPtr& request) { return request->session == nullptr; });
-    if (wanted || self->queue_.Front() != nullptr) self->OpenSession();
-  });
+  loop_.At(loop_.Now() + opening_backoff_.Next(random_), WhileAlive([this] {
+             if (stopped_) return;
+             opening_ = false;
+             const bool wanted =
+                 std::any_of(active_.begin(), active_.end(),
+                             [](const RequestPtr& request) { return request->session == nullptr; });
+             if (wanted || queue_.Front() != nullptr) OpenSession();
+           }));
 }
 
 void WriteStream::FailUnsent(const Status& status) {
@@ -125,10 +123,9 @@ void WriteStream::Start(const RequestPtr& request) {
 void WriteStream::Send(const RequestPtr& request) {
   RAFTKV_CHECK(!request->under_way);
   request->under_way = true;
-  channel_.Submit(request->bytes, BeginAttempt(*request),
-                  [weak = weak_from_this(), request](const SubmitOutcome& outcome) {
-                    if (const auto self = weak.lock()) self->OnOutcome(request, outcome);
-                  });
+  channel_.Submit(
+      request->bytes, BeginAttempt(*request),
+      WhileAlive([this, request](const SubmitOutcome& outcome) { OnOutcome(request, outcome); }));
 }
 
 void WriteStream::OnOutcome(const RequestPtr& request, const SubmitOutcome& outcome) {
@@ -165,20 +162,18 @@ void WriteStream::OnSessionExpired(const RequestPtr& request, const Status& stat
   request->session.reset();
   request->last_failure = status;
   if (!std::exchange(request->reopened, true)) return StartAnew(request);
-  AfterBackoff(request, [](WriteStream& self, const RequestPtr& again) {
-    if (again->session == nullptr) self.StartAnew(again);
+  AfterBackoff(request, [this](const RequestPtr& again) {
+    if (again->session == nullptr) StartAnew(again);
   });
 }
 
-void WriteStream::Release(const WriteRequest& request) {
+void WriteStream::OnReleased(const WriteRequest& request) {
   if (request.session != nullptr) request.session->outstanding.erase(request.sequence);
-  CallStream::Release(request);
 }
 
 void WriteStream::Finish(const RequestPtr& request, const Status& status,
                          const kv::Response& response) {
   Release(*request);
-  request->open_calls = 0;
   // A callback may destroy the store: what the others are told then must not be "cancelled".
   if (status.ok()) request->maybe_carried_out = true;
   std::uint64_t revision = response.revision;

@@ -32,7 +32,7 @@ struct WriteRequest : CallRequest<WriteCall> {
   bool reopened = false;           ///< its session had expired before
 };
 
-class WriteStream : public CallStream<WriteStream, WriteCall, WriteRequest> {
+class WriteStream final : public CallStream<WriteCall, WriteRequest> {
  public:
   WriteStream(Loop& loop, Channel& channel, const SessionKvOptions& options)
       : CallStream(loop, channel, options) {}
@@ -41,25 +41,24 @@ class WriteStream : public CallStream<WriteStream, WriteCall, WriteRequest> {
   void Stop();
 
  private:
-  friend CallStream;
-
   /// Opens a session where there is none.
-  bool MayBegin();
-  void Begin(const RequestPtr& request);
+  bool MayBegin() override;
+  void Begin(const RequestPtr& request) override;
+  void Send(const RequestPtr& request) override;
+  /// Its sequence counts as acknowledged.
+  void OnReleased(const WriteRequest& request) override;
+  void Expire(WriteCall& call) override;
+
   void OpenSession();
   void OnSession(const Result<std::uint64_t>& opened_at_ms);
   void FailUnsent(const Status& status);
   /// Under the session; opens one first where there is none.
   void StartAnew(const RequestPtr& request);
   void Start(const RequestPtr& request);
-  void Send(const RequestPtr& request);
   void OnOutcome(const RequestPtr& request, const SubmitOutcome& outcome);
   void OnResponse(const RequestPtr& request, const kv::Response& response);
   void OnSessionExpired(const RequestPtr& request, const Status& status);
-  /// Answered, failed, or nobody waits for it: its sequence counts as acknowledged.
-  void Release(const WriteRequest& request);
   void Finish(const RequestPtr& request, const Status& status, const kv::Response& response);
-  void Expire(WriteCall& call);
 
   std::shared_ptr<ClientSession> session_;  ///< null: to be opened
   bool opening_ = false;

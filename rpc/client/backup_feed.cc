@@ -10,13 +10,13 @@
 namespace raftkv::rpc {
 namespace {
 
-/// Small, so that a slow connection shows that it lives.
+/// Small, so that a slow connection shows signs of life.
 constexpr std::uint64_t kPartBytes = 512 << 10;
-/// Under way, or not yet taken.
+/// In flight, or not taken yet.
 constexpr std::uint64_t kWindowBytes = 4 << 20;
 constexpr auto kLook = std::chrono::milliseconds(200);
 constexpr Duration kAgainAfter = std::chrono::milliseconds(20);
-/// The source says for so long that it cannot just now.
+/// How long the source may say "not now".
 constexpr Duration kPatience = std::chrono::seconds(30);
 
 }  // namespace
@@ -47,7 +47,7 @@ LoopBackupFeed::LoopBackupFeed(EventLoop& loop, std::shared_ptr<node::BackupSour
 }
 
 LoopBackupFeed::~LoopBackupFeed() {
-  // Where the loop has ended nobody else is at it.
+  // If the loop has ended, no other thread uses it.
   EventLoop& loop = shared_->loop;
   const auto let_go = [this] { shared_->source = nullptr; };
   if (!loop.Call(let_go)) let_go();
@@ -86,7 +86,7 @@ void LoopBackupFeed::ReadPart(const std::shared_ptr<Shared>& shared, std::uint64
         }
         if (!part.ok()) return Fail(*open, part.status());
         if (part->size() != bytes) {
-          return Fail(*open, {Code::kCorruption, "another part came than was asked for"});
+          return Fail(*open, {Code::kCorruption, "received another part than the one requested"});
         }
         const MutexLock lock(open->mutex);
         open->parts.emplace(offset, *std::move(part));

@@ -1,4 +1,4 @@
-// How does a thread that blocks read a backup that lives on a loop?
+// How does a blocking thread read a backup that lives on a loop?
 #pragma once
 
 #include <functional>
@@ -10,14 +10,14 @@
 
 namespace raftkv::rpc {
 
-/// Reads ahead, in parts, of which a bounded number is asked for or waits. Of one thread, which is
-/// not the loop.
+/// Reads ahead in parts, with a bounded number requested or waiting. Used by one thread, which is
+/// not the loop's.
 class LoopBackupFeed final : public node::BackupFeed {
  public:
-  /// `loop` outlives it. `ended` says from any thread that nothing will come any more.
+  /// `loop` outlives it. `ended` says, on any thread, that nothing more will arrive.
   LoopBackupFeed(EventLoop& loop, std::shared_ptr<node::BackupSource> source,
                  std::function<bool()> ended = nullptr);
-  /// Lets go of the source, on the loop.
+  /// Releases the source, on the loop.
   ~LoopBackupFeed() override;
 
   [[nodiscard]] const node::BackupHead& head() const override { return head_; }

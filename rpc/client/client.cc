@@ -188,7 +188,8 @@ namespace raftkv {
 
 Result<std::unique_ptr<Client>> Client::Connect(ClientOptions options) {
   if (options.endpoints.empty()) {
-    return raftkv::Status(Code::kInvalidArgument, "no endpoint was given; name one as host:port");
+    return raftkv::Status(Code::kInvalidArgument,
+                          "no endpoint was given; pass at least one, as host:port");
   }
   for (const std::string& endpoint : options.endpoints) {
     const Result<HostPort> parsed = ParseRemoteAddress("endpoint", endpoint);

@@ -11,7 +11,7 @@
 namespace raftkv::rpc {
 namespace {
 
-// Of answers; a read is answered with one of about the request limit.
+// For answers; a read's answer is at most about the request limit.
 constexpr std::size_t kMaxAnswerBytes = 64 << 20;
 
 constexpr Duration kLookEvery = std::chrono::milliseconds(100);
@@ -22,7 +22,7 @@ kj::Exception Refusal(const std::string& why) {
   return {kj::Exception::Type::FAILED, __FILE__, __LINE__, kj::heapString(why.c_str())};
 }
 
-// A link may be let go inside one of its own promises, so it is destroyed in a later turn.
+// A link may be released inside one of its own promises, so it is destroyed in a later turn.
 std::shared_ptr<ClientLink> Share(EventLoop& loop, std::unique_ptr<ClientLink> link) {
   return {link.release(), [&loop](ClientLink* gone) {
             loop.RunLater([owned = std::shared_ptr<ClientLink>(gone)] {});
@@ -65,7 +65,7 @@ kj::Promise<void> ClientLink::ShakeHands() {
   return request.send().then([this](capnp::Response<wire::Bootstrap::ConnectResults>&& response) {
     const auto answer = response.getAnswer();
     const AnswerHeader header = Decode(answer.getHeader());
-    // Before its refusal: an older member takes on a client of any cluster.
+    // Before its refusal: an older member accepts a client of any cluster.
     if (const Status other = pin_->Check(address_, header.cluster); !other.ok()) {
       kj::throwFatalException(Refusal(other.message()));
     }
@@ -105,31 +105,35 @@ void ClientLink::CallBegan() {
 }
 
 kj::Promise<void> ClientLink::Watch() {
-  return loop_.timer().afterDelay(ToKj(kLookEvery)).then([this]() -> kj::Promise<void> {
+  const MonoTime due = loop_.Now() + kLookEvery;
+  return loop_.timer().afterDelay(ToKj(kLookEvery)).then([this, due]() -> kj::Promise<void> {
     if (calls_ == 0 || !ended_.empty()) {
       watching_ = false;
       return kj::READY_NOW;
     }
+    // While this process did not run it could not hear anything either.
+    const Duration late = loop_.Now() - due;
+    if (late > kLookEvery) last_heard_ = std::min(last_heard_ + late, loop_.Now());
     LookForProgress();
     const Duration silent = loop_.Now() - last_heard_;
-    if (silent >= kPingAfter + kPingLimit) return KJ_EXCEPTION(DISCONNECTED, "it does not answer");
+    if (silent >= kPingAfter + kPingLimit) return KJ_EXCEPTION(DISCONNECTED, "it does not respond");
     if (silent >= kPingAfter && !pinging_) {
       pinging_ = true;
-      // Its failure is the connection's, which others notice.
+      // Its failure is the connection's, which is noticed elsewhere.
       ping_ = Ping().eagerlyEvaluate([](kj::Exception&&) {});
     }
     return Watch();
   });
 }
 
-/// A large message is one answer, or one request, for as long as it takes: its bytes are what shows
-/// that the member lives.
+/// A large message is one answer, or one request, for as long as it takes: its bytes show that the
+/// member is alive.
 void ClientLink::LookForProgress() {
   if (connection_ == nullptr) return;
   const TcpProgress before = std::exchange(progress_, connection_->progress());
   const std::uint64_t received = progress_.received - before.received;
   const std::uint64_t acknowledged = progress_.acknowledged - before.acknowledged;
-  // What is acknowledged to the last byte may lie in the kernel of a member that is stopped.
+  // Even fully acknowledged bytes may only be in the kernel of a stopped member.
   const bool taken = acknowledged > 0 && progress_.unacknowledged;
   if (received > 0 || taken) last_heard_ = loop_.Now();
   if (received > kSmallMessageBytes || (taken && acknowledged > kSmallMessageBytes)) {

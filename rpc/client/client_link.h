@@ -14,11 +14,12 @@
 
 namespace raftkv::rpc {
 
-/// Lives on the loop; shared by the channel and the calls that are under way on it.
+/// Lives on the loop; shared by the channel and the calls in progress on it.
 class ClientLink {
  public:
-  /// Connects and shakes hands, all within `timeout`. A failure's description says why. A member of
-  /// another cluster than the pin's is none; the first one that is accepted sets the pin.
+  /// Connects and completes the handshake, all within `timeout`. A failure's description says why.
+  /// A member of another cluster than the pin's counts as a failure; the first accepted member sets
+  /// the pin.
   static kj::Promise<std::shared_ptr<ClientLink>> Open(EventLoop& loop, std::string address,
                                                        std::shared_ptr<ClusterPin> pin,
                                                        Duration timeout);
@@ -32,24 +33,24 @@ class ClientLink {
   [[nodiscard]] wire::KvService::Client& service() { return service_.value(); }
   [[nodiscard]] const AnswerHeader& header() const { return header_; }
   [[nodiscard]] std::uint32_t max_request_bytes() const { return max_request_bytes_; }
-  /// Empty while the connection stands.
+  /// Empty while the connection is open.
   [[nodiscard]] const std::string& ended() const { return ended_; }
 
   /// A call begins and ends: the watchdog runs while there are any.
   void CallBegan();
   void CallEnded() { --calls_; }
   [[nodiscard]] std::size_t calls() const { return calls_; }
-  /// Gives the connection up where the member turns out to be of another cluster.
+  /// Closes the connection if the member turns out to be of another cluster.
   void Heard(const AnswerHeader& header);
-  /// Gives the connection up: its open calls fail.
+  /// Closes the connection: its open calls fail.
   void Abandon(const std::string& why);
 
-  /// Whether the bytes of a large message are on their way, in either direction, while calls are
-  /// open: what waits behind them waits for good reason.
+  /// Whether the bytes of a large message are moving, in either direction, while calls are open:
+  /// calls that wait behind them have good reason to.
   [[nodiscard]] bool Moves();
 
-  /// A connection on which nothing moves, and whose member answers nothing, not even a ping, is
-  /// given up.
+  /// A connection on which nothing moves, and whose member does not even answer a ping, is given
+  /// up.
   static constexpr Duration kPingAfter = std::chrono::milliseconds(300);
   static constexpr Duration kPingLimit = std::chrono::milliseconds(700);
 
@@ -69,10 +70,10 @@ class ClientLink {
   bool watching_ = false;
   bool pinging_ = false;
   MonoTime last_heard_{};  ///< when there was a sign of life
-  MonoTime last_moved_{};  ///< when bytes of more than a small message were seen to move
+  MonoTime last_moved_{};  ///< when more bytes than those of a small message were seen moving
   TcpProgress progress_;
   std::unique_ptr<Outbound> connection_;
-  std::optional<wire::KvService::Client> service_;  // once hands are shaken
+  std::optional<wire::KvService::Client> service_;  // after the handshake
   kj::Promise<void> end_watch_ = nullptr;
   kj::Promise<void> call_watch_ = nullptr;
   kj::Promise<void> ping_ = nullptr;

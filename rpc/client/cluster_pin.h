@@ -1,8 +1,8 @@
 // Which cluster does a client talk to, and where did another one answer instead?
 //
-// An address means what it means where it is used: behind NAT, in a container or a network
-// namespace the address that one cluster advertises may reach another one. So a client keeps to one
-// cluster: the one that it was told, or that of the first member that took it on.
+// The meaning of an address depends on where it is used: behind NAT, in a container or in a network
+// namespace the address that one cluster advertises may reach another one. So a client stays with
+// one cluster: the configured one, or that of the first member that accepted it.
 #pragma once
 
 #include <cstdint>
@@ -15,17 +15,17 @@
 
 namespace raftkv::rpc {
 
-/// Shared by all connections of a client; of the loop.
+/// Shared by all connections of a client; owned by the loop.
 class ClusterPin {
  public:
-  /// 0: the first member that takes the client on decides.
+  /// 0: the first member that accepts the client decides.
   explicit ClusterPin(ClusterId cluster = {}) : cluster_(cluster) {}
 
-  /// What to say in a hello; 0: any.
+  /// The id to send in a hello; 0: any.
   [[nodiscard]] ClusterId cluster() const { return cluster_; }
 
-  /// Whether a member of `cluster` that answers at `address` may be talked to. PermissionDenied
-  /// says why not. A member of no cluster yet is none of another one.
+  /// Whether the client may talk to a member of `cluster` that answers at `address`.
+  /// PermissionDenied says why not. A member without a cluster yet is not one of another cluster.
   Status Check(const std::string& address, ClusterId cluster) {
     const bool other = cluster != ClusterId{} && cluster_ != ClusterId{} && cluster != cluster_;
     if (!other) {

@@ -13,9 +13,9 @@ namespace {
 using Source = std::shared_ptr<node::BackupSource>;
 using SourcePromise = std::shared_ptr<std::promise<Result<Source>>>;
 
-/// For each endpoint, name look-up and handshake included.
+/// For each endpoint, including name lookup and handshake.
 constexpr Duration kConnectTimeout = std::chrono::milliseconds(1500);
-/// After a walk over all of them that found none.
+/// After a round over all of them without success.
 constexpr Duration kPause = std::chrono::milliseconds(200);
 
 /// A backup that a member holds for us. On the loop.
@@ -49,11 +49,11 @@ class RemoteBackup final : public node::BackupSource, private kj::TaskSet::Error
   template <class Results, class T, class Take>
   void Carry(capnp::RemotePromise<Results>&& answer, node::Done<T> done, const Take& take) {
     link_->CallBegan();
-    // Of the answer and the lost connection the first one takes it.
+    // Whichever of the answer and the lost connection is first takes it.
     const auto end = std::make_shared<node::Done<T>>(std::move(done));
     tasks_.add(answer
                    .then([this, end, take](capnp::Response<Results>&& response) {
-                     // Any answer shows that it lives.
+                     // Any answer shows that it is alive.
                      link_->Heard(link_->header());
                      const Status outcome = Decode(response.getOutcome());
                      if (outcome.ok()) return (*end)(take(response));
@@ -69,7 +69,7 @@ class RemoteBackup final : public node::BackupSource, private kj::TaskSet::Error
                    .attach(kj::defer([link = link_] { link->CallEnded(); })));
   }
 
-  /// What is wrong there is not wrong with a file here.
+  /// A failure there is not a failure of a file here.
   Status OfMember(const Status& outcome) const {
     if (outcome.code() == Code::kUnavailable) return outcome;
     return {Code::kCancelled, link_->address() + " failed: " + outcome.message()};
@@ -135,7 +135,7 @@ Result<std::shared_ptr<node::BackupFeed>> BeginRemoteBackup(
     const std::shared_ptr<ClusterPin>& pin, std::chrono::milliseconds timeout) {
   const MonoTime deadline = loop.Now() + BoundedTimeout(timeout);
   if (BoundedTimeout(timeout) == timeout.zero()) {
-    return Status(Code::kDeadlineExceeded, "no time was given to find a member");
+    return Status(Code::kDeadlineExceeded, "the timeout leaves no time to find a member");
   }
   while (true) {
     std::string failures;
@@ -152,7 +152,7 @@ Result<std::shared_ptr<node::BackupFeed>> BeginRemoteBackup(
           (failures.empty() ? "" : ", ") + endpoint + " (" + source.status().message() + ')';
     }
     if (code == Code::kCancelled || loop.Now() + kPause >= deadline) {
-      return Status(code, "no endpoint gives a backup: " + failures);
+      return Status(code, "no endpoint can give a backup: " + failures);
     }
     auto rested = std::make_shared<std::promise<void>>();
     const auto rest = rested->get_future();

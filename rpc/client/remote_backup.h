@@ -12,9 +12,9 @@
 
 namespace raftkv::rpc {
 
-/// Asks one endpoint after the other until one gives a backup or `timeout` is over; from then on it
-/// may take as long as the member shows that it lives. Blocks; not on the loop. DeadlineExceeded:
-/// no member of the pin's cluster was reached; Unavailable: those that were refused.
+/// Asks one endpoint after the other until one gives a backup or `timeout` expires; after that it
+/// may take as long as the member shows signs of life. Blocks; not on the loop. DeadlineExceeded:
+/// no member of the pin's cluster was reached; Unavailable: those that were reached refused.
 Result<std::shared_ptr<node::BackupFeed>> BeginRemoteBackup(
     EventLoop& loop, const std::vector<std::string>& endpoints,
     const std::shared_ptr<ClusterPin>& pin, std::chrono::milliseconds timeout);

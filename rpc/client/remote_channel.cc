@@ -11,20 +11,20 @@ namespace raftkv::rpc {
 namespace {
 
 constexpr Duration kFollowPause = std::chrono::milliseconds(500);
-/// Where another cluster answered in the leader's place, one will answer again.
+/// If another cluster answered in place of the leader, it will answer again.
 constexpr Duration kOtherClusterPause = std::chrono::seconds(5);
 constexpr Duration kMovePause = std::chrono::milliseconds(200);
 constexpr auto kMinAttempt = std::chrono::milliseconds(1000);
-/// A member keeps the state of a scan no longer from page to page (kv::HeldViewsOptions).
+/// A member does not keep the state of a scan for longer between pages (kv::HeldViewsOptions).
 constexpr Duration kKeeperLife = std::chrono::seconds(30);
-/// More than a cluster has members; the one that was of use longest ago goes first.
+/// More than a cluster has members; the least recently used one goes first.
 constexpr std::size_t kMaxKeepers = 32;
-/// After what the server was told: it answers by itself, but late.
+/// After the timeout sent to the server: it answers by itself, but late.
 constexpr Duration kAnswerGrace = std::chrono::milliseconds(250);
 
 }  // namespace
 
-// One walk over the endpoints.
+// One round over the endpoints.
 struct RemoteChannel::Round {
   std::size_t first = 0;
   std::size_t tried = 0;
@@ -48,12 +48,15 @@ void RemoteChannel::taskFailed(kj::Exception&& exception) {
 void RemoteChannel::GetLink(MonoTime deadline, WithLink then) {
   if (link_ != nullptr && !link_->ended().empty()) MoveOn(link_);
   if (link_ != nullptr) return then(link_);
-  // Of the time that is over and the link that is there the first one takes it.
+  // Whichever of the timeout and the new link is first takes it.
   const auto waiter = std::make_shared<WithLink>(std::move(then));
   waiters_.push_back(waiter);
   const Duration left = std::max(Duration::zero(), deadline - loop_.Now());
-  tasks_.add(loop_.timer().afterDelay(ToKj(left)).then([waiter] {
-    if (*waiter) (*waiter)(Status(Code::kUnavailable, "no member could be reached in time"));
+  tasks_.add(loop_.timer().afterDelay(ToKj(left)).then([this, waiter] {
+    if (!*waiter) return;
+    std::string why = "no member could be reached in time";
+    if (!last_round_.ok()) why += "; before that, " + last_round_.message();
+    (*waiter)(Status(Code::kUnavailable, std::move(why)));
   }));
   if (!in_round_) StartRound();
 }
@@ -81,7 +84,7 @@ kj::Promise<void> RemoteChannel::TryNext(std::shared_ptr<Round> round) {
       .then(
           [this, at, failed](LinkPtr&& link) {
             if (link->header().cluster == ClusterId{}) {
-              return failed("its cluster is not formed yet");
+              return failed("its cluster has not formed yet");
             }
             next_endpoint_ = at;
             return GoToLeader(std::move(link));
@@ -103,7 +106,7 @@ kj::Promise<void> RemoteChannel::GoToLeader(LinkPtr link) {
             EndRound(link);
           },
           [this, link, leader](kj::Exception&&) {
-            // A member hands requests on as well, once it knows who leads.
+            // A member forwards requests as well, once it knows the leader.
             PauseFollowing(leader);
             EndRound(link);
           });
@@ -111,6 +114,7 @@ kj::Promise<void> RemoteChannel::GoToLeader(LinkPtr link) {
 
 void RemoteChannel::EndRound(Result<LinkPtr> result) {
   in_round_ = false;
+  last_round_ = result.status();
   if (result.ok()) {
     link_ = *result;
     if (options_.on_header) options_.on_header(link_->header());
@@ -125,7 +129,7 @@ void RemoteChannel::EndRound(Result<LinkPtr> result) {
 void RemoteChannel::MoveOn(LinkPtr link) {
   if (link_ != link) return;
   link_ = nullptr;
-  // Start behind the one that failed; it may have been reached by a hint and not by its turn.
+  // Start after the one that failed; it may have been reached by a hint, not in turn.
   const auto& endpoints = options_.endpoints;
   const auto listed = std::find(endpoints.begin(), endpoints.end(), link->address());
   if (listed != endpoints.end()) {
@@ -169,7 +173,7 @@ Status RemoteChannel::Explained(const LinkPtr& link, Status refusal) const {
   const std::string other = leader.empty() ? leader : options_.pin->OtherAt(leader);
   if (other.empty()) return refusal;
   return {refusal.code(), refusal.message() + "; the leader's address " + leader +
-                              " is not the leader's from here: " + other};
+                              " does not reach the leader from here: " + other};
 }
 
 std::uint32_t RemoteChannel::AttemptMs(MonoTime deadline) {
@@ -190,7 +194,7 @@ Duration RemoteChannel::Patience(MonoTime deadline) {
 
 kj::Promise<void> RemoteChannel::UntilLate(const LinkPtr& link, Duration patience) {
   return loop_.timer().afterDelay(ToKj(patience)).then([this, link]() -> kj::Promise<void> {
-    // A transfer that moves is not begun again; the session ends calls whose time is over.
+    // A moving transfer is not started over; the session ends calls whose time is up.
     if (!link->Moves()) return kj::READY_NOW;
     return UntilLate(link, kAnswerGrace);
   });
@@ -201,7 +205,7 @@ void RemoteChannel::Carry(const LinkPtr& link, Duration patience, Code lost_code
                           capnp::RemotePromise<Results>&& answer,
                           OnceFunction<void(Status, typename Results::Reader*)> done) {
   link->CallBegan();
-  // Of the answer, the time that is over and the lost connection the first one takes it.
+  // Whichever of the answer, the timeout and the lost connection is first takes it.
   const auto end =
       std::make_shared<OnceFunction<void(Status, typename Results::Reader*)>>(std::move(done));
   auto answered = answer.then([this, link, end, lost_code](capnp::Response<Results>&& response) {
@@ -216,7 +220,7 @@ void RemoteChannel::Carry(const LinkPtr& link, Duration patience, Code lost_code
         !link->header().leads && link->header().leader_address.empty() && options_.follow_leader;
     if (refused && (knows_no_leader || options_.move_on_refusal) &&
         loop_.Now() >= move_not_before_) {
-      // Another member may know one, or be able to serve.
+      // Another member may know a leader, or be able to serve.
       move_not_before_ = loop_.Now() + kMovePause;
       MoveOn(link);
     }
@@ -387,7 +391,7 @@ void RemoteChannel::ChangeMembers(const MemberChange& change, MonoTime deadline,
     if (!link.ok()) return done(link.status(), false);
     auto request = (*link)->service().changeMembersRequest();
     Encode(change, request);
-    // All of the time: it is not tried again once it may have happened.
+    // The whole time: it is not retried once it may have happened.
     const Duration left = LeftUntil(deadline);
     const auto told = std::chrono::ceil<std::chrono::milliseconds>(
         left > 2 * kAnswerGrace ? left - kAnswerGrace : left / 2);

@@ -12,8 +12,8 @@ namespace raftkv::rpc {
 
 namespace {
 
-/// An attempt that begins later than this before the deadline may be cut off by it, and what a
-/// refusal has made certain would be unknown again.
+/// An attempt that begins later than this before the deadline may be cut off by it, and an outcome
+/// that a refusal had made certain would be unknown again.
 constexpr Duration kToAnswer = std::chrono::milliseconds(250);
 
 }  // namespace
@@ -117,8 +117,8 @@ void RemoteCluster::Begin(std::shared_ptr<Call> call) {
     const auto state = weak.lock();
     if (state == nullptr) return;  // the call ends itself
     if (call->deadline > state->loop.Now()) return Attempt(state, call);
-    std::exchange(call->done,
-                  nullptr)(Status(Code::kDeadlineExceeded, "the timeout ended before it was sent"));
+    std::exchange(call->done, nullptr)(
+        Status(Code::kDeadlineExceeded, "the timeout expired before it was sent"));
   });
 }
 

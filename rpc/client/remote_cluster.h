@@ -1,7 +1,7 @@
-// How does a client change who takes part, and when does it try again?
+// How does a client change the membership, and when does it retry?
 //
-// A change that surely did not happen (no leader was found, or the leader said "not now") is tried
-// again until its time is over; one that may have happened never is.
+// A change that certainly did not happen (no leader was found, or the leader answered "not now") is
+// retried until its timeout; one that may have happened never is.
 #pragma once
 
 #include <functional>
@@ -15,7 +15,7 @@
 
 namespace raftkv::rpc {
 
-/// Its calls are safe from any thread. Make it, and destroy it, on the loop; open calls end with
+/// Its calls are safe from any thread. Create and destroy it on the loop; open calls end with
 /// Cancelled or, where a change may have happened, UnknownOutcome.
 class RemoteCluster final : public Cluster {
  public:

@@ -1,6 +1,6 @@
-// How are concurrent calls spread over several connections, each with a session of its own? In
-// turn; all pages of a scan use one connection, since only the member that keeps its state can
-// continue it.
+// How are concurrent calls spread over several connections, each with a session of its own?
+// Round-robin; all pages of a scan use one connection, since only the member that keeps its state
+// can continue it.
 #pragma once
 
 #include <atomic>

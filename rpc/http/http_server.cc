@@ -24,8 +24,8 @@ class QuietErrors final : public kj::HttpServerErrorHandler {
   }
 };
 
-// One answer a connection: a scraper comes every few seconds, and KJ would keep an idle connection
-// open even for a client that asked to close it.
+// One answer per connection: scrapes are seconds apart, and KJ would keep an idle connection open
+// even for a client that asked to close it.
 class OneAnswer final : public kj::HttpServerCallbacks {
  public:
   bool shouldClose() override { return true; }
@@ -39,7 +39,7 @@ class Pages final : public kj::HttpService {
   kj::Promise<void> request(kj::HttpMethod method, kj::StringPtr url, const kj::HttpHeaders&,
                             kj::AsyncInputStream&, Response& response) override {
     if (method != kj::HttpMethod::GET && method != kj::HttpMethod::HEAD) {
-      return Send(response, 405, "Method Not Allowed", "only GET and HEAD\n");
+      return Send(response, 405, "Method Not Allowed", "only GET and HEAD are supported\n");
     }
     std::string path = url.cStr();
     path = path.substr(0, path.find('?'));
@@ -52,7 +52,7 @@ class Pages final : public kj::HttpService {
       if (ready.ok()) return Send(response, 200, "OK", "ok\n");
       return Send(response, 503, "Service Unavailable", ready.message() + "\n");
     }
-    return Send(response, 404, "Not Found", "there are /metrics, /livez and /readyz\n");
+    return Send(response, 404, "Not Found", "not found; try /metrics, /livez or /readyz\n");
   }
 
  private:
@@ -81,14 +81,14 @@ class HttpServerImpl final : public HttpServer, private kj::TaskSet::ErrorHandle
         acceptor_(
             loop, std::move(listener), options_.log_sink,
             [this](kj::Own<kj::AsyncIoStream> stream) { Accept(kj::mv(stream)); },
-            [this] { return CloseOldest("no descriptor is left"); }) {}
+            [this] { return CloseOldest("no file descriptor is left"); }) {}
   ~HttpServerImpl() noexcept override = default;
 
   const std::string& address() const override { return acceptor_.address(); }
 
  private:
   static HttpOptions WithinDescriptors(HttpOptions options) {
-    // Beside the half that the connections of peers and clients may have.
+    // In addition to the half that the connections of peers and clients may use.
     constexpr std::uint32_t kShare = 8;
     options.max_connections =
         std::max(ConnectionsThatFit(options.max_connections * kShare) / kShare, 1U);
@@ -98,7 +98,7 @@ class HttpServerImpl final : public HttpServer, private kj::TaskSet::ErrorHandle
   kj::HttpServerSettings Settings() {
     kj::HttpServerSettings settings;
     settings.headerTimeout = ToKj(options_.request_timeout);
-    // KJ 0.9.2 waits so long for a next request even after it has said that it closes.
+    // KJ 0.9.2 waits this long for a next request even after announcing that it closes.
     settings.pipelineTimeout = 1 * kj::MILLISECONDS;
     settings.errorHandler = errors_;
     settings.callbacks = one_answer_;
@@ -106,7 +106,8 @@ class HttpServerImpl final : public HttpServer, private kj::TaskSet::ErrorHandle
   }
 
   void Accept(kj::Own<kj::AsyncIoStream> stream) {
-    // A request is answered as soon as it is whole, so the oldest one is silent, or does not read.
+    // A request is answered as soon as it is complete, so the oldest connection is silent, or does
+    // not read.
     if (connections_.size() >= options_.max_connections) {
       CloseOldest("all " + std::to_string(options_.max_connections) + " are in use");
     }
@@ -118,7 +119,8 @@ class HttpServerImpl final : public HttpServer, private kj::TaskSet::ErrorHandle
         loop_.timer()
             .timeoutAfter(ToKj(options_.connection_life), server_.listenHttp(kj::mv(stream)))
             .exclusiveJoin(kj::mv(closed.promise));
-    // A request that cannot be parsed, a lost connection, one that is too old: all the same here.
+    // A request that cannot be parsed, a lost connection, one that is too old: all are treated
+    // alike.
     tasks_.add(served.catch_([](kj::Exception&&) {}).attach(kj::defer([this, number] {
       connections_.erase(number);
     })));
@@ -148,7 +150,7 @@ class HttpServerImpl final : public HttpServer, private kj::TaskSet::ErrorHandle
   Pages pages_;
   kj::HttpServer server_;
   kj::TaskSet tasks_;
-  Acceptor acceptor_;  // last: no connection comes while the others go
+  Acceptor acceptor_;  // last: no connection arrives while the others are destroyed
 };
 
 }  // namespace

@@ -1,4 +1,4 @@
-// What does a node show over HTTP? /metrics, /livez and /readyz.
+// What does a node serve over HTTP? /metrics, /livez and /readyz.
 #pragma once
 
 #include <cstdint>
@@ -16,12 +16,12 @@ namespace raftkv::rpc {
 struct HttpOptions {
   /// "host:port"; port 0: any free one.
   std::string listen;
-  /// When there are as many, the oldest makes room for the next: a probe is not kept out by those
-  /// who only connect. Fewer where the system gives this process few descriptors.
+  /// When this many are open, the oldest makes room for the next: idle connections cannot keep out
+  /// a probe. Fewer if this process may have few descriptors.
   std::uint32_t max_connections = 64;
-  /// Of a whole request. A connection carries one.
+  /// For a complete request. A connection carries one.
   Duration request_timeout = std::chrono::seconds(5);
-  /// Of a connection, whatever it does.
+  /// For a connection, whatever it does.
   Duration connection_life = std::chrono::seconds(60);
   node::LogSink log_sink;
 };
@@ -33,7 +33,7 @@ struct HttpHandlers {
   std::function<Status()> ready;
 };
 
-/// Lives on the loop: make and destroy it there.
+/// Lives on the loop: create and destroy it there.
 class HttpServer {
  public:
   virtual ~HttpServer() = default;

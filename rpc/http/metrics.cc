@@ -14,6 +14,8 @@ const prometheus::Histogram::BucketBoundaries kSeconds = {
 
 constexpr std::array<const char*, 5> kStageNames = {"log_sync", "replicate", "apply", "total",
                                                     "read_index"};
+constexpr std::array<const char*, 5> kRoleNames = {"forming", "follower", "pre_candidate",
+                                                   "candidate", "leader"};
 
 double Seconds(Duration took) { return std::chrono::duration<double>(took).count(); }
 
@@ -49,7 +51,7 @@ prometheus::Counter& Metrics::AddCounter(const std::string& name, const std::str
 Metrics::Metrics(const std::string& name, const std::string& version)
     : wal_sync_seconds_(prometheus::BuildHistogram()
                             .Name("raftkv_wal_sync_seconds")
-                            .Help("Time of one synced write of the log database")
+                            .Help("Duration of one synced write of the log database")
                             .Register(registry_)
                             .Add({}, kSeconds)),
       wal_syncs_(AddCounter("raftkv_wal_syncs_total", "Synced writes of the log database")),
@@ -57,32 +59,34 @@ Metrics::Metrics(const std::string& name, const std::string& version)
       wal_bytes_(AddCounter("raftkv_wal_bytes_total", "Bytes of log entries in synced writes")),
       elections_(AddCounter("raftkv_elections_total", "Elections that this member started")),
       snapshot_sent_(AddCounter("raftkv_snapshot_sent_bytes_total",
-                                "Bytes of snapshots that were sent to other members")),
+                                "Bytes of snapshots sent to other members")),
       snapshot_received_(AddCounter("raftkv_snapshot_received_bytes_total",
-                                    "Bytes of snapshots that came from other members")),
-      is_leader_(AddGauge("raftkv_is_leader", "1 if this member leads")),
+                                    "Bytes of snapshots received from other members")),
+      is_leader_(AddGauge("raftkv_is_leader", "1 if this member is the leader")),
       has_leader_(AddGauge("raftkv_has_leader", "1 if this member knows a leader")),
       term_(AddGauge("raftkv_term", "The current term")),
       commit_index_(AddGauge("raftkv_commit_index", "The highest committed log index")),
       applied_index_(AddGauge("raftkv_applied_index", "The highest applied log index")),
       revision_(AddGauge("raftkv_revision", "The revision of the store")),
-      compacted_revision_(AddGauge("raftkv_compacted_revision",
-                                   "What was at a lower revision is not known any more")),
+      compacted_revision_(
+          AddGauge("raftkv_compacted_revision", "Revisions below it are no longer available")),
       log_first_index_(AddGauge("raftkv_log_first_index", "The first index in the log")),
       log_last_index_(AddGauge("raftkv_log_last_index", "The last index in the log")),
-      connections_(AddGauge("raftkv_connections", "Connections that others made to this member")),
-      dropped_(AddGauge("raftkv_dropped_peer_messages",
-                        "Messages to peers that were dropped since the start")),
+      connections_(AddGauge("raftkv_connections", "Open connections from peers and clients")),
+      dropped_(
+          AddGauge("raftkv_dropped_peer_messages", "Messages to peers dropped since the start")),
       failed_(AddGauge("raftkv_failed", "1 if this member has stopped for good")),
       suspect_(AddGauge("raftkv_suspect",
                         "1 if the disk of this member was damaged and is being refilled")),
-      scrubbed_(AddGauge("raftkv_scrubbed_bytes", "Read by the scrubber since the last open")),
-      scrub_passes_(AddGauge("raftkv_scrub_passes",
-                             "Times that the scrubber has read everything since the last open")),
+      scrubbed_(
+          AddGauge("raftkv_scrubbed_bytes", "Bytes read by the scrubber since the last open")),
+      scrub_passes_(
+          AddGauge("raftkv_scrub_passes", "Passes completed by the scrubber since the last open")),
       damage_found_(AddGauge("raftkv_damage_found",
-                             "Times that damage was found on the disk since the last open")),
-      disk_full_(AddGauge("raftkv_disk_full", "1: the disk takes deletes only; 2: nothing")),
-      disk_hangs_(AddGauge("raftkv_disk_hangs", "1 if a write of the log does not end")),
+                             "How often damage was found on the disk since the last open")),
+      disk_full_(AddGauge("raftkv_disk_full",
+                          "0: there is space; 1: the disk accepts deletes only; 2: nothing")),
+      disk_hangs_(AddGauge("raftkv_disk_hangs", "1 while a write of the log hangs")),
       leader_(prometheus::BuildGauge()
                   .Name("raftkv_leader")
                   .Help("1 for the leader that this member knows")
@@ -93,30 +97,28 @@ Metrics::Metrics(const std::string& name, const std::string& version)
                       .Register(registry_)) {
   auto& stages = prometheus::BuildHistogram()
                      .Name("raftkv_write_stage_seconds")
-                     .Help("Where the time of a request goes")
+                     .Help("Time that requests spend in each stage")
                      .Register(registry_);
   for (std::size_t i = 0; i < kStages; ++i) {
     stages_[i] = &stages.Add({{"stage", kStageNames[i]}}, kSeconds);
   }
   auto& proposals = prometheus::BuildCounter()
                         .Name("raftkv_proposals_total")
-                        .Help("Requests of writes that ended here, by outcome")
+                        .Help("Write requests completed at this member, by outcome")
                         .Register(registry_);
   for (std::size_t i = 0; i < kCodes; ++i) {
     proposals_[i] = &proposals.Add({{"outcome", std::string(CodeName(static_cast<Code>(i)))}});
   }
   auto& roles = prometheus::BuildGauge()
                     .Name("raftkv_role")
-                    .Help("1 for the role that this member has")
+                    .Help("1 for the current role, 0 for the others")
                     .Register(registry_);
   for (std::size_t i = 0; i < kRoles; ++i) {
-    constexpr std::array<const char*, kRoles> kNames = {"forming", "follower", "pre_candidate",
-                                                        "candidate", "leader"};
-    roles_[i] = &roles.Add({{"role", kNames[i]}});
+    roles_[i] = &roles.Add({{"role", kRoleNames[i]}});
   }
   prometheus::BuildGauge()
       .Name("raftkv_info")
-      .Help("Always 1; who this is")
+      .Help("Always 1; the name and version of this member")
       .Register(registry_)
       .Add({{"name", name}, {"version", version}})
       .Set(1);

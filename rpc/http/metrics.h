@@ -1,7 +1,7 @@
-// What can be measured of a node? (docs/metrics.md names every metric)
+// What can be measured about a node? (docs/metrics.md names every metric)
 //
-// One registry a node, nothing global. Counters and histograms are fed as things happen, gauges are
-// taken from a snapshot when somebody asks.
+// One registry per node, nothing global. Counters and histograms are updated as things happen,
+// gauges are set from a snapshot at each scrape.
 #pragma once
 
 #include <array>
@@ -29,7 +29,7 @@ struct MetricsSnapshot {
   std::uint64_t connections = 0;
   std::uint64_t dropped_peer_messages = 0;
   bool failed = false;
-  // Of the data folder, since it was opened last.
+  // About the data folder, since it was last opened.
   std::uint64_t scrubbed_bytes = 0;
   std::uint64_t scrub_passes = 0;
   std::uint64_t damage_found = 0;

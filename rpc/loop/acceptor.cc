@@ -11,9 +11,9 @@ namespace raftkv::rpc {
 namespace {
 
 constexpr auto kRetryDelay = 100 * kj::MILLISECONDS;
-/// What is closed lets go of its descriptor a few turns of the loop later.
+/// A closed connection releases its descriptor a few turns of the loop later.
 constexpr auto kRoomDelay = 5 * kj::MILLISECONDS;
-/// Connections that are closed in one go.
+/// Connections closed in one go.
 constexpr int kMaxClosedAtOnce = 128;
 
 kj::AutoCloseFd NewSpare() { return kj::AutoCloseFd(open("/dev/null", O_RDONLY | O_CLOEXEC)); }
@@ -54,8 +54,8 @@ kj::Promise<void> Acceptor::Loop() {
 kj::Promise<void> Acceptor::AfterFailure(const kj::Exception& exception) {
   // KJ's word for EMFILE, ENFILE, ENOBUFS and ENOMEM.
   const bool exhausted = exception.getType() == kj::Exception::Type::OVERLOADED;
-  // The system looks for a descriptor before it looks for a connection, so this may be the answer
-  // where nobody waits, and nobody has to make room.
+  // The system looks for a descriptor before it looks for a connection, so it may report this when
+  // no connection is waiting, and no room has to be made.
   if (exhausted && !SomebodyWaits()) {
     return loop_.timer().afterDelay(kRetryDelay).then([this] { return Loop(); });
   }
@@ -89,7 +89,7 @@ void Acceptor::LogRefused(const std::string& line) {
 }
 
 void Acceptor::taskFailed(kj::Exception&& exception) {
-  // What `accept_` did not keep to itself: that connection is gone, the next ones are not.
+  // An error that `accept_` did not handle: that connection is lost, later ones are not.
   LogRefused("lost a new connection on " + address_ + ": " + ShortReason(exception));
   tasks_.add(kj::evalLater([this] { return Loop(); }));
 }

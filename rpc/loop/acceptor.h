@@ -1,8 +1,9 @@
-// How are connections taken in on a port, whatever is then spoken on them?
+// How are connections accepted on a port, whatever protocol they then speak?
 //
-// Whatever the system answers, the port stays open and the loop runs on. Where it has no descriptor
-// or memory left, the owner makes room; if it cannot, new connections are closed at once by means
-// of a descriptor that is kept for that, so that whoever connects learns it instead of waiting.
+// Whatever the system returns, the port stays open and the loop continues. If there is no
+// descriptor or memory left, the owner makes room. If it cannot, new connections are closed at
+// once, with a descriptor that is reserved for that, so that the connecting side learns it instead
+// of waiting.
 #pragma once
 
 #include <functional>
@@ -19,8 +20,8 @@
 
 namespace raftkv::rpc {
 
-/// Lives on the loop. Hands each new connection to its owner until it is destroyed, whichever of
-/// the listener's sockets it comes in by.
+/// Lives on the loop. Passes each new connection of all of the listener's sockets to its owner,
+/// until it is destroyed.
 class Acceptor final : private kj::TaskSet::ErrorHandler {
  public:
   using Accept = std::function<void(kj::Own<kj::AsyncIoStream>)>;
@@ -36,7 +37,7 @@ class Acceptor final : private kj::TaskSet::ErrorHandler {
 
   /// With the port that was chosen.
   [[nodiscard]] const std::string& address() const { return address_; }
-  /// Why a connection was not kept: one line a second.
+  /// Why a connection was not kept: one line per second.
   void LogRefused(const std::string& line);
 
  private:
@@ -58,7 +59,7 @@ class Acceptor final : private kj::TaskSet::ErrorHandler {
   kj::AutoCloseFd spare_;  ///< lent to a connection that is closed at once
   kj::Own<kj::ConnectionReceiver> receiver_;
   kj::TaskSet tasks_;
-  /// Of the other addresses of its name. Last: they go first.
+  /// For the other addresses of its name. Last, so destroyed first.
   std::vector<std::unique_ptr<Acceptor>> others_;
 };
 

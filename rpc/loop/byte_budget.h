@@ -1,7 +1,7 @@
-// How much memory may messages take together that have not come in whole?
+// How much memory may all incomplete messages use together?
 //
-// One budget for many connections: a large message is read only once its bytes fit in; until then
-// they stay with the sender. Lives on the loop.
+// One budget for many connections: a large message is read only once its bytes fit; until then they
+// stay with the sender. Lives on the loop.
 #pragma once
 
 #include <algorithm>
@@ -21,7 +21,7 @@ class ByteBudget {
   ByteBudget(const ByteBudget&) = delete;
   ByteBudget& operator=(const ByteBudget&) = delete;
 
-  /// Gives its bytes back when it goes; before its budget does.
+  /// Returns its bytes when it is destroyed, which must be before its budget is.
   class Hold {
    public:
     Hold(ByteBudget& budget, std::size_t bytes) : budget_(budget), bytes_(bytes) {
@@ -40,8 +40,8 @@ class ByteBudget {
     const std::size_t bytes_;
   };
 
-  /// At once if there is room, otherwise in turn once others have given back. What is larger than
-  /// the whole budget waits until it is alone.
+  /// At once if there is room, otherwise in turn once others have returned theirs. A request larger
+  /// than the whole budget waits until it is alone.
   kj::Promise<kj::Own<Hold>> Take(std::size_t bytes) {
     if (waiting_.empty() && Fits(bytes)) return kj::heap<Hold>(*this, bytes);
     auto pair = kj::newPromiseAndFulfiller<kj::Own<Hold>>();

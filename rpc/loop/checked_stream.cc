@@ -30,7 +30,7 @@ kj::Promise<kj::Maybe<capnp::MessageReaderAndFds>> CheckedStream::tryReadMessage
     return paf.promise.then(
         [this, fd_space, options, scratch] { return tryReadMessage(fd_space, options, scratch); });
   }
-  // This is also the bound on the size of the message, checked before memory is taken for it.
+  // This is also the limit of the message's size, checked before memory is allocated for it.
   options.traversalLimitInWords = max_message_bytes_ / sizeof(capnp::word);
   options.nestingLimit = 32;
   ahead_.BeginMessage();
@@ -62,7 +62,7 @@ void CheckedStream::CountCall(capnp::MessageReader& message) {
     case capnp::rpc::Message::CALL:
     case capnp::rpc::Message::BOOTSTRAP:
       if (open_calls_ >= max_open_calls_) {
-        KJ_FAIL_REQUIRE("too many calls whose answers were not finished");
+        KJ_FAIL_REQUIRE("too many calls without a finished answer");
       }
       ++open_calls_;
       return;

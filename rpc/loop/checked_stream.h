@@ -1,10 +1,10 @@
-// What may come in on a connection, and how did it end?
+// What may arrive on a connection, and how did it end?
 //
-// Sits between the RPC system and a socket: bounds the size of incoming messages (little before the
-// handshake, the request limit after it) and, by a budget, of all that are not whole yet; bounds
-// the calls whose answers the other side has not let go of; leaves messages where they are while
-// too much waits to be written; and tells its owner at once, and why, when the connection ended:
-// RpcSystem itself would first try to send its farewell to a peer that may not read any more.
+// Sits between the RPC system and a socket. It bounds the size of incoming messages (small before
+// the handshake, the request limit after it) and, with a budget, of all incomplete ones; bounds the
+// calls whose answers the other side has not released; reads no messages while too much waits to be
+// written; and tells its owner at once when and why the connection ended. RpcSystem itself would
+// first try to send a last message to a peer that may no longer read.
 #pragma once
 
 #include <cstddef>
@@ -19,7 +19,7 @@
 
 namespace raftkv::rpc {
 
-/// Room beside a request for the fields of the RPC protocol, and for several peer messages in one.
+/// Extra room for the fields of the RPC protocol, and for several peer messages in one.
 inline constexpr std::size_t kMessageSlackBytes = 8 << 20;
 inline constexpr std::size_t kHandshakeBytes = 256 * 1024;
 
@@ -36,12 +36,13 @@ class CheckedStream final : public capnp::MessageStream {
   [[nodiscard]] std::uint64_t messages_written() const { return messages_written_; }
   /// Large messages wait for room in `budget`, which outlives this.
   void SetBudget(ByteBudget& budget) { ahead_.SetBudget(budget); }
-  /// Of the other side's calls: who never finishes any would have each answer kept for ever.
+  /// Of the other side's calls: a side that never finishes any would have every answer kept
+  /// forever.
   void SetMaxOpenCalls(std::uint32_t max) { max_open_calls_ = max; }
 
   [[nodiscard]] std::uint64_t messages_read() const { return messages_read_; }
-  /// What is known of a message that has begun to come in and is not whole; 0: there is none, or it
-  /// waits because of us.
+  /// The known size of a message that has begun to arrive and is incomplete; 0: there is none, or
+  /// it waits because of us.
   [[nodiscard]] std::size_t unfinished_bytes() const {
     return reading_ && !ahead_.waits_for_budget() ? ahead_.message_bytes() : 0;
   }
@@ -49,7 +50,8 @@ class CheckedStream final : public capnp::MessageStream {
   struct End {
     /// Empty: the other side closed the connection.
     std::string reason;
-    /// The other side sent what is no message of the protocol, or one that is too large.
+    /// The other side sent something other than a message of the protocol, or one that is too
+    /// large.
     bool offence = false;
   };
   /// Resolves once, when the connection ended; call it once.
@@ -81,7 +83,7 @@ class CheckedStream final : public capnp::MessageStream {
   std::uint32_t max_open_calls_ = 0;  ///< 0: no bound
   std::uint32_t open_calls_ = 0;
   std::function<bool()> pause_;
-  kj::Maybe<kj::Own<kj::PromiseFulfiller<void>>> paused_;  // who reads waits for it
+  kj::Maybe<kj::Own<kj::PromiseFulfiller<void>>> paused_;  // the reader waits for it
   kj::Promise<void> look_again_ = nullptr;
   kj::Promise<End> ended_ = nullptr;
   kj::Own<kj::PromiseFulfiller<End>> end_;

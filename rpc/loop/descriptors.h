@@ -5,8 +5,8 @@
 
 namespace raftkv::rpc {
 
-/// `wanted`, or the half of RLIMIT_NOFILE where that is less: files, and the connections that this
-/// member makes, must have some as well.
+/// `wanted`, or half of RLIMIT_NOFILE if that is less: files, and connections that this member
+/// makes, need some as well.
 std::uint32_t ConnectionsThatFit(std::uint32_t wanted);
 
 }  // namespace raftkv::rpc

@@ -34,15 +34,16 @@ class LogToSink final : public kj::ExceptionCallback {
               : node::LogSeverity::kWarn,
           message);
   }
-  // Traces cost more than the failures that they describe: a lost connection is an ordinary event.
+  // Stack traces cost more than the failures that they describe: a lost connection is an ordinary
+  // event.
   StackTraceMode stackTraceMode() override { return StackTraceMode::NONE; }
 
  private:
   const node::LogSink& sink_;
 };
 
-/// A disposition as the kernel keeps it. The C library's own call adds a flag of its own to what it
-/// sets, and that would be a difference that the host could see.
+/// A disposition as the kernel keeps it. The C library's call adds a flag of its own, which would
+/// be a difference that the host can see.
 struct KernelDisposition {
   void* handler;
   unsigned long flags;
@@ -64,7 +65,7 @@ kj::AsyncIoContext SetupIoLikeAGuest() {
   return io;
 }
 
-/// KJ's clock is another one: it stands still while the machine is suspended.
+/// KJ's clock is a different one: it stops while the machine is suspended.
 kj::TimePoint ToKjTime(Duration from_now) {
   const auto wait = std::max(from_now, Duration::zero()).count() * kj::NANOSECONDS;
   return kj::systemPreciseMonotonicClock().now() + wait;
@@ -105,12 +106,12 @@ Result<std::unique_ptr<EventLoop>> EventLoop::Start(EventLoopOptions options) {
   if (options.reserved_signal < 0 || options.reserved_signal > SIGRTMAX) {
     return Status(Code::kInvalidArgument, "reserved_signal " +
                                               std::to_string(options.reserved_signal) +
-                                              " is no signal; 0 chooses the default");
+                                              " is not a signal; 0 selects the default");
   }
   std::unique_ptr<EventLoop> loop(new EventLoop(std::move(options)));
   loop->wake_fd_ = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
   if (loop->wake_fd_ < 0) {
-    return Status(Code::kUnavailable, std::string("cannot make an eventfd: ") + strerror(errno));
+    return Status(Code::kUnavailable, std::string("cannot create an eventfd: ") + strerror(errno));
   }
   std::promise<Status> started;
   auto thread =
@@ -170,8 +171,8 @@ void EventLoop::Stop() {
 bool EventLoop::OnLoop() const { return loop_thread_.load() == std::this_thread::get_id(); }
 
 MonoTime EventLoop::Now() {
-  // Unlike std::chrono::steady_clock it goes on while the machine is suspended. A lease that stood
-  // still meanwhile would be believed after others have elected a new leader.
+  // Unlike std::chrono::steady_clock it continues while the machine is suspended. A lease that
+  // stopped with it would still be trusted after others have elected a new leader.
   timespec now{};
   RAFTKV_CHECK(clock_gettime(CLOCK_BOOTTIME, &now) == 0, errno);
   return MonoTime(std::chrono::seconds(now.tv_sec) + std::chrono::nanoseconds(now.tv_nsec));
@@ -180,12 +181,12 @@ MonoTime EventLoop::Now() {
 void EventLoop::Post(OnceFunction<void()> work) {
   const MutexLock lock(mutex_);
   if (ended_) return;  // `work` is destroyed by the caller's frame, after the lock is released
-  // One wake-up a batch: whoever finds the queue empty rings.
+  // One wake-up per batch: the poster that finds the queue empty rings.
   const bool ring = posted_.empty();
   posted_.push_back(std::move(work));
   if (!ring) return;
   if (OnLoop() && body_ != nullptr) {
-    RunLater([this] { DrainPosted(); });  // no need of the bell, and of its three system calls
+    RunLater([this] { DrainPosted(); });  // no need for the wake-up and its three system calls
   } else {
     WakeUp();
   }
@@ -197,13 +198,13 @@ void EventLoop::WakeUp() {
   do {
     written = write(wake_fd_, &one, sizeof one);
   } while (written < 0 && errno == EINTR);
-  // EAGAIN: the counter is at its end, so the loop is woken anyhow.
+  // EAGAIN: the counter is at its maximum, so the loop is woken anyway.
   RAFTKV_CHECK(written == sizeof one || errno == EAGAIN, errno);
 }
 
 kj::Promise<void> EventLoop::WatchWakeups() {
   std::uint64_t count;
-  // One read empties the counter; nothing there (the first time) is fine too.
+  // One read empties the counter; an empty one (the first time) is fine too.
   [[maybe_unused]] const ssize_t size = read(wake_fd_, &count, sizeof count);
   DrainPosted();
   return body_->wakeups.whenBecomesReadable().then([this] { return WatchWakeups(); });
@@ -293,7 +294,7 @@ kj::Timer& EventLoop::timer() { return body_->io.lowLevelProvider->getTimer(); }
 kj::LowLevelAsyncIoProvider& EventLoop::low_level() { return *body_->io.lowLevelProvider; }
 kj::Network& EventLoop::network() { return body_->io.provider->getNetwork(); }
 void EventLoop::Spawn(kj::Promise<void> promise) {
-  // While the loop ends, what lived there lets go of other things: nothing new begins.
+  // While the loop ends, objects that lived there release others: nothing new starts.
   if (body_ != nullptr) body_->tasks.add(kj::mv(promise));
 }
 

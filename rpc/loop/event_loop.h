@@ -1,4 +1,4 @@
-// On which thread does everything of a node or a client run, and how does work get there?
+// On which thread does a node or a client run, and how does work get there?
 //
 // One thread with a KJ event loop. It blocks every signal, so the host's handlers never run on it
 // and a closed socket raises no SIGPIPE. KJ's event port on Linux waits by epoll and needs no
@@ -39,7 +39,7 @@ struct EventLoopOptions {
 
 class EventLoop final : public node::Loop {
  public:
-  /// Unavailable if the system has no thread or descriptor to give.
+  /// Unavailable if the system has no thread or descriptor left.
   static Result<std::unique_ptr<EventLoop>> Start(EventLoopOptions options);
   /// Stops; everything that lives on the loop must have been destroyed (see Call).
   ~EventLoop() override;
@@ -71,7 +71,7 @@ class EventLoop final : public node::Loop {
   void Spawn(kj::Promise<void> promise);
 
  private:
-  struct Body;  // what lives on the loop's thread
+  struct Body;  // objects that live on the loop's thread
   struct Timer {
     MonoTime when;
     std::uint64_t order;
@@ -84,7 +84,7 @@ class EventLoop final : public node::Loop {
   void WakeUp() RAFTKV_REQUIRES(mutex_);
   void ArmTimer();
   void FireTimers();
-  /// An exception ends `work` alone, and is logged: what else waits must still run.
+  /// An exception ends only `work`, and is logged: other waiting work must still run.
   void RunContained(OnceFunction<void()>& work);
   kj::Promise<void> WatchWakeups();
 

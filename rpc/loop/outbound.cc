@@ -12,7 +12,7 @@ namespace raftkv::rpc {
 namespace {
 
 capnp::ReaderOptions Unbounded() {
-  // CheckedStream puts the bounds in.
+  // CheckedStream enforces the limits.
   capnp::ReaderOptions options;
   options.traversalLimitInWords = std::uint64_t{1} << 60;
   return options;
@@ -21,7 +21,7 @@ capnp::ReaderOptions Unbounded() {
 using Stream = kj::Own<kj::AsyncIoStream>;
 
 /// Connects to several addresses, one after the other and then side by side; the first connection
-/// wins. One that is silent costs its head start, one that refuses nothing. Dropping the promise
+/// wins. A silent one costs its head start, a refusing one nothing. Dropping the promise
 /// ends all of them.
 class Race final : private kj::TaskSet::ErrorHandler {
  public:

@@ -1,4 +1,4 @@
-// How does this side make a connection to a member? (for peers and for clients)
+// How does this side connect to a member? (for peers and for clients)
 #pragma once
 
 #include <memory>
@@ -16,7 +16,7 @@ namespace raftkv::rpc {
 
 /// As in RFC 8305: long for a connection, short for a human.
 inline constexpr Duration kHeadStart = std::chrono::milliseconds(250);
-/// Of one name; more are not tried.
+/// Addresses per name; more are not tried.
 inline constexpr std::size_t kMaxAddresses = 16;
 
 /// A connection that was made. Lives on the loop.
@@ -38,7 +38,7 @@ class Outbound {
   capnp::RpcSystem<capnp::rpc::twoparty::VatId> rpc_;
 };
 
-/// Resolves the name anew and connects to whichever of its addresses answers first: each gets
+/// Resolves the name again and connects to whichever of its addresses answers first: each gets
 /// kHeadStart before the next one is tried as well. Fails after `timeout`.
 kj::Promise<std::unique_ptr<Outbound>> Dial(EventLoop& loop, const std::string& address,
                                             Duration timeout, std::size_t max_message_bytes);

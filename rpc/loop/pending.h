@@ -1,7 +1,7 @@
 // How does a callback of lib/node fulfil a KJ promise?
 //
-// The callback may come after the promise was dropped (then it does nothing), and, if it is
-// destroyed without having been called, fails the promise.
+// The callback may be called after the promise was dropped (then it does nothing). If it is
+// destroyed without having been called, the promise fails.
 #pragma once
 
 #include <utility>

@@ -1,5 +1,5 @@
-// How does a hostile or broken neighbour not fill the log? One line a second of each kind; the next
-// one says how many were left out.
+// How is a hostile or broken neighbour kept from filling the log? One line per second of each kind;
+// the next one says how many were suppressed.
 #pragma once
 
 #include <cstdint>

@@ -35,7 +35,7 @@ kj::Promise<std::size_t> ReadAhead::tryRead(void* buffer, std::size_t min_bytes,
                                             std::size_t max_bytes) {
   const std::size_t taken = Take(buffer, max_bytes);
   if (taken > 0 && taken >= min_bytes) return taken;
-  // What was read ahead did not do, so nothing of it is left.
+  // The data read ahead was not enough, so none of it is left.
   auto* const rest = static_cast<kj::byte*>(buffer) + taken;
   const std::size_t min_rest = min_bytes - taken;
   const std::size_t max_rest = max_bytes - taken;

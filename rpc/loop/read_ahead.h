@@ -1,8 +1,8 @@
 // How is a message read with one system call instead of two?
 //
 // A message is read as a word that announces sizes, and then its body. This reads ahead into a
-// small buffer, so that a short message, or several of them, come with one call. Large reads go
-// straight to where they are wanted.
+// small buffer, so that one call reads a short message, or several of them. Large reads go straight
+// to their destination.
 #pragma once
 
 #include <array>
@@ -14,10 +14,10 @@
 
 namespace raftkv::rpc {
 
-/// Below this a message that has not come in whole does not count.
+/// Incomplete messages below this size do not count.
 inline constexpr std::size_t kSmallReadBytes = 64 * 1024;
 
-/// Everything but reading is passed on. Do not read the inner stream beside it.
+/// Passes on everything except reads. The inner stream must not be read directly.
 class ReadAhead final : public kj::AsyncIoStream {
  public:
   static constexpr std::size_t kBufferBytes = 8 * 1024;
@@ -27,13 +27,13 @@ class ReadAhead final : public kj::AsyncIoStream {
 
   /// Reads of more than kSmallReadBytes wait until they fit into `budget`, which outlives this.
   void SetBudget(ByteBudget& budget) { budget_ = &budget; }
-  /// A message begins here; the one before is done with.
+  /// A message begins here; the previous one is finished.
   void BeginMessage() {
     message_bytes_ = end_ - begin_;
     hold_ = nullptr;
   }
   void EndMessage() { BeginMessage(); }
-  /// Bytes of the present message that are here or have been promised room; a lower bound.
+  /// Bytes of the current message that are present or have room reserved; a lower bound.
   [[nodiscard]] std::size_t message_bytes() const { return message_bytes_; }
   [[nodiscard]] bool waits_for_budget() const { return waits_for_budget_; }
 
@@ -60,10 +60,10 @@ class ReadAhead final : public kj::AsyncIoStream {
 
   kj::AsyncIoStream& inner_;
   ByteBudget* budget_ = nullptr;
-  kj::Own<ByteBudget::Hold> hold_;  ///< of the present message
+  kj::Own<ByteBudget::Hold> hold_;  ///< of the current message
   bool waits_for_budget_ = false;
   std::size_t message_bytes_ = 0;
-  std::array<kj::byte, kBufferBytes> buffer_;  // [begin_, end_) is not yet taken
+  std::array<kj::byte, kBufferBytes> buffer_;  // [begin_, end_) is not taken yet
   std::size_t begin_ = 0;
   std::size_t end_ = 0;
 };

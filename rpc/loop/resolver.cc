@@ -17,16 +17,16 @@
 namespace raftkv::rpc {
 namespace {
 
-/// Names that are looked up at once. A cluster has 64 members at most.
+/// Names being looked up at a time. A cluster has 64 members at most.
 constexpr std::size_t kMaxNames = 128;
-/// Askers of one name.
+/// Callers waiting for one name.
 constexpr std::size_t kMaxWaiting = 64;
 
 struct Answer {
   std::vector<SocketAddress> addresses;
   std::string problem;
 };
-/// Somebody who asked.
+/// A waiting caller.
 struct Asker {
   std::function<void(const Answer&)> tell;
   std::function<bool()> waits;
@@ -98,15 +98,15 @@ std::string StartLookUp(const std::string& host, const std::string& port) {
   return {};
 }
 
-/// Empty: `asker` is told, on another thread; or why it is not.
+/// Empty: `asker` will be called, on another thread; otherwise why not.
 std::string Ask(const std::string& host, const std::string& port, Asker asker) {
   LookUps& lookups = TheLookUps();
   const MutexLock lock(lookups.mutex);
   const auto [it, first] = lookups.waiting.try_emplace({host, port});
   std::string problem;
-  if (lookups.waiting.size() > kMaxNames) problem = "too many names wait for the resolver";
+  if (lookups.waiting.size() > kMaxNames) problem = "too many names are waiting for the resolver";
   std::erase_if(it->second, [](const Asker& other) { return !other.waits(); });
-  if (it->second.size() >= kMaxWaiting) problem = "the resolver does not answer";
+  if (it->second.size() >= kMaxWaiting) problem = "the resolver does not respond";
   if (problem.empty() && first) problem = StartLookUp(host, port);
   if (problem.empty()) {
     it->second.push_back(std::move(asker));
@@ -158,7 +158,7 @@ Result<std::vector<SocketAddress>> ResolveWithin(const std::string& host, std::u
   if (!problem.empty()) return Status(Code::kUnavailable, problem);
   if (answer.wait_for(timeout) != std::future_status::ready) {
     waits->store(false);
-    return Status(Code::kUnavailable, "the resolver does not answer");
+    return Status(Code::kUnavailable, "the resolver does not respond");
   }
   Answer found = answer.get();
   if (!found.problem.empty()) return Status(Code::kInvalidArgument, found.problem);

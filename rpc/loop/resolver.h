@@ -1,8 +1,8 @@
-// How is a name looked up without the loop ever waiting for it?
+// How is a name looked up without ever blocking the loop?
 //
-// The system's resolver blocks, for as long as it likes, and cannot be stopped. It runs on a thread
-// of its own for each name that is being looked up, once at a time; whoever asks meanwhile waits
-// for the same answer, and may stop waiting. Nobody joins these threads: one that hangs keeps
+// The system's resolver blocks for an arbitrary time and cannot be stopped. Each name being looked
+// up has a thread of its own, one lookup at a time; callers that ask in the meantime wait for the
+// same answer, and may stop waiting. These threads are never joined: one that hangs holds up
 // neither the loop nor the end of the process.
 #pragma once
 
@@ -26,15 +26,15 @@ struct SocketAddress {
   socklen_t size = 0;
 };
 
-/// On a loop. At least one address, in the order of the system's choice; numeric ones come at once.
+/// On a loop. At least one address, in the system's order; numeric ones are immediate.
 kj::Promise<std::vector<SocketAddress>> Resolve(const std::string& host, std::uint16_t port);
 
-/// The same on any thread, which waits. InvalidArgument: there is no such name; Unavailable: the
-/// resolver did not answer in time, or has no thread to be asked on.
+/// The same on any thread, which blocks. InvalidArgument: there is no such name; Unavailable: the
+/// resolver did not answer in time, or there is no thread left to ask it.
 Result<std::vector<SocketAddress>> ResolveWithin(const std::string& host, std::uint16_t port,
                                                  Duration timeout);
 
-/// For tests: what is called in place of getaddrinfo(); null: that.
+/// For tests: called instead of getaddrinfo(); null: not replaced.
 using LookUp = int (*)(const char* host, const char* port, const addrinfo* hints, addrinfo** found);
 void SetLookUp(LookUp look_up);
 

@@ -19,7 +19,7 @@ namespace {
 constexpr int kBacklog = 512;
 
 void SetInt(kj::AsyncIoStream& stream, int level, int option, int value) {
-  // A stream that is no TCP socket (tests) has no such option.
+  // A stream that is not a TCP socket (tests) has no such option.
   auto ignored =
       kj::runCatchingExceptions([&] { stream.setsockopt(level, option, &value, sizeof value); });
   (void)ignored;
@@ -56,11 +56,11 @@ void SetPort(sockaddr* address, std::uint16_t port) {
 
 struct Bound {
   std::vector<kj::AutoCloseFd> fds;
-  int error = 0;  ///< with none, or with one that another program has
+  int error = 0;  ///< without a socket, or with a port that another program has
 };
 
-/// A socket for each address of the list, on one port: the first one's, if that was drawn. Those
-/// that this machine does not have are left out, as long as there is another.
+/// A socket for each address of the list, on one port: that of the first one, if it was chosen by
+/// the system. Addresses that this machine does not have are skipped, as long as there is another.
 Bound BindEach(const std::vector<SocketAddress>& list) {
   Bound bound;
   int missing = EADDRNOTAVAIL;
@@ -72,9 +72,9 @@ Bound BindEach(const std::vector<SocketAddress>& list) {
       continue;
     }
     const int on = 1;
-    // A restarted member takes its port back though old connections linger.
+    // A restarted member gets its port back although old connections linger.
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    // Else "::" would take the port of 0.0.0.0 as well, which has a socket of its own.
+    // Otherwise "::" would also take the port of 0.0.0.0, which has a socket of its own.
     if (list.size() > 1 && family == AF_INET6) {
       setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
     }
@@ -118,7 +118,7 @@ Result<Listener> Listen(const std::string& address, std::string_view option, Dur
     return Status(found.code(), "cannot listen on " + address + ": " + found.status().message() +
                                     "; choose another " + std::string(option));
   }
-  // With port 0 the first one draws it, and another program may hold it on the next address.
+  // With port 0 the first socket gets one, which another program may hold on the next address.
   constexpr int kDraws = 8;
   Bound bound;
   for (int draw = 0; draw < kDraws; ++draw) {

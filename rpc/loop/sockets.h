@@ -16,24 +16,24 @@
 
 namespace raftkv::rpc {
 
-/// For a name to listen on. The system's resolver asks each of its servers for 5 s, and again.
+/// For a name to listen on. The system's resolver asks each of its servers for 5 s, twice.
 inline constexpr Duration kLookUpPatience = std::chrono::seconds(20);
 
 struct Listener {
   kj::AutoCloseFd fd;
-  /// The same port on further addresses that the name stands for: "localhost" is two.
+  /// The same port on the other addresses of the name: "localhost" has two.
   std::vector<kj::AutoCloseFd> more;
-  /// "host:port" as it was asked for, with the port that was chosen.
+  /// "host:port" as requested, with the port that was chosen.
   std::string address;
 };
-/// Binds and listens on each address that the name stands for and that this machine has. `option`
+/// Binds and listens on each address of the name that this machine has. `option`
 /// names what the user would change, for example "--listen". Unavailable: the port is taken,
-/// or the name was not looked up in time; InvalidArgument: not an address of this machine.
+/// or the name could not be looked up in time; InvalidArgument: not an address of this machine.
 Result<Listener> Listen(const std::string& address, std::string_view option,
                         Duration look_up = kLookUpPatience);
 
-/// TCP_NODELAY; keepalive and TCP_USER_TIMEOUT, so that a peer that vanished without a word is
-/// noticed within about ten seconds.
+/// TCP_NODELAY; keepalive and TCP_USER_TIMEOUT, so that a peer that vanished silently is noticed
+/// within about ten seconds.
 void ConfigureSocket(kj::AsyncIoStream& stream);
 
 /// "127.0.0.1:40312", or "an unknown address".

@@ -1,4 +1,4 @@
-// Does anything move on a connection, in the middle of a large message too?
+// Does anything move on a connection, even in the middle of a large message?
 #pragma once
 
 #include <cstdint>
@@ -7,14 +7,14 @@
 
 namespace raftkv::rpc {
 
-/// Since the connection began, in bytes; all 0 for a stream that is no TCP socket.
+/// Bytes since the connection began; all 0 for a stream that is not a TCP socket.
 struct TcpProgress {
-  /// What the other side's kernel has acknowledged: it grows as long as the program there reads,
-  /// however slowly.
+  /// What the other side's kernel has acknowledged: it increases as long as the program there
+  /// reads, however slowly.
   std::uint64_t acknowledged = 0;
-  /// What this side's kernel has taken in.
+  /// What this side's kernel has received.
   std::uint64_t received = 0;
-  /// Something is sent, or waits to be, and is not acknowledged yet.
+  /// Something is sent, or waiting to be sent, and not acknowledged yet.
   bool unacknowledged = false;
 };
 TcpProgress ProgressOf(kj::AsyncIoStream& stream);

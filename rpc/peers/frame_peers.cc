@@ -13,12 +13,13 @@ namespace raftkv::rpc {
 
 namespace {
 
-/// Who has no link here is told so as often; a flood of late frames must not become two.
+/// How often a peer without a link here is told so; a flood of late frames must not become two
+/// floods.
 constexpr Duration kSayClosedEvery = std::chrono::milliseconds(5);
 
 }  // namespace
 
-/// Where the transport's threads leave what has come, as long as this member takes it.
+/// Where the transport's threads put received frames, as long as this member accepts them.
 class FramePeers::Inbox : public std::enable_shared_from_this<Inbox> {
  public:
   explicit Inbox(std::size_t max_bytes) : max_bytes_(max_bytes) {}
@@ -44,7 +45,7 @@ class FramePeers::Inbox : public std::enable_shared_from_this<Inbox> {
   }
 
  private:
-  /// On the loop, where the owner comes and goes.
+  /// On the loop, where the owner is created and destroyed.
   void Deliver(const std::string& from, const std::string& frame) {
     FramePeers* owner = nullptr;
     {
@@ -66,10 +67,9 @@ FramePeers::FramePeers(EventLoop& loop, raftkv::Transport& transport, Service& s
     : loop_(loop),
       transport_(transport),
       service_(service),
-      owner_(owner),
       options_(std::move(options)),
       inbox_(std::make_shared<Inbox>(options_.max_inbox_bytes)),
-      random_(options_.seed) {
+      context_{loop, &owner, options_.link, Random(options_.seed)} {
   inbox_->Open(*this);
   RunTransport("Transport::Start", [this] {
     transport_.Start([inbox = inbox_](const std::string& from, std::string frame) {
@@ -83,12 +83,6 @@ FramePeers::~FramePeers() {
   inbox_->Close();
 }
 
-void FramePeers::After(Duration wait, std::function<void()> work) {
-  loop_.At(loop_.Now() + wait, [work = std::move(work), alive = std::weak_ptr<char>(alive_)] {
-    if (!alive.expired()) work();
-  });
-}
-
 void FramePeers::Send(const std::string& to, const Frame& frame) {
   SendBytes(to, EncodeFrame(frame));
 }
@@ -97,10 +91,10 @@ void FramePeers::SendBytes(const std::string& to, std::string bytes) {
   RunTransport("Transport::Send", [&] { transport_.Send(to, std::move(bytes)); });
 }
 
-/// It is the host's code: what it throws must not leave a member half way.
+/// It is host code: an exception must not leave a member in an intermediate state.
 void FramePeers::RunTransport(const char* what, const std::function<void()>& call) const {
   const auto say = [this](const std::string& line) {
-    if (options_.log_sink) options_.log_sink(node::LogSeverity::kError, line);
+    if (options_.link.log_sink) options_.link.log_sink(node::LogSeverity::kError, line);
   };
   RunHostCode(what, say, call);
 }
@@ -115,7 +109,7 @@ void FramePeers::Send(NodeId to, node::PeerMessage message) {
   if (FrameLink* link = links_.Find(to)) {
     link->Send(std::move(message));
   } else {
-    ++dropped_messages_;
+    ++context_.dropped_messages;
   }
 }
 
@@ -123,7 +117,7 @@ void FramePeers::SetPeers(std::vector<Peer> peers) {
   const std::set<NodeId> ids = links_.Replace(loop_, std::move(peers), [this](Peer peer) {
     return std::make_unique<FrameLink>(*this, std::move(peer));
   });
-  // Who is no peer any more says hello again, and learns why.
+  // A former peer sends another hello, and learns why.
   for (auto& [member, known] : known_) known.open = known.open && ids.contains(member);
 }
 
@@ -132,12 +126,12 @@ void FramePeers::Verify(const std::string& name) { links_.Verify(name); }
 
 bool FramePeers::Connected(NodeId peer) const { return links_.Connected(peer); }
 
-// --- What comes in.
+// --- Incoming.
 
 void FramePeers::OnFrame(const std::string& from, const std::string& bytes) {
   Result<Frame> frame = DecodeFrame(bytes);
   if (!frame.ok()) {
-    offences_.Log(options_.log_sink, loop_.Now(), node::LogSeverity::kWarn,
+    offences_.Log(options_.link.log_sink, loop_.Now(), node::LogSeverity::kWarn,
                   "a frame was dropped: " + frame.status().message());
     return;
   }
@@ -157,8 +151,8 @@ FramePeers::Known* FramePeers::Remember(NodeId member) {
   const auto found = known_.find(member);
   if (found != known_.end()) return &found->second;
   if (known_.size() >= options_.max_known) {
-    // Safety: one that had an open link and is a member keeps its place: a late hello of its would
-    // open an old link anew, and copies of what came on that would be taken for the first.
+    // Safety: a member that had an open link keeps its place. Otherwise a late hello would reopen
+    // an old link, and copies of what arrived on that would be taken for the originals.
     const auto goes = std::find_if(known_.begin(), known_.end(), [&](const auto& item) {
       return !item.second.open && !item.second.judging && links_.Find(item.first) == nullptr;
     });
@@ -171,9 +165,9 @@ FramePeers::Known* FramePeers::Remember(NodeId member) {
 void FramePeers::OnHello(const std::string& from, LinkId link, node::Hello hello) {
   if (hello.boot.nonce != link.opener || link.number == 0) return;
   Known* known = Remember(hello.member);
-  if (known == nullptr || known->judging) return;  // it says it again
+  if (known == nullptr || known->judging) return;  // it will send it again
   if (known->boot == hello.boot && link.number <= known->number) {
-    // Safety: a late one must not open an old link anew.
+    // Safety: a late one must not reopen an old link.
     if (link.number == known->number && !known->answer.empty()) {
       SendBytes(from, known->answer);
     }
@@ -195,7 +189,7 @@ void FramePeers::OnJudged(const std::string& from, LinkId link, const node::Hell
   const bool accepted = answer.refusal.empty();
   std::string bytes = EncodeFrame({link, answer});
   const bool restarted = known.boot != hello.boot;
-  // A refused boot that is not the known one may be an older one: what is known stays.
+  // A refused boot other than the known one may be an older one: what is known is kept.
   if (accepted || !restarted || known.number == 0) {
     const bool was_open = std::exchange(
         known.open, accepted && hello.cluster != ClusterId() && answer.self.cluster != ClusterId());
@@ -203,7 +197,7 @@ void FramePeers::OnJudged(const std::string& from, LinkId link, const node::Hell
     known.number = link.number;
     known.had = SequenceWindow();
     known.answer = bytes;
-    // What was sent to its earlier start, and what that would have answered, is lost.
+    // What was sent to its earlier boot is lost, and so are the answers of that boot.
     if (was_open && restarted) service_.PeerDisconnected(hello.member);
   }
   SendBytes(from, std::move(bytes));
@@ -212,7 +206,7 @@ void FramePeers::OnJudged(const std::string& from, LinkId link, const node::Hell
 }
 
 void FramePeers::OnDeliver(const std::string& from, LinkId link, DeliverFrame deliver) {
-  const node::Hello self = owner_.MakeHello(kNobody, {});
+  const node::Hello self = context_.owner->MakeHello(kNobody, {});
   const auto found = std::find_if(known_.begin(), known_.end(), [&](const auto& item) {
     return item.second.boot.nonce == link.opener;
   });

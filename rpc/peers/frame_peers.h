@@ -1,10 +1,10 @@
-// How do members speak to each other over a transport of the host's (<raftkv/transport.h>)?
+// How do members communicate over a transport of the host (<raftkv/transport.h>)?
 //
-// There are no connections: a *link* stands in for one (raftkv.capnp, PeerFrame). Each member opens
-// a link to each of the others by the same hello that it would say on a connection, and sends on
-// it; what comes in counts only on a link that was accepted here, by this boot, from that boot, and
-// only once. So nothing of an earlier start of either side is heard, and a doubled frame does
-// nothing.
+// There are no connections: a *link* takes their place (raftkv.capnp, PeerFrame). Each member opens
+// a link to each of the others with the same hello that it would send on a connection, and sends on
+// it. Input counts only on a link that was accepted here, by this boot, from that boot, and only
+// once. So nothing from an earlier boot of either side counts, and a duplicated frame has no
+// effect.
 #pragma once
 
 #include <cstdint>
@@ -16,9 +16,9 @@
 
 #include <raftkv/transport.h>
 
-#include "lib/base/random.h"
 #include "rpc/loop/event_loop.h"
 #include "rpc/loop/rate_limit.h"
+#include "rpc/peers/link.h"
 #include "rpc/peers/link_table.h"
 #include "rpc/peers/peer_network.h"
 #include "rpc/peers/sequence_window.h"
@@ -28,20 +28,18 @@
 namespace raftkv::rpc {
 
 struct FramePeersOptions {
-  /// What gathers in one turn of the loop goes in frames of so many bytes; a larger message alone.
+  LinkOptions link = {.resend_hello = std::chrono::milliseconds(100)};
+  /// Messages gathered in one turn of the loop are sent in frames of this many bytes; a larger
+  /// message alone.
   std::size_t max_batch_bytes = 1 << 20;
-  /// Larger frames are not taken.
+  /// Larger frames are not accepted.
   std::size_t max_frame_bytes = (16 << 20) + raftkv::Transport::kMaxFrameOverhead;
-  /// Of frames that have come and wait for the loop.
+  /// Bytes of received frames that wait for the loop.
   std::size_t max_inbox_bytes = 64 << 20;
-  /// Members of whom something is remembered; the others are 63 at most.
+  /// Members of which something is remembered; there are at most 63 others.
   std::size_t max_known = 128;
-  /// An unanswered hello is sent again after so long, doubled up to max_backoff.
-  Duration resend_hello = std::chrono::milliseconds(100);
-  Duration max_backoff = std::chrono::milliseconds(500);
-  /// Of the jitter of waits.
+  /// For the jitter of waits.
   std::uint64_t seed = 1;
-  node::LogSink log_sink;
 };
 
 class FrameLink;
@@ -49,8 +47,8 @@ class FrameLink;
 /// Lives on the loop.
 class FramePeers final : public PeerNetwork {
  public:
-  /// All are borrowed and outlive it. Takes frames from here on; in `service` it uses what is for
-  /// peers.
+  /// All are borrowed and outlive it. Accepts frames from now on; uses the part of `service` that
+  /// is for peers.
   FramePeers(EventLoop& loop, raftkv::Transport& transport, Service& service, PeerOwner& owner,
              FramePeersOptions options);
   ~FramePeers() override;
@@ -60,22 +58,24 @@ class FramePeers final : public PeerNetwork {
   void RetryNow(const std::string& name) override;
   void Verify(const std::string& name) override;
   [[nodiscard]] bool Connected(NodeId peer) const override;
-  [[nodiscard]] std::uint64_t dropped_messages() const override { return dropped_messages_; }
+  [[nodiscard]] std::uint64_t dropped_messages() const override {
+    return context_.dropped_messages;
+  }
 
  private:
   friend class FrameLink;
   class Inbox;
 
-  /// What is known of a member that said hello here.
+  /// What is known about a member that sent a hello.
   struct Known {
     node::Boot boot;
-    /// Of its link that was judged last, and whether that is open.
+    /// Its link that was judged last, and whether that is open.
     std::uint64_t number = 0;
     bool open = false;
     SequenceWindow had;
-    /// For a hello that comes again.
+    /// For a repeated hello.
     std::string answer;
-    /// A hello that is being judged.
+    /// A hello being judged.
     std::optional<LinkId> judging;
   };
 
@@ -87,7 +87,6 @@ class FramePeers final : public PeerNetwork {
   void SayClosed(const std::string& from, LinkId link);
   Known* Remember(NodeId member);
   FrameLink* FindLink(LinkId link) const;
-  void After(Duration wait, std::function<void()> work);
   void Send(const std::string& to, const Frame& frame);
   void SendBytes(const std::string& to, std::string bytes);
   void RunTransport(const char* what, const std::function<void()>& call) const;
@@ -95,18 +94,16 @@ class FramePeers final : public PeerNetwork {
   EventLoop& loop_;
   raftkv::Transport& transport_;
   Service& service_;
-  PeerOwner& owner_;
   const FramePeersOptions options_;
   const std::shared_ptr<Inbox> inbox_;
-  Random random_;
+  LinkContext context_;
   RateLimitedLog offences_;
-  std::uint64_t dropped_messages_ = 0;
   /// Of this boot.
   std::uint64_t next_number_ = 1;
   std::map<NodeId, Known> known_;
   LinkTable<FrameLink> links_;
   MonoTime said_closed_at_ = MonoTime::min();
-  /// Callbacks that come after the end find it gone.
+  /// Expired for callbacks that run after the destructor.
   const std::shared_ptr<char> alive_ = std::make_shared<char>();
 };
 

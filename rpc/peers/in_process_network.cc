@@ -1,5 +1,4 @@
-// The network of <raftkv/in_process_network.h>: one thread that hands out frames when their time
-// has come.
+// The network of <raftkv/in_process_network.h>: one thread that delivers frames when they are due.
 #include <algorithm>
 #include <map>
 #include <set>
@@ -24,14 +23,14 @@ using SteadyClock = std::chrono::steady_clock;
 
 class InProcessNetwork::Body {
  public:
-  /// Where a member takes its frames.
+  /// Where a member receives its frames.
   class Mailbox {
    public:
     void Open(Transport::Receiver receiver) {
       const MutexLock lock(mutex_);
       receiver_ = std::move(receiver);
     }
-    /// Waits for a call that runs.
+    /// Waits for a running call.
     void Close() {
       const MutexLock lock(mutex_);
       receiver_ = nullptr;
@@ -101,7 +100,7 @@ class InProcessNetwork::Body {
     std::string to;
     std::string frame;
   };
-  /// For a heap with the earliest at its front.
+  /// For a heap with the earliest at the front.
   static bool Later(const Flight& a, const Flight& b) {
     return std::tie(b.at, b.order) < std::tie(a.at, a.order);
   }
@@ -112,8 +111,7 @@ class InProcessNetwork::Body {
     return options;
   }
 
-  /// Where the system has no thread to give what is sent waits, and is lost beyond max_bytes, until
-  /// it has one.
+  /// While the system has no thread left, frames wait, and are lost beyond max_bytes.
   void StartIfNeeded() RAFTKV_REQUIRES(mutex_) {
     if (thread_.joinable()) return;
     if (auto thread = StartThread("raftkv-network", [this] { Run(); }); thread.ok()) {
@@ -169,7 +167,7 @@ class InProcessNetwork::Body {
   std::size_t bytes_ RAFTKV_GUARDED_BY(mutex_) = 0;
   std::uint64_t order_ RAFTKV_GUARDED_BY(mutex_) = 0;
 
-  /// Made with mutex_ held; once it is stopped, of the thread that stops it.
+  /// Created with mutex_ held; once stopped, owned by the thread that stops it.
   std::thread thread_;
 
   friend class InProcessNetwork;

@@ -1,4 +1,4 @@
-// Which links to the other members are there, whatever a link is? (rpc/peers/peers.h,
+// Which links to the other members exist, whatever carries them? (rpc/peers/peers.h,
 // rpc/peers/frame_peers.h)
 #pragma once
 
@@ -46,9 +46,9 @@ class LinkTable {
     return link != nullptr && link->ready();
   }
 
-  /// Links to `peers` from now on: those that are there stay if their peer may still be where
-  /// they have it, `make` makes the others. Who was known by name only may have got an id. Returns
-  /// the ids of all of them.
+  /// Links to `peers` from now on: existing ones stay if their peer may still be at their address,
+  /// `make` creates the others. A peer known only by name may have an id now. Returns the ids of
+  /// all of them.
   template <class Make>
   std::set<NodeId> Replace(EventLoop& loop, std::vector<Peer> peers, const Make& make) {
     std::vector<std::unique_ptr<Link>> links;
@@ -69,7 +69,7 @@ class LinkTable {
       ids.insert(links.back()->peer().id);
     }
     links_.swap(links);
-    // This may be running inside a call, or a promise, of a link that goes.
+    // This may be running inside a call, or a promise, of a link that is removed.
     std::erase(links, nullptr);
     if (links.empty()) return ids;
     auto going = std::make_shared<std::vector<std::unique_ptr<Link>>>(std::move(links));
@@ -86,7 +86,7 @@ class LinkTable {
   std::vector<std::unique_ptr<Link>> links_;  // by name; a handful
 };
 
-/// Of `peer`, the address after `address`, and after the last one the first.
+/// The address of `peer` after `address`; after the last one, the first.
 inline std::string NextAddress(const node::Transport::Peer& peer, const std::string& address) {
   if (peer.also.empty()) return peer.address;
   if (address == peer.address) return peer.also.front();

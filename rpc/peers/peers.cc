@@ -10,7 +10,9 @@
 namespace raftkv::rpc {
 
 Peers::Peers(EventLoop& loop, PeersOptions options)
-    : loop_(loop), options_(std::move(options)), random_(options_.seed) {}
+    : loop_(loop),
+      options_(std::move(options)),
+      context_{loop, nullptr, options_.link, Random(options_.seed)} {}
 
 Peers::~Peers() = default;
 
@@ -18,12 +20,12 @@ void Peers::Send(NodeId to, node::PeerMessage message) {
   if (PeerLink* link = links_.Find(to)) {
     link->Send(std::move(message));
   } else {
-    ++dropped_messages_;
+    ++context_.dropped_messages;
   }
 }
 
 void Peers::SetPeers(std::vector<Peer> peers) {
-  RAFTKV_CHECK(owner_ != nullptr);
+  RAFTKV_CHECK(context_.owner != nullptr);
   const std::set<NodeId> ids = links_.Replace(loop_, std::move(peers), [this](Peer peer) {
     return std::make_unique<PeerLink>(*this, std::move(peer));
   });

@@ -1,16 +1,15 @@
-// How do messages get to the other members? One outbound connection to each, made again whenever it
-// is lost; what comes from them comes over the connections that they make (rpc/server/server.h).
+// How do messages reach the other members? One outbound connection to each, reopened whenever it is
+// lost; messages from them arrive on the connections that they make (rpc/server/server.h).
 #pragma once
 
 #include <cstdint>
-#include <map>
 #include <memory>
 #include <string>
 #include <vector>
 
-#include "lib/base/random.h"
 #include "lib/node/ports.h"
 #include "rpc/loop/event_loop.h"
+#include "rpc/peers/link.h"
 #include "rpc/peers/link_table.h"
 #include "rpc/peers/peer_network.h"
 #include "rpc/server/server.h"
@@ -19,22 +18,15 @@
 namespace raftkv::rpc {
 
 struct PeersOptions {
-  /// Messages that wait for one peer; more are dropped.
-  std::size_t max_queued_messages = 4096;
-  std::size_t max_queued_bytes = 64 << 20;
-  /// Calls under way to one peer; while they are, messages gather.
+  LinkOptions link = {};
+  /// Calls in flight to one peer; meanwhile messages gather.
   std::size_t max_calls = 16;
   std::size_t max_call_bytes = 32 << 20;
-  /// What is put into one call (a larger message goes alone).
+  /// Bytes put into one call (a larger message goes alone).
   std::size_t max_batch_bytes = 4 << 20;
   Duration connect_timeout = std::chrono::seconds(1);
-  /// Of the hello's answer: it waits for a synced write of the other side.
-  Duration hello_timeout = std::chrono::seconds(3);
-  Duration min_backoff = std::chrono::milliseconds(10);
-  Duration max_backoff = std::chrono::milliseconds(500);
-  /// Of the back-off's jitter.
+  /// For the jitter of the back-off.
   std::uint64_t seed = 1;
-  node::LogSink log_sink;
 };
 
 class PeerLink;
@@ -46,10 +38,11 @@ class Peers final : public PeerNetwork {
   ~Peers() override;
 
   /// Before the first SetPeers; `owner` outlives this.
-  void SetOwner(PeerOwner& owner) { owner_ = &owner; }
+  void SetOwner(PeerOwner& owner) { context_.owner = &owner; }
 
-  /// Where the others connect to; outlives this. Answers may go in the returns of their calls
-  /// (without, each is a call of its own), and who is no peer any more is closed there.
+  /// The server that the others connect to; outlives this. Answers may travel in the returns of
+  /// their calls (without it each is a call of its own), and connections of former peers are closed
+  /// there.
   void SetServer(Server& server) { server_ = &server; }
 
   void Send(NodeId to, node::PeerMessage message) override;
@@ -58,17 +51,17 @@ class Peers final : public PeerNetwork {
   void Verify(const std::string& name) override;
 
   [[nodiscard]] bool Connected(NodeId peer) const override;
-  [[nodiscard]] std::uint64_t dropped_messages() const override { return dropped_messages_; }
+  [[nodiscard]] std::uint64_t dropped_messages() const override {
+    return context_.dropped_messages;
+  }
 
  private:
   friend class PeerLink;
 
   EventLoop& loop_;
   const PeersOptions options_;
-  PeerOwner* owner_ = nullptr;
   Server* server_ = nullptr;
-  Random random_;
-  std::uint64_t dropped_messages_ = 0;
+  LinkContext context_;
   LinkTable<PeerLink> links_;
 };
 

@@ -1,4 +1,4 @@
-// Was this number had before? For frames that may be doubled and may overtake each other.
+// Was this number seen before? For frames that may be duplicated and reordered.
 #pragma once
 
 #include <bitset>
@@ -9,10 +9,10 @@ namespace raftkv::rpc {
 
 class SequenceWindow {
  public:
-  /// What is so far below the highest number is taken for a copy: lost at worst.
+  /// A number this far below the highest is treated as a copy: at worst it is lost.
   static constexpr std::uint64_t kSize = 4096;
 
-  /// True the first time that it is asked for `number`, which is from 1.
+  /// True the first time that it is called for `number`, which is at least 1.
   bool TakeFirst(std::uint64_t number) {
     if (number > highest_) {
       const std::uint64_t shift = number - highest_;
@@ -33,7 +33,7 @@ class SequenceWindow {
 
  private:
   std::uint64_t highest_ = 0;
-  /// Bit i: highest_ - i was had.
+  /// Bit i: highest_ - i was seen.
   std::bitset<kSize> had_;
 };
 

@@ -40,7 +40,7 @@ class BackupServer final : public wire::Backup::Server {
     return pending.promise.attach(Count()).then([this, context](Result<Bytes>&& read) mutable {
       RequireAlive();
       if (read.ok() && !has_room_(read->size())) {
-        read = Status(Code::kUnavailable, "answers on this connection wait to be read");
+        read = Status(Code::kUnavailable, "answers on this connection are waiting to be read");
       }
       const std::size_t bytes = read.ok() ? read->size() : read.status().message().size();
       auto results = context.getResults(capnp::MessageSize{bytes / sizeof(capnp::word) + 32, 0});
@@ -52,7 +52,7 @@ class BackupServer final : public wire::Backup::Server {
   kj::Promise<void> content(ContentContext context) override {
     Status refused = Admit();
     if (refused.ok() && std::exchange(content_asked_, true)) {
-      refused = {Code::kInvalidArgument, "the content of a backup is told once"};
+      refused = {Code::kInvalidArgument, "the content of a backup is reported only once"};
     }
     if (!refused.ok()) {
       Encode(refused, context.getResults().initOutcome());
@@ -79,9 +79,10 @@ class BackupServer final : public wire::Backup::Server {
   Status Admit() const {
     RequireAlive();
     if (source_ == nullptr) {
-      return {Code::kNotFound, "the backup was left alone for too long: begin anew"};
+      return {Code::kNotFound, "the backup was not read for too long: start again"};
     }
-    if (*calls_ >= kMaxBackupReads) return {Code::kUnavailable, "too many reads of a backup wait"};
+    if (*calls_ >= kMaxBackupReads)
+      return {Code::kUnavailable, "too many reads of a backup are waiting"};
     return Status::Ok();
   }
 
@@ -93,7 +94,7 @@ class BackupServer final : public wire::Backup::Server {
         std::shared_ptr<std::uint32_t>(calls_.get(), [calls = calls_](auto*) { --*calls; }));
   }
 
-  /// Looks now and then whether anything was asked since.
+  /// Checks now and then whether there was a call since.
   kj::Promise<void> Watch() {
     return loop_.timer()
         .afterDelay(ToKj(idle_))
@@ -108,7 +109,7 @@ class BackupServer final : public wire::Backup::Server {
   const std::shared_ptr<const bool> alive_;
   const HasRoom has_room_;
   const Duration idle_;
-  std::shared_ptr<node::BackupSource> source_;  // null: it was let go of
+  std::shared_ptr<node::BackupSource> source_;  // null: it was dropped
   const std::shared_ptr<std::uint32_t> calls_ = std::make_shared<std::uint32_t>(0);
   std::uint64_t calls_begun_ = 0;
   bool content_asked_ = false;

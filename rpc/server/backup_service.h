@@ -1,4 +1,4 @@
-// How does a client read a backup, and how is it kept from holding it for ever?
+// How does a client read a backup, and how is it kept from holding it forever?
 #pragma once
 
 #include <memory>
@@ -13,7 +13,7 @@ namespace raftkv::rpc {
 /// Bounds of one backup's calls.
 inline constexpr std::uint32_t kMaxBackupReadBytes = 1 << 20;
 inline constexpr std::uint32_t kMaxBackupReads = 32;
-/// Nothing was asked for so long: it is let go of.
+/// After this long without a call it is dropped.
 inline constexpr Duration kBackupIdle = std::chrono::seconds(60);
 
 /// The capability that a client gets. `alive` and `has_room`: as in kv_service.h.

@@ -88,10 +88,11 @@ class BootstrapServer final : public wire::Bootstrap::Server {
 
   std::string RefusalOf(wire::ClientHello::Reader hello, const AnswerHeader& header) const {
     if (shared_->connection->kind() == Connection::Kind::kPeer) {
-      return "this connection belongs to a peer; make another one for a client";
+      return "this connection belongs to a peer; open another one for a client";
     }
     // Each would be kept for as long as the connection lasts.
-    if (served_) return "this connection has its session; make another one for another session";
+    if (served_)
+      return "this connection has a session already; open another one for another session";
     const std::uint32_t min = hello.getProtocolMin();
     const std::uint32_t max = hello.getProtocolMax();
     if (min > node::kProtocolMax || max < node::kProtocolMin) {
@@ -102,8 +103,9 @@ class BootstrapServer final : public wire::Bootstrap::Server {
     if (hello.getCluster() != 0 && hello.getCluster() != header.cluster.value) {
       return "the client expects cluster " + std::to_string(hello.getCluster()) +
              (header.cluster == ClusterId()
-                  ? std::string(", this member belongs to none yet")
-                  : ", this member belongs to cluster " + std::to_string(header.cluster.value)) +
+                  ? std::string(", but this member does not belong to one yet")
+                  : ", but this member belongs to cluster " +
+                        std::to_string(header.cluster.value)) +
              "; check the endpoints";
     }
     return shared_->owner.NoRoomForClient();
@@ -116,12 +118,12 @@ class BootstrapServer final : public wire::Bootstrap::Server {
     if (!hello.ok()) {
       refusal = hello.status().message();
     } else if (shared_->connection->kind() == Connection::Kind::kClient) {
-      refusal = "this connection belongs to a client; make another one for a peer";
+      refusal = "this connection belongs to a client; open another one for a peer";
     } else if (const NodeId known = shared_->connection->peer();
                known != kNobody && known != hello->member) {
-      refusal = "this connection belongs to another peer; make one for each";
+      refusal = "this connection belongs to another peer; open one for each";
     } else if (peer_.has_value() && boot_ != hello->boot) {
-      refusal = "the peer has said hello with another boot; make a new connection";
+      refusal = "the peer sent a hello with another boot; open a new connection";
     }
     if (!refusal.empty()) {
       auto answer = context.getResults().initAnswer();
@@ -146,7 +148,7 @@ class BootstrapServer final : public wire::Bootstrap::Server {
     });
   }
 
-  /// One a connection, however often it says hello.
+  /// One per connection, however many hellos it sends.
   wire::Peer::Client PeerOf(const node::Hello& from, NodeId to) {
     if (!peer_.has_value()) {
       boot_ = from.boot;
@@ -172,7 +174,7 @@ class BootstrapServer final : public wire::Bootstrap::Server {
 };
 
 capnp::ReaderOptions Unbounded() {
-  // CheckedStream puts the bounds of the moment in.
+  // CheckedStream sets the current limits.
   capnp::ReaderOptions options;
   options.traversalLimitInWords = std::uint64_t{1} << 60;
   return options;

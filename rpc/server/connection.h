@@ -1,4 +1,4 @@
-// What is one connection that somebody made to this member?
+// What is one connection made to this member?
 #pragma once
 
 #include <cstdint>
@@ -18,14 +18,15 @@ namespace raftkv::rpc {
 
 class Connection;
 
-/// Answers that wait on one connection. Above it nothing more is read there, and answers that are
-/// still to come are not kept: so it is passed by one answer at most, and by small ones.
+/// Bytes of answers that wait on one connection. Above this nothing more is read from it, and
+/// further answers are not kept: so it is exceeded by one answer at most, and by small ones.
 inline constexpr std::size_t kMaxQueuedBytes = 16 << 20;
-/// Calls of the other side whose answers it has not let go of.
+/// Calls of the other side whose answers it has not released.
 inline constexpr std::uint32_t kMaxOpenCalls = 16 * 1024;
-/// A message that has begun to come in has the time for this many bytes a second, and a little.
+/// A message that has begun to arrive has the time of this many bytes per second, and a little
+/// more.
 inline constexpr std::size_t kSlowestBytesPerSecond = 64 * 1024;
-/// An answer of this size is always sent; the calls of a connection are bounded in number.
+/// An answer of this size is always sent; the number of calls of a connection is bounded.
 inline constexpr std::size_t kSmallAnswerBytes = 4 * 1024;
 
 /// The server, as its connections see it.
@@ -35,21 +36,21 @@ class ConnectionOwner {
   [[nodiscard]] virtual EventLoop& loop() = 0;
   [[nodiscard]] virtual Service& service() = 0;
   [[nodiscard]] virtual const ServerOptions& options() const = 0;
-  /// Calls of peers that wait for what this member answers to them.
+  /// Calls of peers that wait for this member's answers.
   [[nodiscard]] virtual HeldReplies& replies() = 0;
-  /// `connection` is now the one on which `peer` speaks; an earlier one is closed.
+  /// `connection` is now the connection from `peer`; an earlier one is closed.
   virtual void BecamePeer(Connection& connection, NodeId peer) = 0;
-  /// Why no further client can be taken on; empty if one can.
+  /// Why no further client can be admitted; empty if one can.
   [[nodiscard]] virtual std::string NoRoomForClient() const = 0;
-  /// Of answers, over all connections.
+  /// Bytes of answers, over all connections.
   [[nodiscard]] virtual std::size_t queued_bytes() const = 0;
-  /// Of messages that come in and are not whole: of peers, or of all others.
+  /// Bytes of incomplete messages: of peers, or of all others.
   [[nodiscard]] virtual ByteBudget& budget(bool of_peers) = 0;
-  /// One line about something that came from outside; rate limited.
+  /// Logs one line about input from outside; rate limited.
   virtual void LogOffence(const std::string& line) = 0;
 };
 
-/// Lives on the loop. Calls of its capabilities may run on after it was destroyed: they share
+/// Lives on the loop. Calls of its capabilities may continue after it was destroyed: they share
 /// `Shared`.
 class Connection {
  public:
@@ -67,18 +68,20 @@ class Connection {
 
   /// Resolves when the other side is gone or has broken the protocol; call it once.
   kj::Promise<CheckedStream::End> Ended();
-  /// The handshake is done: larger messages are accepted from now on.
+  /// The handshake is complete: larger messages are accepted from now on.
   void Become(Kind kind);
 
-  /// Whether an answer of `bytes` may be queued: what a client does not read must not gather here.
+  /// Whether an answer of `bytes` may be queued: answers that a client does not read must not pile
+  /// up.
   [[nodiscard]] bool HasRoom(std::size_t bytes) const;
-  /// Answers that are not yet in the hands of the kernel.
+  /// Bytes of answers that the kernel has not accepted yet.
   [[nodiscard]] std::size_t queued_bytes() const;
-  /// Call it at even intervals: how many of them in a row the other side has taken nothing of what
-  /// waits for it. Intervals and not time: a process that was stopped finds itself much later.
+  /// Call it at even intervals. For how many of them in a row the other side has read nothing of
+  /// what waits for it. Intervals, not time, since a stopped process would see a large jump of
+  /// time.
   std::uint32_t CountStuck();
-  /// The same for a message that comes in: whether it takes too long to become whole. `looks`:
-  /// intervals of the length `interval` that it has in any case.
+  /// The same for an incoming message: whether it takes too long to complete. `looks`: the
+  /// intervals, of length `interval`, that it has in any case.
   [[nodiscard]] bool CountUnfinished(std::uint32_t looks, Duration interval);
 
   [[nodiscard]] Kind kind() const { return kind_; }
@@ -101,7 +104,7 @@ class Connection {
   std::shared_ptr<Shared> shared_;
   kj::Own<kj::AsyncIoStream> stream_;
   CheckedStream checked_;
-  // What tells the size of its queue is not const.
+  // The method that returns the size of its queue is not const.
   mutable capnp::TwoPartyVatNetwork network_;
   capnp::RpcSystem<capnp::rpc::twoparty::VatId> rpc_;
 };

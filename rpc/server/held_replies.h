@@ -1,8 +1,8 @@
-// Can an answer to a peer ride on the return of a call that the peer has made anyway?
+// Can an answer to a peer travel in the return of a call that the peer has made anyway?
 //
-// A follower acknowledges what one call of its leader brought. As a call of its own, the
-// acknowledgement would cost three more messages and wake-ups; so the last call of each peer is
-// held for a moment, and what this member has to answer goes into its return. Lives on the loop.
+// A follower acknowledges what a call of its leader brought. As a call of its own, the
+// acknowledgement would cost three more messages and wake-ups. So the last call of each peer is
+// held for a moment, and this member's answers go into its return. Lives on the loop.
 #pragma once
 
 #include <map>
@@ -37,20 +37,20 @@ class HeldReplies {
     return pair.promise.exclusiveJoin(timer.afterDelay(kHoldFor));
   }
 
-  /// The call of `peer` that waits for its return: fill in its results, then fulfill it.
+  /// The held call of `peer`: set its results, then fulfill it.
   std::optional<Held> Take(NodeId peer) {
     const auto found = held_.find(peer);
     if (found == held_.end()) return std::nullopt;
     Held held = std::move(found->second);
     held_.erase(found);
-    if (!held.fulfiller->isWaiting()) return std::nullopt;  // it has returned, or is lost
+    if (!held.fulfiller->isWaiting()) return std::nullopt;  // it has returned, or was lost
     return held;
   }
 
  private:
   /// Longer than a follower's write takes, and short enough for a call not to look hung.
   static constexpr kj::Duration kHoldFor = 20 * kj::MILLISECONDS;
-  std::map<NodeId, Held> held_;  // one a peer
+  std::map<NodeId, Held> held_;  // one per peer
 };
 
 }  // namespace raftkv::rpc

@@ -50,7 +50,7 @@ class KvServiceServer final : public wire::KvService::Server {
     const MonoTime deadline = DeadlineOf(params.getTimeoutMs());
     auto pending = NewPending<node::SubmitOutcome>();
     service_.Submit(ToBytes(request), deadline, std::move(pending.done));
-    // It was carried out: the same request, sent again, gets the answer that is stored.
+    // It was applied: the same request, sent again, gets the stored answer.
     return Finish(context, kj::mv(pending.promise), Code::kUnknownOutcome);
   }
 
@@ -159,7 +159,7 @@ class KvServiceServer final : public wire::KvService::Server {
   Status Admit(std::size_t request_bytes) const {
     if (*calls_ >= kMaxCallsPerConnection) {
       return {Code::kUnavailable, "this connection has " + std::to_string(*calls_) +
-                                      " calls that wait; use more connections"};
+                                      " calls waiting; use more connections"};
     }
     if (request_bytes > limits_.max_request_bytes) {
       return {Code::kInvalidArgument,
@@ -192,15 +192,15 @@ class KvServiceServer final : public wire::KvService::Server {
   kj::Promise<void> Finish(Context context, kj::Promise<node::SubmitOutcome> outcome,
                            Code without_room) {
     context.releaseParams();
-    // If the client goes away nobody waits for the answer any more.
+    // If the client disconnects, the answer is no longer needed.
     context.allowCancellation();
     return outcome.attach(Count()).then([this, context,
                                          without_room](node::SubmitOutcome&& outcome) mutable {
       RequireAlive();
       if (!has_room_(outcome.response.size())) {
-        outcome = {
-            {without_room, "answers on this connection wait to be read; read them, and ask again"},
-            {}};
+        outcome = {{without_room,
+                    "answers on this connection are waiting to be read; read them, and ask again"},
+                   {}};
       }
       const std::size_t words = 48 + outcome.response.size() / sizeof(capnp::word) +
                                 outcome.status.message().size() / sizeof(capnp::word);

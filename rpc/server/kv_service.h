@@ -1,4 +1,4 @@
-// How are the calls of clients carried out by the member, and how many at a time?
+// How does the member execute the calls of clients, and how many at a time?
 #pragma once
 
 #include <cstddef>
@@ -16,10 +16,10 @@ namespace raftkv::rpc {
 
 /// Calls of one connection that wait for their answers; more are answered Unavailable.
 inline constexpr std::uint32_t kMaxCallsPerConnection = 1024;
-/// What a client may ask to wait at most.
+/// The longest wait that a client may request.
 inline constexpr std::uint32_t kMaxTimeoutMs = 10 * 60 * 1000;
 
-/// Whether an answer of so many bytes may be queued on the connection now. An answer without room
+/// Whether an answer of this many bytes may be queued on the connection now. An answer without room
 /// is not sent; the client is told to ask again.
 using HasRoom = std::function<bool(std::size_t bytes)>;
 

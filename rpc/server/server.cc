@@ -14,7 +14,7 @@
 namespace raftkv::rpc {
 namespace {
 
-/// Looks in this many parts of ServerOptions::write_timeout.
+/// Checks this many times per ServerOptions::write_timeout.
 constexpr std::uint32_t kStuckLooks = 10;
 
 class ServerImpl final : public Server, private ConnectionOwner, private kj::TaskSet::ErrorHandler {
@@ -27,10 +27,10 @@ class ServerImpl final : public Server, private ConnectionOwner, private kj::Tas
         acceptor_(
             loop, std::move(listener), options_.log_sink,
             [this](kj::Own<kj::AsyncIoStream> stream) { Accept(kj::mv(stream)); },
-            [this] { return CloseOldestStranger("no descriptor is left"); }) {
+            [this] { return CloseOldestStranger("no file descriptor is left"); }) {
     tasks_.add(CloseStuck());
   }
-  // No task may run while connections go.
+  // No task may run while connections are destroyed.
   ~ServerImpl() noexcept override { connections_.clear(); }
 
   const std::string& address() const override { return acceptor_.address(); }
@@ -57,8 +57,8 @@ class ServerImpl final : public Server, private ConnectionOwner, private kj::Tas
       options.log_sink(node::LogSeverity::kWarn,
                        "at most " + std::to_string(fit) + " connections instead of " +
                            std::to_string(options.max_connections) +
-                           ": that is half of the descriptors that this process may have; raise "
-                           "its limit (ulimit -n) for more");
+                           ": that is half of the descriptors that this process may use; raise its "
+                           "limit (ulimit -n) for more");
     }
     options.max_connections = fit;
     return options;
@@ -88,14 +88,14 @@ class ServerImpl final : public Server, private ConnectionOwner, private kj::Tas
     connections_.emplace(number, std::move(connection));
   }
 
-  /// Of those who have not shaken hands.
+  /// Of those without a completed handshake.
   bool CloseOldestStranger(const std::string& why) {
     const auto oldest = std::find_if(connections_.begin(), connections_.end(), [](const auto& at) {
       return at.second->kind() == Connection::Kind::kUnknown;
     });
     if (oldest == connections_.end()) return false;
     acceptor_.LogRefused("closed the connection from " + oldest->second->remote() +
-                         ", which had not shaken hands: " + why);
+                         ", which had not completed its handshake: " + why);
     Close(oldest->first);
     return true;
   }
@@ -122,10 +122,10 @@ class ServerImpl final : public Server, private ConnectionOwner, private kj::Tas
       std::map<std::uint64_t, const char*> stuck;
       for (const auto& [number, connection] : connections_) {
         if (connection->CountStuck() >= kStuckLooks) {
-          stuck[number] = "it does not read what it asked for";
+          stuck[number] = "it does not read the answers that it asked for";
         }
         if (connection->CountUnfinished(kStuckLooks, interval)) {
-          stuck[number] = "it began a message and did not finish it in time";
+          stuck[number] = "it did not finish a message in time";
         }
       }
       for (const auto& [number, why] : stuck) {
@@ -140,7 +140,7 @@ class ServerImpl final : public Server, private ConnectionOwner, private kj::Tas
     const auto found = connections_.find(number);
     if (found == connections_.end() || found->second->kind() != Connection::Kind::kUnknown) return;
     LogOffence("closed the connection from " + found->second->remote() +
-               ": it did not shake hands in time");
+               ": it did not complete its handshake in time");
     Close(number);
   }
 
@@ -149,8 +149,8 @@ class ServerImpl final : public Server, private ConnectionOwner, private kj::Tas
     if (found == connections_.end()) return;
     if (end.offence) {
       LogOffence("closed the connection from " + found->second->remote() +
-                 ": it sent what is no raftkv message, or one that is too large (" + end.reason +
-                 ')');
+                 ": it sent something other than a raftkv message, or one that is too large (" +
+                 end.reason + ')');
     }
     Close(number);
   }
@@ -178,7 +178,7 @@ class ServerImpl final : public Server, private ConnectionOwner, private kj::Tas
     connection.set_peer(peer);
     std::uint64_t& current = peers_[peer];
     const std::uint64_t previous = std::exchange(current, number);
-    // The peer made a new connection, so it has given up the old one, whatever TCP thinks of it.
+    // The peer made a new connection, so it has given up the old one, whatever TCP's view of it.
     if (previous != 0) {
       tasks_.add(kj::evalLater([this, previous] { Close(previous); }));
     }
@@ -206,7 +206,7 @@ class ServerImpl final : public Server, private ConnectionOwner, private kj::Tas
   std::uint64_t last_number_ = 0;
   RateLimitedLog offences_;
   kj::TaskSet tasks_;
-  Acceptor acceptor_;  // last: no connection comes while the others go
+  Acceptor acceptor_;  // last: no connection arrives while the others are destroyed
 };
 
 }  // namespace

@@ -1,4 +1,5 @@
-// What does the RPC server need of the member behind it? (MemberService gives it; tests have fakes)
+// What does the RPC server need from the member behind it? (MemberService provides it; tests have
+// fakes)
 //
 // All of it happens on the loop; every callback runs once, later, on the loop, or is destroyed
 // without having run when the member stops.
@@ -20,15 +21,15 @@
 
 namespace raftkv::rpc {
 
-/// Takes what comes in on connections that others made.
+/// Receives what arrives on connections made by others.
 class Service {
  public:
   virtual ~Service() = default;
 
   // --- From peers.
   virtual void OnHello(node::Hello hello, node::HelloDone done) = 0;
-  /// `boot`: as `peer` said in its hello on that connection. Counts only if it is the newest that
-  /// is durable here: what an older start of that member has sent is too late.
+  /// `boot`: as in the hello of `peer` on that connection. The message counts only if this is the
+  /// boot that is durable here: messages of an older one are too late.
   virtual void Receive(NodeId peer, node::Boot boot, std::vector<node::PeerMessage> messages) = 0;
   virtual void PeerDisconnected(NodeId peer) = 0;
 
@@ -43,24 +44,24 @@ class Service {
   virtual void Status(bool with_hash, node::Done<EndpointStatus> done) = 0;
   /// Unavailable: not known yet.
   virtual Result<std::vector<ClusterMember>> Members() = 0;
-  /// NotLeader, Unavailable, InvalidArgument, NotFound: nothing happened.
+  /// NotLeader, Unavailable, InvalidArgument, NotFound: nothing changed.
   virtual void ChangeMembers(const MemberChange& change, MonoTime deadline,
                              node::DoneStatus done) = 0;
-  /// Unavailable: there is none to be had now.
+  /// Unavailable: there is none available now.
   virtual void Backup(node::Done<std::shared_ptr<node::BackupSource>> done) = 0;
 };
 
-/// What the connections that this member makes need of it.
+/// What the connections made by this member need from it.
 class PeerOwner {
  public:
   virtual ~PeerOwner() = default;
   virtual node::Hello MakeHello(NodeId expected_member, const std::string& expected_name) = 0;
-  /// As Member::OnHelloAnswer: ok, Unavailable (say hello again soon), or a refusal.
+  /// As Member::OnHelloAnswer: ok, Unavailable (send another hello soon), or a refusal.
   virtual raftkv::Status OnHelloAnswer(const node::HelloAnswer& answer,
                                        const node::Dialled& dialled) = 0;
   virtual void PeerUnreachable(NodeId peer) = 0;
-  /// What `peer` answered on a connection that we made; `boot`: as it said in answer to our hello.
-  /// As Service::Receive.
+  /// What `peer` answered on a connection that we made; `boot`: as in its answer to our hello. As
+  /// Service::Receive.
   virtual void ReceiveAnswers(NodeId peer, node::Boot boot,
                               std::vector<node::PeerMessage> messages) = 0;
 };

@@ -1,4 +1,4 @@
-// Raft messages and forwarded requests; newcomers and snapshots are in codec_snapshot.cc,
+// Raft messages and forwarded requests; joining members and snapshots are in codec_snapshot.cc,
 // handshakes and headers in codec_hello.cc.
 #include "rpc/wire/codec.h"
 
@@ -11,7 +11,7 @@
 namespace raftkv::rpc {
 namespace {
 
-// Far above what a batch of 1 MiB can hold; a bound against lists of empty entries.
+// Far above what a batch of 1 MiB can hold; guards against lists of empty entries.
 constexpr std::size_t kMaxEntries = 1 << 20;
 
 std::size_t WordsOf(const Bytes& bytes) { return bytes.size() / 8 + 1; }
@@ -105,7 +105,7 @@ Status DecodeEntries(wire::AppendEntries::Reader from, raft::AppendEntries& to) 
     return MalformedMessage(std::to_string(entries.size()) + " entries in one message");
   }
   if (to.prev_log_index.value > std::numeric_limits<std::uint64_t>::max() - kMaxEntries - 1) {
-    return MalformedMessage("the index of the previous entry is at the end of all numbers");
+    return MalformedMessage("the index of the previous entry is the largest possible number");
   }
   to.entries.reserve(entries.size());
   Index index = to.prev_log_index;
@@ -124,7 +124,7 @@ Status DecodeEntries(wire::AppendEntries::Reader from, raft::AppendEntries& to) 
     const std::uint8_t kind = e.getKind();
     if (kind > static_cast<std::uint8_t>(raft::EntryKind::kConfiguration)) {
       return MalformedMessage("an entry of the unknown kind " + std::to_string(kind) +
-                              "; is the sender of a newer version?");
+                              "; does the sender run a newer version?");
     }
     entry.kind = static_cast<raft::EntryKind>(kind);
     entry.time_ms = e.getTimeMs();
@@ -159,7 +159,7 @@ raft::AppendEntriesReply DecodeReply(wire::AppendEntriesReply::Reader m) {
   reply.hint_term = Term(m.getHintTerm());
   reply.read_round = m.getReadRound();
   reply.suspect = m.getSuspect();
-  // Longer than anybody's election timeout is as good.
+  // Longer than any election timeout makes no difference.
   reply.promise = Duration(std::min(m.getPromiseNs(), std::uint64_t{1} << 62));
   reply.space = static_cast<raft::Space>(
       std::min(m.getSpace(), static_cast<std::uint8_t>(raft::Space::kNone)));

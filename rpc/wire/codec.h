@@ -1,5 +1,4 @@
-// How do messages between members become Cap'n Proto and back, with everything checked on the way
-// in?
+// How are messages between members encoded as Cap'n Proto and decoded, with every input checked?
 //
 // Payloads are copied once into the message and once out of it.
 #pragma once
@@ -16,13 +15,13 @@
 
 namespace raftkv::rpc {
 
-/// Words that `message` takes in a list of PeerMessage, not below the truth.
+/// Words that `message` takes in a list of PeerMessage; an upper bound.
 std::size_t EncodedWords(const node::PeerMessage& message);
 void Encode(const node::PeerMessage& message, wire::PeerMessage::Builder to);
 
 /// `from` and `to` are the two ends of the connection. InvalidArgument says what is wrong with the
-/// message; nullopt: of a kind that this version does not know. Throws a kj::Exception only where
-/// the Cap'n Proto message is malformed.
+/// message; nullopt: of a kind that this version does not know. Throws a kj::Exception only if the
+/// Cap'n Proto message is malformed.
 Result<std::optional<node::PeerMessage>> Decode(wire::PeerMessage::Reader message, NodeId from,
                                                 NodeId to);
 
@@ -32,21 +31,21 @@ void Encode(const node::HelloAnswer& answer, wire::PeerAnswer::Builder to);
 Result<node::HelloAnswer> Decode(wire::PeerAnswer::Reader answer);
 
 void Encode(const Status& status, wire::Outcome::Builder to);
-/// An unknown code is UnknownOutcome: the answer cannot be told.
+/// An unknown code becomes UnknownOutcome: its meaning is unknown.
 Status Decode(wire::Outcome::Reader outcome);
 
-/// A member's view of itself beside every answer to a client.
+/// A member's status, sent with every answer to a client.
 struct AnswerHeader {
   ClusterId cluster;
   NodeId member;
   Term term;
   bool leads = false;
-  std::string leader_address;  ///< empty if this one leads or nobody is known to
+  std::string leader_address;  ///< empty if this member leads or no leader is known
 };
 void Encode(const AnswerHeader& header, wire::AnswerHeader::Builder to);
 AnswerHeader Decode(wire::AnswerHeader::Reader header);
 
-/// What a client wants to become of a member, by its name.
+/// A change of a member, by its name, as requested by a client.
 struct MemberChange {
   enum class Kind : std::uint8_t {
     kAddLearner,
@@ -57,15 +56,15 @@ struct MemberChange {
     kUpdate
   };
   Kind kind = Kind::kAddLearner;
-  std::string name;         ///< empty for kMoveLeader only: to who is best
-  std::string address;      ///< kAdd... and kUpdate only; of kUpdate empty: where it was
+  std::string name;         ///< empty only for kMoveLeader: to the best candidate
+  std::string address;      ///< kAdd... and kUpdate only; empty with kUpdate: unchanged
   bool reset_boot = false;  ///< kUpdate only
 };
-/// Of one that adds or updates a member: InvalidArgument if its name or address can never work; the
-/// address gets its one spelling.
+/// For a change that adds or updates a member: InvalidArgument if its name or address can never
+/// work; the address is normalized.
 Status CheckAndSpell(MemberChange& change);
 void Encode(const MemberChange& change, wire::KvService::ChangeMembersParams::Builder to);
-/// InvalidArgument: the name or the address can be none.
+/// InvalidArgument: the name or the address is not valid.
 Result<MemberChange> Decode(wire::KvService::ChangeMembersParams::Reader change);
 
 void Encode(const ClusterMember& member, wire::ClusterMember::Builder to);
@@ -76,10 +75,10 @@ void Encode(const node::BackupHead& head, wire::BackupHead::Builder to);
 node::BackupHead Decode(wire::BackupHead::Reader head);
 
 wire::Consistency ToWire(Consistency consistency);
-/// What this version does not know is read as linearizable, which is good enough for every caller.
+/// An unknown value is read as linearizable, which is strong enough for every caller.
 Consistency FromWire(wire::Consistency consistency);
 
-/// Without what is in the header; `status.endpoint` stays out.
+/// Without the fields of the header and `status.endpoint`.
 void Encode(const EndpointStatus& status, wire::MemberStatus::Builder to);
 EndpointStatus Decode(wire::MemberStatus::Reader status);
 

@@ -1,4 +1,4 @@
-// Handshakes and what stands beside every answer.
+// Handshakes, and the header of every answer.
 #include <algorithm>
 
 #include "rpc/wire/codec_parts.h"
@@ -18,7 +18,7 @@ Result<std::string> TakeText(capnp::Text::Reader text, std::size_t max_bytes, co
                                               std::to_string(max_bytes) + " are allowed");
   }
   for (const char c : text) {
-    // It will stand in log lines.
+    // It will appear in log lines.
     if (static_cast<unsigned char>(c) < ' ') {
       return Status(Code::kInvalidArgument,
                     std::string("the ") + what + " of a peer has control characters");
@@ -59,12 +59,13 @@ Result<node::Hello> Decode(wire::PeerHello::Reader hello) {
   to.protocol_min = hello.getProtocolMin();
   to.protocol_max = hello.getProtocolMax();
   if (to.protocol_min > to.protocol_max) {
-    return Status(Code::kInvalidArgument, "the protocol versions in a handshake run backwards");
+    return Status(Code::kInvalidArgument,
+                  "a handshake has a smallest protocol version above the largest");
   }
   to.cluster = ClusterId(hello.getCluster());
   to.member = NodeId(hello.getMember());
   if (to.member == kNobody) {
-    return Status(Code::kInvalidArgument, "a handshake comes from member 0, which is nobody");
+    return Status(Code::kInvalidArgument, "a handshake is from member 0, which does not exist");
   }
   to.boot = {hello.getBootCounter(), hello.getBootNonce()};
   to.expected_member = NodeId(hello.getExpectedMember());
@@ -110,7 +111,7 @@ Result<node::HelloAnswer> Decode(wire::PeerAnswer::Reader answer) {
   if (self.ok()) {
     to.self = std::move(self).value();
   } else if (auto name = TakeText(answer.getSelf().getName(), kMaxNameBytes, "name"); name.ok()) {
-    // Who refuses because it is still starting has nothing but a name.
+    // A member that refuses because it is still starting has only a name.
     to.self.name = std::move(name).value();
   }
   to.formed = ToBytes(answer.getFormed());
@@ -126,7 +127,7 @@ Status Decode(wire::Outcome::Reader outcome) {
   const std::uint16_t code = outcome.getCode();
   if (code > static_cast<std::uint16_t>(Code::kCancelled)) {
     return {Code::kUnknownOutcome, "the member answered with the unknown code " +
-                                       std::to_string(code) + "; is it of a newer version?"};
+                                       std::to_string(code) + "; does it run a newer version?"};
   }
   return {static_cast<Code>(code), ToString(outcome.getMessage())};
 }

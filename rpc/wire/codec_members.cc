@@ -1,4 +1,4 @@
-// Changes of members, as clients ask for them, and how fresh a read must be.
+// Membership changes requested by clients, and how fresh a read must be.
 #include <algorithm>
 
 #include "lib/base/address.h"
@@ -7,7 +7,8 @@
 namespace raftkv::rpc {
 namespace {
 
-/// One that an older release took has to be named as it is: to promote it, or to be rid of it.
+/// A name that an older release accepted must be usable as it is: to promote the member, or to
+/// remove it.
 bool TakesNewName(MemberChange::Kind kind) {
   return kind == MemberChange::Kind::kAddLearner || kind == MemberChange::Kind::kAddVoter;
 }
@@ -44,8 +45,9 @@ void Encode(const MemberChange& change, wire::KvService::ChangeMembersParams::Bu
 Result<MemberChange> Decode(wire::KvService::ChangeMembersParams::Reader change) {
   MemberChange to;
   if (change.getChange() > wire::MemberChange::UPDATE) {
-    return Status(Code::kInvalidArgument,
-                  "the change is none that this member knows; is the client of a newer version?");
+    return Status(
+        Code::kInvalidArgument,
+        "this member does not know this kind of change; does the client run a newer version?");
   }
   to.kind = static_cast<MemberChange::Kind>(change.getChange());
   Result<std::string> name = TakeText(change.getName(), kMaxNameBytes, "name of the member");

@@ -14,13 +14,13 @@ namespace raftkv::rpc {
 inline constexpr std::size_t kMaxNameBytes = 256;
 inline constexpr std::size_t kMaxAddressBytes = 1024;
 
-/// Text that will stand in log lines: of bounded length, without control characters. `what` is its
+/// Text that will appear in log lines: of bounded length, without control characters. `what` is its
 /// name in the refusal.
 Result<std::string> TakeText(capnp::Text::Reader text, std::size_t max_bytes, const char* what);
 
 Status MalformedMessage(std::string what);
 
-/// With its length: a std::string given as it is would be cut at a zero byte.
+/// With its length: a plain C string would end at a zero byte.
 inline capnp::Text::Reader AsText(const std::string& text) { return {text.c_str(), text.size()}; }
 
 // --- codec_snapshot.cc

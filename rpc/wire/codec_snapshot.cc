@@ -1,4 +1,4 @@
-// Newcomers and snapshots, as members speak of them to each other.
+// Joining members and snapshots, as members exchange them.
 #include <limits>
 #include <utility>
 
@@ -28,7 +28,7 @@ Result<node::ForwardJoin> Decode(wire::ForwardJoin::Reader join) {
   if (!name.ok()) return name.status();
   Result<std::string> zone = TakeText(join.getZone(), kMaxNameBytes, "newcomer's zone");
   if (!zone.ok()) return zone.status();
-  if (join.getId() == 0) return MalformedMessage("a newcomer with id 0, which is nobody");
+  if (join.getId() == 0) return MalformedMessage("a new member with id 0, which is invalid");
   Result<std::string> address = TakeText(join.getAddress(), kMaxAddressBytes, "member's address");
   if (!address.ok()) return address.status();
   return node::ForwardJoin{.name = std::move(name).value(),
@@ -57,8 +57,8 @@ Result<node::KnownBoots> Decode(wire::KnownBoots::Reader known) {
   }
   node::KnownBoots to;
   for (const auto& boot : boots) {
-    if (boot.getMember() == 0) return MalformedMessage("a boot of member 0, which is nobody");
-    if (boot.getCounter() == 0) return MalformedMessage("a boot with counter 0, which none has");
+    if (boot.getMember() == 0) return MalformedMessage("a boot of member 0, which does not exist");
+    if (boot.getCounter() == 0) return MalformedMessage("a boot with counter 0, which is invalid");
     to.boots[NodeId(boot.getMember())] = {
         .boot = {.counter = boot.getCounter(), .nonce = boot.getNonce()},
         .incarnation = boot.getIncarnation()};
@@ -89,19 +89,19 @@ Result<node::SnapshotChunk> Decode(wire::SnapshotChunk::Reader chunk) {
   node::SnapshotChunk to;
   to.term = Term(chunk.getTerm());
   if (meta->last.index == Index() || meta->last.term == Term()) {
-    return MalformedMessage("a snapshot of nothing");
+    return MalformedMessage("a snapshot without entries");
   }
   if (meta->last.index.value == std::numeric_limits<std::uint64_t>::max()) {
-    return MalformedMessage("a snapshot at the end of all numbers");
+    return MalformedMessage("a snapshot at the largest possible index");
   }
-  if (meta->last.term > to.term) return MalformedMessage("a snapshot of a term to come");
+  if (meta->last.term > to.term) return MalformedMessage("a snapshot of a later term");
   if (meta->configuration_index > meta->last.index) {
-    return MalformedMessage("a snapshot with a configuration from behind it");
+    return MalformedMessage("a snapshot with a configuration from after it");
   }
   to.offset = chunk.getOffset();
   const auto data = chunk.getData();
   if (data.size() > std::numeric_limits<std::uint64_t>::max() - to.offset) {
-    return MalformedMessage("a part of a snapshot beyond the end of all numbers");
+    return MalformedMessage("a part of a snapshot beyond the largest possible offset");
   }
   if (data.size() == 0 && !chunk.getLast()) return MalformedMessage("an empty part of a snapshot");
   to.last = chunk.getLast();

@@ -8,7 +8,7 @@
 namespace raftkv::rpc {
 namespace {
 
-/// As many as in a call over a connection.
+/// As many as in one call over a connection.
 constexpr std::size_t kMaxMessagesInFrame = 64 * 1024;
 
 struct BodyEncoder {

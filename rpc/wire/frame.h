@@ -25,7 +25,7 @@ struct LinkId {
 struct DeliverFrame {
   std::uint64_t accepter = 0;
   std::uint64_t sequence = 0;
-  /// From and to nobody: only who has the link knows.
+  /// From and to are kNobody: only the owner of the link knows them.
   std::vector<node::PeerMessage> messages;
 };
 struct ClosedFrame {};

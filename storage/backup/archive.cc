@@ -92,7 +92,7 @@ class TarWriter final : public ArchiveWriter {
       : sink_(sink), compress_(sink_), modified_s_(modified_s), archive_(archive_write_new()) {}
   // Unless it was finished, what is buffered goes nowhere.
   ~TarWriter() override {
-    if (!finished_ && failure_.ok()) failure_ = Status(Code::kCancelled, "it was not finished");
+    if (!finished_ && failure_.ok()) failure_ = Status(Code::kCancelled, "it is incomplete");
   }
 
   Status Begin() {
@@ -103,7 +103,7 @@ class TarWriter final : public ArchiveWriter {
         archive_write_set_bytes_per_block(out, 0) == ARCHIVE_OK &&
         archive_write_open2(out, this, nullptr, &TarWriter::OnBytes, nullptr, nullptr) ==
             ARCHIVE_OK;
-    return ready ? Status::Ok() : Unusable("libarchive writes no tar", out);
+    return ready ? Status::Ok() : Unusable("libarchive cannot write tar", out);
   }
 
   Status BeginFile(const std::string& name, std::uint64_t size) override {
@@ -179,7 +179,7 @@ class TarReader final : public ArchiveReader {
                        archive_read_support_format_tar(in) == ARCHIVE_OK &&
                        archive_read_set_callback_data(in, this) == ARCHIVE_OK &&
                        archive_read_set_read_callback(in, &TarReader::OnWanted) == ARCHIVE_OK;
-    if (!ready) return Unusable("libarchive reads no tar with zstd", in);
+    if (!ready) return Unusable("libarchive cannot read tar with zstd", in);
     return archive_read_open1(in) == ARCHIVE_OK ? Status::Ok() : Failed();
   }
 
@@ -194,7 +194,7 @@ class TarReader final : public ArchiveReader {
                        archive_entry_size_is_set(entry) != 0 && archive_entry_size(entry) >= 0 &&
                        archive_entry_hardlink(entry) == nullptr &&
                        archive_entry_symlink(entry) == nullptr;
-    if (!plain) return Fail({Code::kCorruption, "it holds something that is no file"});
+    if (!plain) return Fail({Code::kCorruption, "it contains something other than files"});
     return std::optional<File>(File{name, static_cast<std::uint64_t>(archive_entry_size(entry))});
   }
 
@@ -239,7 +239,7 @@ class TarReader final : public ArchiveReader {
     if (!failure_.ok()) return failure_;
     const char* const why = archive_error_string(archive_.get());
     return Fail(
-        {Code::kCorruption, std::string("it is damaged, cut off, or no backup of raftkv (") +
+        {Code::kCorruption, std::string("it is damaged, truncated, or not a raftkv backup (") +
                                 (why == nullptr ? "unreadable" : why) + ")"});
   }
 

@@ -17,7 +17,7 @@ constexpr std::string_view kTrailerMagic = "raftkvbk";
 constexpr std::string_view kFrame("\x50\x2a\x4d\x18\x1c\x00\x00\x00", 8);
 
 Status DamagedTrailer() {
-  return Status(Code::kCorruption, "it is damaged, cut off, or no backup of raftkv");
+  return Status(Code::kCorruption, "it is damaged, truncated, or not a raftkv backup");
 }
 
 }  // namespace

@@ -17,7 +17,7 @@ constexpr char kFormatName[] = "raftkv backup";
 constexpr int kIndent = 1;
 
 Status Senseless(const std::string& what) {
-  return Status(Code::kCorruption, "its " + what + " makes no sense");
+  return Status(Code::kCorruption, "its " + what + " is invalid");
 }
 
 std::string Dump(const Json& json) {

@@ -31,7 +31,7 @@ struct BackupManifest {
 };
 
 std::string EncodeBackupManifest(const BackupManifest& manifest);
-/// Corruption: it makes no sense, or names files that may not be. VersionMismatch: a newer version
+/// Corruption: it is invalid, or names files that may not be. VersionMismatch: a newer version
 /// wrote it.
 Result<BackupManifest> DecodeBackupManifest(std::string_view text);
 

@@ -48,7 +48,7 @@ class BackupReader {
 
  private:
   static Status Unknown(const std::string& name) {
-    return Status(Code::kCorruption, "it holds '" + name + "' where a backup has something else");
+    return Status(Code::kCorruption, "it holds '" + name + "' in an unexpected place");
   }
 
   /// The next file, which must be this one.
@@ -78,7 +78,7 @@ class BackupReader {
     const Result<std::uint64_t> size = Expect(kBackupFilesPrefix + file.name);
     if (!size.ok()) return size.status();
     if (*size != file.size) {
-      return Status(Code::kCorruption, "its " + file.name + " has another size than announced");
+      return Status(Code::kCorruption, "its " + file.name + " does not have the announced size");
     }
     if (taker_ != nullptr) {
       if (Status begun = taker_->BeginFile(file); !begun.ok()) return begun;
@@ -104,7 +104,7 @@ class BackupReader {
       const Result<std::size_t> read =
           archive_.Read(piece_.get(), std::min<std::uint64_t>(size, kPieceBytes));
       if (!read.ok()) return read.status();
-      if (*read == 0) return Status(Code::kCorruption, "a file in it is cut off");
+      if (*read == 0) return Status(Code::kCorruption, "a file in it is truncated");
       if (Status used = use({piece_.get(), *read}); !used.ok()) return used;
       size -= *read;
     }

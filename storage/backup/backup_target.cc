@@ -190,7 +190,7 @@ Result<std::string> FollowLinks(const std::string& path) {
       return at.string();
     if (at.native().starts_with("/proc/")) {
       return Status(Code::kIOError,
-                    path + " is a file that is open already: name the file, or - " + "for stdout");
+                    path + " is a file that is already open: name the file, or - " + "for stdout");
     }
     const std::filesystem::path to = std::filesystem::read_symlink(at, error);
     if (error) return Status(Code::kIOError, "could not follow " + path + ": " + error.message());

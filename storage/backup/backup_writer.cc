@@ -33,7 +33,7 @@ class StreamToArchive {
       if (Status added = AddToManifest(bytes); !added.ok() || !has_manifest_) return added;
     }
     while (!bytes.empty()) {
-      if (at_ == manifest_.files.files.size()) return NotAsAnnounced("more than it announced");
+      if (at_ == manifest_.files.files.size()) return NotAsAnnounced("more than announced");
       const std::string_view part = bytes.substr(0, left_);
       if (Status written = archive_.Write(part); !written.ok()) return written;
       checksum_->Add(part);
@@ -130,7 +130,7 @@ Result<BackupInfo> WriteArchive(ByteSink& sink, node::BackupFeed& feed,
     if (Status added = stream.Add(bytes->view()); !added.ok()) return added;
     done += bytes->size();
   }
-  if (!stream.whole()) return NotAsAnnounced("less than it announced");
+  if (!stream.whole()) return NotAsAnnounced("less than announced");
   const Result<node::BackupContent> content =
       Await<node::BackupContent>([&] { return feed.Content(); }, on);
   if (!content.ok()) return content.status();

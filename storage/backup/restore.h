@@ -1,10 +1,10 @@
-// How does a member of a new cluster begin with what a backup holds?
+// How does a member of a new cluster start from a backup?
 //
-// Nobody is asked, so that every member can be restored where it will run: ids of cluster and
-// members follow from the backup and from who the members are to be. The folder is built in its
-// place, which may be a mounted volume, or in a folder that is not the user's. The first step puts
-// the file `restoring` into it, and with that no member opens it; the last one renames that file,
-// which is the record by then: the folder is valid whole or not at all.
+// No other machine is contacted, so that every member can be restored where it will run: the ids of
+// cluster and members follow from the backup and the list of members. The folder is built in place,
+// since it may be a mounted volume, or in a parent that is not the user's. The first step creates
+// the file `restoring` in it, which keeps any member from opening it; the last one renames that
+// file, which is the record by then. So the folder is valid as a whole or not at all.
 #pragma once
 
 #include <cstdint>
@@ -34,12 +34,12 @@ struct RestorePlan {
   node::LogSink log_sink;
 };
 
-/// Who will take part: the same for the same backup, members and quorum. InvalidArgument: such a
-/// cluster cannot be.
+/// The new configuration: the same for the same backup, members and quorum. InvalidArgument: such a
+/// cluster is not possible.
 Result<raft::Configuration> NewCluster(std::uint64_t backup_id, std::vector<raft::Member> members,
                                        const raft::QuorumRule& quorum);
 
-/// Errors: see raftkv::Restore. What a restore left that was cut short the next one removes.
+/// Errors: see raftkv::Restore. What an interrupted restore left is removed by the next one.
 Result<BackupInfo> RestoreMember(rocksdb::Env& env, RestorePlan plan);
 
 }  // namespace raftkv::storage

@@ -72,11 +72,11 @@ class WritableFile final : public rocksdb::EncryptedWritableFile {
   }
   IOStatus PositionedAppend(const Slice&, std::uint64_t, const IOOptions&,
                             IODebugContext*) override {
-    return IOStatus::NotSupported("an encrypted file is written at its end");
+    return IOStatus::NotSupported("an encrypted file can only be appended to");
   }
   IOStatus Truncate(std::uint64_t size, const IOOptions& options, IODebugContext* debug) override {
     // Nothing may follow in the place of what went; RocksDB truncates only what it closes then.
-    failed_ = IOStatus::NotSupported("an encrypted file that was truncated does not grow");
+    failed_ = IOStatus::NotSupported("an encrypted file cannot grow after it was truncated");
     return file_->Truncate(size + kFilePrefixBytes, options, debug);
   }
   std::uint64_t GetFileSize(const IOOptions&, IODebugContext*) override {
@@ -148,7 +148,8 @@ class EncryptedFs final : public rocksdb::FileSystemWrapper {
 
  private:
   static IOStatus InPlace(const std::string& path) {
-    return IOStatus::NotSupported("an encrypted file is written once, from its beginning", path);
+    return IOStatus::NotSupported("an encrypted file can only be written once, from its beginning",
+                                  path);
   }
   /// `begin`: what a read of the prefix gave.
   IOStatus StreamOf(const std::string& path, Slice begin, const FileOptions& options,

@@ -38,7 +38,7 @@ std::string SealOf(const Secret& key, std::string_view before) {
 }
 
 Status BadHeader() {
-  return Status(Code::kCorruption, "this is no sealed file, or its header is damaged");
+  return Status(Code::kCorruption, "this is not a sealed file, or its header is damaged");
 }
 
 Status CheckHeader(const Secret& key, std::string_view header) {
@@ -57,7 +57,8 @@ Status CheckHeader(const Secret& key, std::string_view header) {
   if (version == 0 || chunk_bytes != kSealedChunkBytes) return BadHeader();
   const std::string seal = SealOf(key, header.substr(0, kSealAt));
   if (CRYPTO_memcmp(seal.data(), header.data() + kSealAt, kSealBytes) != 0) {
-    return Status(Code::kPermissionDenied, "the file is sealed with another key: name that one");
+    return Status(Code::kPermissionDenied,
+                  "the file is sealed with another key: name the file with that key");
   }
   return Status::Ok();
 }
@@ -231,7 +232,7 @@ Result<std::string_view> SealedReader::Next() {
   // Only a file without any content has an empty chunk.
   const bool sensible = chunk.size() > kSealedTagBytes || number == 0;
   if (!sensible || !cipher_.Open(chunk, at_end_, plain_)) {
-    failure_ = Status(Code::kCorruption, "the sealed file was changed or cut short, in its chunk " +
+    failure_ = Status(Code::kCorruption, "the sealed file was changed or truncated, in its chunk " +
                                              std::to_string(number));
     return failure_;
   }

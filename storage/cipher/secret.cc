@@ -134,12 +134,12 @@ Result<std::shared_ptr<const Secret>> ReadKeyFile(const std::string& path,
     const std::string size =
         text.size < KeyText::kMostBytes ? std::to_string(text.size) : "more than 100";
     return BadKeyFile(path, "it holds " + size +
-                                " bytes that are no key: 32 raw bytes or 64 hexadecimal digits "
-                                "are wanted; make one with: openssl rand -hex 32");
+                                " bytes that are not a key, which is 32 raw bytes or 64 "
+                                "hexadecimal digits; make one with: openssl rand -hex 32");
   }
   if ((mode & (S_IRGRP | S_IROTH)) != 0 && sink) {
     sink(node::LogSeverity::kWarn,
-         "key file " + path + " can be read by others than its owner: chmod 600 " + path);
+         "key file " + path + " can be read by users other than its owner: chmod 600 " + path);
   }
   return std::make_shared<const Secret>(key.bytes.data());
 }

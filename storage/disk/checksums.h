@@ -1,4 +1,4 @@
-// What is the checksum of bytes that come piece by piece? (XXH3-64)
+// What is the checksum of bytes that arrive in pieces? (XXH3-64)
 #pragma once
 
 #include <cstdint>

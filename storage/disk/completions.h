@@ -1,4 +1,4 @@
-// How does work get off the loop, how do its answers come back to it, and how does that end?
+// How does work leave the loop, how do its results return, and how does that end?
 #pragma once
 
 #include <atomic>
@@ -15,7 +15,7 @@ namespace raftkv::storage {
 /// Runs work on the loop, later; safe from any thread. Work may be dropped once the loop has ended.
 using Executor = std::function<void(OnceFunction<void()>)>;
 
-/// Posts callbacks to the loop until Stop(); what would run after it is dropped.
+/// Posts callbacks to the loop until Stop(); later ones are dropped.
 class Completions {
  public:
   explicit Completions(Executor executor) : executor_(std::move(executor)) {}
@@ -26,7 +26,8 @@ class Completions {
       if (!stopped->load(std::memory_order_acquire)) callback();
     });
   }
-  /// After it no callback begins; one may be under way, unless this is the loop or it has ended.
+  /// After it no callback starts; one may still be running, unless this is the loop or the loop has
+  /// ended.
   void Stop() { stopped_->store(true, std::memory_order_release); }
 
  private:
@@ -34,14 +35,14 @@ class Completions {
   std::shared_ptr<std::atomic<bool>> stopped_ = std::make_shared<std::atomic<bool>>(false);
 };
 
-/// Runs `work` on `worker`, then `done` on the loop with what it answered: a Status, a Result, or
-/// what else can be made of one. Where the worker takes no more, `done` is told QueueFull(). `work`
-/// lets go of what it holds on the worker; `done` may hold what only the loop may destroy. On the
-/// loop.
+/// Runs `work` on `worker`, then `done` on the loop with its result: a Status, a Result, or
+/// anything constructible from one. If the worker accepts no more, `done` gets QueueFull(). `work`
+/// releases what it holds on the worker; `done` may hold what only the loop may destroy. Called on
+/// the loop.
 template <class Work, class Done>
 void RunOn(Worker& worker, Completions completions, Work work, Done done) {
   using Answer = std::invoke_result_t<Work&>;
-  // Shared with a task that may not be taken. One that is gives its share away.
+  // Shared with a task that may not be accepted. One that is releases its share.
   auto shared_done = std::make_shared<OnceFunction<void(Answer)>>(std::move(done));
   const bool posted = worker.Post(
       [completions, shared_done, work = OnceFunction<Answer()>(std::move(work))]() mutable {

@@ -59,7 +59,7 @@ Status CheckReserve(const std::string& folder, std::uint64_t reserve_bytes) {
   rlimit file_limit{};
   if (getrlimit(RLIMIT_FSIZE, &file_limit) == 0 && reserve_bytes > file_limit.rlim_cur) {
     return Status(Code::kInvalidArgument,
-                  reserve + "is one file, and this process may write files of at most " +
+                  reserve + "is one file, but this process may write files of at most " +
                       std::to_string(file_limit.rlim_cur) +
                       " bytes (ulimit -f): choose a smaller reserve, or raise the limit");
   }

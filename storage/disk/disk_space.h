@@ -1,7 +1,7 @@
-// How much room is on the disk of a data folder, and what is held back for bad times?
+// How much space is on the disk of a data folder, and what is held in reserve?
 //
-// The reserve is a file whose blocks are really taken. It is given up when the disk is full, so
-// that deletes, flushes and compactions have room, and taken again once there is space.
+// The reserve is a file whose blocks are really allocated. It is given up when the disk is full, so
+// that deletes, flushes and compactions have space, and allocated again once there is enough.
 #pragma once
 
 #include <chrono>
@@ -17,13 +17,13 @@ namespace raftkv::storage {
 
 inline constexpr char kReserveName[] = "reserve";
 
-/// Tests replace it. Owned by who watches; no call is made from the loop.
+/// Tests replace it. Owned by the watcher; never called on the loop.
 class DiskSpace {
  public:
   virtual ~DiskSpace() = default;
-  /// What this process could still write, in bytes; nothing where the system does not say.
+  /// Bytes that this process could still write; nothing if the system does not say.
   virtual std::optional<std::uint64_t> Free() = 0;
-  /// Takes the reserve, durably; false: there is not enough space for it.
+  /// Allocates the reserve, durably; false: there is not enough space for it.
   virtual bool TakeReserve() = 0;
   virtual void ReleaseReserve() = 0;
 };
@@ -45,16 +45,16 @@ class FolderSpace final : public DiskSpace {
 /// When a member calls its disk full, in bytes that are free besides the reserve.
 class SpaceRules {
  public:
-  /// So many times the reserve has to be free before it is taken again.
+  /// This many times the reserve must be free before it is allocated again.
   static constexpr std::uint64_t kFreeToTake = 4;
 
   explicit SpaceRules(std::uint64_t reserve_bytes) : reserve_(reserve_bytes) {}
 
-  /// What to call it now, after it was `before`. `held`: the reserve is.
+  /// The level now, after it was `before`. `held`: the reserve is allocated.
   [[nodiscard]] raft::Space Judge(raft::Space before, std::uint64_t free, bool held) const;
   /// The reserve has to be given up.
   [[nodiscard]] bool ShouldRelease(std::uint64_t free) const { return free < reserve_ / 4; }
-  /// There is room for the reserve, and enough beside it.
+  /// There is space for the reserve, and enough besides it.
   [[nodiscard]] bool ShouldTake(std::uint64_t free) const { return free >= kFreeToTake * reserve_; }
 
  private:
@@ -64,15 +64,15 @@ class SpaceRules {
 /// The size of the disk that `folder` is on, or will be; nullopt: the system does not say.
 std::optional<std::uint64_t> DiskBytes(std::string folder);
 
-/// InvalidArgument: on the disk of `folder`, which need not exist yet, the reserve cannot be taken,
-/// or never again once it was given up, since beside four times as much the member itself has to
-/// have room.
+/// InvalidArgument: on the disk of `folder`, which need not exist yet, the reserve cannot be
+/// allocated, or never again once it was given up, since besides four times as much the member
+/// itself needs space.
 Status CheckReserve(const std::string& folder, std::uint64_t reserve_bytes);
 
-/// Keeps "enough" from coming and going: worse is told at once, "enough" only once it has lasted
-/// for a moment; and for half a minute, if the last one did not last a whole one. What a full
-/// member gives back (its log, what a compaction drops) comes back as soon as it takes writes
-/// again, so the disk that they fill has to be told to be full once in half a minute at most.
+/// Keeps "enough" from flapping: a worse level is reported at once, "enough" only once it has
+/// lasted for a moment, or for half a minute if the last one lasted less than a minute. What a full
+/// member frees (its log, what a compaction drops) is used up again as soon as it accepts writes,
+/// so a disk that they fill is reported as full at most once in half a minute.
 class SteadySpace {
  public:
   using Time = std::chrono::steady_clock::time_point;
@@ -80,14 +80,14 @@ class SteadySpace {
   static constexpr std::chrono::milliseconds kLongest{30'000};
   static constexpr std::chrono::milliseconds kLasting{60'000};
 
-  /// What to tell at `now`, when `found` is what the rules say.
+  /// The level to report at `now`, if `found` is what was measured.
   raft::Space Tell(raft::Space found, Time now);
 
  private:
   raft::Space told_ = raft::Space::kEnough;
   std::chrono::milliseconds hold_ = kShortest;
-  std::optional<Time> rose_at_;       ///< the last time that "enough" was told again
-  std::optional<Time> enough_since_;  ///< found, but not told yet
+  std::optional<Time> rose_at_;       ///< the last time that "enough" was reported again
+  std::optional<Time> enough_since_;  ///< found, but not reported yet
 };
 
 }  // namespace raftkv::storage

@@ -162,8 +162,8 @@ void DiskWatch::Failed(const std::string& doing, const std::string& path, const 
 
 void DiskWatch::Gone(const std::string& what) {
   Fail(what +
-       "; this member stops for good, since nothing that it writes would be found again: put the "
-       "data folder back as it was, or replace the member");
+       "; this member stops for good, since anything that it writes would be lost: put the data "
+       "folder back as it was, or replace the member");
 }
 
 void DiskWatch::Fail(std::string what) {

@@ -1,14 +1,14 @@
-// What does the member's disk do to what is written to it, and who has to know?
+// What happens to writes on the member's disk, and who has to know?
 //
 // A DiskWatch stands between the databases and the file system:
-//   - what does not fit waits until there is space, and is then written again: the same bytes at
-//     the same place. To RocksDB, and to the node, a full disk looks like a slow one.
-//   - a write or sync that failed for another reason is final: whatever would be promised later
-//     fails, and the loop is told at once. A sync is never done again, whatever its error was.
-//   - a compaction is no reason to use up the rest: it ends once space is short, and what it wrote
-//     goes. RocksDB then asks for room before it begins the next one.
-//   - a thread of its own looks how much space is left (disk_space.h), and whether the folder is
-//     still where it was.
+//   - A write that does not fit waits until there is space, and is then written again: the same
+//     bytes at the same place. To RocksDB, and to the node, a full disk looks like a slow one.
+//   - A write or sync that failed for another reason is final: every later promise fails, and the
+//     loop is told at once. A sync is never repeated, whatever its error was.
+//   - A compaction must not use up the rest: once space is short it ends, and what it wrote is
+//     removed. RocksDB then asks for space before it starts the next one.
+//   - A thread of its own checks how much space is left (disk_space.h), and whether the folder is
+//     still in place.
 #pragma once
 
 #include <atomic>
@@ -30,7 +30,7 @@ namespace raftkv::storage {
 
 struct DiskWatchOptions {
   rocksdb::Env* env = nullptr;
-  /// Null: how much is free is not looked at.
+  /// Null: free space is not watched.
   std::shared_ptr<DiskSpace> space;
   std::uint64_t reserve_bytes = 0;
   /// Told of changes, from any thread.
@@ -42,14 +42,14 @@ class DiskWatch {
   explicit DiskWatch(DiskWatchOptions options);
   ~DiskWatch() { Stop(); }
 
-  /// What everything in the data folder is to be written through.
+  /// The file system through which everything in the data folder is written.
   [[nodiscard]] rocksdb::Env& env() { return *env_; }
 
-  /// The folder is there: takes the reserve if it can, looks at the space from now on, and calls
-  /// `reclaim`, on a thread of its own, about once a second while there is too little. What
-  /// `in_place` says of the folder is asked as often; not ok is as final as a failed write.
+  /// The folder exists: allocates the reserve if it can, watches the space from now on, and calls
+  /// `reclaim`, on a thread of its own, about once a second while there is too little. `in_place`
+  /// is called as often; a result that is not ok is as final as a failed write.
   void Start(std::function<void()> reclaim, std::function<Status()> in_place);
-  /// Nothing waits for space any more: it fails instead.
+  /// From now on operations that would wait for space fail instead.
   void StopWaiting();
   /// StopWaiting, and ends the thread.
   void Stop();
@@ -62,20 +62,21 @@ class DiskWatch {
   [[nodiscard]] bool starved() const { return starved_.load(); }
 
   // --- For the file system in between.
-  /// Something did not fit. True: try again.
+  /// A write did not fit. True: try again.
   bool WaitForSpace();
-  /// So much was written: it may be time to look.
+  /// This much was written: it may be time to check.
   void Wrote(std::uint64_t bytes);
   [[nodiscard]] bool MayCompact() const {
     return told_space_.load() == raft::Space::kEnough || reclaims_.load();
   }
-  /// While it is set what surely fits may be compacted though space is short.
+  /// While it is set, what certainly fits may be compacted although space is short.
   void SetReclaims(bool reclaims) { reclaims_.store(reclaims); }
   void Failed(const std::string& doing, const std::string& path, const std::string& why);
-  /// What the folder is written to is no longer what its paths lead to.
+  /// The files being written are no longer those at their paths.
   void Gone(const std::string& what);
 
-  /// While one lives its thread never waits for space: it belongs to the loop, or to who opens.
+  /// While one exists its thread never waits for space: it is the loop's, or one that opens the
+  /// store.
   class NoWaiting {
    public:
     NoWaiting();
@@ -100,7 +101,7 @@ class DiskWatch {
   std::atomic<raft::Space> told_space_{raft::Space::kEnough};
   std::atomic<bool> starved_{false};
   std::atomic<bool> reclaims_{false};
-  std::atomic<std::uint64_t> wrote_{0};  ///< since it was looked
+  std::atomic<std::uint64_t> wrote_{0};  ///< since the last check
   mutable Mutex mutex_;
   Condition changed_;
   Status failure_ RAFTKV_GUARDED_BY(mutex_);
@@ -108,7 +109,7 @@ class DiskWatch {
   bool look_now_ RAFTKV_GUARDED_BY(mutex_) = false;
   bool held_ RAFTKV_GUARDED_BY(mutex_) = false;  ///< the reserve
   SteadySpace steady_ RAFTKV_GUARDED_BY(mutex_);
-  /// Not before it is the reserve tried to be taken again.
+  /// The reserve is not allocated again before this time.
   Clock::time_point take_at_ RAFTKV_GUARDED_BY(mutex_){};
   int waiting_ RAFTKV_GUARDED_BY(mutex_) = 0;
   /// When something last did not fit.

@@ -1,4 +1,4 @@
-// How are files and folders made so that they are still there after a power cut?
+// How are files and folders created so that they survive a power cut?
 //
 // Everything goes through the rocksdb::Env that the databases use, so that tests with a file system
 // of their own see every operation.
@@ -15,17 +15,17 @@
 
 namespace raftkv::storage {
 
-/// An errno that means a full disk: ENOSPC, a quota that is used up (EDQUOT), or a file that may
-/// not grow (EFBIG). Whoever can waits until there is room again.
+/// An errno that means a full disk: ENOSPC, an exhausted quota (EDQUOT), or a file at its size
+/// limit (EFBIG). Callers that can wait until there is space again.
 bool IsDiskFull(int error);
-/// The same of what RocksDB makes of it.
+/// The same for RocksDB's form of it.
 bool IsDiskFull(const rocksdb::Status& status);
 
 /// `doing` says what was tried, for example "open the log database"; it begins the message.
 Status ToStatus(const rocksdb::Status& status, const std::string& doing);
 
-/// The same where a database is opened: there, nearly everything that RocksDB does not like is
-/// damage, a missing file for example.
+/// The same when a database is opened: there, nearly every complaint of RocksDB means damage, a
+/// missing file for example.
 Status ToOpenStatus(const rocksdb::Status& status, const std::string& doing);
 
 /// nullopt: there is no such file.
@@ -35,20 +35,20 @@ Result<std::optional<std::string>> ReadFileIfExists(rocksdb::Env& env, const std
 /// new content is durable; otherwise the old or the new one is there, never a mixture.
 Status ReplaceFile(rocksdb::Env& env, const std::string& folder, const std::string& name,
                    const std::string& content);
-/// What ReplaceFile may leave behind when it is cut short.
+/// What an interrupted ReplaceFile may leave behind.
 std::string TemporaryName(const std::string& name);
 
-/// Where `path` is; "." for a plain name.
+/// The folder of `path`; "." for a plain name.
 std::string ParentOf(const std::string& path);
 Status SyncFolder(rocksdb::Env& env, const std::string& folder);
-/// Makes `folder` and those above it that are missing; each is durable in the one above it, those
-/// that were there as well, where they may be opened.
+/// Creates `folder` and its missing parents. Each is made durable in its parent, including those
+/// that existed, if they may be opened.
 Status MakeFolder(rocksdb::Env& env, const std::string& folder);
-/// Removes what is at `path`: a file, a folder with all that is in it, or nothing. Of a link, at
-/// `path` or below it, only the link.
+/// Removes what is at `path`: a file, a folder with its content, or nothing. Links, at `path` or
+/// below it, are removed and not followed.
 Status RemoveTree(rocksdb::Env& env, const std::string& path);
 
-/// Whether so much may be written beside `folder`, as far as the file system says.
+/// Whether this much can be written beside `folder`, according to the file system.
 bool Fits(rocksdb::Env& env, const std::string& folder, std::uint64_t bytes);
 
 /// Names in `folder`, sorted, without "." and ".."; nullopt: there is no such folder.

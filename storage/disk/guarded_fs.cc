@@ -43,7 +43,7 @@ IOStatus Named(IOStatus status) {
 /// wait for space then.
 IOStatus Final(IOStatus sync) {
   if (!IsDiskFull(sync)) return sync;
-  return IOStatus::IOError("a sync failed: " + sync.ToString(), "it is not tried again");
+  return IOStatus::IOError("a sync failed: " + sync.ToString(), "it is not retried");
 }
 
 /// Repeats `operation`, which has no effect where it does not fit.

@@ -1,4 +1,4 @@
-// How does each write of the databases pass by the DiskWatch?
+// How does each write of the databases go through the DiskWatch?
 #pragma once
 
 #include <memory>
@@ -11,10 +11,11 @@ namespace raftkv::storage {
 
 class DiskWatch;
 
-/// To be told of the databases that write through a GuardedFs: which tables are a compaction's.
+/// To be registered with the databases that write through a GuardedFs: learns which tables are a
+/// compaction's.
 std::shared_ptr<rocksdb::EventListener> NewGuardListener();
 
-/// Hands everything on to `target`; `watch` is borrowed.
+/// Passes everything on to `target`; `watch` is borrowed.
 class GuardedFs final : public rocksdb::FileSystemWrapper {
  public:
   using IOStatus = rocksdb::IOStatus;

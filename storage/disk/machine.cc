@@ -29,7 +29,7 @@ std::uint64_t WallTimeMs() {
 Status CheckWallClock() {
   if (Since1970() >= std::chrono::milliseconds(0)) return Status::Ok();
   return {Code::kInvalidArgument,
-          "the clock of this machine stands before the year 1970: set it, and try again"};
+          "the clock of this machine is before the year 1970: set it, and try again"};
 }
 
 }  // namespace raftkv::storage

@@ -1,5 +1,4 @@
-// What does this machine say of itself: was it restarted, what does its clock show, and can that be
-// right?
+// What does this machine report: was it restarted, what does its clock show, and can that be right?
 #pragma once
 
 #include <cstdint>
@@ -9,7 +8,7 @@
 
 namespace raftkv::storage {
 
-/// The kernel's id of this boot. Empty where the system does not say: then no crash is taken for a
+/// The kernel's id of this boot. Empty if the system does not say: then no crash is treated as a
 /// power cut.
 std::string ReadMachineBoot();
 
@@ -21,8 +20,8 @@ inline bool WasRebooted(const std::string& before, const std::string& now) {
 /// Milliseconds since 1970; 0 before that.
 std::uint64_t WallTimeMs();
 
-/// Points in time are written down as milliseconds since 1970, which is when a machine without a
-/// battery believes to be. InvalidArgument: its clock stands before that.
+/// Points in time are stored as milliseconds since 1970, which is where the clock of a machine
+/// without a battery starts. InvalidArgument: the clock is before that.
 Status CheckWallClock();
 
 }  // namespace raftkv::storage

@@ -121,6 +121,7 @@ rocksdb::Options CommonOptions(rocksdb::Env* env, const std::string& what, node:
   // Of several threads that open tables RocksDB leaves those that it has made unjoined where it
   // cannot make the next, which ends the process.
   out.max_file_opening_threads = 1;
+  out.bytes_per_sync = 1 << 20;
   out.stats_dump_period_sec = 0;
   out.stats_persist_period_sec = 0;
   out.skip_stats_update_on_db_open = true;
@@ -160,7 +161,7 @@ rocksdb::Status OpenRocksdb(Opening opening, rocksdb::Options options, const std
     out.families.clear();
     if (out.db) out.db->Close().PermitUncheckedError();
     out.db.reset();
-    return rocksdb::Status::Incomplete("the system has no thread or memory to give", error.what());
+    return rocksdb::Status::Incomplete("the system has no thread or memory left", error.what());
   }
 }
 

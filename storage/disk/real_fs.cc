@@ -285,7 +285,7 @@ Status RemoveRealTree(const std::string& path) {
   const int error = RemoveAt(AT_FDCWD, path.c_str());
   if (error == 0 || error == ENOTDIR) return Status::Ok();
   if (error == ENOMEM) {
-    return {Code::kUnavailable, "could not remove " + path + ": the system has no memory to give"};
+    return {Code::kUnavailable, "could not remove " + path + ": the system has no memory left"};
   }
   return ToStatus(SystemError("remove", path, error), "remove " + path);
 }
@@ -325,7 +325,7 @@ std::optional<std::string> WiderModeOf(rocksdb::Env& env, const std::string& fol
   struct stat found {};
   if (stat(folder.c_str(), &found) != 0 || (found.st_mode & 077) == 0) return std::nullopt;
   return "data folder " + folder +
-         " can be entered by others than its owner, and what is in it may be read by them: "
+         " can be entered by users other than its owner, who may be able to read its content: "
          "chmod 700 " +
          folder;
 }

@@ -1,14 +1,12 @@
-// What does a file system owe to the files of a data folder?
+// What does the file system of a data folder guarantee?
 //
 // RocksDB's own file system, and on top of it:
 //   - folders have mode 700 and files 600, whatever the umask is: the data is its owner's;
-//   - a lock belongs to an inode. It is one of an open file description, which nobody's close() of
-//     that file takes away, and a process holds no inode twice, by whatever path;
-//   - a flush or a sync succeeds only where the file still stands at its path: what was written to
-//   a
-//     file that was removed or replaced meanwhile is gone with its last close. What becomes of the
-//     file once a sync has returned nobody can know before the next one: it is as if it had
-//     happened after the answer.
+//   - a lock belongs to an inode and to an open file description, so no other close() of that file
+//     releases it, and a process cannot hold an inode twice, by whatever path;
+//   - a flush or a sync succeeds only if the file is still at its path: data written to a file that
+//     was removed or replaced is lost with its last close. What happens to the file once a sync has
+//     returned cannot be known before the next one: it is as if it happened after the answer.
 #pragma once
 
 #include <sys/types.h>
@@ -23,7 +21,7 @@
 
 namespace raftkv::storage {
 
-/// Everything that is kept on the real disk goes through it. It lives for ever.
+/// Everything kept on the real disk goes through it. It is never destroyed.
 rocksdb::Env& RealEnv();
 
 class RealFs final : public rocksdb::FileSystemWrapper {
@@ -49,26 +47,26 @@ class RealFs final : public rocksdb::FileSystemWrapper {
   IOStatus CreateDir(const std::string& path, const IOOptions& options, Debug* debug) override;
   IOStatus CreateDirIfMissing(const std::string& path, const IOOptions& options,
                               Debug* debug) override;
-  /// Busy: it is held, here or elsewhere.
+  /// Busy: it is held, by this process or another one.
   IOStatus LockFile(const std::string& path, const IOOptions& options, rocksdb::FileLock** lock,
                     Debug* debug) override;
   IOStatus UnlockFile(rocksdb::FileLock* lock, const IOOptions& options, Debug* debug) override;
 };
 
-/// See RemoveTree in files.h. Goes from folder to folder by their descriptors: whatever is put in
-/// the place of one meanwhile, nothing is removed elsewhere.
+/// See RemoveTree in files.h. Goes from folder to folder by their descriptors: even if one is
+/// replaced in the meantime, nothing is removed elsewhere.
 Status RemoveRealTree(const std::string& path);
 
-/// A file or folder of the real disk, to be told from another one that takes its place.
+/// A file or folder on the real disk, to distinguish it from one that replaces it.
 class FilePin {
  public:
-  /// Pins what is at `path` now. Nothing is pinned where `env` does not keep it on the real disk.
+  /// Pins what is at `path` now. Nothing is pinned if `env` does not keep it on the real disk.
   static FilePin Of(rocksdb::Env& env, const std::string& path);
   /// On the real disk.
   static FilePin OfReal(const std::string& path);
   FilePin() = default;
 
-  /// IOError: it was removed, or something else stands in its place. Costs one system call.
+  /// IOError: it was removed or replaced. Costs one system call.
   [[nodiscard]] Status Check() const;
 
  private:
@@ -77,8 +75,8 @@ class FilePin {
   ino_t inode_ = 0;
 };
 
-/// Whether others than the owner may get at what is in `folder`, and how to change that; nullopt:
-/// no, or it is not on the real disk.
+/// Whether users other than the owner can access the content of `folder`, and how to change that;
+/// nullopt: no, or it is not on the real disk.
 std::optional<std::string> WiderModeOf(rocksdb::Env& env, const std::string& folder);
 
 }  // namespace raftkv::storage

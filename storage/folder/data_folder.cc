@@ -39,9 +39,9 @@ Result<std::optional<Record>> InspectFolder(rocksdb::Env& env, const std::string
   if (!names.ok()) return names.status();
   if (!names->has_value()) return std::optional<Record>();
   if (std::find((*names)->begin(), (*names)->end(), kRestoringName) != (*names)->end()) {
-    return Status(Code::kUnavailable, "a restore into data folder " + folder +
-                                          " was cut short: run the same `raftkv snapshot restore` "
-                                          "again");
+    return Status(Code::kUnavailable,
+                  "a restore into data folder " + folder +
+                      " was interrupted: run the same `raftkv snapshot restore` again");
   }
   Result<std::optional<Record>> record = ReadRecord(env, folder);
   if (!record.ok()) return record.status();
@@ -49,14 +49,13 @@ Result<std::optional<Record>> InspectFolder(rocksdb::Env& env, const std::string
     const auto other = std::find_if_not((*names)->begin(), (*names)->end(), IsOfNoMember);
     if (other == (*names)->end()) return std::optional<Record>();
     if (std::find((*names)->begin(), (*names)->end(), "log") != (*names)->end()) {
-      return Status(
-          Code::kCorruption,
-          "data folder " + folder +
-              " holds a log and has lost its record: restore it "
-              "from a copy, or replace the member; an emptied folder would be a new member");
+      return Status(Code::kCorruption,
+                    "data folder " + folder +
+                        " holds a log but has lost its record: restore it from a copy, or replace "
+                        "the member; an emptied folder would be a new member");
     }
     return Status(Code::kInvalidArgument, "data folder " + folder + " holds '" + *other +
-                                              "' and no raftkv member: name a new or empty folder");
+                                              "' but no raftkv member: name a new or empty folder");
   }
   if (!(*record)->complete) return std::optional<Record>();
   if ((*record)->name != name) {
@@ -75,7 +74,7 @@ Result<std::unique_ptr<FolderLock>> FolderLock::Take(rocksdb::Env& env, const st
   if (locked.IsBusy()) {
     return Status(Code::kUnavailable, "data folder " + folder +
                                           " is in use by another process, or elsewhere in this "
-                                          "one; stop that one or name another folder");
+                                          "one; stop that one, or name another folder");
   }
   return ToStatus(locked, "lock " + path);
 }

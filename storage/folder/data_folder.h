@@ -1,4 +1,4 @@
-// Whose is a data folder, is it in use, and how does a new one come to be?
+// Whose is a data folder, is it in use, and how is a new one created?
 //
 //   LOCK      held by the process that has the folder open
 //   record    identity and lower bounds (record.h)
@@ -7,11 +7,11 @@
 //   snapshot-<n>/  a checkpoint of it that was or is being sent to another member
 //   log.new/  what takes the place of a damaged log/, see repair.h
 //   damaged-*/  what a repair set aside, until the others have refilled this member
-//   restoring  while it stands the folder is being made out of a backup (backup/restore.h)
+//   restoring  while present, the folder is being built from a backup (backup/restore.h)
 //
-// A new folder is made in an order in which a crash at any point is followed by an open that
-// succeeds: a record that says "not complete", the databases, a record that says "complete". Until
-// then nobody was told of the member id, so what an incomplete record stands beside is thrown away.
+// A new folder is created in an order that lets the next open succeed after a crash at any point: a
+// record that says "not complete", the databases, a record that says "complete". Until then no
+// other member knows the member id, so everything beside an incomplete record is discarded.
 #pragma once
 
 #include <cstdint>
@@ -36,11 +36,11 @@ inline constexpr char kKvFolderPrefix[] = "kv-";
 inline constexpr char kFirstKvFolder[] = "kv-1";
 /// Checkpoints that are being sent.
 inline constexpr char kSnapshotFolderPrefix[] = "snapshot-";
-/// A restore that was not ended, or was cut short; at its end it becomes the record.
+/// A restore in progress, or interrupted; at its end this file becomes the record.
 inline constexpr char kRestoringName[] = "restoring";
 inline constexpr char kNewLogFolder[] = "log.new";
 inline constexpr char kSetAsidePrefix[] = "damaged-";
-/// By a repair of what was repaired; goes at once.
+/// Set aside by a repair of something already repaired; removed at once.
 inline constexpr char kSetAsideAgainPrefix[] = "damaged-again-";
 
 std::string KvFolderName(std::uint64_t number);
@@ -49,15 +49,15 @@ std::uint64_t KvFolderNumber(std::string_view name);
 std::string SnapshotFolderName(std::uint64_t number);
 /// 0: `name` is none.
 std::uint64_t SnapshotFolderNumber(std::string_view name);
-/// Whether `name` is what a repair sets aside.
+/// Whether `name` was set aside by a repair.
 bool IsSetAside(std::string_view name);
-/// What no member needs to have made: a folder with nothing else is empty.
+/// Names that are not of a member: a folder with nothing else counts as empty.
 bool IsOfNoMember(std::string_view name);
 
-/// The record of a folder that member `name` may use; nullopt: the folder is missing, empty, or was
-/// not made to its end. Changes nothing. PermissionDenied: it is another member's. InvalidArgument:
-/// it holds something else. Unavailable: a restore into it was cut short. VersionMismatch,
-/// Corruption: see record.h.
+/// The record of a folder that member `name` may use; nullopt: the folder is missing, empty, or
+/// incomplete. Changes nothing. PermissionDenied: it is another member's. InvalidArgument: it holds
+/// something else. Unavailable: a restore into it was interrupted. VersionMismatch, Corruption: see
+/// record.h.
 Result<std::optional<Record>> InspectFolder(rocksdb::Env& env, const std::string& folder,
                                             const std::string& name);
 
@@ -83,20 +83,20 @@ class FolderLock {
   const FilePin file_;
 };
 
-/// Locks the folder of `name` and returns its record; what is no folder of anybody yet is made one
-/// by `make`. A folder that is refused stays as it is.
+/// Locks the folder of `name` and returns its record; a folder that belongs to no member yet is
+/// initialized by `make`. A refused folder is not changed.
 Result<Record> TakeFolder(rocksdb::Env& env, const std::string& folder, const std::string& name,
                           const std::function<Result<Record>()>& make,
                           std::unique_ptr<FolderLock>& lock);
 
-/// Makes a folder of `name` with a new random id, and in it what `make` makes, for which `log/` is
-/// an empty folder; the folder exists and is locked.
+/// Initializes a folder for `name` with a new random id, and what `make` creates in it, for which
+/// `log/` is an empty folder; the folder exists and is locked.
 Result<Record> MakeNew(rocksdb::Env& env, const std::string& folder, const std::string& name,
                        const std::string& machine_boot,
                        const std::function<Status(const Record&)>& make);
 
-/// Removes key-value databases and checkpoints, all but `kept`, and what a change of the key left
-/// that did not get far (rekey.h).
+/// Removes key-value databases and checkpoints except `kept`, and what a key change left that did
+/// not get far (rekey.h).
 Status RemoveUnreferenced(rocksdb::Env& env, const std::string& folder,
                           const std::vector<std::string>& kept);
 
@@ -110,18 +110,18 @@ Status RemoveSetAside(rocksdb::Env& env, const std::string& folder,
 /// 64 bits of the system's entropy, never 0.
 std::uint64_t DrawId();
 
-// --- What a change of the key leaves while it is under way (storage/member/rekey.h).
+// --- Files of a key change in progress (storage/member/rekey.h).
 
-/// While this file stands, the new files are taking the places of the old ones.
+/// While this file exists, the new files are replacing the old ones.
 inline constexpr char kRekeyMarkName[] = "rekey";
-/// Behind the name of a file or folder that is written anew beside the old one.
+/// Suffix of a file or folder that is rewritten beside the old one.
 inline constexpr std::string_view kRekeyCopySuffix = ".rekey";
 
-/// Whether a change of the key writes `name` anew; LOCK files stay, checkpoints are not worth it.
+/// Whether a key change rewrites `name`; LOCK files stay, checkpoints are not worth it.
 bool IsRekeyed(std::string_view name);
 /// Whether Rekey has to be run again before the folder can be opened.
 Result<bool> RekeyWasCutShort(rocksdb::Env& env, const std::string& folder);
-/// Whether `name` is what a Rekey that was cut short left beside the data.
+/// Whether `name` was left beside the data by an interrupted Rekey.
 bool IsRekeyCopy(std::string_view name);
 
 }  // namespace raftkv::storage

@@ -28,11 +28,11 @@ Status CheckRecordKey(const std::string& folder, const std::string& record,
   switch (cipher->Inspect(record, record.size(), counter)) {
     case PrefixKind::kOurs: return Status::Ok();
     case PrefixKind::kOtherKey:
-      return Refused(folder, "encrypted with another key: name that one's file");
+      return Refused(folder, "encrypted with another key: name the file with that key");
     case PrefixKind::kNewer:
-      return Status(Code::kVersionMismatch, "data folder " + folder +
-                                                " is encrypted in the format of a newer program: "
-                                                "use that one");
+      return Status(Code::kVersionMismatch,
+                    "data folder " + folder +
+                        " is encrypted in the format of a newer program: use that program");
     case PrefixKind::kPlain:
       if (!IsRecord(record)) break;
       return Refused(folder,
@@ -61,8 +61,8 @@ Status CheckFolderKey(rocksdb::Env& base, const std::string& folder, const FileC
   const Result<bool> cut_short = RekeyWasCutShort(base, folder);
   if (!cut_short.ok()) return cut_short.status();
   if (*cut_short) {
-    return Status(Code::kUnavailable, "a change of the key of data folder " + folder +
-                                          " was cut short: run the same `raftkv rekey` again");
+    return Status(Code::kUnavailable, "a key change of data folder " + folder +
+                                          " was interrupted: run the same `raftkv rekey` again");
   }
   const Result<std::optional<std::string>> record =
       ReadFileIfExists(base, folder + "/" + kRecordName);

@@ -18,10 +18,10 @@ constexpr std::uint32_t kKvDamagedFlag = 16;
 constexpr std::uint32_t kTornTailFlag = 32;
 
 Status NotWhole() {
-  return Status(Code::kCorruption,
-                "both copies in the record file of the data folder are damaged, so that nobody "
-                "knows for whom this member voted: remove the member from its cluster, and add a "
-                "new one with an empty folder");
+  return Status(
+      Code::kCorruption,
+      "both copies in the record file of the data folder are damaged, so the vote of this member "
+      "is lost: remove the member from its cluster, and add a new one with an empty folder");
 }
 
 void AppendText(std::string& out, std::string_view text) {

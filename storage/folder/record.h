@@ -1,10 +1,10 @@
-// What does the small file beside the databases say of them?
+// What does the small file beside the databases say about them?
 //
 // The record holds identity and lower bounds. The `state` column family is the authority; the
-// record convicts it where it lost something that RocksDB itself cannot notice (a deleted
-// write-ahead log, a cut manifest). It is written whole, after the sync of what it claims, and
-// never per write. Term and vote are exact: nobody is told of them before they stand here, so that
-// a member whose log database is lost still knows for whom it voted. The file has two copies.
+// record exposes losses that RocksDB itself cannot detect (a deleted write-ahead log, a truncated
+// manifest). It is written as a whole, after the sync of what it claims, and not for each write.
+// Term and vote are exact: they are here before any other member learns of them, so a member that
+// has lost its log database still knows its vote. The file has two copies.
 #pragma once
 
 #include <cstdint>
@@ -28,14 +28,14 @@ inline constexpr char kRecordName[] = "record";
 enum class Damaged : std::uint8_t { kNothing, kLog, kKv };
 
 struct Record {
-  /// False while the folder is being made: whatever stands beside it was never promised to anybody.
+  /// False while the folder is being created: nothing beside it was ever promised.
   bool complete = false;
   /// The member closed the folder itself: nothing can be torn.
   bool clean_close = false;
-  /// A write or sync of the log failed: batches behind `batch_number`, which is exact then, were
-  /// never acknowledged, and may be torn though the machine was not restarted.
+  /// A write or sync of the log failed: batches after `batch_number`, which is exact then, were
+  /// never acknowledged, and may be torn although the machine was not restarted.
   bool tail_may_be_torn = false;
-  /// There are other members, which can bring back what is lost here.
+  /// There are other members, which can refill what is lost here.
   bool has_peers = false;
   /// To be repaired at the next open.
   Damaged damaged = Damaged::kNothing;
@@ -61,7 +61,7 @@ struct Record {
 std::string EncodeRecord(const Record& record);
 /// Whether these are the bytes of a record, damaged or not.
 bool IsRecord(std::string_view bytes);
-/// VersionMismatch: a newer version wrote it. Corruption: no copy is whole.
+/// VersionMismatch: a newer version wrote it. Corruption: no copy is intact.
 Result<Record> DecodeRecord(std::string_view bytes);
 
 /// nullopt: there is none.

@@ -1,9 +1,10 @@
 // When is the record beside the databases written?
 //
-// After the sync of what it claims. When term, vote, cluster or peers changed, before anybody is
-// told of that; when the log has another beginning, soon; else every few MiB of log, and when the
-// log was idle for a while: a batch is witnessed to by the next one, the last by this record only.
-// On another thread than the log, so that no write waits for it, and newer bounds gather meanwhile.
+// After the sync of what it claims. When term, vote, cluster or peers change, before any other
+// member learns of it; soon after the beginning of the log has changed; otherwise every few MiB of
+// log, and when the log has been idle for a while: each batch is proven by the next one, the last
+// only by this record. On another thread than the log, so that no write waits for it, and newer
+// bounds gather in the meantime.
 #pragma once
 
 #include <chrono>
@@ -26,24 +27,24 @@ class RecordKeeper {
   static constexpr std::size_t kEveryLogBytes = 8 << 20;
   static constexpr std::chrono::milliseconds kIdle{1000};
 
-  /// `record`: as it stands on disk. `worker` is borrowed; it must be stopped before this ends.
+  /// `record`: as it is on disk. `worker` is borrowed; it must be stopped before this ends.
   /// After `idle` without a batch the record is written.
   RecordKeeper(rocksdb::Env& env, std::string folder, Record record, Worker& worker,
                node::LogSink sink, Duration idle = kIdle);
   ~RecordKeeper() { Stop(); }
 
-  /// What is durable now, and how many bytes of log were written for it; `soon`: it is not to wait
-  /// for more. Not ok: what changed must not be told to anybody. From the disk thread.
+  /// What is durable now, and how many bytes of log were written for it; `soon`: do not wait for
+  /// more. Not ok: the change must not be announced. From the disk thread.
   Status Durable(const Record& bounds, std::size_t log_bytes, bool soon = false);
   /// From now on the record says so. Safe from any thread.
   Status MarkDamaged(Damaged damaged);
   /// A write or sync of the log failed, and the log takes no other: `bounds` are all that was
-  /// acknowledged. Where the disk does not take the record either, the next call tries again.
+  /// acknowledged. If the disk does not accept the record either, the next call tries again.
   void TailMayBeTorn(const Record& bounds);
-  /// IOError: the file was removed or replaced by somebody else. Ok while it is being written. Safe
+  /// IOError: the file was removed or replaced. Ok while it is being written. Safe
   /// from any thread.
   [[nodiscard]] Status CheckInPlace() const;
-  /// Nothing is written any more but a clean close. The worker must be stopped before.
+  /// Nothing more is written except a clean close. The worker must be stopped before.
   void Stop();
   /// After Stop(): writes the record with exact bounds and the mark of a clean close.
   Status WriteCleanClose(Record record);
@@ -54,7 +55,7 @@ class RecordKeeper {
   Status WriteNow();
   /// Writes the record whenever the log has been idle.
   void RunIdle();
-  /// The record knows less than is durable.
+  /// The record is behind what is durable.
   [[nodiscard]] bool Lags() const RAFTKV_REQUIRES(mutex_);
 
   // Constant after construction.
@@ -74,7 +75,7 @@ class RecordKeeper {
   Record latest_ RAFTKV_GUARDED_BY(mutex_);
   std::size_t bytes_since_ RAFTKV_GUARDED_BY(mutex_) = 0;
   bool queued_ RAFTKV_GUARDED_BY(mutex_) = false;
-  /// The first one: said once, and never tried again.
+  /// The first failure: reported once, and never retried.
   Status failure_ RAFTKV_GUARDED_BY(mutex_);
   // Ends before what it runs on.
   std::unique_ptr<Worker> idle_thread_;

@@ -11,7 +11,7 @@ namespace {
 Status Closed() { return Status(Code::kCancelled, "the log is closed"); }
 
 Status Late() {
-  return Status(Code::kDeadlineExceeded, "the timeout ended before the write began");
+  return Status(Code::kDeadlineExceeded, "the timeout expired before the write began");
 }
 
 }  // namespace
@@ -25,7 +25,7 @@ Status GroupCommit::Enqueue(const std::shared_ptr<GroupWrite>& write) {
   const bool too_many_bytes =
       waiting_ > 0 && waiting_bytes_ + write->bytes > options_.max_waiting_bytes;
   if (too_many_bytes || waiting_ >= options_.max_waiting_writes) {
-    return Status(Code::kUnavailable, "too many writes wait for the disk: try again later");
+    return Status(Code::kUnavailable, "too many writes are waiting for the disk: try again later");
   }
   ++waiting_;
   waiting_bytes_ += write->bytes;
@@ -53,7 +53,7 @@ Result<LogRange> GroupCommit::Run(const std::shared_ptr<GroupWrite>& write) {
     if (write->state == GroupWrite::State::kDone) return std::move(write->result);
     if (woken) continue;
     if (write->state == GroupWrite::State::kTaken) {
-      return Status(Code::kUnknownOutcome, "the timeout ended while the write was under way");
+      return Status(Code::kUnknownOutcome, "the timeout expired while the write was in progress");
     }
     write->abandoned = true;
     return Late();

@@ -1,9 +1,9 @@
-// How do writes of many threads share one sync, and who carries it out?
+// How do writes of many threads share one sync, and which thread performs it?
 //
-// What comes while a group is being written gathers into the next one. Whoever finds nobody at it
-// leads: its own thread writes the group, so that a lone write costs no switch of threads, and
-// hands on to the first that waits. A write without a thread that waits, an asynchronous one, is
-// led by a worker. What waits is bounded in number and bytes.
+// Writes that arrive while a group is being written gather into the next one. A write that finds
+// none in progress leads: its own thread writes the group, so that a lone write costs no thread
+// switch, and then passes the lead to the first that waits. Asynchronous writes, which have no
+// waiting thread, are led by a worker. Waiting writes are bounded in number and bytes.
 #pragma once
 
 #include <chrono>
@@ -34,7 +34,7 @@ struct GroupWrite {
   // Guarded by the mutex_ of the GroupCommit that has it: clang cannot check that.
   enum class State : unsigned char { kWaiting, kTaken, kDone };
   State state = State::kWaiting;
-  bool abandoned = false;  ///< its thread went away while it waited
+  bool abandoned = false;  ///< its thread stopped waiting
   bool leads = false;      ///< its thread is to write the next group
   Condition wake;
 };
@@ -45,7 +45,7 @@ class GroupCommit {
   struct Options {
     std::size_t max_waiting_bytes = 0;
     std::size_t max_waiting_writes = 0;
-    /// A group is closed when it has so many bytes.
+    /// A group is closed when it has this many bytes.
     std::size_t max_group_bytes = 0;
     /// Only the worker leads.
     bool own_thread = false;
@@ -55,18 +55,18 @@ class GroupCommit {
   /// and room for 16 tasks more than max_waiting_writes; it is stopped after Stop().
   GroupCommit(Options options, std::function<void(const Group&)> write, Worker& worker);
 
-  /// Waits for the result, at most to the deadline.
+  /// Waits for the result, at most until the deadline.
   Result<LogRange> Run(const std::shared_ptr<GroupWrite>& write);
   /// Its `done` runs on the worker.
   void Post(const std::shared_ptr<GroupWrite>& write);
-  /// What waits ends with Cancelled; returns when what is under way has ended.
+  /// Waiting writes end with Cancelled; returns when the write in progress has ended.
   void Stop();
 
  private:
-  /// Ok: it is in the queue, and somebody leads.
+  /// Ok: it is in the queue, and there is a leader.
   Status Enqueue(const std::shared_ptr<GroupWrite>& write) RAFTKV_REQUIRES(mutex_);
   Group TakeGroup() RAFTKV_REQUIRES(mutex_);
-  /// Gives the lock up while it writes.
+  /// Releases the lock while it writes.
   void LeadOne() RAFTKV_REQUIRES(mutex_);
   void HandOn() RAFTKV_REQUIRES(mutex_);
   void PostLead();
@@ -80,10 +80,10 @@ class GroupCommit {
   Worker& worker_;
   Mutex mutex_;
   std::deque<std::shared_ptr<GroupWrite>> queue_ RAFTKV_GUARDED_BY(mutex_);
-  /// All that were taken in and not ended, with their callbacks.
+  /// All accepted writes that have not ended, with their callbacks.
   std::size_t waiting_ RAFTKV_GUARDED_BY(mutex_) = 0;
   std::size_t waiting_bytes_ RAFTKV_GUARDED_BY(mutex_) = 0;
-  bool leading_ RAFTKV_GUARDED_BY(mutex_) = false;  ///< somebody leads, or was told to
+  bool leading_ RAFTKV_GUARDED_BY(mutex_) = false;  ///< there is a leader, or one was appointed
   bool stopped_ RAFTKV_GUARDED_BY(mutex_) = false;
   Condition idle_;
 };

@@ -36,7 +36,7 @@ Status Step(const LogTxn::Operation& operation, Index& base, Index& last, Index&
     case Kind::kAppend:
       if (operation.entries.size() > kLastLogIndex - last.value) {
         return Status(Code::kInvalidArgument,
-                      "the log has no numbers left behind " + std::to_string(last.value));
+                      "the log has no indexes left after " + std::to_string(last.value));
       }
       last = last + operation.entries.size();
       return Status::Ok();
@@ -44,7 +44,7 @@ Status Step(const LogTxn::Operation& operation, Index& base, Index& last, Index&
       if (index > last) {
         return Status(Code::kInvalidArgument, "the log ends at entry " +
                                                   std::to_string(last.value) +
-                                                  ": nothing behind it can be cut off");
+                                                  ": nothing after it can be trimmed");
       }
       base = std::max(base, index);
       return Status::Ok();
@@ -117,14 +117,14 @@ Result<std::shared_ptr<GroupWrite>> LocalLog::Prepare(std::vector<LogTxn::Operat
     // What the cut took is given back at once, so the cut itself must not be lost.
     if (operation.kind == Kind::kTrimPrefix) write->sync = true;
     if (operation.kind == Kind::kTrimSuffix && operation.index == 0) {
-      return Status(Code::kInvalidArgument, "entry 0 stands before every log: cut from 1 on");
+      return Status(Code::kInvalidArgument, "there is no entry 0: trim from 1 on");
     }
     for (const std::string& entry : operation.entries) {
       write->bytes += entry.size() + kEntryOverheadBytes;
       if (entry.size() > options_.max_write_bytes || write->bytes > options_.max_write_bytes) {
-        return Status(Code::kInvalidArgument, "a write has at most " +
+        return Status(Code::kInvalidArgument, "a write can have at most " +
                                                   std::to_string(options_.max_write_bytes) +
-                                                  " bytes: write in parts");
+                                                  " bytes: write in smaller parts");
       }
     }
     write->bytes += kEntryOverheadBytes;

@@ -29,16 +29,16 @@ namespace raftkv::storage {
 /// No member can have this name.
 inline constexpr char kLocalLogName[] = "(a log of its own)";
 
-/// The last number that an entry can have: there is one behind it.
+/// The last index that an entry can have: there is one after it.
 inline constexpr std::uint64_t kLastLogIndex = UINT64_MAX - 1;
 
-/// What a log stands on; other than this in tests only.
+/// What a log depends on; changed in tests only.
 struct LogGround {
   /// null: the real file system.
   rocksdb::Env* env = nullptr;
   /// Empty: the kernel's id of this boot.
   std::string machine_boot;
-  /// False drops every sync, and with it every promise: see StoreOptions::sync.
+  /// False drops every sync, and with it every guarantee: see StoreOptions::sync.
   bool sync = true;
   /// See RecordKeeper.
   Duration record_idle = RecordKeeper::kIdle;
@@ -47,7 +47,7 @@ struct LogGround {
 /// See Log::Open.
 Result<std::unique_ptr<Log>> OpenLocalLog(LogOptions options, LogGround ground);
 
-/// An open database, and what is known of it.
+/// An open database, and what is known about it.
 struct LocalLogFound {
   std::unique_ptr<rocksdb::Env> encrypted;  ///< null: it is not encrypted
   std::unique_ptr<FolderLock> lock;
@@ -75,7 +75,7 @@ class LocalLog final : public Log {
   /// Entries from `first` on, at least one and about `max_bytes`. NotFound, Compacted, Corruption;
   /// Cancelled after Close().
   Result<std::vector<raft::Entry>> ReadFrom(Index first, std::size_t max_bytes) const;
-  /// Ok: ReadFrom(first) has something to tell, if only that it was cut off.
+  /// Ok: ReadFrom(first) has a result, even if only that the entry was trimmed.
   Status WaitFor(Index first, std::chrono::milliseconds timeout);
   /// Synced batches since the open.
   [[nodiscard]] std::uint64_t sync_count() const { return log_.sync_count(); }
@@ -88,8 +88,8 @@ class LocalLog final : public Log {
   };
   Result<std::shared_ptr<GroupWrite>> Prepare(std::vector<LogTxn::Operation> operations,
                                               const LogWriteOptions& options) const;
-  /// Not ok: the log has failed, or what it is written to is not what its paths lead to any more,
-  /// and then never again: others may have written there.
+  /// Not ok: the log has failed, or the files being written are no longer those at its paths. The
+  /// latter is permanent: others may have written there.
   Status CheckInPlace();
   void WriteGroup(const GroupCommit::Group& group);
   Status WriteBatch(const GroupCommit::Group& group, Ends after);
@@ -102,10 +102,10 @@ class LocalLog final : public Log {
   const LogOptions options_;
   const std::unique_ptr<rocksdb::Env> encrypted_;
   rocksdb::Env* const env_;
-  const Record opened_;  ///< its bounds grow stale
+  const Record opened_;  ///< its bounds become outdated
   const std::unique_ptr<FolderLock> lock_;
 
-  // Of whoever leads the group.
+  // Owned by the leader of a group.
   EntryLog log_;
   Record durable_;  ///< what is synced
   Status gone_;     ///< see CheckInPlace
@@ -115,7 +115,7 @@ class LocalLog final : public Log {
   bool closed_ RAFTKV_GUARDED_BY(mutex_) = false;
   Condition changed_;
 
-  /// Shared by who reads; exclusive once the database is closed.
+  /// Shared by readers; exclusive once the database is closed.
   mutable SharedMutex reading_;
   bool read_closed_ RAFTKV_GUARDED_BY(reading_) = false;
 

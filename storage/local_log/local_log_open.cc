@@ -16,23 +16,23 @@ namespace raftkv::storage {
 
 namespace {
 
-constexpr char kAdvice[] = "restore this folder from a copy, or begin a new log in an empty one";
+constexpr char kAdvice[] = "restore this folder from a copy, or start a new log in an empty folder";
 
 Status CheckOptions(const LogOptions& options) {
   const auto wrong = [](const std::string& what) { return Status(Code::kInvalidArgument, what); };
   if (options.dir.empty()) return wrong("no folder was named: set dir");
   if (options.first_index == 0 || options.first_index > kLastLogIndex) {
-    return wrong("first_index has to be 1 at least and " + std::to_string(kLastLogIndex) +
+    return wrong("first_index must be at least 1 and " + std::to_string(kLastLogIndex) +
                  " at most");
   }
   if (options.write_buffer_bytes < (64 << 10) || options.write_buffer_bytes > (1 << 30)) {
-    return wrong("write_buffer_bytes has to be 64 KiB to 1 GiB");
+    return wrong("write_buffer_bytes must be from 64 KiB to 1 GiB");
   }
   if (options.max_write_bytes == 0 || options.max_write_bytes > (1 << 30)) {
-    return wrong("max_write_bytes has to be 1 to 1 GiB");
+    return wrong("max_write_bytes must be from 1 to 1 GiB");
   }
   if (options.max_waiting_writes == 0 || options.max_waiting_writes > (1 << 20)) {
-    return wrong("max_waiting_writes has to be 1 to 1,048,576");
+    return wrong("max_waiting_writes must be from 1 to 1,048,576");
   }
   return Status::Ok();
 }
@@ -72,7 +72,7 @@ template <class T, class Decode>
 Result<T> Require(const LogHandles& handles, std::string_view key, Decode decode) {
   Result<std::optional<std::string>> value = GetState(handles, key);
   if (!value.ok()) return value.status();
-  if (!value->has_value()) return DamagedLog("the log database lacks " + std::string(key));
+  if (!value->has_value()) return DamagedLog("the log database has no " + std::string(key));
   return decode(**value);
 }
 
@@ -134,8 +134,8 @@ Result<LocalLogFound> Find(const LogOptions& options, LogGround& ground) {
     options.on_warning(std::string(found.record.tail_may_be_torn
                                        ? "a write to the log had failed"
                                        : "the machine stopped during a write to the log") +
-                       ": it is cut off behind batch " + std::to_string(recovery->last_batch) +
-                       ", the last one that was synced or is whole");
+                       ": it is cut off after batch " + std::to_string(recovery->last_batch) +
+                       ", the last one that was synced or is intact");
   }
   Result<std::unique_ptr<LogHandles>> handles = OpenRecovered(database, *recovery);
   if (!handles.ok()) return handles.status();

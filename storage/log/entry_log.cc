@@ -24,7 +24,7 @@ Status WriteBatchOf(const LogHandles& handles, rocksdb::WriteBatch& batch, bool 
   return ToStatus(handles.db().Write(options, &batch), "write the log database");
 }
 
-Status CutMeanwhile() { return Status(Code::kUnavailable, "the log was cut meanwhile"); }
+Status CutMeanwhile() { return Status(Code::kUnavailable, "the log was trimmed in the meantime"); }
 
 Status Missing(Index index) {
   return Status(Code::kCorruption, "log entry " + std::to_string(index.value) + " is missing");

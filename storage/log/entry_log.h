@@ -1,11 +1,11 @@
-// How are entries kept in a log database: each batch whole or not at all, both ends cut, and read
-// while that goes on?
+// How are entries kept in a log database: in atomic batches, trimmed at both ends, and read
+// concurrently?
 //
-// What a member's log (log_db.h) and a log of its own (<raftkv/log.h>) have in common. A batch
-// begins with its mark (its number, and where the log ends after it), is one write to the
-// write-ahead log, and has its number in every entry. Cutting the beginning deletes nothing: what
-// is not above the base is not looked at, and goes with the files that hold nothing else. The owner
-// writes down the base, and all else, in the same batch. One thread writes; any thread reads.
+// Shared by a member's log (log_db.h) and a local log (<raftkv/log.h>). A batch begins with its
+// mark (its number, and where the log ends after it), is one write to the write-ahead log, and has
+// its number in every entry. Trimming the beginning deletes nothing: entries up to the base are
+// ignored, and are removed with the files that contain nothing else. The owner writes the base, and
+// everything else, in the same batch. One thread writes; any thread reads.
 #pragma once
 
 #include <atomic>
@@ -39,7 +39,7 @@ class EntryLog {
 
   /// Of the last batch.
   [[nodiscard]] const BatchMark& mark() const { return mark_; }
-  /// Not ok once a batch was not written: nothing more is.
+  /// Not ok once writing a batch has failed: nothing more is written.
   [[nodiscard]] const Status& failure() const { return failure_; }
 
   /// Begins a batch that leaves the log ending at `last_index`.
@@ -48,25 +48,25 @@ class EntryLog {
   void DeleteState(rocksdb::WriteBatch& batch, std::string_view key) const;
   void PutEntry(rocksdb::WriteBatch& batch, const raft::Entry& entry) const;
   /// The entries first..last, where `last` is the last one that the log and this batch have.
-  /// Readers see them no more.
+  /// Readers no longer see them.
   void DeleteTail(rocksdb::WriteBatch& batch, Index first, Index last);
-  /// Readers see nothing up to `base` any more: before a batch that says so, and the batch must be
-  /// durable before DropCutFiles().
+  /// Readers no longer see anything up to `base`. Called before a batch that says so; that batch
+  /// must be durable before DropCutFiles().
   void Begins(Index base) { base_index_.store(base.value); }
-  /// A failure is final: every later call returns it again. Without `sync` the batch is safe from a
-  /// kill of the process only.
+  /// A failure is final: every later call returns it again. Without `sync` the batch survives only
+  /// a kill of the process.
   Status Commit(rocksdb::WriteBatch& batch, Index last_index, bool sync = true);
-  /// Makes durable what was committed without sync; if there is any it is a batch of its own.
+  /// Makes durable what was committed without sync; if there is any, with a batch of its own.
   Status Sync();
   Status Close();
 
   // --- Safe from any thread.
 
-  /// Deletes files that hold nothing but what was cut off.
+  /// Deletes files that contain only trimmed entries.
   Status DropCutFiles() const;
-  /// The same, also for what was not in a file of its own yet.
+  /// The same, also for entries that were not in a file of their own yet.
   Status Reclaim() const;
-  /// What was written and is not in tables yet. Safe from any thread.
+  /// Bytes written and not in tables yet. Safe from any thread.
   [[nodiscard]] std::uint64_t UnflushedBytes() const;
   /// The last entry before the log.
   [[nodiscard]] Index base() const { return Index(base_index_.load()); }
@@ -75,7 +75,7 @@ class EntryLog {
   /// meanwhile. Corruption: one is damaged or missing.
   Result<std::vector<raft::Entry>> Read(Index first, Index last, std::size_t max_bytes) const;
   Result<StoredEntry> ReadOne(Index index) const;
-  /// The paths of the tables that it consists of now.
+  /// The paths of its current tables.
   [[nodiscard]] std::vector<std::string> Tables() const;
   /// Synced batches so far.
   [[nodiscard]] std::uint64_t sync_count() const { return sync_count_.load(); }
@@ -89,7 +89,7 @@ class EntryLog {
   Status failure_;
   std::uint64_t unsynced_ = 0;  ///< batches since the last synced one
 
-  // Shared, so that a reader can tell a log that was cut under it from one with a hole.
+  // Shared, so that a reader can distinguish a log trimmed under it from one with a hole.
   std::atomic<std::uint64_t> base_index_;
   std::atomic<std::uint64_t> last_index_;
   std::atomic<std::uint64_t> cuts_{0};
@@ -111,7 +111,7 @@ Result<BatchMark> LoadBatchMark(const LogHandles& handles);
 
 /// Every entry above `base`, in order, as it was found. Corruption: one is damaged,
 /// missing, of a batch that does not fit its neighbours, or the log ends elsewhere than `mark`
-/// says. What `visit` returns ends it.
+/// says. A failure of `visit` ends it.
 Status VisitEntries(const LogHandles& handles, Index base, const BatchMark& mark,
                     const std::function<Status(const StoredEntry&)>& visit);
 

@@ -19,7 +19,7 @@ Status Require(const LogHandles& handles, std::string_view key, Decode decode, T
   Result<std::optional<std::string>> value = GetState(handles, key);
   if (!value.ok()) return value.status();
   if (!value->has_value()) {
-    std::string what = "the log database lacks ";
+    std::string what = "the log database has no ";
     what.append(key);
     return DamagedLog(what);
   }
@@ -132,8 +132,8 @@ Result<LogContents> LoadContents(const LogHandles& handles) {
   const raft::InitialState& raft = contents.raft;
   const Term last_term = raft.term_runs.empty() ? raft.base.term : raft.term_runs.back().term;
   if (raft.hard_state.term < last_term) {
-    return DamagedLog("the hard state is of term " + std::to_string(raft.hard_state.term.value) +
-                      ", but the log of term " + std::to_string(last_term.value));
+    return DamagedLog("the hard state has term " + std::to_string(raft.hard_state.term.value) +
+                      ", but the log has term " + std::to_string(last_term.value));
   }
   if (raft.hard_state.commit > raft.last_index) {
     return DamagedLog("entry " + std::to_string(raft.hard_state.commit.value) +
@@ -141,7 +141,7 @@ Result<LogContents> LoadContents(const LogHandles& handles) {
                       std::to_string(raft.last_index.value));
   }
   if (raft.hard_state.commit < raft.base.index) {
-    return DamagedLog("the log is cut up to entry " + std::to_string(raft.base.index.value) +
+    return DamagedLog("the log is compacted up to entry " + std::to_string(raft.base.index.value) +
                       ", but only entry " + std::to_string(raft.hard_state.commit.value) +
                       " is committed");
   }

@@ -1,4 +1,4 @@
-// What stands in the log database, and does it hold together?
+// What is in the log database, and is it consistent?
 #pragma once
 
 #include <map>
@@ -24,7 +24,7 @@ struct LogContents {
   std::map<NodeId, node::PeerBoot> peer_boots;
   /// Something that was durable may be missing; the others have it.
   bool suspect = false;
-  /// All but `applied`, which the key-value store knows.
+  /// Everything except `applied`, which the key-value store knows.
   raft::InitialState raft;
   LogSizes sizes;
 };
@@ -33,12 +33,12 @@ struct LogContents {
 /// the hard state is behind the log, or the log ends elsewhere than the last batch says.
 Result<LogContents> LoadContents(const LogHandles& handles);
 
-// Of a database that does not hold together, what can be read: each one by itself.
+// For an inconsistent database, whatever can be read: each part by itself.
 
-/// The small things: identity, boots, hard state and the like.
+/// The small records: identity, boots, hard state and so on.
 Status LoadState(const LogHandles& handles, LogContents& contents);
 Status LoadPeerBoots(const LogHandles& handles, LogContents& contents);
-/// Where the log begins; zeros if it was never cut.
+/// Where the log begins; zeros if it was never compacted.
 Result<StoredBase> LoadStoredBase(const LogHandles& handles);
 
 /// Is the database behind the record's bounds, or another member's? Then Corruption.

@@ -1,9 +1,8 @@
-// How is the log written, so that a batch is there whole or not at all?
+// How is the log written in atomic batches?
 //
-// Entries as in entry_log.h, and beside them the state of a member (log_format.h). Each call that
+// Entries as in entry_log.h, and the state of a member (log_format.h). Each call that
 // writes is one WriteBatch and one synced append to the write-ahead log, and has a number of its
-// own; at most one batch is ever unsynced. Owned by the disk thread, except where it says
-// otherwise.
+// own; at most one batch is ever unsynced. Owned by the disk thread, unless noted otherwise.
 #pragma once
 
 #include <cstdint>
@@ -27,7 +26,7 @@ class WriteBatch;
 
 namespace raftkv::storage {
 
-/// What the log of a restored member begins behind.
+/// The base of a restored member's log.
 struct LogStart {
   StoredBase base;  ///< committed
   Bytes formation;
@@ -42,21 +41,21 @@ class LogDb {
   static Result<std::unique_ptr<LogDb>> Open(const LogDbOptions& options,
                                              const LogRecovery& recovery);
 
-  /// As it was found at the open; grows stale with the first write.
+  /// As found at the open; outdated after the first write.
   [[nodiscard]] const LogContents& found() const { return found_; }
 
   // Each of these is one batch. A failure is final: every later call returns it again.
 
-  /// A commit index that comes alone is only remembered: it rides with the next batch, or Close().
+  /// A commit index alone is only remembered: it is written with the next batch, or by Close().
   Status Write(const node::LogWrite& write);
   Status SaveFormation(ClusterId cluster, const Bytes& payload);
   Status SavePeerBoot(NodeId peer, const node::PeerBoot& boot);
   Status SaveBoot(const node::Boot& boot);
 
-  /// The log begins behind `through`, which is committed, from now on. What can be given back of
-  /// the disk is given back by DropCutFiles().
+  /// From now on the log begins after `through`, which is committed. DropCutFiles() frees the disk
+  /// space.
   Status Compact(Index through);
-  /// A snapshot, whose state machine is in folder `live_kv`, takes the place of the whole log.
+  /// A snapshot, whose state machine is in folder `live_kv`, replaces the whole log.
   Status Install(const raft::SnapshotMeta& snapshot, const node::LogWrite& write,
                  const std::string& live_kv);
 
@@ -66,7 +65,7 @@ class LogDb {
   Status Reclaim() const { return log_.Reclaim(); }
   /// What was written and is not in tables yet. Safe from any thread.
   [[nodiscard]] std::uint64_t UnflushedBytes() const { return log_.UnflushedBytes(); }
-  /// The last entry that would have to go so that the log has at most `bytes`; 0: none. Safe from
+  /// The last entry to compact so that the log has at most `bytes`; 0: none. Safe from
   /// any thread.
   [[nodiscard]] Index Beyond(std::uint64_t bytes) const;
   /// The last entry before the log. Safe from any thread.
@@ -74,11 +73,11 @@ class LogDb {
   /// The paths of the tables that it consists of now. Safe from any thread.
   [[nodiscard]] std::vector<std::string> Tables() const { return log_.Tables(); }
   /// Entries first..last of at most `max_bytes` but at least one. Safe from any thread.
-  /// Unavailable: the log was cut meanwhile.
+  /// Unavailable: the log was trimmed in the meantime.
   Result<std::vector<raft::Entry>> Read(Index first, Index last, std::size_t max_bytes) const;
 
   [[nodiscard]] const Identity& identity() const { return identity_; }
-  /// The first write that failed: the log takes no other.
+  /// The first failed write: the log accepts no more.
   [[nodiscard]] const Status& failure() const { return log_.failure(); }
   [[nodiscard]] const BatchMark& mark() const { return log_.mark(); }
   /// As the last batch has it.
@@ -88,7 +87,7 @@ class LogDb {
   /// Synced writes since the open. Safe from any thread.
   [[nodiscard]] std::uint64_t sync_count() const { return log_.sync_count(); }
 
-  /// Writes what only rode along, and closes. Nothing else may be called afterwards.
+  /// Writes what was only remembered, and closes. Nothing else may be called afterwards.
   Status Close();
 
  private:
@@ -98,7 +97,7 @@ class LogDb {
   Status Commit(rocksdb::WriteBatch& batch, Index last_index);
   void CheckWrite(const node::LogWrite& write) const;
   void DeleteTail(rocksdb::WriteBatch& batch, Index first);
-  /// What was written is now so: memory follows.
+  /// Updates memory to what was written.
   void Appended(const std::vector<raft::Entry>& entries);
   void Began(const StoredBase& base);
   Result<StoredBase> BaseAt(Index index) const;

@@ -117,8 +117,9 @@ Result<StoredEntry> DecodeEntry(Index index, std::string_view value) {
   const std::uint64_t checksum = *TakeBigEndian64(rest);
   if (checksum != EntryChecksum(index, header, rest)) return DamagedValue(what);
   if (kind > static_cast<std::uint8_t>(raft::EntryKind::kConfiguration)) {
-    return Status(Code::kVersionMismatch, what + " is of unknown kind " + std::to_string(kind) +
-                                              ": a newer program wrote it, use that");
+    return Status(Code::kVersionMismatch,
+                  what + " is of unknown kind " + std::to_string(kind) +
+                      ": it was written by a newer program; use that program");
   }
   stored.entry.kind = static_cast<raft::EntryKind>(kind);
   if (!rest.empty()) stored.entry.payload = Bytes(std::string(rest));

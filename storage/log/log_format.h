@@ -1,7 +1,8 @@
-// Which bytes stand in the log database? (docs/disk-format.md has a worked example)
+// Which bytes are in the log database? (docs/disk-format.md has a worked example)
 //
 // Column family `log`: key = index u64, value = entry header and payload. Column family `state`:
-// one key a subject, below. All numbers are big-endian; every value begins with its format version.
+// one key per subject, below. All numbers are big-endian; every value begins with its format
+// version.
 #pragma once
 
 #include <array>
@@ -36,7 +37,7 @@ inline constexpr std::string_view kHardStateKey = "hard_state";
 inline constexpr std::string_view kFormationKey = "formation";
 inline constexpr std::string_view kLiveKvKey = "live_kv";
 inline constexpr std::string_view kBaseKey = "base";
-/// Of a log of its own (local_log.h), in the place of `base`: the first entry.
+/// For a local log (local_log.h), in place of `base`: the first entry.
 inline constexpr std::string_view kHeadKey = "head";
 inline constexpr std::string_view kPeerBootPrefix = "peer_boot/";
 /// Present while this store may lack something that was durable (repair.h); its value is empty
@@ -45,13 +46,13 @@ inline constexpr std::string_view kSuspectKey = "suspect";
 /// The first put of every batch: which batch it is and where the log ends after it.
 inline constexpr std::string_view kBatchKey = "batch";
 
-/// Writes of the log database are counted: each raises the number by one, and the log that is found
-/// at an open must reach from the first to the last without a gap.
+/// Writes of the log database are numbered: each increments the number by one, and the log found at
+/// an open must reach from the first to the last without a gap.
 struct BatchMark {
   std::uint64_t number = 0;
   Index last_index;
-  /// So many batches directly before this one were not synced yet when it was written: a power cut
-  /// may have taken any of them, although this one is there. 0 in a member's log.
+  /// How many batches directly before this one were not synced when it was written: a power cut may
+  /// have lost any of them, although this one is there. 0 in a member's log.
   std::uint64_t unsynced = 0;
   friend bool operator==(const BatchMark&, const BatchMark&) = default;
 };
@@ -63,8 +64,7 @@ struct Identity {
   friend bool operator==(const Identity&, const Identity&) = default;
 };
 
-/// What stands before the log: the last entry that was cut off, and the configuration in force
-/// there.
+/// What precedes the log: the last compacted entry, and the configuration in force there.
 struct StoredBase {
   raft::LogBase last;
   Index configuration_index;
@@ -82,12 +82,12 @@ struct StoredEntry {
   raft::Entry entry;
   std::uint64_t batch_number = 0;
 };
-/// What stands before the payload in an entry's value.
+/// The part of an entry's value before the payload.
 inline constexpr std::size_t kEntryHeaderBytes = 1 + 1 + 8 + 8 + 8 + 8;
 std::array<char, kEntryHeaderBytes> EntryHeader(const raft::Entry& entry,
                                                 std::uint64_t batch_number);
 std::string EncodeEntry(const raft::Entry& entry, std::uint64_t batch_number);
-/// Corruption: the checksum does not fit the bytes and the index, or the kind is unknown.
+/// Corruption: the checksum does not match the bytes and the index, or the kind is unknown.
 Result<StoredEntry> DecodeEntry(Index index, std::string_view value);
 
 std::string EncodeFormatVersion(std::uint32_t version);

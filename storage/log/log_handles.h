@@ -21,16 +21,16 @@ namespace raftkv::storage {
 
 inline std::string_view View(const rocksdb::Slice& slice) { return {slice.data(), slice.size()}; }
 
-/// Something in the log's folder contradicts what it says elsewhere.
+/// Something in the log's folder contradicts another part of it.
 inline Status DamagedLog(const std::string& what) { return {Code::kCorruption, what}; }
 
 struct LogDbOptions {
   std::string folder;
   rocksdb::Env* env = nullptr;
-  /// False only in tests, which show by it that they notice a missing sync.
+  /// False only in tests, to show that they notice a missing sync.
   bool sync = true;
   node::LogSink log_sink;
-  /// Entries gather in memory, and in the write-ahead log, up to so many bytes.
+  /// Entries gather in memory, and in the write-ahead log, up to this many bytes.
   std::size_t write_buffer_bytes = 64 << 20;
 };
 
@@ -55,7 +55,7 @@ class LogHandles {
   std::vector<rocksdb::ColumnFamilyHandle*> families_;
 };
 
-/// Makes the database; the folder must exist and hold none.
+/// Creates the database; the folder must exist and contain none.
 Result<std::unique_ptr<LogHandles>> CreateLogHandles(const LogDbOptions& options);
 
 struct OpenMode {

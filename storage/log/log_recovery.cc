@@ -85,7 +85,7 @@ Status TryCut(const LogDbOptions& options, const LogCheck& check, std::uint64_t 
   Result<BatchMark> mark = check(**handles);
   if (!mark.ok()) return mark.status();
   if (mark->number == last_batch) return Status::Ok();
-  return DamagedLog("batch " + std::to_string(last_batch) + " is there but cannot be recovered");
+  return DamagedLog("batch " + std::to_string(last_batch) + " is present but cannot be recovered");
 }
 
 /// Not ok: no power cut leaves a fragment so, hence the batch may have been acknowledged.
@@ -96,7 +96,7 @@ Status CheckTorn(const LogDbOptions& options, const WalScan& scan) {
   if (!stored.ok()) return stored.status();
   if (LacksASector(*stored, scan.broken->begin, scan.broken->end)) return Status::Ok();
   return DamagedLog("write-ahead log " + scan.where +
-                    ", and was written to its end: a power cut would have left a part of it out");
+                    ", and was written to its end, so this is not a torn write");
 }
 
 }  // namespace
@@ -122,7 +122,8 @@ Result<LogRecovery> ExamineLog(const LogDbOptions& options, const Record& record
   if (scan.state == WalState::kDamaged) return DamagedLog("write-ahead log " + scan.where);
   if (scan.first_batch > flushed->batch_number + 1) {
     return DamagedLog("batches " + std::to_string(flushed->batch_number + 1) + " to " +
-                      std::to_string(scan.first_batch - 1) + " are missing in the write-ahead log");
+                      std::to_string(scan.first_batch - 1) +
+                      " are missing from the write-ahead log");
   }
   const std::uint64_t last_batch = std::max(flushed->batch_number, scan.last_batch);
   if (last_batch < record.batch_number) {

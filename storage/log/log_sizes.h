@@ -1,7 +1,7 @@
-// How many bytes has the log from each index on?
+// How many bytes does the log have from each index on?
 //
-// Entries gather into marks of about 64 KiB, so that a long log costs little memory; what is asked
-// for is right within a mark. Owned by one thread.
+// Entries are grouped into marks of about 64 KiB, so that a long log costs little memory; results
+// are exact to within a mark. Owned by one thread.
 #pragma once
 
 #include <cstdint>
@@ -13,15 +13,15 @@ namespace raftkv::storage {
 
 class LogSizes {
  public:
-  /// Entries come in order.
+  /// Entries are added in order.
   void Append(Index index, std::uint64_t bytes);
-  /// The entries from `first` on are gone.
+  /// The entries from `first` on were removed.
   void TruncateFrom(Index first);
-  /// The entries up to `through` are gone.
+  /// The entries up to `through` were removed.
   void Compact(Index through);
 
   [[nodiscard]] std::uint64_t total() const { return total_; }
-  /// The last entry that has to go so that at most `bytes` are left; 0: none.
+  /// The last entry to remove so that at most `bytes` are left; 0: none.
   [[nodiscard]] Index Beyond(std::uint64_t bytes) const;
 
  private:

@@ -1,4 +1,4 @@
-// How do log writes get off the loop, and their completions back to it?
+// How do log writes leave the loop, and how do their completions return?
 //
 // node::LogStore and node::MetaStore over LogDb: one disk thread writes, in order; another thread
 // reads old entries and writes the record, so that reads do not wait behind syncs.
@@ -30,9 +30,9 @@ struct LogStoreOptions {
   Duration record_idle = RecordKeeper::kIdle;
   /// May be null. Called on the loop; outlives the store or its Stop().
   node::Observer* observer = nullptr;
-  /// Told of what cannot be read any more; from any thread.
+  /// Called for anything that can no longer be read; from any thread.
   std::function<void(const Status&)> on_damage = [](const Status&) {};
-  /// Told when this store is not suspect any more; from the disk thread.
+  /// Called when this store is no longer suspect; from the disk thread.
   std::function<void()> on_refilled = [] {};
   /// Outlives the store.
   const DiskWatch* disk = nullptr;
@@ -51,16 +51,16 @@ class LogStore final : public node::LogStore, public node::MetaStore {
   void SaveFormation(ClusterId cluster, Bytes payload, node::DoneStatus done) override;
   void SavePeerBoot(NodeId peer, node::PeerBoot boot, node::DoneStatus done) override;
 
-  /// The log's entries up to `through` go, and the space that they take; at leisure.
+  /// Removes the log's entries up to `through`, and frees their space, in the background.
   void Compact(Index through);
-  /// Gives back what of the cut log still takes space. Safe from any thread.
+  /// Frees space that the compacted part of the log still takes. Safe from any thread.
   void Reclaim() { Warn(db_->Reclaim()); }
   /// See LogDb. Safe from any thread.
   [[nodiscard]] std::uint64_t UnflushedBytes() const { return db_->UnflushedBytes(); }
   /// See LogDb::Install.
   void Install(const raft::SnapshotMeta& snapshot, node::LogWrite write, std::string live_kv,
                node::DoneStatus done);
-  /// The last entry before the log, as it is on disk.
+  /// The last entry before the log, as on disk.
   [[nodiscard]] Index base() const { return db_->base(); }
   /// See LogDb::Beyond.
   [[nodiscard]] Index Beyond(std::uint64_t bytes) const { return db_->Beyond(bytes); }
@@ -84,7 +84,7 @@ class LogStore final : public node::LogStore, public node::MetaStore {
     std::size_t entries = 0;
     std::size_t bytes = 0;
   };
-  /// What came of a batch.
+  /// The result of a batch.
   struct Ran {
     explicit Ran(Status status) : outcome(std::move(status)) {}
     Status outcome;
@@ -95,7 +95,7 @@ class LogStore final : public node::LogStore, public node::MetaStore {
   void OnDisk(OnceFunction<Status(LogDb&)> batch, Amount amount, node::DoneStatus done);
   Ran Run(OnceFunction<Status(LogDb&)> batch, Amount amount);
   [[nodiscard]] Record Bounds() const;
-  /// The log has another beginning. On the disk thread.
+  /// The beginning of the log has changed. On the disk thread.
   void Begun();
   void Refilled();
   void Warn(const Status& status);
@@ -103,7 +103,7 @@ class LogStore final : public node::LogStore, public node::MetaStore {
   // Constant after construction.
   const LogStoreOptions options_;
   const std::unique_ptr<LogDb> db_;  ///< written by the disk thread only
-  const Record opened_;              ///< identity and boot; the bounds in it grow stale
+  const Record opened_;              ///< identity and boot; its bounds become outdated
   Completions completions_;
   // Ends before what it runs on.
   Worker disk_;

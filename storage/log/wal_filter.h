@@ -10,7 +10,7 @@
 
 namespace raftkv::storage {
 
-/// Watches a recovery. With `ignore` no batch is replayed: what one sees then is what was flushed.
+/// Observes a recovery. With `ignore` no batch is replayed: only flushed data is visible then.
 class WalWatch final : public rocksdb::WalFilter {
  public:
   explicit WalWatch(bool ignore) : ignore_(ignore) {}
@@ -22,8 +22,8 @@ class WalWatch final : public rocksdb::WalFilter {
                                      const rocksdb::WriteBatch& batch,
                                      rocksdb::WriteBatch* new_batch, bool* batch_changed) override;
 
-  /// The oldest write-ahead log that is still needed; nullopt: there are none. Older ones may be
-  /// there, and may lack what was in tables before it was synced.
+  /// The oldest write-ahead log that is still needed; nullopt: there are none. Older ones may
+  /// exist, and may lack what was in tables before it was synced.
   [[nodiscard]] std::optional<std::uint64_t> oldest_log() const {
     // The families know a lower bound only: one that is never written to keeps its first number.
     return first_read_.has_value() ? first_read_ : oldest_log_;
@@ -38,7 +38,7 @@ class WalWatch final : public rocksdb::WalFilter {
   std::uint64_t last_batch_ = 0;
 };
 
-/// Ends a recovery before the first batch that is numbered higher than `last_batch`.
+/// Ends a recovery before the first batch with a number above `last_batch`.
 class WalStop final : public rocksdb::WalFilter {
  public:
   explicit WalStop(std::uint64_t last_batch) : last_batch_(last_batch) {}

@@ -123,7 +123,7 @@ class Scanner {
           if (batch_.has_value()) Found(WalState::kCutShort, file, at, "a batch has no end");
           return at;
         case Fragment::Kind::kCutShort:
-          Found(WalState::kCutShort, file, at, "a fragment is cut short");
+          Found(WalState::kCutShort, file, at, "a fragment is truncated");
           return at;
         case Fragment::Kind::kBroken:
           Found(WalState::kTorn, file, at, "a fragment is broken");
@@ -196,7 +196,7 @@ class Scanner {
       if (mark.has_value() && mark->number > scan_.last_batch) {
         if (!OnlyUnsyncedLost(*mark)) {
           Found(WalState::kDamaged, file, at,
-                "batch " + std::to_string(mark->number) + " stands behind a broken place, batch " +
+                "batch " + std::to_string(mark->number) + " is after a broken place, batch " +
                     std::to_string(scan_.last_batch + 1) + " was lost before it");
           return;
         }

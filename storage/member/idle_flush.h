@@ -1,5 +1,4 @@
-// When do the databases write what they hold in memory to their tables for no other reason than to
-// give the memory back?
+// When do the databases flush what they hold in memory only to free that memory?
 #pragma once
 
 #include <cstdint>
@@ -19,7 +18,7 @@ class IdleFlush {
   }
 
  private:
-  /// From one look to the next: a trickle of writes is quiet as well, and flushes once in a few
+  /// From one check to the next: a trickle of writes counts as idle, and flushes once in a few
   /// minutes.
   static constexpr std::uint64_t kQuietBytes = 16 << 10;
   static constexpr int kQuietLooks = 25;

@@ -30,8 +30,8 @@ constexpr std::size_t kMaxQueuedUpkeep = 256;
 constexpr std::string_view kSuspectNow =
     "this member neither votes nor counts until the others have refilled it";
 constexpr std::string_view kNobodyMends =
-    "there is no other member to mend it: restore a backup into a new folder, or put the disk back "
-    "from a copy that is not older";
+    "there is no other member to refill it: restore a backup into a new folder, or restore the "
+    "disk from a copy that is not older";
 
 std::string DamageLine(const Status& damage, std::string_view what_now) {
   std::string line = "the data folder is damaged: ";
@@ -77,7 +77,7 @@ Result<std::unique_ptr<LogDb>> OpenLog(const StoreOptions& options, const Record
                      std::string(record.tail_may_be_torn ? "a write to the log had failed"
                                                          : "the machine stopped during a write to "
                                                            "the log") +
-                         ": the write, which nobody was told of, is cut off");
+                         ": that write, which was never acknowledged, is cut off");
   }
   Result<std::unique_ptr<LogDb>> log = LogDb::Open(log_options, *recovery);
   if (!log.ok()) return log.status();
@@ -105,7 +105,7 @@ Status CheckApplied(Index applied, const LogContents& log) {
   // Known bug 21.
   if (applied < log.raft.base.index) {
     return Status(Code::kCorruption,
-                  "the log is cut up to entry " + std::to_string(log.raft.base.index.value) +
+                  "the log is compacted up to entry " + std::to_string(log.raft.base.index.value) +
                       ", but only entry " + std::to_string(applied.value) + " is applied");
   }
   return Status::Ok();
@@ -229,9 +229,10 @@ void Store::Found(Damaged which, const Status& what) {
     if (mends) completions_.Stop();
   }
   if (log_sink_) {
-    log_sink_(node::LogSeverity::kError,
-              DamageLine(what, mends ? "the member starts anew, to be refilled by the others"
-                                     : kNobodyMends));
+    log_sink_(
+        node::LogSeverity::kError,
+        DamageLine(what, mends ? "the member starts from nothing, to be refilled by the others"
+                               : kNobodyMends));
   }
   if (!mends) return;
   // A mark that cannot be written is found out by the next open, or scrub.
@@ -323,8 +324,8 @@ class Opener {
     if (opened.ok()) return std::move(store_);
     if (!store_->disk_->starved() || opened.code() == Code::kUnavailable) return opened;
     return Status(Code::kNoSpace,
-                  "no space is left on the disk of the data folder: free some and start again, "
-                  "nothing was lost; " +
+                  "no space is left on the disk of the data folder: free some and start again; "
+                  "nothing was lost: " +
                       opened.message());
   }
 

@@ -1,4 +1,4 @@
-// How is a member's data folder opened, and what is found in it?
+// How is a member's data folder opened, and what is in it?
 #pragma once
 
 #include <atomic>
@@ -38,7 +38,7 @@ class Snapshots;
 class Worker;
 
 struct StoreOptions {
-  /// Made if it does not exist.
+  /// Created if it does not exist.
   std::string dir;
   /// The member's name; a folder of another one is refused.
   std::string name;
@@ -50,21 +50,21 @@ struct StoreOptions {
   node::Observer* observer = nullptr;
   kv::StoreOptions kv;
   std::size_t kv_cache_bytes = 64 << 20;
-  /// What the log keeps when it is cut: buffers and flushes follow from it.
+  /// What the log keeps when it is compacted: buffers and flushes follow from it.
   std::uint64_t log_keep_entries = 100'000;
   /// On a real disk no more than an eighth of it.
   std::uint64_t log_keep_bytes = 256 << 20;
   /// How fast the tables are read in the background to find damage; 0: not at all.
   std::uint64_t scrub_bytes_per_second = 0;
-  /// Told, on the loop and once at most, of damage that others can mend: the store has to be opened
-  /// anew (Abandon), which repairs it. Unset: such damage is only logged.
+  /// Called, on the loop and at most once, for damage that other members can refill: the store has
+  /// to be reopened (Abandon), which repairs it. Unset: such damage is only logged.
   std::function<void(const Status&)> on_damage;
 
   /// Of the key that encrypts the folder; empty: it is not encrypted.
   std::string encryption_key_file;
-  /// Told, on the loop, how the disk does whenever that changes; may be empty.
+  /// Called, on the loop, whenever the health of the disk changes; may be empty.
   std::function<void(const node::DiskHealth&)> on_disk;
-  /// Space held back for when the disk is full; 0: none, and nobody looks how much is free.
+  /// Space held in reserve for when the disk is full; 0: none, and free space is not watched.
   std::uint64_t reserve_bytes = 0;
 
   // For tests.
@@ -74,12 +74,12 @@ struct StoreOptions {
   rocksdb::Env* env = nullptr;
   /// Empty: the kernel's id of this boot (/proc/sys/kernel/random/boot_id).
   std::string machine_boot;
-  /// After so long without a write to the log the record is written.
+  /// After this long without a write to the log the record is written.
   Duration record_idle = std::chrono::seconds(1);
   /// From one pass of the scrubber to the next.
   Duration scrub_pause = std::chrono::minutes(1);
-  /// False drops the sync of log writes, and with it every promise: it is there so that a test can
-  /// show that it would notice.
+  /// False drops the sync of log writes, and with it every guarantee: it lets a test show that it
+  /// would notice.
   bool sync = true;
 };
 
@@ -94,31 +94,32 @@ class Store {
   [[nodiscard]] node::Snapshots& snapshots();
   /// As Snapshots::MakeBackup.
   void MakeBackup(node::Done<std::shared_ptr<CheckpointBackup>> done);
-  /// The database as it is now; let go of it before Close(). Safe from any thread.
+  /// The database as it is now; release it before Close(). Safe from any thread.
   [[nodiscard]] std::shared_ptr<kv::Engine> engine();
 
   /// What was found, with the boot of this open, which is durable.
   [[nodiscard]] const node::Birth& birth() const { return birth_; }
   /// The replicated time of birth().raft.applied.
   [[nodiscard]] std::uint64_t replicated_time_at_open_ms() const;
-  /// What the log is to keep: what was asked for, or what the disk has room for.
+  /// What the log keeps: what was configured, or what the disk has space for.
   [[nodiscard]] std::uint64_t log_keep_bytes() const { return log_keep_bytes_; }
   /// Synced writes of the log database since the open. Safe from any thread.
   [[nodiscard]] std::uint64_t sync_count() const;
 
-  /// Whoever read engine() and met Corruption says so. Safe from any thread.
+  /// Reports Corruption met while reading engine(). Safe from any thread.
   void ReportDamage(const Status& what) { Found(Damaged::kKv, what); }
-  /// What is damaged here, and what became of it: for people. Empty: nothing. Safe from any thread.
+  /// What is damaged here, and what was done about it: for people. Empty: nothing. Safe from any
+  /// thread.
   [[nodiscard]] std::vector<std::string> damage() const;
   struct ScrubCounts {
     std::uint64_t bytes = 0;
     std::uint64_t passes = 0;
-    std::uint64_t damaged = 0;  ///< times that damage was found, here or elsewhere
+    std::uint64_t damaged = 0;  ///< how often damage was found, here or elsewhere
   };
   /// Safe from any thread.
   [[nodiscard]] ScrubCounts scrub_counts() const;
 
-  /// After it no callback runs any more; writes that are under way are still carried out.
+  /// After it no callback runs; writes in progress are still completed.
   void StopCompletions() {
     completions_.Stop();
     notices_.Stop();
@@ -132,21 +133,21 @@ class Store {
  private:
   friend class Opener;
   explicit Store(const StoreOptions& options);
-  /// Damage was found; from any thread. Where others can mend it, no call completes any more: what
-  /// the damage made fail is no answer, and the owner is told to open anew.
+  /// Damage was found; from any thread. If other members can refill it, no call completes any more:
+  /// a failure caused by the damage is not an answer, and the owner is told to reopen.
   void Found(Damaged which, const Status& what);
   void Mended();
   void StartScrubber(const StoreOptions& options);
-  /// Gives back what can be given back of the disk.
+  /// Frees disk space that can be freed.
   void Reclaim();
-  /// Gives back the memory that a burst of writes has left behind, some seconds after it.
+  /// Frees the memory that a burst of writes has left behind, some seconds after it.
   void FlushIfIdle();
 
   const std::uint64_t log_keep_bytes_;
   Completions completions_;
-  /// For what may be cut short when the store is closed.
+  /// For work that may be cancelled when the store is closed.
   const CancelToken cancel_;
-  /// What the store tells by itself, of its disk and of damage.
+  /// What the store reports by itself, about its disk and about damage.
   Completions notices_;
   node::LogSink log_sink_;
   std::function<void(const Status&)> on_damage_;
@@ -171,9 +172,9 @@ class Store {
 
 /// Errors: Unavailable (in use), PermissionDenied (another member's, or another key's),
 /// InvalidArgument (holds other things, or the key file is none), VersionMismatch (a newer format),
-/// Corruption (it lost something that was promised, and there is no other member that has it),
-/// IOError, NoSpace. Wrong use changes nothing on disk, and neither does a refusal. Where others
-/// have what was lost, the store opens as suspect (repair.h).
+/// Corruption (it has lost something that was promised, and there is no other member to refill it),
+/// IOError, NoSpace. Wrong use changes nothing on disk, and neither does a refusal. If other
+/// members have what was lost, the store opens as suspect (repair.h).
 Result<std::unique_ptr<Store>> Open(StoreOptions options);
 
 }  // namespace raftkv::storage

@@ -130,7 +130,7 @@ Result<Ciphers> CiphersOf(const RekeyOptions& options) {
   if (options.old_key_file.empty() && options.new_key_file.empty()) {
     return Status(Code::kInvalidArgument,
                   "name --old-key-file, --new-key-file, or both: without the first the folder is "
-                  "not encrypted until now, without the second it is not to be");
+                  "taken as not encrypted, without the second it is decrypted");
   }
   auto old_one = CipherOfKeyFile(options.old_key_file, options.log_sink);
   if (!old_one.ok()) return old_one.status();
@@ -147,9 +147,8 @@ Result<Task> TaskIn(rocksdb::Env& env, const std::string& dir, const Ciphers& ci
   if (*cut_short) return Task::kFinish;
   const rocksdb::Status exists = env.FileExists(dir + "/" + kRecordName);
   if (exists.IsNotFound()) {
-    return Status(Code::kInvalidArgument, "folder " + dir +
-                                              " holds no raftkv member: name the --data-dir of "
-                                              "one");
+    return Status(Code::kInvalidArgument,
+                  "folder " + dir + " does not hold a raftkv member: name the --data-dir of one");
   }
   if (!exists.ok()) return ToStatus(exists, "look at " + dir);
   const Status fits = CheckFolderKey(env, dir, ciphers.old_one.get());
@@ -161,7 +160,7 @@ Result<Task> TaskIn(rocksdb::Env& env, const std::string& dir, const Ciphers& ci
                 ciphers.old_one == nullptr
                     ? "data folder " + dir + " is encrypted: name its key with --old-key-file"
                     : "--old-key-file is not the key of data folder " + dir +
-                          ", which is encrypted with another one or not at all");
+                          ", which is encrypted with another key or not at all");
 }
 
 }  // namespace
@@ -184,7 +183,7 @@ Result<Rekeyed> Rekey(RekeyOptions options) {
     // It may have been begun with other keys.
     const Status fits = CheckFolderKey(base, dir, ciphers->new_one.get());
     if (fits.ok()) return Rekeyed{};
-    return Status(fits.code(), "an earlier change to another key was finished: " + fits.message());
+    return Status(fits.code(), "completed an interrupted key change: " + fits.message());
   }
   const auto env_of = [&base](const std::shared_ptr<const FileCipher>& cipher) {
     return cipher == nullptr ? nullptr : NewEncryptedEnv(base, cipher);

@@ -1,11 +1,10 @@
-// How does a data folder come to be encrypted with another key, or no longer, or for the first
-// time?
+// How is a data folder re-encrypted with another key, decrypted, or encrypted for the first time?
 //
-// Offline. Every file is written anew beside the old one (`log.rekey/`, `kv-1.rekey/`,
-// `record.rekey`) and synced; then the file `rekey` is made, which is the point of no return; then
-// the new ones take the places of the old ones, and `rekey` goes. Cut short before it, the folder
-// is as it was; after it, the folder is refused until the same command was run again, which goes on
-// where it was. So it never opens with a mixture.
+// Offline. Every file is rewritten beside the old one (`log.rekey/`, `kv-1.rekey/`, `record.rekey`)
+// and synced. Then the file `rekey` is created, which is the point of no return; then the new files
+// replace the old ones, and `rekey` is removed. If interrupted before that point, the folder is
+// unchanged; after it, the folder is refused until the same command was run again, which continues
+// where the last run stopped. So it never opens with a mixture.
 #pragma once
 
 #include <cstdint>
@@ -33,7 +32,7 @@ struct RekeyOptions {
 };
 
 struct Rekeyed {
-  /// What was written anew; none, where all that was left to do was to finish an earlier run.
+  /// What was rewritten; nothing, if it only had to complete an earlier run.
   std::uint64_t files = 0;
   std::uint64_t bytes = 0;
 };

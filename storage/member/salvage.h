@@ -1,8 +1,8 @@
-// What can still be read, and trusted, of a log database that does not hold together?
+// What can still be read, and trusted, of an inconsistent log database?
 //
-// Each thing is read by itself. Of the log its beginning counts, up to the first entry that is
-// missing, damaged or of a batch behind the first broken place: that is a log which this member
-// once had, so whatever Raft says of logs holds for it.
+// Each part is read by itself. Of the log the beginning counts, up to the first entry that is
+// missing, damaged or of a batch after the first broken place: that is a log which this member once
+// had, so everything that Raft requires of logs holds for it.
 #pragma once
 
 #include <map>
@@ -21,7 +21,7 @@ struct Salvaged {
   Bytes formation;
   std::map<NodeId, node::PeerBoot> peer_boots;
   raft::HardState hard_state;
-  /// Empty: nothing of log and state machine can be told.
+  /// Empty: nothing is known of log and state machine.
   std::string live_kv;
   StoredBase base;
   /// base.last.index: no entry.
@@ -34,11 +34,11 @@ struct Salvaged {
   [[nodiscard]] Term TermAt(Index index) const;
 };
 
-/// Never fails: what cannot be read is not there. Changes nothing on disk.
+/// Never fails: what cannot be read counts as missing. Changes nothing on disk.
 Salvaged Salvage(const LogDbOptions& options, const Record& record);
 
-/// Makes a log database of `contents` (all but its log) and the salvaged log, if there is one, and
-/// marks it as suspect; durable. `mark` is that of its last batch.
+/// Creates a log database from `contents` (except its log) and the salvaged log, if there is one,
+/// and marks it as suspect; durable. `mark` is that of its last batch.
 Status WriteSalvaged(const LogDbOptions& options, const LogContents& contents, const Salvaged* old,
                      BatchMark& mark);
 

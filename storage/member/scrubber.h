@@ -1,8 +1,8 @@
-// Is what is on the disk still what was written?
+// Is the data on disk still what was written?
 //
-// A thread of its own reads all tables of both databases over and over, no faster than it may: what
-// nobody reads for months would otherwise be found damaged when it is needed. Write-ahead logs and
-// what names the tables are checked at each open instead.
+// A thread of its own reads all tables of both databases again and again, at a limited rate: data
+// that is not read for months would otherwise be found damaged when it is needed. Write-ahead logs
+// and manifests are checked at each open instead.
 #pragma once
 
 #include <atomic>
@@ -33,15 +33,15 @@ struct ScrubberOptions {
 
 class Scrubber {
  public:
-  /// One database and the tables that it has at the moment of the call.
+  /// One database and its tables at the time of the call.
   struct Subject {
     Damaged which = Damaged::kNothing;
     std::function<std::vector<std::string>()> tables;
   };
   using Found = std::function<void(Damaged which, const Status& what)>;
 
-  /// `found` runs on the scrubber's thread, for each damaged table of a pass. Throws as Worker does
-  /// where there is no thread.
+  /// `found` runs on the scrubber's thread, for each damaged table of a pass. Throws like Worker if
+  /// there is no thread left.
   Scrubber(ScrubberOptions options, std::vector<Subject> subjects, Found found);
   ~Scrubber() { Stop(); }
   Scrubber(const Scrubber&) = delete;

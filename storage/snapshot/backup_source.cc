@@ -13,7 +13,7 @@ namespace {
 constexpr std::size_t kCacheBytes = 4 << 20;
 
 Result<node::BackupContent> Count(KvEngineOptions options, const CancelToken& cancel) {
-  if (cancel.cancelled()) return Status(Code::kCancelled, "the backup is not wanted any more");
+  if (cancel.cancelled()) return Status(Code::kCancelled, "the backup is no longer needed");
   options.cache_bytes = kCacheBytes;
   const Result<std::shared_ptr<KvEngine>> engine = KvEngine::OpenReadOnly(options);
   if (!engine.ok()) return engine.status();

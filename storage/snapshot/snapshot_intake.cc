@@ -83,7 +83,7 @@ Result<std::uint64_t> SnapshotIntake::Receive(std::uint64_t id, std::uint64_t of
   if (added.ok() && manifest_.has_value()) added = Advance();
   if (added.code() == Code::kCancelled) return added;
   if (!added.ok()) {
-    Say(node::LogSeverity::kWarn, "a snapshot could not be received: " + added.message());
+    Say(node::LogSeverity::kWarn, "could not receive a snapshot: " + added.message());
     return added;
   }
   return Wanted();
@@ -99,7 +99,7 @@ Status SnapshotIntake::AddToManifest(std::string_view data, const std::string& l
   Result<Manifest> manifest = DecodeManifest(manifest_bytes_);
   if (!manifest.ok()) return manifest.status();
   if (SnapshotId(manifest_bytes_) != id_) {
-    return Status(Code::kCorruption, "the manifest of a snapshot is another one's");
+    return Status(Code::kCorruption, "the manifest is of another snapshot");
   }
   if (!made_) {
     if (Status made = MakeFolder(env_, PathOf("")); !made.ok()) return made;
@@ -133,7 +133,7 @@ Status SnapshotIntake::Plan(const std::string& live) {
       "receiving a snapshot at entry " + std::to_string(manifest_->applied.value) + ": " +
           std::to_string(manifest_->files.size()) + " files, " +
           std::to_string(end - manifest_bytes_.size()) + " bytes, of which " +
-          std::to_string(BytesHere()) + " are here already");
+          std::to_string(BytesHere()) + " are already present");
   at_ = 0;
   return Status::Ok();
 }
@@ -239,7 +239,7 @@ Status SnapshotIntake::Advance() {
 }
 
 Status SnapshotIntake::AddToFile(std::string_view data) {
-  if (whole()) return Status(Code::kInvalidArgument, "a snapshot has bytes behind its end");
+  if (whole()) return Status(Code::kInvalidArgument, "a snapshot has bytes after its end");
   const ManifestFile& file = manifest_->files[at_];
   if (!partial_.has_value() || partial_->file != file) {
     // One of a file that comes later in this manifest is begun again then.
@@ -287,9 +287,10 @@ Status SnapshotIntake::EndFile() {
     static_cast<void>(env_.DeleteFile(part));
     if (++damaged_files_ >= kMaxDamagedFiles) {
       damaged_files_ = 0;
-      return Status(Code::kCorruption, name + " of a snapshot came damaged again and again");
+      return Status(Code::kCorruption, name + " of a snapshot was received damaged too often");
     }
-    Say(node::LogSeverity::kWarn, name + " of a snapshot came damaged; it is asked for again");
+    Say(node::LogSeverity::kWarn,
+        name + " of a snapshot was received damaged; requesting it again");
     return Status::Ok();
   }
   rocksdb::Status ended = partial.writer->Sync();
@@ -309,7 +310,7 @@ Result<std::string> SnapshotIntake::Finish() {
   if (Status synced = SyncFolder(env_, PathOf("")); !synced.ok()) return synced;
   Say(node::LogSeverity::kInfo,
       "received the snapshot at entry " + std::to_string(manifest_->applied.value) + ": " +
-          std::to_string(came_bytes_) + " bytes came for " + std::to_string(starts_.back()));
+          std::to_string(came_bytes_) + " bytes were sent for " + std::to_string(starts_.back()));
   std::string name = KvFolderName(number_);
   made_ = false;
   Drop();

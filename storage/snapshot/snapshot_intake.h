@@ -1,8 +1,8 @@
 // How does a snapshot from another member become a folder that can be opened?
 //
-// The stream of docs/disk-format.md comes in parts and in order. Files that are here already, in
-// the live database or from a transfer that did not come to its end, perhaps because this member
-// was killed, are not asked for. Owned by one thread.
+// The stream of docs/disk-format.md arrives in parts and in order. Files that are already present,
+// in the live database or from an unfinished transfer, perhaps because this member was killed, are
+// not requested. Owned by one thread.
 #pragma once
 
 #include <cstdint>
@@ -26,26 +26,27 @@ namespace raftkv::storage {
 class SnapshotIntake {
  public:
   /// Folders are called `folder`/kv-<n>, beginning with `first_number`. `left_number`: the one that
-  /// an earlier open began; 0: none. Reading what is here already ends once `token` is cancelled.
+  /// an earlier open began; 0: none. Reading what is already present ends once `token` is
+  /// cancelled.
   SnapshotIntake(rocksdb::Env& env, std::string folder, std::uint64_t first_number,
                  std::uint64_t left_number, node::LogSink sink, CancelToken token = {});
 
-  /// Answers with the offset that is wanted next; with whole() that is the end. `live`: the folder
-  /// of the database in use. Corruption, InvalidArgument: the sender's bytes make no sense;
-  /// IOError, NoSpace. What is whole and right stays for the next attempt.
+  /// Answers with the offset wanted next; with whole() that is the end. `live`: the folder
+  /// of the database in use. Corruption, InvalidArgument: the sender's bytes are invalid;
+  /// IOError, NoSpace. Complete, correct files are kept for the next attempt.
   Result<std::uint64_t> Receive(std::uint64_t id, std::uint64_t offset, std::string_view data,
                                 const std::string& live);
   [[nodiscard]] bool whole() const;
   [[nodiscard]] Index applied() const { return manifest_->applied; }
 
-  /// The name of the folder, which is the caller's from now on; all that is in it is durable.
+  /// The name of the folder, which belongs to the caller from now on; its content is durable.
   Result<std::string> Finish();
   /// The next snapshot continues in `folder`/kv-<number>, which holds files of one that was not
   /// installed. False: another one is being received.
   [[nodiscard]] bool ContinueIn(std::uint64_t number);
-  /// Removes what is here.
+  /// Removes what was received.
   void Drop();
-  /// The same, of what no snapshot has asked for yet.
+  /// The same, for files that no snapshot has used yet.
   void DropUnseen();
 
  private:
@@ -72,7 +73,7 @@ class SnapshotIntake {
   Status BeginPart(const ManifestFile& file);
   Status AppendToPart(std::string_view data);
   Status EndFile();
-  /// Passes over what is here; files without content are made.
+  /// Skips files that are present; creates files without content.
   Status Advance();
   void Say(node::LogSeverity severity, const std::string& line) const;
 
@@ -84,21 +85,21 @@ class SnapshotIntake {
 
   std::uint64_t number_;  ///< of the folder
   bool made_ = false;
-  /// The folder holds files that nobody has looked at.
+  /// The folder holds files that are not checked yet.
   bool unseen_ = false;
-  // What is in the folder, of this snapshot or of one before.
+  // The content of the folder, of this snapshot or an earlier one.
   std::map<std::string, ManifestFile> have_;
   std::optional<Partial> partial_;
   /// Since the folder was made.
   std::uint64_t came_bytes_ = 0;
   unsigned damaged_files_ = 0;
 
-  // The present stream.
+  // The current stream.
   std::uint64_t id_ = 0;
   std::string manifest_bytes_;
   std::optional<Manifest> manifest_;
   std::vector<std::uint64_t> starts_;  ///< of the files, and the end
-  std::size_t at_ = 0;                 ///< the first file that is not here
+  std::size_t at_ = 0;                 ///< the first file that is not present
 };
 
 }  // namespace raftkv::storage

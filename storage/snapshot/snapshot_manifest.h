@@ -1,6 +1,6 @@
 // Which files make up a snapshot, and which bytes does it send? (docs/disk-format.md)
 //
-// A snapshot on its way is one stream: the manifest, then the files in its order.
+// A snapshot in transit is one stream: the manifest, then the files in its order.
 #pragma once
 
 #include <cstdint>
@@ -19,7 +19,7 @@
 namespace raftkv::storage {
 
 inline constexpr std::uint32_t kManifestFormatVersion = 1;
-/// Of a sane one: a hundred thousand files.
+/// Limit: a hundred thousand files.
 inline constexpr std::size_t kMaxManifestBytes = 16 << 20;
 
 struct ManifestFile {
@@ -35,7 +35,7 @@ struct Manifest {
   friend bool operator==(const Manifest&, const Manifest&) = default;
 };
 
-/// A file of the folder itself, and nothing that could lead out of it.
+/// A file of the folder itself; nothing that could lead out of it.
 bool IsPlainName(std::string_view name);
 
 /// `name` in `folder` as it is now: reads all of it. Cancelled once `token` is.

@@ -70,7 +70,7 @@ Result<ManifestFile> SnapshotFiles::Describe(const std::string& name, bool verif
   }
   Result<ManifestFile> read = ChecksumFile(env_, folder_, name, token);
   if (read.ok() && written != written_.end() && read->checksum != written->second) {
-    return Status(Code::kCorruption, path + " is not as it was written");
+    return Status(Code::kCorruption, path + " has changed since it was written");
   }
   return read;
 }
@@ -117,7 +117,8 @@ Result<Bytes> SnapshotFiles::ReadWhole(std::uint64_t offset, std::size_t bytes) 
   while (bytes > whole.size()) {
     Result<std::string> data = ReadPart(offset + whole.size(), bytes - whole.size());
     if (!data.ok()) return data.status();
-    if (data->empty()) return Status(Code::kInvalidArgument, "so much is not in the snapshot");
+    if (data->empty())
+      return Status(Code::kInvalidArgument, "the snapshot does not have that many bytes");
     if (whole.empty()) {
       whole = *std::move(data);
     } else {

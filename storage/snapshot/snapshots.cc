@@ -83,7 +83,7 @@ void Snapshots::Make(node::Done<Made> done) {
         if (files.code() == Code::kCorruption) options_.on_damage(files.status());
         if (!files.ok() && files.code() != Code::kCancelled && options_.log_sink) {
           options_.log_sink(node::LogSeverity::kWarn,
-                            "no snapshot could be made: " + files.status().message());
+                            "could not make a snapshot: " + files.status().message());
         }
         return files;
       },
@@ -140,7 +140,7 @@ Result<Snapshots::Received> Snapshots::ReceiveNow(Index index, std::uint64_t id,
   if (!ready.ok()) {
     if (options_.log_sink) {
       options_.log_sink(node::LogSeverity::kWarn,
-                        "a received snapshot is of no use: " + ready.status().message());
+                        "a received snapshot is unusable: " + ready.status().message());
     }
     return ready.status();
   }

@@ -16,8 +16,8 @@ using namespace std::chrono_literals;
 
 struct Arguments {
   std::string program = RAFTKV_BINARY;
-  std::vector<std::string> parts = {"lin-kv", "restarts", "workloads", "availability",
-                                    "throughput"};
+  std::vector<std::string> parts = {"lin-kv",       "restarts", "workloads",
+                                    "availability", "distance", "throughput"};
   std::vector<std::size_t> nodes = {3, 5};
   std::vector<int> latencies_ms = {0, 10, 100};
   std::uint64_t seeds = 10;
@@ -46,6 +46,12 @@ struct Sum {
 
 double Percent(std::uint64_t part, std::uint64_t whole) {
   return whole == 0 ? 0 : 100 * static_cast<double>(part) / static_cast<double>(whole);
+}
+
+std::string OneDecimal(double value) {
+  char text[32];
+  std::snprintf(text, sizeof(text), "%.1f", value);
+  return text;
 }
 
 std::string Fractions(const Counts& counts) {
@@ -88,6 +94,7 @@ class Program {
       if (part == "restarts") Restarts();
       if (part == "workloads") Workloads();
       if (part == "availability") Availability();
+      if (part == "distance") Distance();
       if (part == "throughput") Throughput();
     }
     std::printf("\n%d runs, %d with a violation; %s\n", sum_.runs, sum_.bad,
@@ -197,6 +204,34 @@ class Program {
     });
   }
 
+  /// Without faults: reads at each node. Under partitions: what could be answered.
+  void Distance() {
+    constexpr std::uint64_t kSeeds = 3;
+    constexpr double kGoal = 95;
+    EachCluster([this](std::size_t nodes, int latency_ms) {
+      const std::string cluster =
+          std::to_string(nodes) + " nodes, " + std::to_string(latency_ms) + " ms: ";
+      double worst = 100;
+      Answered answerable;
+      EachSeed(kSeeds, [&](std::uint64_t seed) {
+        RunOptions options = With(arguments_, "lin-kv", nodes, latency_ms, seed);
+        const RunReport cut = One("distance", options, seed);
+        answerable.requests += cut.answerable.requests;
+        answerable.answered += cut.answerable.answered;
+        options.nemesis = {};
+        const RunReport quiet = One("no faults", options, seed);
+        for (const Answered& reads : quiet.reads) worst = std::min(worst, reads.percent());
+      });
+      goals_.emplace_back(cluster + "95 % of the reads at each node are answered without faults (" +
+                              OneDecimal(worst) + " % at the worst)",
+                          worst >= kGoal);
+      goals_.emplace_back(cluster + "95 % of what could be is answered under partitions (" +
+                              OneDecimal(answerable.percent()) + " % of " +
+                              std::to_string(answerable.requests) + ")",
+                          answerable.percent() >= kGoal);
+    });
+  }
+
   void Throughput() {
     constexpr std::uint64_t kRequests = 10'000;
     RunOptions options = With(arguments_, "lin-kv", 3, 0, 1);
@@ -223,7 +258,7 @@ int Main(int argc, char** argv) {
   CLI::App app("Runs clusters of real `raftkv maelstrom` nodes under faults, and judges them.");
   app.add_option("--program", arguments.program, "the raftkv program")->capture_default_str();
   app.add_option("--only", arguments.parts,
-                 "some of: lin-kv restarts workloads availability throughput")
+                 "some of: lin-kv restarts workloads availability distance throughput")
       ->delimiter(',')
       ->check(CLI::IsMember(arguments.parts));
   app.add_option("--nodes", arguments.nodes, "clusters of so many nodes")->delimiter(',');

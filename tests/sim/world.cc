@@ -43,6 +43,7 @@ World::World(const Plan& plan, const TraceSink& sink)
       checks_(*this),
       reads_(*this),
       changes_(*this),
+      refusals_(*this),
       clients_(*this),
       nemesis_(*this),
       lasting_(*this) {
@@ -356,12 +357,14 @@ void World::RunLastingPhase() {
   }
   // Where a member is still being refilled nothing can be asked for.
   if (!RunUntilTrue(now() + kConvergeBound, &World::MayLast) || !lasting_.Begin()) return;
+  lasts_ = true;
   const Nanos end = now() + Lasting::kTime;
   while (outcome_.ok && now() < end) {
     RunUntil(std::min(end, now() + Lasting::kLookEvery));
     if (outcome_.ok) lasting_.Look();
   }
   lasting_.End();
+  lasts_ = false;
 }
 
 void World::RunLivenessPhase() {
@@ -404,6 +407,7 @@ Outcome World::Run() {
   if (outcome_.ok) RunLivenessPhase();
   if (outcome_.ok) changes_.CompareWithLog();
   if (outcome_.ok) reads_.CompareWithModel();
+  if (outcome_.ok) refusals_.CompareWithLog();
   if (outcome_.ok) CheckHistory();
   clients_.CountRaw();
   stats_.seeds = 1;

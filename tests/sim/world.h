@@ -24,6 +24,7 @@
 #include "tests/sim/judges/changes.h"
 #include "tests/sim/judges/checks.h"
 #include "tests/sim/judges/reads.h"
+#include "tests/sim/judges/refusals.h"
 #include "tests/sim/program/stats.h"
 
 namespace raftkv::sim {
@@ -72,6 +73,7 @@ class World {
   [[nodiscard]] Nemesis& nemesis() { return nemesis_; }
   Reads& reads() { return reads_; }
   Changes& changes() { return changes_; }
+  Refusals& refusals() { return refusals_; }
   Clients& clients() { return clients_; }
   Stats& stats() { return stats_; }
   [[nodiscard]] Nanos now() const { return scheduler_.now(); }
@@ -93,6 +95,8 @@ class World {
   /// The leader of the highest term; null: none.
   Host* Leader();
   [[nodiscard]] bool calm() const { return calm_; }
+  /// A fault lasts, and besides it nothing happens but that writes are slow now and then.
+  [[nodiscard]] bool lasts() const { return lasts_; }
   /// Of the liveness phase.
   [[nodiscard]] const NetworkPlan& quiet_network() const { return quiet_network_; }
 
@@ -153,11 +157,13 @@ class World {
   Checks checks_;
   Reads reads_;
   Changes changes_;
+  Refusals refusals_;
   Clients clients_;
   Nemesis nemesis_;
   Lasting lasting_;
   std::vector<LostDisk> lost_disks_;
   bool calm_ = false;
+  bool lasts_ = false;
   NetworkPlan quiet_network_;
 };
 

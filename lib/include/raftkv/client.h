@@ -2,7 +2,7 @@
 //
 // A Client is safe from any thread, reconnects by itself, finds the leader, retries within each
 // call's timeout, and never applies a write twice (it retries under its session). The rules for
-// callbacks and timeouts are those of <raftkv/kv.h>; what a callback throws is said on stderr.
+// callbacks and timeouts are those of <raftkv/kv.h>; what a callback throws is printed to stderr.
 #pragma once
 
 #include <chrono>
@@ -26,8 +26,8 @@ struct ClientOptions {
   /// of other clusters are skipped, and named in the error if no endpoint is left.
   std::uint64_t cluster = 0;
   Limits limits;
-  /// Gather concurrent calls into one request while another is in flight: for at most 20 ms, or
-  /// until a failed request is retried.
+  /// Gather concurrent calls into one request while another is in flight: up to 1 MiB, and for at
+  /// most 20 ms or until a failed request is retried.
   bool coalesce = true;
   /// Number of connections, each with its own session; concurrent calls are spread over them.
   std::uint32_t connections = 1;

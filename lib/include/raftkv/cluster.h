@@ -46,7 +46,7 @@ struct MemberUpdate {
   bool reset_boot = false;
 };
 
-/// Errors of every change: InvalidArgument (the change makes no sense; the message says why),
+/// Errors of every change: InvalidArgument (the change is invalid; the message says why),
 /// NotFound (no such member), Unavailable (the leader refused it until the timeout: a learner is
 /// lagging, the live members would not be a quorum, another change is in progress),
 /// DeadlineExceeded (no leader was found in time); none of these changed anything. UnknownOutcome:

@@ -32,7 +32,7 @@ struct InProcessNetworkOptions {
 class InProcessNetwork {
  public:
   explicit InProcessNetwork(const InProcessNetworkOptions& options = {});
-  /// Frames in flight are lost. Transports may outlive the network, but reach nobody.
+  /// Frames in flight are lost. Transports may outlive the network, but reach no one.
   ~InProcessNetwork();
   InProcessNetwork(const InProcessNetwork&) = delete;
   InProcessNetwork& operator=(const InProcessNetwork&) = delete;

@@ -45,7 +45,7 @@ struct KeyValue {
   std::uint64_t mod_revision = 0;
   /// Revision of the call that created the key, since it was last absent.
   std::uint64_t create_revision = 0;
-  /// How many calls have written the key since then, this value included.
+  /// How often the key has been written since then, this value included.
   std::uint64_t version = 0;
   /// The lease that the key is attached to; 0: none. (There are no leases yet.)
   std::uint64_t lease = 0;
@@ -57,9 +57,8 @@ enum class Consistency : unsigned char {
   /// Whatever the member asked has applied: may be stale, needs no quorum. Unavailable while the
   /// member has less than it once had, because it has just started and is still applying its log,
   /// or because its disk was damaged and the other members are refilling it. The reads of one
-  /// member
-  /// never go back as long as it runs; over its restart they may, to what its log said was
-  /// committed, until it has heard from a leader.
+  /// member never go back while it runs. Across a restart they may, to what its log knew to be
+  /// committed, until the member has heard from a leader.
   kLocal,
   /// Linearizable as long as no member's clock drifts further than NodeOptions::clock_error_percent
   /// allows: the leader answers without a round trip to a quorum. Without leases, the same as
@@ -140,11 +139,11 @@ class Batch {
   std::vector<Operation> operations_;
 };
 
-/// `revision`: the store has one revision, a counter that begins at 1. Every call that changes at
-/// least one key takes the next one, a batch one for all of it, however calls are gathered: so no
-/// two writes have the same. It is not the log index. A call that changes nothing (a delete of a
-/// key that does not exist) takes none and is told the revision that it saw. After a restore from a
-/// backup the revision goes on 10^9 above that of the backup.
+/// `revision`: the store has one revision, a counter that starts at 1. Every call that changes at
+/// least one key takes the next revision; a batch takes one for all its operations. No two writes
+/// share a revision, even if they travel in one request. It is not the log index. A call that
+/// changes nothing (a delete of a key that does not exist) takes no revision and returns the one
+/// that it saw. A restore from a backup raises the revision by 10^9.
 struct WriteResult {
   std::uint64_t revision = 0;
 };

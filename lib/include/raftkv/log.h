@@ -5,10 +5,11 @@
 // and what was acknowledged with sync survives a power cut. All calls are safe from any thread.
 // Concurrent writes share one sync.
 //
-// A blocking call waits for the calls before it no longer than its timeout. By default the caller's
-// own thread carries a write to the disk if no other is at it, and stays as long as the disk takes;
-// LogOptions::own_thread keeps a disk that hangs from holding it. The rules for callbacks and
-// timeouts are those of <raftkv/kv.h>; what a callback throws is told to LogOptions::on_warning.
+// A blocking call waits for the calls before it no longer than its timeout. By default the calling
+// thread writes to the disk itself if no other thread is writing, and then takes as long as the
+// disk does; with LogOptions::own_thread a disk that hangs does not block it. The rules for
+// callbacks and timeouts are those of <raftkv/kv.h>; what a callback throws is passed to
+// LogOptions::on_warning.
 #pragma once
 
 #include <chrono>
@@ -132,8 +133,8 @@ class Log {
   // Errors of every write: InvalidArgument, Compacted (it begins before the log does), Unavailable,
   // Cancelled or DeadlineExceeded (not applied), UnknownOutcome (in progress when the timeout
   // expired). After IOError or NoSpace the write may also be found at the next open; the log then
-  // accepts no further writes. IOError is also what the next write, or Close(), answers where the
-  // folder or a file of the log was removed or replaced.
+  // accepts no further writes. The next write, or Close(), also returns IOError if the folder or a
+  // file of the log was removed or replaced.
 
   /// Returns the index of the entry.
   Result<std::uint64_t> Append(std::string entry, LogWriteOptions options = {});

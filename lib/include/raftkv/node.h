@@ -81,7 +81,7 @@ struct NodeOptions {
   std::chrono::milliseconds election_timeout{300};
   std::chrono::milliseconds heartbeat{100};
   /// Allow the leader to serve Consistency::kLease reads without asking the other members: this
-  /// member then votes for nobody within an election timeout of hearing from the leader. A leader
+  /// member then grants no vote within an election timeout of hearing from the leader. A leader
   /// holds a lease only while a quorum makes this promise for the leader's own election timeout;
   /// otherwise such reads are linearizable reads. Before leases are turned off or the election
   /// timeout is shortened, the member must have been stopped for one election timeout.
@@ -98,9 +98,9 @@ struct NodeOptions {
   /// Rate at which the data on disk is read in the background, again and again, to find damage; 0:
   /// never.
   std::uint64_t scrub_bytes_per_second = 4 * 1024 * 1024;
-  /// Disk space that is held back, and given up when the disk is full, so that deletes can still be
-  /// taken. Below twice as much besides it a member takes no other writes. 0: none, and nobody
-  /// looks how much is left.
+  /// Disk space to hold in reserve, given up when the disk is full so that deletes still work. With
+  /// less than twice as much free besides it, a member accepts only deletes. 0: no reserve, and the
+  /// free space is not watched.
   std::uint64_t disk_reserve_bytes = 16 * 1024 * 1024;
   /// File with the key that encrypts all data on disk (AES-256); empty: not encrypted. Chosen when
   /// the data folder is created; `raftkv rekey` changes it.
@@ -108,7 +108,7 @@ struct NodeOptions {
   Limits limits;
   /// Maximum number of connections; half of them, at most 128, are reserved for other members.
   std::uint32_t max_connections = 1024;
-  /// The signal that the event loop reserves (kj's event port blocks it on the node's own thread
+  /// The signal that the event loop reserves (KJ's event port blocks it on the node's own thread
   /// only); 0: SIGUSR1.
   int reserved_signal = 0;
   LogLevel log_level = LogLevel::kInfo;
@@ -131,16 +131,16 @@ struct NodeStatus {
   std::uint64_t term = 0;
   std::uint64_t commit_index = 0;
   std::uint64_t applied_index = 0;
-  /// Of the store, as of what is applied; see WriteResult. 0: this member is not part of a cluster
-  /// yet.
+  /// Revision of the store, as applied on this member; see WriteResult. 0: this member is not part
+  /// of a cluster yet.
   std::uint64_t revision = 0;
-  /// What was at a revision below it is not known any more; 0: nothing was compacted.
+  /// Revisions below it are no longer available; 0: nothing was compacted.
   std::uint64_t compacted_revision = 0;
   std::uint64_t log_first_index = 0;
   std::uint64_t log_last_index = 0;
-  /// Its disk was damaged: it neither votes nor counts towards a quorum until it is refilled.
+  /// The disk was damaged: the member neither votes nor counts towards a quorum until refilled.
   bool suspect = false;
-  /// What is wrong with it now, one line each: damage, no space left, unreachable members.
+  /// What is wrong at present, one line each: damage, no space left, unreachable members.
   std::vector<std::string> errors;
 };
 
@@ -148,7 +148,7 @@ class Node {
  public:
   /// Opens the data folder, listens, and joins the cluster; does not wait for a leader.
   /// Errors: InvalidArgument (options, a clock before 1970), Unavailable (folder or port in use, no
-  /// thread to be had, a name to listen on that is not looked up), Corruption, VersionMismatch
+  /// thread left, the name to listen on cannot be resolved), Corruption, VersionMismatch
   /// (a newer format), PermissionDenied (folder of another member or cluster).
   static Result<std::unique_ptr<Node>> Open(NodeOptions options);
 

@@ -217,7 +217,7 @@ class Joining : public testing::Test {
     const std::string log = cluster.process(member).Stderr();
     const std::size_t line = log.find("received the snapshot at entry ");
     const std::uint64_t came = NumberBehind(log.substr(line), ": ");
-    const std::uint64_t all = NumberBehind(log.substr(line), " bytes came for ");
+    const std::uint64_t all = NumberBehind(log.substr(line), " bytes were sent for ");
     EXPECT_GT(all, kValues * kValueBytes);
     EXPECT_GT(came, kValues * kValueBytes);
     EXPECT_LT(came, all + kMiB) << "less than a chunk is sent twice";
@@ -253,7 +253,7 @@ TEST_F(Joining, TheReceiverIsKilledAtHalfAndGoesOnWhereItWas) {
   ASSERT_TRUE(cluster.Start(1));
   ASSERT_TRUE(cluster.process(1).WaitForStderr("received the snapshot at entry ", 60s));
   const std::string log = cluster.process(1).Stderr();
-  const std::uint64_t all = NumberBehind(log, " bytes came for ");
+  const std::uint64_t all = NumberBehind(log, " bytes were sent for ");
   ASSERT_GT(all, kValues * kValueBytes);
   const std::uint64_t after = ReceivedBytes(cluster, 1);
   EXPECT_LT(before + after, all + 2 * kMiB) << log;

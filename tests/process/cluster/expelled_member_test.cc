@@ -1,7 +1,10 @@
 // Nobody is expelled by what a stranger says (known bug 71), and a member that seems to be rolled
 // back can be trusted again.
+#include <algorithm>
 #include <filesystem>
+#include <optional>
 #include <string>
+#include <vector>
 
 #include <capnp/rpc-twoparty.h>
 #include <gtest/gtest.h>
@@ -105,6 +108,47 @@ TEST(ExpelledMember, ADataFolderThatTheOperatorTrustsIsTakenAgain) {
   ASSERT_TRUE(cluster.Start(2));
   ASSERT_EQ(cluster.WaitUntilEqual(60s).size(), 3U) << cluster.process(2).Stderr();
   ExpectTakesPart(cluster, 2, 1);
+}
+
+// Were both to take part, each could be counted on by one of the others: two majorities of three.
+TEST(ExpelledMember, OfADataFolderAndItsCopyOneTakesPart) {
+  ProcessCluster cluster({.steady = true});
+  ASSERT_TRUE(cluster.StartAll());
+  ASSERT_EQ(cluster.Cli({"put", "key", "old"}).exit_code, 0);
+  ASSERT_EQ(cluster.Terminate(2, 20s), 0);
+  const auto copy = cluster.folder() / "copy";
+  std::filesystem::copy(cluster.data_dir(2), copy, std::filesystem::copy_options::recursive);
+  std::vector<std::string> command = cluster.Command(2);
+  *(std::find(command.begin(), command.end(), "--data-dir") + 1) = copy;
+  *(std::find(command.begin(), command.end(), "--listen") + 1) = FreeAddress();
+  Process twin({.command = command,
+                .environment = {},
+                .stdin_content = {},
+                .stdout_path = cluster.folder() / "twin.stdout",
+                .stderr_path = cluster.folder() / "twin.stderr"});
+  static_cast<void>(cluster.Start(2));
+
+  std::optional<int> of_twin;
+  std::optional<int> of_original;
+  const auto one_ended = [&] {
+    if (!of_twin) of_twin = twin.WaitForExit(10ms);
+    if (!of_original) of_original = cluster.process(2).WaitForExit(10ms);
+    return of_twin || of_original;
+  };
+  ASSERT_TRUE(WaitFor(60s, one_ended)) << twin.Stderr() << cluster.process(2).Stderr();
+  Process& refused = of_twin ? twin : cluster.process(2);
+  EXPECT_NE((of_twin ? of_twin : of_original).value_or(0), 0);
+  EXPECT_NE(refused.Stderr().find("was rolled back or copied"), std::string::npos)
+      << refused.Stderr();
+  EXPECT_NE(refused.Stderr().find("--reset-boot"), std::string::npos) << refused.Stderr();
+
+  // The other one, wherever it is, makes a majority with the first.
+  cluster.Kill(1);
+  const RunResult put = cluster.Cli({"put", "key", "new", "--timeout", "60s"},
+                                    {.environment = {}, .stdin_content = {}, .timeout = 90s});
+  EXPECT_EQ(put.exit_code, 0) << put.err << twin.Stderr() << cluster.process(2).Stderr();
+  EXPECT_EQ(cluster.Cli({"get", "key", "--print-value-only", "--timeout", "30s"}).out, "new\n");
+  EXPECT_NE(of_twin.has_value(), of_original.has_value());
 }
 
 }  // namespace

@@ -138,7 +138,7 @@ TEST(MovedMembers, BothSidesSayWhatGoesOnWhileItCannotBeReached) {
   const std::string address = FreeAddress();
   const std::string wrong = FreeAddress();
   const auto lost = StartAt(cluster, 2, address, List::kNone, {"--advertise", wrong});
-  const std::string place = "n3' says that it is at " + wrong;
+  const std::string place = "n3' announces the address " + wrong;
   EXPECT_TRUE(cluster.process(0).WaitForStderr(place, 60s)) << cluster.process(0).Stderr();
   EXPECT_TRUE(lost->WaitForStderr("'n1' does not hear this member yet", 60s)) << lost->Stderr();
   const auto says = [&](const std::string& endpoint, const std::string& text) {
@@ -147,7 +147,7 @@ TEST(MovedMembers, BothSidesSayWhatGoesOnWhileItCannotBeReached) {
                  .out.find(text) != std::string::npos;
     });
   };
-  EXPECT_TRUE(says(cluster.address(0), "nor at " + wrong + ", where it says that it is"));
+  EXPECT_TRUE(says(cluster.address(0), "nor at " + wrong + ", the address it announces"));
   EXPECT_TRUE(says(address, "does not hear this member yet"));
   EXPECT_TRUE(says(address, "counts once"));
 }

@@ -43,7 +43,7 @@ class DirectReads {
     const std::uint64_t floor = key.Floor();
     client_->kv().GetAsync(key.key, {.timeout = 8s}, [this, &key, floor](Result<KeyValue> answer) {
       if (answer.ok()) ++answered_;
-      // That it does not answer in time is no wrong answer.
+      // That it does not respond in time is no wrong answer.
       const std::string problem = answer.ok() ? key.Check(answer, floor) : std::string();
       if (!problem.empty()) workload_.Report("a stale read: " + problem);
       ++ended_;

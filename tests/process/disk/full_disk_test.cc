@@ -85,7 +85,7 @@ TEST_F(FullDisk, OfTheLeaderLeadershipGoesAndItComesBackWithoutARestart) {
   const auto statuses = cluster_->WaitUntilEqual(20s);
   ASSERT_EQ(statuses.size(), 3U);
   for (const auto& status : statuses) EXPECT_EQ(status.content_hash, statuses[0].content_hash);
-  EXPECT_TRUE(cluster_->process(*full).WaitForStderr("there is space on the disk again", 5s));
+  EXPECT_TRUE(cluster_->process(*full).WaitForStderr("has space again", 5s));
 }
 
 TEST_F(FullDisk, OfAllReadsGoOnAndPutsAreRefusedUntilSpaceIsFreed) {

@@ -45,7 +45,7 @@ class BadDisk : public ::testing::Test {
     const auto status = cluster_->Status(bad_);
     if (!status.ok()) return false;
     for (const std::string& error : status->node.errors) {
-      if (error.find("does not answer") != std::string::npos) return true;
+      if (error.find("does not respond") != std::string::npos) return true;
     }
     return false;
   }
@@ -78,12 +78,12 @@ TEST_F(BadDisk, AHungOneHasAnotherLeaderSoonAndComesBack) {
   writer.join();
   ASSERT_TRUE(led);
   EXPECT_TRUE(WaitFor(10s, [&] { return SaysHung(); }));
-  EXPECT_TRUE(cluster_->process(bad_).WaitForStderr("does not answer", 5s));
+  EXPECT_TRUE(cluster_->process(bad_).WaitForStderr("does not respond", 5s));
   EXPECT_TRUE(WaitFor(10s, [&] { return cluster_->Cli({"put", "k", "x"}).exit_code == 0; }));
 
   std::filesystem::remove(Switch("hang"));
   EXPECT_TRUE(WaitFor(10s, [&] { return !SaysHung(); }));
-  EXPECT_TRUE(cluster_->process(bad_).WaitForStderr("answers again", 5s));
+  EXPECT_TRUE(cluster_->process(bad_).WaitForStderr("responds again", 5s));
   const auto statuses = cluster_->WaitUntilEqual(20s);
   ASSERT_EQ(statuses.size(), 3U);
   for (const auto& status : statuses) EXPECT_EQ(status.content_hash, statuses[0].content_hash);

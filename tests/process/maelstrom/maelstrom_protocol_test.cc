@@ -168,8 +168,8 @@ TEST(MaelstromProtocol, WhatCannotBeARequestIsLoggedAndTheNodeGoesOn) {
   node.Send({{"type", "write"}, {"key", 1}, {"value", 1}});
   EXPECT_TRUE(node.Logged("a request before 'init'"));
   node.Line(R"({"src":"n2","dest":"n1","body":{"type":"raftkv_frame","frame":"AAAA"}})");
-  node.Line("no JSON");
-  EXPECT_TRUE(node.Logged("no JSON at byte"));
+  node.Line("invalid JSON");
+  EXPECT_TRUE(node.Logged("invalid JSON at byte"));
   EXPECT_EQ(node.process().Stdout(), "");
   EXPECT_EQ(node.Init()["type"], "init_ok");
 

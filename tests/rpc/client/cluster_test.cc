@@ -67,7 +67,7 @@ TEST(RemoteCluster, GoesToTheLeader) {
   TestServer leader("n2", 12);
   follower.On([&](FakeMember& m) {
     m.leader_address = leader.address();
-    m.change_outcomes = {{Code::kNotLeader, "this member does not lead"}};
+    m.change_outcomes = {{Code::kNotLeader, "this member is not the leader"}};
   });
   const auto client = ConnectTo({follower.address()});
   EXPECT_TRUE(client->cluster().PromoteMember("n2").ok());

@@ -1,5 +1,7 @@
 // Does a client keep to its cluster, whatever answers at an address?
 #include <future>
+#include <map>
+#include <string>
 
 #include <raftkv/client.h>
 
@@ -81,7 +83,7 @@ TEST(OtherCluster, AChangeOfMembersStaysInItsClusterAndSaysWhatIsWrong) {
   other.On([](FakeMember& m) { m.cluster = ClusterId(6); });
   follower.On([&](FakeMember& m) {
     m.leader_address = other.address();
-    m.change_outcomes = {{Code::kNotLeader, "this member does not lead"}};
+    m.change_outcomes = {{Code::kNotLeader, "this member is not the leader"}};
   });
   const auto client = ConnectTo({follower.address()});
   const auto refused = client->cluster().RemoveMember("n2", seconds(2));
@@ -137,10 +139,30 @@ TEST(OtherCluster, NothingIsSentToAMemberThatIsOfNoneYet) {
   options.timeout = milliseconds(300);
   const auto put = client->kv().Put("k", "v", options);
   EXPECT_EQ(put.code(), Code::kDeadlineExceeded);
-  EXPECT_TRUE(Contains(put.status(), "its cluster is not formed yet")) << put.status().ToString();
+  EXPECT_TRUE(Contains(put.status(), "its cluster has not formed yet")) << put.status().ToString();
   EXPECT_EQ(Submits(forming), 0);
   forming.On([](FakeMember& m) { m.cluster = ClusterId(5); });
   EXPECT_TRUE(client->kv().Put("k", "v").ok());
+}
+
+TEST(OtherCluster, AnAttemptWithoutTimeSaysWhatWasWrongBefore) {
+  TestServer forming("n1", 11);
+  Writes(forming, ClusterId());
+  std::string nobody;
+  {
+    TestServer gone("n2", 12);
+    nobody = gone.address();
+  }
+  const std::map<std::string, std::string> reasons = {
+      {forming.address(), "its cluster is not formed yet"}, {nobody, "refused"}};
+  for (const auto& [address, reason] : reasons) {
+    TestChannel channel({address});
+    const auto first = channel.Submit("put");
+    EXPECT_TRUE(Contains(first.status, reason)) << first.status.ToString();
+    const auto late = channel.Submit("put", milliseconds(0));
+    EXPECT_EQ(late.status.code(), Code::kUnavailable);
+    EXPECT_TRUE(Contains(late.status, reason)) << late.status.ToString();
+  }
 }
 
 TEST(OtherCluster, ABackupIsOfTheClusterThatIsMeant) {
@@ -180,7 +202,7 @@ TEST(OtherCluster, AMemberRefusesAHelloThatNamesIt) {
   EXPECT_EQ(refusal(0), "");
   EXPECT_NE(refusal(6).find("this member belongs to cluster 5"), std::string::npos);
   server.On([](FakeMember& m) { m.cluster = ClusterId(); });
-  EXPECT_NE(refusal(6).find("this member belongs to none yet"), std::string::npos);
+  EXPECT_NE(refusal(6).find("this member does not belong to one yet"), std::string::npos);
   loop->Stop();
 }
 

@@ -6,12 +6,15 @@
 
 #include <algorithm>
 #include <atomic>
+#include <future>
+#include <thread>
 
 #include <raftkv/client.h>
 
 #include "lib/kv/command.capnp.h"
 #include "lib/kv/message_builder.h"
 #include "lib/kv/response.h"
+#include "rpc/client/client_link.h"
 #include "tests/rpc/server/rpc_fixture.h"
 
 namespace raftkv::rpc {
@@ -225,6 +228,32 @@ TEST(SlowNetwork, ATransferThatStopsIsGivenUp) {
   ASSERT_TRUE(WaitFor([&] { return relay.connections() > 0; }));
   relay.Halt();
   EXPECT_EQ(large.get_future().get(), Code::kOk);
+}
+
+// A client that was paused, or got no processor, has not listened: silence says nothing then.
+TEST(SlowNetwork, AClientThatDidNotRunForAWhileDoesNotGiveUpItsMember) {
+  TestServer server;
+  TestChannel channel({server.address()});
+  server.On([](FakeMember& member) { member.hold = true; });
+  std::promise<node::SubmitOutcome> ended;
+  std::thread caller([&] { ended.set_value(channel.Submit("held")); });
+  EXPECT_TRUE(WaitFor([&] {
+    return server.Get<std::size_t>([](FakeMember& member) { return member.held.size(); }) == 1;
+  }));
+  channel.loop().Call([] {
+    // check:allow sleep: the loop does not run meanwhile
+    std::this_thread::sleep_for(ClientLink::kPingAfter + ClientLink::kPingLimit +
+                                milliseconds(200));
+  });
+  server.On([](FakeMember& member) {
+    EXPECT_EQ(member.submits, 1) << "the attempt was given up and made again";
+    for (auto& done : member.held) done({raftkv::Status::Ok(), Bytes("late")});
+    member.held.clear();
+  });
+  caller.join();
+  const node::SubmitOutcome outcome = ended.get_future().get();
+  EXPECT_TRUE(outcome.status.ok()) << outcome.status.ToString();
+  EXPECT_EQ(outcome.response.view(), "late");
 }
 
 }  // namespace

@@ -104,7 +104,7 @@ class WireMember {
     });
   }
   void Boot(node::Boot boot, FramePeersOptions options) {
-    options.log_sink = log.Sink();
+    options.link.log_sink = log.Sink();
     loop_->Call([&] {
       member_ = std::make_unique<FakeMember>(*loop_, name_, NodeId(id_), ClusterId(5));
       member_->boot = boot;
@@ -372,7 +372,7 @@ TEST_F(FramePeersTest, APeerThatIsVerifiedAnswersANewHello) {
   ASSERT_TRUE(n1.WaitConnected(2));
   n1.Send(2, Submit(1));
   EXPECT_TRUE(WaitReceived(n2, 1, {1}));
-  EXPECT_EQ(n1.log.Count("another start of it says hello"), 1U) << "once a second";
+  EXPECT_EQ(n1.log.Count("another boot of it sent a hello"), 1U) << "once a second";
 }
 
 TEST_F(FramePeersTest, ALinkOpensOnceBothSaidThatTheyAreFormed) {

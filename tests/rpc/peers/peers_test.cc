@@ -194,7 +194,7 @@ TEST_F(PeersTest, CarriesAnEntryOfTheLargestSize) {
 
 TEST_F(PeersTest, DropsAboveItsBoundsAndSaysSo) {
   PeersOptions options;
-  options.max_queued_messages = 10;
+  options.link.max_queued_messages = 10;
   Connect(options);
   Send(0, 25);
   ASSERT_TRUE(WaitFor([&] { return Received() == 10; }));
@@ -206,7 +206,7 @@ TEST_F(PeersTest, DropsAboveItsBoundsAndSaysSo) {
 
 TEST_F(PeersTest, BoundsTheQueueInBytes) {
   PeersOptions options;
-  options.max_queued_bytes = 100'000;
+  options.link.max_queued_bytes = 100'000;
   Connect(options);
   Send(0, 25, 10'000);
   ASSERT_TRUE(WaitFor([&] { return Received() == 9; })) << Received();

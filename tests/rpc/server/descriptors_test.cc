@@ -87,7 +87,8 @@ TEST(Descriptors, WithoutThemAStrangerMakesRoomForTheNextConnection) {
   held.GoOn();
   EXPECT_EQ(stranger.ReadToEnd(), "");
   EXPECT_TRUE(WaitFor([&] { return server.connections() == 1; }));
-  EXPECT_GE(server.log.Count("which had not shaken hands: no descriptor is left"), 1u);
+  EXPECT_GE(server.log.Count("which had not completed its handshake: no file descriptor is left"),
+            1u);
   EXPECT_EQ(next.ReadToEnd(std::chrono::milliseconds(100)), std::nullopt) << "it is kept";
 }
 

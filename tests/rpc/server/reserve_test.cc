@@ -76,7 +76,8 @@ TEST_F(ReserveTest, WhoDoesNotShakeHandsMakesRoomForAPeer) {
   TestPeer peer(1, server.address());
   EXPECT_TRUE(WaitFor([&] { return peer.Connected(); }));
   EXPECT_EQ(strangers.front()->ReadToEnd(), "") << "the oldest made room";
-  EXPECT_GE(server.log.Count("which had not shaken hands: all 8 connections are in use"), 1u);
+  EXPECT_GE(server.log.Count("which had not completed its handshake: all 8 connections are in use"),
+            1u);
   // And a flood of them does not push out who is through.
   for (int i = 0; i < 100; ++i) strangers.push_back(std::make_unique<RawSocket>(server.address()));
   EXPECT_TRUE(strangers[kMax]->ReadToEnd().has_value());

@@ -253,7 +253,7 @@ class TestServer {
     return result;
   }
   Peers& MakePeers(PeersOptions options = {}) {
-    options.log_sink = log.Sink();
+    options.link.log_sink = log.Sink();
     loop_->Call([&] {
       peers_ = std::make_unique<Peers>(*loop_, options);
       peers_->SetOwner(*member_);
@@ -290,6 +290,8 @@ class TestChannel {
     loop_->Call([this] { channel_.reset(); });
     loop_->Stop();
   }
+
+  EventLoop& loop() { return *loop_; }
 
   node::SubmitOutcome Submit(std::string request,
                              std::chrono::milliseconds timeout = std::chrono::seconds(10)) {

@@ -260,7 +260,8 @@ TEST_F(StuckClientTest, ItIsClosedWhenItTakesNothing) {
   RudeClient client(server->address());
   client.On([](SlowStream& stream) { stream.StopReading(); });
   client.Read(60);
-  ASSERT_TRUE(WaitFor([&] { return server->log.Count("does not read what it asked for") == 1; }));
+  ASSERT_TRUE(WaitFor(
+      [&] { return server->log.Count("does not read the answers that it asked for") == 1; }));
   EXPECT_TRUE(WaitFor([&] { return server->connections() == 0; }));
   EXPECT_EQ(server->queued_bytes(), 0u);
   ExpectOthersServed();

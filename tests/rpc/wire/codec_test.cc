@@ -141,7 +141,7 @@ TEST(Codec, RefusesEntriesThatNoLeaderSends) {
             std::string::npos);
   EXPECT_NE(RefusalOf([](auto a) { a.setPrevLogTerm(10); }).find("previous entry"),
             std::string::npos);
-  EXPECT_NE(RefusalOf([](auto a) { a.setPrevLogIndex(~0ULL - 1); }).find("end of all numbers"),
+  EXPECT_NE(RefusalOf([](auto a) { a.setPrevLogIndex(~0ULL - 1); }).find("largest possible number"),
             std::string::npos);
 }
 
@@ -159,16 +159,17 @@ TEST(Codec, RefusesSnapshotsThatNoLeaderSends) {
     return refusal.find(words) != std::string::npos;
   };
   EXPECT_EQ(SnapshotRefusal([](auto) {}), "");
-  EXPECT_TRUE(has(SnapshotRefusal([](auto c) { c.getSnapshot().setIndex(0); }), "of nothing"));
-  EXPECT_TRUE(has(SnapshotRefusal([](auto c) { c.getSnapshot().setIndex(~0ULL); }), "end of all"));
-  EXPECT_TRUE(has(SnapshotRefusal([](auto c) { c.setTerm(5); }), "term to come"));
+  EXPECT_TRUE(has(SnapshotRefusal([](auto c) { c.getSnapshot().setIndex(0); }), "without entries"));
+  EXPECT_TRUE(
+      has(SnapshotRefusal([](auto c) { c.getSnapshot().setIndex(~0ULL); }), "largest possible"));
+  EXPECT_TRUE(has(SnapshotRefusal([](auto c) { c.setTerm(5); }), "later term"));
   EXPECT_TRUE(has(SnapshotRefusal([](auto c) { c.getSnapshot().setConfigurationIndex(41); }),
-                  "from behind it"));
-  EXPECT_TRUE(has(SnapshotRefusal([](auto c) { c.setOffset(~0ULL); }), "end of all"));
+                  "from after it"));
+  EXPECT_TRUE(has(SnapshotRefusal([](auto c) { c.setOffset(~0ULL); }), "largest possible"));
   EXPECT_TRUE(has(SnapshotRefusal([](auto c) { c.initData(0); }), "empty part"));
   EXPECT_TRUE(
       has(SnapshotRefusal([](auto c) { c.getSnapshot().initConfiguration(9); }), "configuration"));
-  EXPECT_TRUE(has(SnapshotRefusal([](auto c) { c.disownSnapshot(); }), "of nothing"));
+  EXPECT_TRUE(has(SnapshotRefusal([](auto c) { c.disownSnapshot(); }), "without entries"));
 }
 
 TEST(Codec, RefusesNewcomersThatWouldSpoilTheLog) {

@@ -162,7 +162,9 @@ MonoTime LocalDeadline(Host& host, MonoTime now, MonoTime deadline) {
 void SimChannel::OpenSession(MonoTime deadline, node::Done<std::uint64_t> done) {
   const auto ask = [this, deadline](Host& host, std::function<void(Answer)> answer) {
     const MonoTime now(Duration(world_.now() + kSecond));
-    const auto opened = [answer = std::move(answer)](const Result<std::uint64_t>& time_ms) {
+    const auto opened = [this, &host, committed = world_.checks().committed(),
+                         answer = std::move(answer)](const Result<std::uint64_t>& time_ms) {
+      if (time_ms.ok()) world_.reads().CheckSession(host, committed, *time_ms);
       answer({time_ms.status(), {}, time_ms.ok() ? *time_ms : 0});
     };
     host.process->member().OpenSession(LocalDeadline(host, now, deadline), opened);
@@ -177,10 +179,12 @@ void SimChannel::Submit(Bytes request, MonoTime deadline, node::SubmitDone done)
   const auto ask = [this, request = std::move(request), deadline](
                        Host& host, std::function<void(Answer)> answer) {
     const MonoTime now(Duration(world_.now() + kSecond));
-    host.process->member().Submit(request, LocalDeadline(host, now, deadline),
-                                  [answer = std::move(answer)](node::SubmitOutcome outcome) {
-                                    answer({outcome.status, std::move(outcome.response), 0});
-                                  });
+    const auto answered = [this, copy = world_.refusals().Asked(request),
+                           answer = std::move(answer)](node::SubmitOutcome outcome) {
+      if (!world_.clients().stopped()) world_.refusals().Ended(copy, outcome.status);
+      answer({outcome.status, std::move(outcome.response), 0});
+    };
+    host.process->member().Submit(request, LocalDeadline(host, now, deadline), answered);
   };
   Begin(true, deadline, ask, [this, done = std::move(done)](const Answer& answer) mutable {
     if (world_.tracing() && answer.status.ok()) {

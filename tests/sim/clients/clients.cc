@@ -11,9 +11,8 @@ namespace {
 
 constexpr int kMaxOpen = 4;
 constexpr std::uint32_t kReopenPpm = 4'000;
-constexpr auto kMaxStaleness = std::chrono::milliseconds(800);
-/// The same by a clock that is slow.
-constexpr Nanos kOldestSeen = kSecond;
+/// Until the next page of a scan is asked for.
+constexpr Nanos kLongestPage = 3 * kSecond;
 constexpr auto kLastTimeout = std::chrono::seconds(5);
 constexpr Nanos kLastAgain = 100 * kMillisecond;
 
@@ -216,7 +215,9 @@ Clients::Call Clients::Begin(Client& client, OpKind kind, test::ClientOp op,
   const bool stale = kind == OpKind::kLocalGet || kind == OpKind::kBoundedGet;
   Call call{&client, kind, 0, key, write_floor_, !stale};
   if (kind == OpKind::kGet || kind == OpKind::kLeaseGet) call.floor = FloorOf(key, world_.now());
-  if (kind == OpKind::kBoundedGet) call.floor = FloorOf(key, world_.now() - kOldestSeen);
+  if (kind == OpKind::kBoundedGet) {
+    call.floor = FloorOf(key, world_.now() - InTrueTime(world_.plan().clients.max_staleness));
+  }
   if (kind == OpKind::kLocalGet) call.floor = 0;
   if (!call.recorded) return call;
   call.id = history_.Invoke(client.id, std::move(op));
@@ -255,7 +256,7 @@ void Clients::Get(Client& client, Consistency consistency, const std::string& ke
   ReadOptions options;
   options.timeout = timeout;
   options.consistency = consistency;
-  options.max_staleness = kMaxStaleness;
+  options.max_staleness = world_.plan().clients.max_staleness;
   client.kv->GetAsync(key, options,
                       [this, call](const Result<KeyValue>& result) { EndGet(call, result); });
 }
@@ -317,6 +318,15 @@ void Clients::WriteBatch(Client& client) {
                         });
 }
 
+/// Of keys, counters and those of mixed requests, or of all.
+KeyRange Clients::DrawScanned() {
+  switch (world_.chance().clients.Below(4)) {
+    case 0: return {};
+    case 1: return KeyRange::Prefix("m");
+    default: return DrawRange();
+  }
+}
+
 /// Of keys, not counters. The end is like no other, so that a range can be told in the log.
 KeyRange Clients::DrawRange() {
   std::string first = DrawKey();
@@ -331,14 +341,32 @@ void Clients::Scan(Client& client) {
   options.timeout = Timeout();
   options.count_only = random.Below(3) == 0;
   options.keys_only = random.Below(3) == 0;
-  if (random.Below(3) == 0) options.limit = 1 + random.Below(3);
+  if (random.Below(2) == 0) options.limit = 1 + random.Below(3);
+  options.keep_state = random.Below(4) != 0;
   if (random.Below(3) == 0) options.consistency = Consistency::kLocal;
-  const bool current = options.consistency == Consistency::kLinearizable;
+  ScanPage(client, DrawScanned(), options, 0);
+}
+
+/// `revision`: of the pages before this one; 0: there are none.
+void Clients::ScanPage(Client& client, const KeyRange& range, const ScanOptions& options,
+                       std::uint64_t revision) {
   Call call{&client, options.count_only ? OpKind::kCountKeys : OpKind::kScan, 0, {}, 0, false};
-  if (current) call.floor = write_floor_;
+  call.pages_of = revision;
+  if (revision == 0 && options.consistency == Consistency::kLinearizable) call.floor = write_floor_;
   ++client.open;
-  client.kv->ScanAsync(DrawRange(), options, [this, call](const Result<ScanResult>& result) {
+  client.kv->ScanAsync(range, options, [this, call, range, options](Result<ScanResult> result) {
     EndScan(call, result.status(), result.ok() ? result->revision : 0);
+    const bool goes_on = result.ok() && !result->continuation.empty() && !ending_ && !stopped_;
+    if (!goes_on) return;
+    ScanOptions next = options;
+    next.continuation = result->continuation;
+    const Nanos longest = world_.chance().clients.Below(4) == 0 ? kLongestPage : kLongestPage / 20;
+    world_.At(Between(world_.chance().clients, 0, longest),
+              [this, call, range, next, at = result->revision] {
+                if (!ending_ && call.client->open < kMaxOpen) {
+                  ScanPage(*call.client, range, next, at);
+                }
+              });
   });
 }
 
@@ -349,7 +377,13 @@ void Clients::EndScan(const Call& call, const Status& status, std::uint64_t revi
     world_.Fail("reads", "a stale scan: revision " + std::to_string(revision) + ", but " +
                              std::to_string(call.floor) + " was acknowledged before");
   }
-  if (!status.ok() && !SaysFailed(status.code()) && status.code() != Code::kUnknownOutcome) {
+  if (status.ok() && call.pages_of != 0 && revision != call.pages_of) {
+    world_.Fail("one state", "a page of a scan of revision " + std::to_string(call.pages_of) +
+                                 " shows revision " + std::to_string(revision));
+  }
+  const bool gone = call.pages_of != 0 && status.code() == Code::kCompacted;
+  if (!status.ok() && !gone && !SaysFailed(status.code()) &&
+      status.code() != Code::kUnknownOutcome) {
     world_.Fail("outcomes", "a scan ends with " + status.ToString());
   }
   End(call, status.ok() ? OpOutcome::kOk : OpOutcome::kFailed);

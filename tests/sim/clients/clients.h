@@ -96,7 +96,8 @@ class Clients {
     test::History::Id id = 0;
     std::string key;
     std::uint64_t floor = 0;
-    bool recorded = true;  ///< stands in the history
+    bool recorded = true;        ///< stands in the history
+    std::uint64_t pages_of = 0;  ///< a further page of a scan: the revision of the first
   };
 
   Client& Add();
@@ -116,7 +117,10 @@ class Clients {
   void Increment(Client& client);
   void WriteBatch(Client& client);
   [[nodiscard]] KeyRange DrawRange();
+  [[nodiscard]] KeyRange DrawScanned();
   void Scan(Client& client);
+  void ScanPage(Client& client, const KeyRange& range, const ScanOptions& options,
+                std::uint64_t revision);
   void DeleteRange(Client& client);
   void EndScan(const Call& call, const Status& status, std::uint64_t revision);
   void EndWrite(const Call& call, const Status& status, std::uint64_t revision,

@@ -1,5 +1,7 @@
 #include "tests/sim/clients/raw_client.h"
 
+#include <algorithm>
+#include <cstddef>
 #include <utility>
 #include <vector>
 
@@ -55,8 +57,15 @@ std::shared_ptr<RawClient::Request> RawClient::Make() {
   Random& random = world_.chance().clients;
   Clients& clients = world_.clients();
   auto request = std::make_shared<Request>();
-  request->increment = random.Below(4) != 0;
   request->floor = clients.WriteFloor();
+  if (!ending_ && random.Below(3) == 0) {
+    const std::vector<kv::Operation> mixed = DrawMixed();
+    request->call_sizes = DrawCalls(mixed.size());
+    Encode(*request, mixed);
+    return request;
+  }
+  request->increment = random.Below(4) != 0;
+  request->recorded = true;
   std::vector<kv::Operation> operations;
   if (request->increment) {
     const std::string key = clients.DrawCounter();
@@ -69,15 +78,80 @@ std::shared_ptr<RawClient::Request> RawClient::Make() {
     operations.emplace_back(kv::PutOp{key, value});
     request->id = clients.history().Invoke(id_, test::ClientOp::Put(key, value));
   }
-  const std::uint64_t sequence = next_sequence_++;
-  if (ending_ || random.Below(3) == 0) acknowledged_below_ = sequence;
-  request->bytes =
-      kv::EncodeRequest({session_, opened_at_ms_, sequence, acknowledged_below_}, operations);
-  ++made_;
-  world_.Trace("raw client %u sends %s, sequence %llu", id_,
-               clients.history().Describe(request->id).c_str(),
-               static_cast<unsigned long long>(sequence));
+  Encode(*request, operations);
   return request;
+}
+
+void RawClient::Encode(Request& request, const std::vector<kv::Operation>& operations) {
+  const std::uint64_t sequence = next_sequence_++;
+  if (ending_ || world_.chance().clients.Below(3) == 0) acknowledged_below_ = sequence;
+  request.bytes = kv::EncodeRequest({session_, opened_at_ms_, sequence, acknowledged_below_},
+                                    operations, request.call_sizes);
+  request.operations = operations.size();
+  ++made_;
+  if (!world_.telling()) return;
+  world_.Trace("raw client %u sends %s, sequence %llu", id_,
+               request.recorded ? world_.clients().history().Describe(request.id).c_str()
+                                : (std::to_string(operations.size()) + " operations").c_str(),
+               static_cast<unsigned long long>(sequence));
+}
+
+/// Empty, small, a number, or large.
+std::string RawClient::DrawValue() {
+  Random& random = world_.chance().clients;
+  if (Chance(random, world_.plan().clients.large_ppm)) {
+    return std::string(static_cast<std::size_t>(Between(random, 2'000, 8'000)), 'x');
+  }
+  switch (random.Below(4)) {
+    case 0: return {};
+    case 1: return std::to_string(random.Below(2));
+    default: return "x" + std::to_string(random.Below(2));
+  }
+}
+
+/// All kinds of operations in one request, on keys of their own, so few that they meet each other.
+/// The model knows what each must answer (judges/model.h).
+std::vector<kv::Operation> RawClient::DrawMixed() {
+  Random& random = world_.chance().clients;
+  const auto key = [&random] { return "m" + std::to_string(random.Below(4)); };
+  const auto range = [&]() -> kv::Range {
+    std::string first = key();
+    std::string last = key();
+    if (last < first) std::swap(first, last);
+    if (random.Below(4) != 0) last += "~";
+    return {kv::Range::Kind::kBounded, std::move(first), std::move(last)};
+  };
+  std::vector<kv::Operation> operations;
+  const std::uint64_t count = 1 + random.Below(6);
+  for (std::uint64_t i = 0; i < count; ++i) {
+    const std::uint64_t draw = random.Below(10);
+    if (draw < 4) {
+      operations.emplace_back(kv::PutOp{key(), DrawValue()});
+    } else if (draw < 5) {
+      operations.emplace_back(kv::DeleteOp{kv::Range::Single(key())});
+    } else if (draw < 6) {
+      operations.emplace_back(kv::DeleteOp{range()});
+    } else if (draw < 8) {
+      auto expected = std::optional<std::string>(DrawValue());
+      if (random.Below(3) == 0) expected.reset();
+      operations.emplace_back(kv::CompareAndSwapOp{key(), expected, DrawValue()});
+    } else {
+      const bool at_the_edge = random.Below(8) == 0;
+      const std::int64_t delta = at_the_edge ? INT64_MAX - 1 : -world_.clients().NewDelta();
+      operations.emplace_back(kv::IncrementOp{key(), delta});
+    }
+  }
+  return operations;
+}
+
+/// How many of `operations` each call has.
+std::vector<std::size_t> RawClient::DrawCalls(std::size_t operations) {
+  std::vector<std::size_t> sizes;
+  while (operations > 0) {
+    sizes.push_back(1 + world_.chance().clients.Below(std::min<std::size_t>(operations, 3)));
+    operations -= sizes.back();
+  }
+  return sizes;
 }
 
 void RawClient::Send(const std::shared_ptr<Request>& request, Nanos after) {
@@ -94,15 +168,18 @@ void RawClient::SendTo(std::size_t index, const std::shared_ptr<Request>& reques
     Host& host = world_.host(index);
     if (!host.running()) return;
     world_.OnHost(host, [this, request, &host, epoch = host.epoch] {
-      const auto answered = [this, request, &host, epoch](const node::SubmitOutcome& outcome) {
-        if (host.epoch != epoch || !host.running()) return;
-        if (!ending_ && Chance(world_.chance().clients, kRawDropAnswerPpm)) {
-          world_.Count(Fault::kAnswerDropped);
-          return;
-        }
-        world_.At(world_.network().Delay(),
-                  [this, request, outcome] { OnOutcome(request, outcome); });
-      };
+      const auto answered =
+          [this, request, &host, epoch,
+           copy = world_.refusals().Asked(request->bytes)](const node::SubmitOutcome& outcome) {
+            if (!world_.clients().stopped()) world_.refusals().Ended(copy, outcome.status);
+            if (host.epoch != epoch || !host.running()) return;
+            if (!ending_ && Chance(world_.chance().clients, kRawDropAnswerPpm)) {
+              world_.Count(Fault::kAnswerDropped);
+              return;
+            }
+            world_.At(world_.network().Delay(),
+                      [this, request, outcome] { OnOutcome(request, outcome); });
+          };
       host.process->member().Submit(request->bytes, host.process->Now() + std::chrono::seconds(2),
                                     answered);
     });
@@ -112,7 +189,7 @@ void RawClient::SendTo(std::size_t index, const std::shared_ptr<Request>& reques
 void RawClient::OnOutcome(const std::shared_ptr<Request>& request,
                           const node::SubmitOutcome& outcome) {
   if (!outcome.status.ok()) return;
-  const auto response = kv::DecodeResponse(outcome.response.view(), 1);
+  const auto response = kv::DecodeResponse(outcome.response.view(), request->operations);
   if (!response.ok()) {
     world_.Fail("answers", "a response that cannot be read: " + response.status().ToString());
     return;
@@ -131,18 +208,36 @@ void RawClient::OnOutcome(const std::shared_ptr<Request>& request,
 void RawClient::OnResponse(Request& request, const kv::Response& response) {
   if (request.answer.has_value()) {
     const bool equal = request.answer->revision == response.revision &&
-                       request.answer->results[0].number == response.results[0].number;
+                       std::equal(request.answer->results.begin(), request.answer->results.end(),
+                                  response.results.begin(), response.results.end(),
+                                  [](const kv::OperationResult& a, const kv::OperationResult& b) {
+                                    return a.code == b.code && a.message == b.message &&
+                                           a.number == b.number && a.changed == b.changed;
+                                  });
     if (!equal) world_.Fail("exactly once", "two answers to the same request differ");
     return;
   }
   request.answer = response;
   ++answered_;
-  Clients& clients = world_.clients();
-  const bool changed = response.results[0].changed;
-  clients.CheckWriteOrder(request.floor, response.revision + (changed ? 1 : 0), changed);
-  clients.history().Ok(request.id, request.increment
-                                       ? test::ClientAnswer::Number(response.results[0].number)
-                                       : test::ClientAnswer::Done());
+  CheckRevisions(request, response);
+  if (!request.recorded) return;
+  world_.clients().history().Ok(
+      request.id, request.increment ? test::ClientAnswer::Number(response.results[0].number)
+                                    : test::ClientAnswer::Done());
+}
+
+/// Each call that changed something has the next revision; one that did not has seen the last.
+void RawClient::CheckRevisions(const Request& request, const kv::Response& response) {
+  std::uint64_t revision = response.revision;
+  auto result = response.results.begin();
+  for (const std::size_t size : request.call_sizes) {
+    const auto end = result + static_cast<std::ptrdiff_t>(size);
+    const bool changed =
+        std::any_of(result, end, [](const kv::OperationResult& each) { return each.changed; });
+    if (changed) ++revision;
+    world_.clients().CheckWriteOrder(request.floor, revision, changed);
+    result = end;
+  }
 }
 
 void RawClient::WriteUntilDone() {

@@ -19,20 +19,19 @@ std::uint64_t HashOf(std::string_view key, std::string_view value) {
 
 }  // namespace
 
-/// Nobody writes while a view is held, so it may look at the records themselves.
 class SimView final : public kv::View {
  public:
-  explicit SimView(const SimEngine& engine) : engine_(engine) {}
+  explicit SimView(const SimEngine& engine) : records_(engine.records_) {}
 
   Result<std::optional<std::string>> Get(std::string_view key) override {
-    const auto found = engine_.records_.find(key);
-    if (found == engine_.records_.end()) return std::optional<std::string>();
+    const auto found = records_->find(key);
+    if (found == records_->end()) return std::optional<std::string>();
     return std::optional<std::string>(found->second.value);
   }
 
   Status Scan(std::string_view begin, std::string_view end,
               const std::function<bool(std::string_view, std::string_view)>& visit) override {
-    for (auto it = engine_.records_.lower_bound(begin); it != engine_.records_.end(); ++it) {
+    for (auto it = records_->lower_bound(begin); it != records_->end(); ++it) {
       if (!end.empty() && it->first >= end) break;
       if (!visit(it->first, it->second.value)) break;
     }
@@ -40,7 +39,7 @@ class SimView final : public kv::View {
   }
 
  private:
-  const SimEngine& engine_;
+  const std::shared_ptr<const SimEngine::Records> records_;
 };
 
 std::unique_ptr<kv::View> SimEngine::NewView(kv::ReadTier /*tier*/) {
@@ -60,6 +59,11 @@ Status SimEngine::Write(const std::vector<kv::Mutation>& mutations) {
   return Status::Ok();
 }
 
+SimEngine::Records& SimEngine::Own() {
+  if (records_.use_count() > 1) records_ = std::make_shared<Records>(*records_);
+  return *records_;
+}
+
 void SimEngine::Remember(std::string_view key, const Record* record) {
   const auto at = before_.lower_bound(key);
   if (at != before_.end() && at->first == key) return;
@@ -67,10 +71,11 @@ void SimEngine::Remember(std::string_view key, const Record* record) {
 }
 
 void SimEngine::Put(std::string_view key, std::string_view value) {
-  auto at = records_.lower_bound(key);
-  const bool there = at != records_.end() && at->first == key;
+  Records& records = Own();
+  auto at = records.lower_bound(key);
+  const bool there = at != records.end() && at->first == key;
   Remember(key, there ? &at->second : nullptr);
-  if (!there) at = records_.emplace_hint(at, key, Record());
+  if (!there) at = records.emplace_hint(at, key, Record());
   hash_ -= at->second.hash;
   at->second.value.assign(value);
   at->second.hash = HashOf(key, value);
@@ -78,31 +83,33 @@ void SimEngine::Put(std::string_view key, std::string_view value) {
 }
 
 void SimEngine::Delete(std::string_view key) {
-  const auto at = records_.find(key);
-  if (at == records_.end()) return;
+  Records& records = Own();
+  const auto at = records.find(key);
+  if (at == records.end()) return;
   Remember(key, &at->second);
   hash_ -= at->second.hash;
-  records_.erase(at);
+  records.erase(at);
 }
 
 void SimEngine::DeleteRange(std::string_view begin, std::string_view end) {
   std::vector<std::string> keys;
-  for (auto at = records_.lower_bound(begin); at != records_.end() && at->first < end; ++at) {
+  for (auto at = records_->lower_bound(begin); at != records_->end() && at->first < end; ++at) {
     keys.push_back(at->first);
   }
   for (const std::string& key : keys) Delete(key);
 }
 
 void SimEngine::LoseUnflushed() {
+  Records& records = Own();
   for (auto& [key, record] : before_) {
-    const auto at = records_.find(key);
-    if (at != records_.end()) {
+    const auto at = records.find(key);
+    if (at != records.end()) {
       hash_ -= at->second.hash;
-      records_.erase(at);
+      records.erase(at);
     }
     if (!record.has_value()) continue;
     hash_ += record->hash;
-    records_.emplace(key, std::move(*record));
+    records.emplace(key, std::move(*record));
   }
   before_.clear();
 }
@@ -116,9 +123,9 @@ std::string SimEngine::Dump(bool backwards) const {
     dump += item.second.value;
   };
   if (backwards) {
-    std::for_each(records_.rbegin(), records_.rend(), add);
+    std::for_each(records_->rbegin(), records_->rend(), add);
   } else {
-    std::for_each(records_.begin(), records_.end(), add);
+    std::for_each(records_->begin(), records_->end(), add);
   }
   return dump;
 }

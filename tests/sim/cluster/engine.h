@@ -1,5 +1,6 @@
 // What does the state machine's storage look like to the simulator? An ordered map that knows what
-// a crash would take back, and a hash of its content that costs nothing to ask for.
+// a crash would take back, and a hash of its content that costs nothing to ask for. Views show it
+// as it was when they were made: who writes while one is held writes into a copy.
 #pragma once
 
 #include <cstdint>
@@ -42,12 +43,14 @@ class SimEngine final : public kv::Engine {
   };
   using Records = std::map<std::string, Record, std::less<>>;
 
+  /// To be changed.
+  Records& Own();
   void Put(std::string_view key, std::string_view value);
   void Delete(std::string_view key);
   void DeleteRange(std::string_view begin, std::string_view end);
   void Remember(std::string_view key, const Record* record);
 
-  Records records_;
+  std::shared_ptr<Records> records_ = std::make_shared<Records>();
   /// What each key that changed since the last flush was before; nullopt: not there.
   std::map<std::string, std::optional<Record>, std::less<>> before_;
   std::uint64_t hash_ = 0;

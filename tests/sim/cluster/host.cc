@@ -31,7 +31,7 @@ Process::Process(World& world, Host& host) : world_(world), host_(host) {
   disk.boot.nonce = random.Next();
   OpenStore();
   node::Birth birth;
-  birth.name = host_.name;
+  birth.name = host_.plays.empty() ? host_.name : host_.plays;
   birth.member = disk.member;
   birth.cluster = disk.cluster;
   birth.boot = disk.boot;
@@ -39,6 +39,9 @@ Process::Process(World& world, Host& host) : world_(world), host_(host) {
   birth.peer_boots = disk.peer_boots;
   birth.raft = disk.Initial();
   birth.raft.applied = store_->applied();
+  if (!disk.suspect) {
+    committed_at_start_ = std::max(disk.hard_state().commit, store_->applied());
+  }
   const auto log = [this](node::LogSeverity /*severity*/, const std::string& line) {
     world_.Trace("%s: %s", host_.name.c_str(), line.c_str());
   };
@@ -57,11 +60,15 @@ void Process::OpenStore() {
   auto store = kv::Store::Open(host_.disk.engine, options);
   RAFTKV_CHECK(store.ok(), store.status().ToString());
   store_ = *std::move(store);
+  // Another table for each open, and no view of what a snapshot has replaced.
+  const std::uint64_t table = world_.chance().identity.Next() | 1;
+  views_ = std::make_unique<kv::HeldViews>(
+      table, [this] { return Now(); }, world_.plan().disk.views);
 }
 
 node::MemberOptions Process::Options() const {
   node::MemberOptions options;
-  options.name = host_.name;
+  options.name = host_.plays.empty() ? host_.name : host_.plays;
   options.advertise = host_.name;
   options.opaque_addresses = true;
   options.zone = host_.zone;
@@ -69,8 +76,8 @@ node::MemberOptions Process::Options() const {
   options.cluster = world_.cluster();
   options.join = host_.joining;
   const bool listed = std::any_of(options.cluster.begin(), options.cluster.end(),
-                                  [&](const MemberAddress& m) { return m.name == host_.name; });
-  if (!listed) options.cluster.push_back({host_.name, host_.name});
+                                  [&](const MemberAddress& m) { return m.name == options.name; });
+  if (!listed) options.cluster.push_back({options.name, host_.name});
   options.seed = world_.chance().identity.Next();
   options.election_timeout = host_.election_timeout;
   options.heartbeat = host_.heartbeat;
@@ -97,8 +104,13 @@ Nanos Process::WriteTime() {
   Random& random = world_.chance().disk;
   const DiskPlan& plan = world_.plan().disk;
   Nanos time = Around(random, plan.mean_write) * host_.write_factor;
-  if (!world_.calm() && Chance(random, plan.slow_ppm)) time *= Between(random, 10, 100);
-  return std::max(std::min(time, kLongestWrite), host_.least_write);
+  Nanos longest = kLongestWrite;
+  const bool varies = !world_.calm() || world_.lasts();
+  if (varies && Chance(random, plan.slow_ppm)) time *= Between(random, 10, 100);
+  // Beside a fault that lasts writes may be slow, but not as slow as if they hung: a leader that
+  // hands over then does what it should.
+  if (world_.lasts()) longest = world_.plan().core.hang_timeout.count() * 4 / 5;
+  return std::max(std::min(time, longest), host_.least_write);
 }
 
 void Process::Write(node::LogWrite write, node::DoneStatus done) {
@@ -264,7 +276,8 @@ void Process::FinishApply() {
   node::Applied applied;
   applied.responses.reserve(entries.size());
   Status status;
-  if (entries.size() > kApplyOneByOne) {
+  if (entries.size() > kApplyOneByOne ||
+      Chance(world_.chance().disk, world_.plan().disk.together_ppm)) {
     status = ApplyEntries(entries, applied);
   } else {
     // A flush may come at any time, so also within a batch.
@@ -291,19 +304,26 @@ void Process::FinishApply() {
   }
 }
 
+Result<Bytes> Process::Answer(std::string_view request, std::size_t max_bytes) {
+  const DiskPlan& plan = world_.plan().disk;
+  views_->Sweep();
+  return kv::Read(host_.disk.engine, kv::ReadTier::kAll, request,
+                  std::min(max_bytes, plan.max_answer_bytes), plan.max_visited_bytes, views_.get());
+}
+
 void Process::Read(Bytes request, std::size_t max_bytes, node::Done<Bytes> done) {
   if (!PortCall()) return;
   const Nanos time = Around(world_.chance().disk, world_.plan().disk.mean_apply);
   if (world_.plan().disk.read_late) {
     AfterRead(time,
               [this, request = std::move(request), max_bytes, done = std::move(done)]() mutable {
-                done(kv::Read(host_.disk.engine, kv::ReadTier::kAll, request.view(), max_bytes));
+                done(Answer(request.view(), max_bytes));
               });
     return;
   }
-  AfterRead(time,
-            [answer = kv::Read(host_.disk.engine, kv::ReadTier::kAll, request.view(), max_bytes),
-             done = std::move(done)]() mutable { done(answer); });
+  AfterRead(time, [answer = Answer(request.view(), max_bytes), done = std::move(done)]() mutable {
+    done(answer);
+  });
 }
 
 // --- Snapshots.

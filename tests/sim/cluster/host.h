@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "lib/kv/held_views.h"
 #include "lib/kv/store.h"
 #include "lib/node/member.h"
 #include "tests/sim/cluster/clock.h"
@@ -57,6 +58,9 @@ class Process final : public node::Clock,
   /// It was told that its disk failed.
   [[nodiscard]] bool disk_failed() const { return disk_failed_; }
   [[nodiscard]] Index applied() const { return store_->applied(); }
+  /// What its log, or its state machine, said was committed when it started; 0: it may have lost
+  /// that.
+  [[nodiscard]] Index committed_at_start() const { return committed_at_start_; }
 
   // --- The ports.
   MonoTime Now() override;
@@ -99,14 +103,17 @@ class Process final : public node::Clock,
   void FinishApply();
   /// Runs `work` once the disk has been read.
   void AfterRead(Nanos time, OnceFunction<void()> work);
+  Result<Bytes> Answer(std::string_view request, std::size_t max_bytes);
   Status ApplyEntries(const std::vector<raft::Entry>& entries, node::Applied& applied);
   Result<std::vector<raft::Entry>> ReadEntries(Index first, Index last, std::size_t max_bytes);
 
   World& world_;
   Host& host_;
+  Index committed_at_start_;
   bool dead_ = false;
   int calls_left_ = -1;  ///< below 0: it lives on
   std::unique_ptr<kv::Store> store_;
+  std::unique_ptr<kv::HeldViews> views_;
   std::unique_ptr<node::Member> member_;
 
   // --- Under way; at most one each.
@@ -154,6 +161,13 @@ struct Host {
   std::string zone;
   /// Its disk was lost or rolled back: never again a member under this identity.
   bool gone = false;
+  /// Not empty: its disk is a copy of this member's, which runs as well.
+  std::string plays;
+  /// A copy of its disk runs.
+  bool twinned = false;
+  /// Its boots were set back, and nobody has told the others to trust it yet.
+  bool distrusted = false;
+  std::uint64_t set_back_at = 0;  ///< the incarnation it had then; 0: they never were
   /// No member: a spare, or removed.
   bool out = false;
   /// Is started to be taken into the cluster.

@@ -49,7 +49,10 @@ void Network::SetPeers(Host& from, std::vector<node::Transport::Peer> peers) {
     // Who was known by name only has got its id when it answered.
     if (!wants || !named) connection.peer = wanted->id;
     connection.name = wanted->name;
-    if (wants && !other) continue;
+    // Whose boots are trusted anew has to say which one it is.
+    const bool anew =
+        std::exchange(connection.incarnation, wanted->incarnation) != wanted->incarnation;
+    if (wants && !other && !anew) continue;
     connection.backoff = 0;
     Dial(from, *to, Delay());
   }
@@ -182,7 +185,9 @@ void Network::HostDown(Host& host) {
     Break(*other, host);
     Connection& connection = At(host, *other);
     ++connection.version;
-    connection = Connection{State::kUnwanted, connection.version, kNobody, {}, 0, false, 0};
+    const std::uint32_t version = connection.version;
+    connection = Connection();
+    connection.version = version;
   }
 }
 
@@ -240,6 +245,7 @@ void Network::Deliver(const Event& event) {
                  known ? "" : "ignored: ", Describe(flight.message).c_str());
   }
   if (!known) return;
+  world_.checks().OnHeard(to, flight.from, flight.boot);
   if (const auto* message = std::get_if<raft::Message>(&flight.message)) {
     world_.checks().OnDeliver(to, *message);
   }

@@ -58,6 +58,7 @@ class Network {
     std::uint32_t version = 0;  ///< raised whenever the state changes
     NodeId peer;
     std::string name;
+    std::uint64_t incarnation = 1;
     Nanos backoff = 0;
     bool unreachable_scheduled = false;
     Nanos last_arrival = 0;

@@ -46,6 +46,8 @@ namespace raftkv::sim {
   X(kStalledApply, "stalled apply")                       \
   X(kHungReads, "reads that do not end")                  \
   X(kRemovedReturns, "removed member back with its disk") \
+  X(kTwin, "copied disk beside its original")             \
+  X(kBootsSetBack, "boots set back")                      \
   X(kHelloLost, "lost hello")                             \
   X(kBootsLost, "boots of peers lost by damage")          \
   X(kResumed, "snapshot transfer resumed")                \
@@ -71,6 +73,7 @@ enum class Fault : std::uint8_t {
 };
 
 inline constexpr std::size_t kFaultKinds = static_cast<std::size_t>(Fault::kCount);
+static_assert(kFaultKinds <= 64, "Overrides::without has a bit for each");
 
 inline const char* FaultName(Fault fault) {
   static constexpr const char* kNames[] = {

@@ -16,6 +16,7 @@ constexpr std::uint64_t kMostElections = 4;
 constexpr std::uint64_t kNearlyAll = 100;
 /// What is to end over a distance, at a time.
 constexpr std::size_t kRoomForReads = 64;
+constexpr std::size_t kRoomForAnswers = 64 << 10;
 /// Half of what a client waits.
 constexpr Nanos kLongestRead = 1500 * kMillisecond;
 
@@ -89,7 +90,7 @@ bool Lasting::Begin() {
     return false;
   }
   world_.Count(fault);
-  began_ = progress_at_ = world_.now();
+  began_ = progress_at_ = led_at_ = world_.now();
   elections_ = world_.stats().elections;
   committed_ = world_.checks().committed();
   reads_ok_ = world_.stats().Of(OpKind::kGet, OpOutcome::kOk);
@@ -238,6 +239,7 @@ Nanos Lasting::Patience() const {
 void Lasting::Look() {
   Host* const leads = world_.Leader();
   if (leads != nullptr && CanCommit(*leads)) {
+    led_at_ = world_.now();
     world_.clients().Probe(*leads, std::chrono::milliseconds(Patience() / 2 / kMillisecond));
   }
   const std::string during = std::string(" during a ") + FaultName(world_.plan().lasting);
@@ -250,14 +252,14 @@ void Lasting::Look() {
     world_.Fail("lasting faults", std::to_string(elections) + " elections" + during);
   } else if (world_.now() - progress_at_ > Patience()) {
     world_.Fail("lasting faults", "no write is committed" + during);
+  } else if (world_.now() - led_at_ > Patience()) {
+    world_.Fail("lasting faults", "no leader works" + during);
   } else if (world_.now() - began_ >= kTime) {
-    if (leads == nullptr || !CanCommit(*leads)) {
-      world_.Fail("lasting faults", "no leader works" + during);
-    }
-    // With room for a read or two at a time most wait for the room. And the way to the member, from
-    // there to the leader, and from there to the others, there and back, must leave time for a try
-    // more within what a client waits.
-    const bool room = world_.plan().core.max_pending_reads >= kRoomForReads;
+    // With room for a read or two at a time, or their answers, most wait for the room. And the way
+    // to the member, from there to the leader, and from there to the others, there and back, must
+    // leave time for a try more within what a client waits.
+    const bool room = world_.plan().core.max_pending_reads >= kRoomForReads &&
+                      world_.plan().disk.max_answer_bytes >= kRoomForAnswers;
     const bool near = 6 * far_.min_delay <= kLongestRead;
     if (world_.plan().lasting == Fault::kLastingDistance && room && near) CheckReads();
   }

@@ -60,6 +60,7 @@ class Lasting {
   std::uint64_t elections_ = 0;
   Index committed_;
   Nanos progress_at_ = 0;
+  Nanos led_at_ = 0;  ///< when a leader that works was seen last
   std::uint64_t reads_ok_ = 0;
   std::uint64_t reads_failed_ = 0;
   NetworkPlan far_;

@@ -65,6 +65,8 @@ bool Nemesis::Carry(Fault fault) {
     case Fault::kStalledApply: return StallApply();
     case Fault::kHungReads: return HangReads();
     case Fault::kRemovedReturns: return BringBackRemoved();
+    case Fault::kTwin: return StartTwin();
+    case Fault::kBootsSetBack: return SetBackBoots();
     case Fault::kRestartOptions: return RestartWithOptions();
     case Fault::kPartition:
     case Fault::kOneWay:
@@ -206,7 +208,7 @@ void Nemesis::CutFor(const Pairs& pairs, Nanos time) {
 }
 
 /// What the leader says gets lost from soon on; what it is still told are late answers.
-void Nemesis::CutBehindLateAnswers(const Host& leader, Nanos time) {
+void Nemesis::CutBehindLateAnswers(Host& leader, Nanos time) {
   constexpr Nanos kLateFor = 150 * kMillisecond;
   storm_ = world_.plan().network;
   storm_.late_ppm = storm_.duplicate_ppm = 500'000;
@@ -216,10 +218,11 @@ void Nemesis::CutBehindLateAnswers(const Host& leader, Nanos time) {
   for (const auto& host : world_hosts()) {
     if (host->index != leader.index) pairs.emplace_back(leader.index, host->index);
   }
-  world_.At(kLateFor, [this, pairs, time] {
+  world_.At(kLateFor, [this, &leader, pairs, time] {
     if (!active_) return;
     world_.network().SetPlan(nullptr);
     CutFor(pairs, time);
+    if (leader.running()) LeaveToOneReader(leader, time);
   });
 }
 
@@ -303,8 +306,10 @@ bool Nemesis::Storm() {
     StartLater(*leader, Between(chance(), 10 * kMillisecond, 500 * kMillisecond));
   }
   world_.network().SetPlan(&storm_);
-  const auto calm = [this] { world_.network().SetPlan(nullptr); };
-  undo_.emplace_back(calm);
+  const auto calm = [this] {
+    // Once faults have stopped the network is quiet already.
+    if (active_) world_.network().SetPlan(nullptr);
+  };
   world_.At(Between(chance(), 200 * kMillisecond, 2 * kSecond), calm);
   return true;
 }
@@ -450,6 +455,7 @@ bool Nemesis::WipeDisk(Host& host) {
   // Whose list names nobody else founds a cluster of its own, with an empty disk again.
   if (world_.cluster().size() == 1 && host.name == world_.cluster().front().name) return false;
   if (host.gone || host.disk.cluster == ClusterId{} || !Settled() || !MayLose(host)) return false;
+  if (host.twinned || host.distrusted) return false;
   world_.Crash(host);
   host.joining = false;
   SimDisk empty;
@@ -485,14 +491,10 @@ bool Nemesis::DecidesAlone(const SimDisk& disk) const {
 bool Nemesis::MayRollBack(const Host& host) const {
   const auto found = copies_.find(host.index);
   if (found == copies_.end() || found->second == nullptr || host.gone || !Settled()) return false;
+  if (host.twinned || host.distrusted) return false;
   const SimDisk& copy = *found->second;
   if (copy.member != host.disk.member || copy.boot.counter >= host.disk.boot.counter) return false;
-  const bool seen = std::all_of(world_.hosts().begin(), world_.hosts().end(), [&](const auto& h) {
-    if (h->index == host.index || h->gone || h->out) return true;
-    const auto boot = h->disk.peer_boots.find(host.disk.member);
-    return boot != h->disk.peer_boots.end() && boot->second.boot == host.disk.boot;
-  });
-  return seen && MayLose(host) && !DecidesAlone(copy);
+  return AllHaveMet(host) && MayLose(host) && !DecidesAlone(copy);
 }
 
 bool Nemesis::RollBackDisk(Host& host) {
@@ -548,6 +550,11 @@ bool Nemesis::JumpWallClock() {
 
 // --- The end.
 
+bool Nemesis::IsStillRefused(const Host& host) const {
+  const raft::Member* const member = world_.checks().configuration()->Find(host.disk.member);
+  return member == nullptr || member->incarnation == host.set_back_at;
+}
+
 void Nemesis::Heal() {
   active_ = false;
   for (const auto& undo : undo_) undo();
@@ -563,6 +570,8 @@ void Nemesis::Heal() {
     host->write_factor = 1;
     host->least_write = 0;
     world_.Resume(*host);
+    // Nobody tells the others any more to trust it.
+    if (std::exchange(host->distrusted, false)) host->gone = IsStillRefused(*host);
     if (host->gone || host->out || host->index == left_down_) {
       world_.Crash(*host);
     } else {

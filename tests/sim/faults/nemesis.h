@@ -55,13 +55,18 @@ class Nemesis {
   bool HangReads();
   bool Stall(bool Host::*stalls, void (Process::*go_on)());
   bool BringBackRemoved();
+  [[nodiscard]] bool AllHaveMet(const Host& host) const;
+  bool StartTwin();
+  bool SetBackBoots();
+  void AskToTrust(Host& host);
+  [[nodiscard]] bool IsStillRefused(const Host& host) const;
   bool RestartWithOptions();
   bool Network(Fault fault);
   Pairs Cut(Fault fault);
   void CutFor(const Pairs& pairs, Nanos time);
   /// All links between those of one side and the others.
   [[nodiscard]] Pairs LinksOf(const std::vector<const Host*>& side) const;
-  void CutBehindLateAnswers(const Host& leader, Nanos time);
+  void CutBehindLateAnswers(Host& leader, Nanos time);
   bool Flap();
   bool BreakConnection();
   bool CutClient();
@@ -90,6 +95,7 @@ class Nemesis {
 
   // --- Scenes: what must come together (nemesis_scenes.cc).
   void CutOffUnnoticed(Host& leader, Nanos time);
+  void LeaveToOneReader(Host& leader, Nanos time);
   void WatchOldLeader(Host& leader, std::uint32_t epoch, Nanos until);
   bool RestartWhoPromised(Host& leader);
   bool LoseDiskOfQuorum(Fault fault);
@@ -102,7 +108,8 @@ class Nemesis {
   Random& chance();
   /// What `host` has may be lost: it is, or may be, unknown to the others, or suspect.
   [[nodiscard]] static bool Unsure(const Host& host) {
-    return host.gone || host.disk.suspect || !host.disk.damaged.empty();
+    return host.gone || host.twinned || host.distrusted || host.disk.suspect ||
+           !host.disk.damaged.empty();
   }
   /// Whether quorums are left, in every configuration that may be in force, without `host` too.
   [[nodiscard]] bool MayLose(const Host& host) const;

@@ -73,7 +73,7 @@ bool Nemesis::Healthy(const Host& host) const {
 }
 
 bool Nemesis::MayBeRefused(const Host& host) const {
-  if (host.gone || host.out || host.joining) return true;
+  if (host.gone || host.out || host.joining || host.set_back_at != 0) return true;
   const raft::Configuration* const committed = world_.checks().configuration();
   return committed != nullptr && committed->Find(host.disk.member) == nullptr;
 }

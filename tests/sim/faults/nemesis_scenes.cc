@@ -60,6 +60,10 @@ std::vector<Host*> Nemesis::Followers(const Host& leader) {
 void Nemesis::CutOffUnnoticed(Host& leader, Nanos time) {
   if (world_.plan().core.lease_reads || chance().Below(4) != 0) SetWorstClocks(leader);
   CutFor(LinksOf({&leader}), time);
+  LeaveToOneReader(leader, time);
+}
+
+void Nemesis::LeaveToOneReader(Host& leader, Nanos time) {
   world_.clients().Leave(leader);
   const auto once = [this, &leader, returned = std::make_shared<bool>(false)] {
     if (!std::exchange(*returned, true)) world_.clients().Return(leader);

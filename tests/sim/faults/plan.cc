@@ -162,13 +162,28 @@ void DrawMore(Plan& plan) {
     plan.core.max_inflight_bytes = std::max<std::size_t>(plan.core.max_inflight_bytes, 8'000);
     plan.core.max_inflight_messages = std::max<std::size_t>(plan.core.max_inflight_messages, 8);
   }
-  std::vector<Fault> faults{Fault::kPauseAll, Fault::kStalledApply, Fault::kHungReads,
-                            Fault::kRemovedReturns};
+  std::vector<Fault> faults{Fault::kPauseAll,       Fault::kStalledApply, Fault::kHungReads,
+                            Fault::kRemovedReturns, Fault::kTwin,         Fault::kBootsSetBack};
   for (const Fault fault : faults) {
     if (random.Below(3) == 0) continue;
     plan.fault_weights[static_cast<std::size_t>(fault)] +=
         static_cast<std::uint32_t>(Between(random, 20, 120));
   }
+}
+
+/// Of reads, pages and values. From a stream of its own, too.
+void DrawReads(Plan& plan) {
+  Random random{plan.seed ^ 0x7265616473000000};
+  DiskPlan& disk = plan.disk;
+  disk.together_ppm = static_cast<std::uint32_t>(OneOf(random, {0, 300'000, 800'000}));
+  disk.max_answer_bytes = static_cast<std::size_t>(OneOf(random, {4 << 20, 4 << 20, 1, 200}));
+  disk.max_visited_bytes = static_cast<std::size_t>(OneOf(random, {64 << 20, 64 << 20, 0, 1'000}));
+  disk.views.max_views = static_cast<std::size_t>(OneOf(random, {256, 256, 1, 3}));
+  disk.views.max_idle = Duration(OneOf(random, {30 * kSecond, 2 * kSecond, 300 * kMillisecond}));
+  disk.views.max_age = Duration(OneOf(random, {600 * kSecond, 3 * kSecond}));
+  disk.views.max_idle_at_end = Duration(OneOf(random, {5 * kSecond, 100 * kMillisecond}));
+  plan.clients.max_staleness = std::chrono::milliseconds(OneOf(random, {800, 200, 20}));
+  plan.clients.large_ppm = static_cast<std::uint32_t>(OneOf(random, {0, 0, 20'000}));
 }
 
 /// From a stream of its own, so that what else a seed draws stays as it is.
@@ -273,6 +288,7 @@ Plan DrawPlan(std::uint64_t seed, const Overrides& overrides) {
   DrawMore(plan);
   DrawLasting(plan);
   DrawPieces(plan);
+  DrawReads(plan);
   LeaveOut(overrides, plan);
   return plan;
 }

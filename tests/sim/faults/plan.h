@@ -2,11 +2,13 @@
 // faults with their rates; the draws during the run come from the same seed.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <set>
 
 #include "lib/base/random.h"
 #include "lib/base/time.h"
+#include "lib/kv/held_views.h"
 #include "lib/kv/store.h"
 #include "lib/raft/raft.h"
 #include "tests/sim/cluster/scheduler.h"
@@ -51,6 +53,14 @@ struct DiskPlan {
   /// A damaged store has lost the boots of its peers as well.
   std::uint32_t boots_lost_ppm = 0;
   bool read_late = false;  ///< a read looks at the state machine when it ends, not when it begins
+  /// Batches of entries that go through the store together; the others go one by one, so that the
+  /// state of each index is compared.
+  std::uint32_t together_ppm = 0;
+  /// Of one answer to a read, and of what one may look at for it, in bytes.
+  std::size_t max_answer_bytes = SIZE_MAX;
+  std::size_t max_visited_bytes = kv::kMaxVisitedBytes;
+  /// States that are kept for the next page of a scan.
+  kv::HeldViewsOptions views;
 };
 
 struct ClientPlan {
@@ -64,6 +74,9 @@ struct ClientPlan {
   std::uint32_t follow_leader_ppm = 0;
   std::uint32_t drop_answer_ppm = 20'000;
   std::uint32_t idle_ppm = 8'000;
+  /// What bounded reads allow.
+  std::chrono::milliseconds max_staleness{800};
+  std::uint32_t large_ppm = 0;  ///< of the values of mixed requests
 };
 
 struct Plan {

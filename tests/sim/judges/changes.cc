@@ -47,7 +47,8 @@ std::size_t Changes::Begin(Fault kind, const Host& host, const std::string& name
 bool Changes::CameTrue(const Change& change) const {
   const auto& configurations = world_.checks().configurations();
   return std::any_of(configurations.begin(), configurations.end(), [&](const auto& item) {
-    if (item.first < change.configuration) return false;
+    // The joint phase is over by then.
+    if (item.first < change.configuration || item.second.joint) return false;
     const bool there = Names(item.second).count(change.name) != 0;
     if (change.kind == Fault::kAddMember) return there;
     if (change.kind == Fault::kRemoveMember) return !there;

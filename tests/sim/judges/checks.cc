@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <variant>
 
+#include "lib/kv/parse.h"
 #include "lib/kv/request.h"
 #include "lib/raft/configuration.h"
 #include "tests/sim/judges/quorum.h"
@@ -131,7 +132,7 @@ void Checks::OnFormed(const Host& host) {
   if (!committed_.empty()) return;
   // The founder decides alone.
   committed_.push_back({Term{1}, Term{}});
-  NoteConfiguration(Index{1}, Term{1});
+  NoteCommitted(Index{1}, Term{1});
   committed_runs_.push_back({Term{1}, Index{1}});
 }
 
@@ -189,6 +190,16 @@ void Checks::OnSend(const Host& host, const raft::Message& message) {
 }
 
 // --- What is committed.
+
+/// Of members only the boot that is written down: another start of this host must know it again.
+void Checks::OnHeard(const Host& host, NodeId peer, const node::Boot& boot) {
+  const Raft* const core = host.process->member().core();
+  if (core == nullptr || core->applied_configuration().Find(peer) == nullptr) return;
+  const auto known = host.disk.peer_boots.find(peer);
+  if (known != host.disk.peer_boots.end() && known->second.boot == boot) return;
+  Fail("durable before counted",
+       host.name + " hears a boot of " + world_.NameOf(peer) + " that it has not written down");
+}
 
 void Checks::OnDeliver(const Host& host, const raft::Message& message) {
   const auto* const reply = std::get_if<raft::AppendEntriesReply>(&message.body);
@@ -280,13 +291,34 @@ void Checks::CheckChange(const Host& host, const Raft& core,
   }
 }
 
-void Checks::NoteConfiguration(Index index, Term term) {
-  if (places_.size() <= index.value) return;
-  for (const Place& place : places_[index.value]) {
-    if (place.term != term || place.entry.kind != raft::EntryKind::kConfiguration) continue;
-    auto decoded = raft::DecodeConfiguration(place.entry.payload.view());
-    if (decoded.ok()) committed_configurations_.emplace_back(index, *std::move(decoded));
+/// Who is no member any more is dead for ever.
+void Checks::CheckRemoved(const raft::Configuration& before, const raft::Configuration& after) {
+  const auto is_removed = [&](NodeId id) {
+    return std::find(after.removed.begin(), after.removed.end(), id) != after.removed.end();
+  };
+  for (const raft::Member& member : before.members) {
+    if (after.Find(member.id) != nullptr || is_removed(member.id)) continue;
+    Fail("removed for ever", member.name + " goes, and its id is not remembered");
   }
+  for (const NodeId id : before.removed) {
+    if (!is_removed(id)) Fail("removed for ever", "the id of a removed member is forgotten");
+  }
+}
+
+void Checks::NoteCommitted(Index index, Term term) {
+  std::uint64_t time_ms = times_ms_.empty() ? 0 : times_ms_.back();
+  for (const Place& place : index.value < places_.size() ? places_[index.value] : Places()) {
+    if (place.term != term) continue;
+    time_ms = std::max(time_ms, place.entry.time_ms);
+    if (place.entry.kind != raft::EntryKind::kConfiguration) continue;
+    auto decoded = raft::DecodeConfiguration(place.entry.payload.view());
+    if (!decoded.ok()) continue;
+    if (!committed_configurations_.empty()) {
+      CheckRemoved(committed_configurations_.back().second, *decoded);
+    }
+    committed_configurations_.emplace_back(index, *std::move(decoded));
+  }
+  times_ms_.push_back(time_ms);
 }
 
 void Checks::CheckCommit(const Host& host, const Raft& core) {
@@ -322,7 +354,7 @@ void Checks::CheckCommit(const Host& host, const Raft& core) {
     }
     committed_.push_back({term, core.term()});
     world_.reads().OnCommitted(index);
-    NoteConfiguration(index, term);
+    NoteCommitted(index, term);
     ++world_.stats().entries;
     if (committed_runs_.empty() || committed_runs_.back().term != term) {
       committed_runs_.push_back({term, index});
@@ -442,6 +474,19 @@ Term Checks::PreviousTerm(const Entry& entry) const {
   return before == Index{} ? Term{} : committed_[before.value - 1].term;
 }
 
+/// A leader that knows that its disk is full takes nothing that needs room there.
+void Checks::CheckSpace(const Host& host, const Raft& core) {
+  const raft::Space space = std::min(seen_[host.index].space, core.space());
+  if (space == raft::Space::kEnough) return;
+  const Index from = std::max(seen_[host.index].before.last.Next(), core.log().buffer_first());
+  for (Index index = from; index <= core.log().last_index(); ++index) {
+    const Entry& entry = core.log().At(index);
+    if (entry.kind != raft::EntryKind::kCommand) continue;
+    if (space == raft::Space::kDeletes && kv::OnlyDeletes(entry.payload.view())) continue;
+    Fail("no space, no writes", host.name + " takes a write that its disk has no room for");
+  }
+}
+
 // --- The core as a whole.
 
 void Checks::OnStart(const Host& host) {
@@ -476,6 +521,7 @@ void Checks::Remember(const Host& host, const Raft& core) {
   before.last = core.log().last_index();
   before.runs = core.log().runs();
   seen.last_term = core.log().last_term();
+  seen.space = core.space();
 }
 
 void Checks::AfterStep(const Host& host) {
@@ -496,6 +542,7 @@ void Checks::AfterStep(const Host& host) {
     CheckElected(host, *core);
     CheckLeaderComplete(host, *core);
   }
+  if (was_leader && core->role() == raft::Role::kLeader) CheckSpace(host, *core);
   CheckFollowed(host, *core);
   CheckDisk(host, *core);
   CheckInvariants(host, *core);

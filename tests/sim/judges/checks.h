@@ -31,6 +31,8 @@ class Checks {
   void OnApply(const Host& host, const std::vector<raft::Entry>& entries);
   void OnCompact(const Host& host, Index through);
   // --- After it happened.
+  /// What `boot` of `peer` says counts at `host`.
+  void OnHeard(const Host& host, NodeId peer, const node::Boot& boot);
   void OnDeliver(const Host& host, const raft::Message& message);
   void OnStart(const Host& host);
   void OnFormed(const Host& host);
@@ -57,6 +59,10 @@ class Checks {
   [[nodiscard]] const std::vector<std::pair<Index, raft::Configuration>>& configurations() const {
     return committed_configurations_;
   }
+  /// The largest time stamp of the entries up to `index`, which is committed.
+  [[nodiscard]] std::uint64_t TimeAt(Index index) const {
+    return index == Index{} ? 0 : times_ms_.at(index.value - 1);
+  }
   /// Every entry that was committed, in order.
   struct Result {
     Bytes response;
@@ -78,6 +84,7 @@ class Checks {
   struct Seen {
     bool fresh = true;  ///< nothing was seen of this process's core yet
     raft::StateBefore before;
+    raft::Space space = raft::Space::kEnough;
     Term last_term;
     Term durable_term;
     /// (index, configuration) of the configuration entries in the core's log.
@@ -96,8 +103,10 @@ class Checks {
   void CheckChange(const Host& host, const raft::Raft& core,
                    const std::pair<Index, raft::Configuration>& before,
                    const raft::Configuration& after);
-  void NoteConfiguration(Index index, Term term);
+  void NoteCommitted(Index index, Term term);
+  void CheckRemoved(const raft::Configuration& before, const raft::Configuration& after);
   void CheckCommit(const Host& host, const raft::Raft& core);
+  void CheckSpace(const Host& host, const raft::Raft& core);
   void CheckFollowed(const Host& host, const raft::Raft& core);
   void CheckInvariants(const Host& host, const raft::Raft& core);
   void Remember(const Host& host, const raft::Raft& core);
@@ -113,8 +122,10 @@ class Checks {
   /// (host, member): so many disks were lost when it was told last that the member is suspect.
   std::map<std::pair<std::uint16_t, NodeId>, std::size_t> told_;
   std::map<std::pair<NodeId, Term>, NodeId> votes_;
-  std::vector<std::vector<Place>> places_;  ///< by index
-  std::vector<Committed> committed_;        ///< by index - 1
+  using Places = std::vector<Place>;
+  std::vector<Places> places_;           ///< by index
+  std::vector<Committed> committed_;     ///< by index - 1
+  std::vector<std::uint64_t> times_ms_;  ///< replicated time at each of them
   std::vector<raft::TermRun> committed_runs_;
   std::vector<std::pair<Index, raft::Configuration>> committed_configurations_;
   std::vector<Result> results_;  ///< by index

@@ -56,8 +56,9 @@ std::string Model::Increment(const kv::ParsedOperation& operation,
       return result.code == Code::kInvalidArgument ? "" : "an increment of what is no number";
     }
   }
+  const bool overflows = __builtin_add_overflow(number, operation.delta, &number);
+  if (overflows) return result.code == Code::kInvalidArgument ? "" : "an increment overflows";
   if (result.code != Code::kOk) return "an increment of a number is refused";
-  number += operation.delta;
   Put(operation.range.begin, std::to_string(number));
   changed = true;
   return number == result.number ? std::string() : Told("a counter", result.number, number);
@@ -135,7 +136,7 @@ std::string Model::Compare(const kv::ParsedRead& asked, const ScanResult& found)
       return "'" + key + "' is missing";
     }
     if (next->key != key) return "'" + next->key + "' is there instead of '" + key + "'";
-    const bool same = asked.keys_only || next->value == value.value;
+    const bool same = next->value == (asked.keys_only ? std::string() : value.value);
     const bool same_counts = next->mod_revision == value.mod_revision &&
                              next->version == value.version &&
                              next->create_revision == value.create_revision && next->lease == 0;
@@ -151,7 +152,21 @@ std::string Model::Compare(const kv::ParsedRead& asked, const ScanResult& found)
                 static_cast<std::int64_t>(count));
   }
   if (next != found.kvs.end()) return "'" + next->key + "' should be absent";
-  return found.more ? "more is promised than there is" : std::string();
+  // One that was left out says so without having looked.
+  return found.more && !found.kvs.empty() ? "more is promised than there is" : std::string();
+}
+
+std::string Model::CompareEnd(const kv::ParsedRead& asked, const ScanResult& found, bool first,
+                              bool may_be_full) {
+  const bool at_limit = asked.limit != 0 && found.count >= asked.limit;
+  if (at_limit && found.count > asked.limit) return "it shows more than its limit";
+  if (asked.count_only) {
+    return found.more && first && !at_limit ? "the first count is left out" : std::string();
+  }
+  if (found.count != found.kvs.size()) return "its pairs are not as many as it says";
+  if (!found.more || at_limit) return {};
+  if (first && found.kvs.empty()) return "the first read is left out";
+  return may_be_full ? std::string() : "it ends before its limit";
 }
 
 }  // namespace raftkv::sim

@@ -21,6 +21,10 @@ class Model {
   std::string Apply(const raft::Entry& entry, const Checks::Result& result);
   /// What is wrong with `found` as the answer to `asked` in the state as it is now.
   [[nodiscard]] std::string Compare(const kv::ParsedRead& asked, const ScanResult& found) const;
+  /// What is wrong with where `found` ends, whose pairs are right. The first read of a request gets
+  /// on; it may end before its limit only if the answer may be full.
+  [[nodiscard]] static std::string CompareEnd(const kv::ParsedRead& asked, const ScanResult& found,
+                                              bool first, bool may_be_full);
   [[nodiscard]] std::uint64_t revision() const { return revision_; }
 
  private:

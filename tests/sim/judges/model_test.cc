@@ -1,6 +1,9 @@
 // Does the model see what is wrong with an answer?
 #include "tests/sim/judges/model.h"
 
+#include <cstddef>
+#include <cstdint>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -27,6 +30,22 @@ class ModelTest : public testing::Test {
     response.revision = revision_;
     if (result.changed && sequence == index_) ++revision_;
     response.results = {std::move(result)};
+    return model_.Apply(entry, {kv::EncodeResponse(response), 1});
+  }
+  /// The same for a request of several calls, which takes `revisions`.
+  std::string WriteCalls(const std::vector<kv::Operation>& operations,
+                         const std::vector<std::size_t>& call_sizes,
+                         std::vector<kv::OperationResult> results, std::uint64_t revisions) {
+    ++index_;
+    raft::Entry entry;
+    entry.index = Index(index_);
+    entry.term = Term(1);
+    entry.kind = raft::EntryKind::kCommand;
+    entry.payload = kv::EncodeRequest({1, 1, index_, 1}, operations, call_sizes);
+    kv::Response response;
+    response.revision = revision_;
+    revision_ += revisions;
+    response.results = std::move(results);
     return model_.Apply(entry, {kv::EncodeResponse(response), 1});
   }
   static KeyValue Pair(std::string key, std::string value, std::uint64_t mod_revision,
@@ -86,6 +105,28 @@ TEST_F(ModelTest, WhatChangesNothingTakesNoRevision) {
   EXPECT_NE(Write(kv::DeleteOp{kv::Range::Single("a")}, {Code::kOk, "", 0, true}), "");
 }
 
+TEST_F(ModelTest, ACallTakesOneRevisionForAllThatItChanges) {
+  const kv::OperationResult nothing{Code::kOk, "", 0, false};
+  const kv::OperationResult refused{Code::kCompareFailed, "", 0, false};
+  const std::vector<kv::Operation> two_keys = {
+      kv::PutOp{"a", "1"}, kv::DeleteOp{kv::Range::Single("c")}, kv::PutOp{"b", "1"}};
+  const std::vector<kv::Operation> no_key = {kv::CompareAndSwapOp{"a", "2", "3"},
+                                             kv::DeleteOp{kv::Range::Single("c")}};
+  const std::vector<kv::Operation> one_key_twice = {kv::PutOp{"c", "1"}, kv::PutOp{"c", "2"}};
+  std::vector<kv::Operation> all = two_keys;
+  all.insert(all.end(), no_key.begin(), no_key.end());
+  all.insert(all.end(), one_key_twice.begin(), one_key_twice.end());
+  EXPECT_EQ(WriteCalls(all, {3, 2, 2}, {kDone, nothing, kDone, refused, nothing, kDone, kDone}, 2),
+            "");
+  EXPECT_EQ(Found({Pair("a", "1", 2, 2, 1), Pair("b", "1", 2, 2, 1), Pair("c", "2", 3, 3, 2)}), "");
+}
+
+TEST_F(ModelTest, CallsOfARequestDoNotShareARevision) {
+  EXPECT_EQ(WriteCalls({kv::PutOp{"a", "1"}, kv::PutOp{"b", "1"}}, {1, 1}, {kDone, kDone}, 2), "");
+  EXPECT_NE(Found({Pair("a", "1", 2, 2, 1), Pair("b", "1", 2, 2, 1)}), "");
+  EXPECT_EQ(Found({Pair("a", "1", 2, 2, 1), Pair("b", "1", 3, 3, 1)}), "");
+}
+
 TEST_F(ModelTest, AnAbsentKeyIsAbsent) {
   EXPECT_EQ(Found({}), "");
   EXPECT_EQ(Write(kv::PutOp{"a", "1"}), "");
@@ -133,6 +174,36 @@ TEST_F(ModelTest, ARepeatedRequestDoesNothing) {
   revision_ = after;
   EXPECT_EQ(Found({Pair("a", "1", 2, 2, 1)}), "");
   EXPECT_NE(Write(kv::PutOp{"a", "1"}, kDone, 1), "") << "answered with another revision";
+}
+
+TEST_F(ModelTest, AnAbsentKeyIsNotEmpty) {
+  EXPECT_EQ(Write(kv::CompareAndSwapOp{"a", "", "1"}, {Code::kCompareFailed, "", 0}), "");
+  EXPECT_NE(Write(kv::CompareAndSwapOp{"a", "", "1"}), "");
+}
+
+TEST_F(ModelTest, AnIncrementDoesNotOverflow) {
+  EXPECT_EQ(Write(kv::IncrementOp{"n", INT64_MAX}, {Code::kOk, "", INT64_MAX, true}), "");
+  EXPECT_EQ(Write(kv::IncrementOp{"n", 1}, {Code::kInvalidArgument, "", 0}), "");
+  EXPECT_NE(Write(kv::IncrementOp{"n", 1}, {Code::kOk, "", INT64_MIN, true}), "");
+}
+
+TEST(ModelEnd, AReadEndsAtItsLimitOrWhereTheAnswerIsFull) {
+  kv::ParsedRead asked;
+  asked.limit = 2;
+  ScanResult found;
+  found.kvs = {{"a", "1", 1}, {"b", "2", 2}};
+  found.count = 2;
+  found.more = true;
+  EXPECT_EQ(Model::CompareEnd(asked, found, true, false), "");
+  asked.limit = 1;
+  EXPECT_NE(Model::CompareEnd(asked, found, true, true), "");
+  asked.limit = 0;
+  EXPECT_NE(Model::CompareEnd(asked, found, true, false), "");
+  EXPECT_EQ(Model::CompareEnd(asked, found, true, true), "");
+  found.kvs.clear();
+  found.count = 0;
+  EXPECT_NE(Model::CompareEnd(asked, found, true, true), "");
+  EXPECT_EQ(Model::CompareEnd(asked, found, false, true), "");
 }
 
 }  // namespace

@@ -11,8 +11,8 @@ namespace raftkv::sim {
 
 namespace {
 
-/// What a read may be behind by, on a clock that is slow by as much as clocks may be.
-Nanos InTrueTime(Duration staleness) { return staleness.count() * 5 / 4; }
+/// No run has as much to show.
+constexpr std::size_t kUsualAnswer = 1 << 20;
 
 }  // namespace
 
@@ -26,7 +26,7 @@ Index Reads::CommittedAt(Nanos when) const {
 
 Index& Reads::ShownBy(const Host& host) {
   // Over a restart a member may show less, until it has heard from a leader.
-  return shown_[{host.disk.member, host.epoch}];
+  return shown_[{host.index, host.epoch}];
 }
 
 Reads::Question Reads::Ask(const Host& host, const Bytes& request, const node::ReadPolicy& policy) {
@@ -51,6 +51,10 @@ void Reads::CheckNewness(const Host& host, const Question& question, Index refle
       floor = question.shown;
       what = "had been shown by this member before it was asked";
       shown = std::max(shown, reflects);
+      if (reflects < host.process->committed_at_start()) {
+        world_.Fail("newness of reads", host.name + " answers from less than it knew to be " +
+                                            "committed when it started");
+      }
       break;
     }
   }
@@ -60,8 +64,25 @@ void Reads::CheckNewness(const Host& host, const Question& question, Index refle
                                       std::to_string(floor.value) + " " + what);
 }
 
+void Reads::CheckPage(const Host& host, const kv::ViewId& view, Index reflects) {
+  const auto first = pages_.find({view.table, view.number});
+  if (first != pages_.end() && first->second == reflects) return;
+  world_.Fail("one state", host.name + " answers a further page from the state at " +
+                               std::to_string(reflects.value) + ", which is not that of the first");
+}
+
+void Reads::CheckSession(const Host& host, Index committed, std::uint64_t time_ms) {
+  const std::uint64_t left_behind = world_.checks().TimeAt(committed);
+  if (time_ms >= left_behind) return;
+  world_.Fail("newness of sessions", host.name + " opens a session at " + std::to_string(time_ms) +
+                                         " ms, but " + std::to_string(left_behind) +
+                                         " had been replicated before it was asked");
+}
+
 void Reads::OnAnswer(const Host& host, const Question& question, const Bytes& answer) {
   const auto results = kv::DecodeReadResponse(answer.view());
+  const kv::ViewId asked_of = kv::ViewOfRequest(question.request.view());
+  const kv::ViewId kept = kv::ViewOfReadResponse(answer.view());
   if (!results.ok()) {
     world_.Fail("answers", "a read's answer cannot be read: " + results.status().ToString());
     return;
@@ -76,11 +97,22 @@ void Reads::OnAnswer(const Host& host, const Question& question, const Bytes& an
   if (reflects > world_.checks().committed()) {
     world_.Fail("reads", host.name + " shows what is not committed");
   }
-  CheckNewness(host, question, reflects);
+  // A further page shows the state of the first, which was as new as was asked for.
+  if (asked_of.IsSet()) {
+    CheckPage(host, asked_of, reflects);
+  } else {
+    CheckNewness(host, question, reflects);
+  }
+  if (kept.IsSet() && pages_.try_emplace({kept.table, kept.number}, reflects).second) {
+    if (asked_of.IsSet()) world_.Fail("one state", host.name + " keeps another state than asked");
+  }
   answers_.emplace(reflects.value, Answer{host.name, question.request, answer});
 }
 
 void Reads::CompareWithModel() {
+  const DiskPlan& disk = world_.plan().disk;
+  const bool may_end_early =
+      disk.max_answer_bytes < kUsualAnswer || disk.max_visited_bytes < kUsualAnswer;
   Model model;
   auto next = answers_.begin();
   std::uint64_t index = 0;
@@ -93,7 +125,10 @@ void Reads::CompareWithModel() {
       }
       const auto results = kv::DecodeReadResponse(next->second.response.view());
       for (std::size_t i = 0; i < reads.size() && i < results->size(); ++i) {
-        const std::string wrong = model.Compare(reads[i], (*results)[i]);
+        std::string wrong = model.Compare(reads[i], (*results)[i]);
+        // An answer is full sooner or later, but not before its first read got on.
+        const bool may_be_full = i > 0 || may_end_early;
+        if (wrong.empty()) wrong = model.CompareEnd(reads[i], (*results)[i], i == 0, may_be_full);
         if (wrong.empty()) continue;
         world_.Fail("states that were", next->second.host + " answered from the state at " +
                                             std::to_string(index) + ": " + wrong);

@@ -14,11 +14,15 @@
 #include <vector>
 
 #include "lib/base/bytes.h"
+#include "lib/kv/request.h"
 #include "lib/node/ports.h"
 #include "tests/sim/cluster/host.h"
 #include "tests/sim/cluster/scheduler.h"
 
 namespace raftkv::sim {
+
+/// What a read may be behind by, on a clock that is slow by as much as clocks may be.
+inline Nanos InTrueTime(Duration staleness) { return staleness.count() * 5 / 4; }
 
 class Reads {
  public:
@@ -38,6 +42,9 @@ class Reads {
                              const node::ReadPolicy& policy);
   void OnAnswer(const Host& host, const Question& question, const Bytes& answer);
 
+  /// A member has opened a session; `committed` was when it was asked to.
+  void CheckSession(const Host& host, Index committed, std::uint64_t time_ms);
+
   /// At the end: compares every answer with the state at its index, and every write's answer with
   /// what the committed log says.
   void CompareWithModel();
@@ -50,13 +57,16 @@ class Reads {
   };
   [[nodiscard]] Index& ShownBy(const Host& host);
   [[nodiscard]] Index CommittedAt(Nanos when) const;
+  void CheckPage(const Host& host, const kv::ViewId& view, Index reflects);
   void CheckNewness(const Host& host, const Question& question, Index reflects);
 
   World& world_;
   std::vector<std::pair<Nanos, Index>> commits_;
   std::multimap<std::uint64_t, Answer> answers_;  ///< by the index that they reflect
-  /// By member and epoch (0: of all its epochs together): what its local reads have shown.
-  std::map<std::pair<NodeId, std::uint32_t>, Index> shown_;
+  /// By host and epoch: what its local reads have shown.
+  std::map<std::pair<std::uint16_t, std::uint32_t>, Index> shown_;
+  /// The states that are kept for further pages, by table and number.
+  std::map<std::pair<std::uint64_t, std::uint64_t>, Index> pages_;
 };
 
 }  // namespace raftkv::sim

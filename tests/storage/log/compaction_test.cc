@@ -176,8 +176,9 @@ TEST(Compaction, AStateMachineThatIsBehindTheBaseIsDamage) {
   }
   const Status refused = world.Open();
   EXPECT_EQ(refused.code(), Code::kCorruption);
-  EXPECT_NE(refused.message().find("the log is cut up to entry 10, but only entry 0 is applied"),
-            std::string::npos)
+  EXPECT_NE(
+      refused.message().find("the log is compacted up to entry 10, but only entry 0 is applied"),
+      std::string::npos)
       << refused.message();
 }
 

@@ -185,10 +185,11 @@ TEST(Rekey, WrongUseChangesNothing) {
     Code code;
     std::string words;
   };
-  for (const Case& wrong : {Case{{"", 0, 0}, kDir, Code::kInvalidArgument, "--new-key-file"},
-                            Case{{"", 2, 3}, kDir, Code::kPermissionDenied, "is not the key"},
-                            Case{{"", 0, 2}, kDir, Code::kPermissionDenied, "is encrypted"},
-                            Case{{"", 1, 2}, "/no", Code::kInvalidArgument, "no raftkv member"}}) {
+  for (const Case& wrong :
+       {Case{{"", 0, 0}, kDir, Code::kInvalidArgument, "--new-key-file"},
+        Case{{"", 2, 3}, kDir, Code::kPermissionDenied, "is not the key"},
+        Case{{"", 0, 2}, kDir, Code::kPermissionDenied, "is encrypted"},
+        Case{{"", 1, 2}, "/no", Code::kInvalidArgument, "does not hold a raftkv member"}}) {
     storage::RekeyOptions options = OptionsOf(world, wrong.keys);
     options.dir = wrong.dir;
     const Result<storage::Rekeyed> refused = storage::Rekey(options);
@@ -223,8 +224,7 @@ TEST(Rekey, AnEarlierRunIsFinishedForItsOwnKey) {
   StoreWorld world(begun);
   const Result<storage::Rekeyed> other = storage::Rekey(OptionsOf(world, {"", 1, 3}));
   EXPECT_EQ(other.code(), Code::kPermissionDenied);
-  EXPECT_NE(other.status().message().find("an earlier change to another key was finished"),
-            std::string::npos)
+  EXPECT_NE(other.status().message().find("completed an interrupted key change"), std::string::npos)
       << other.status().message();
   EXPECT_TRUE(OpensWith(world.fs, 2));
 }

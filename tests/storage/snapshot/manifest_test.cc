@@ -1,4 +1,4 @@
-// Is the manifest of a snapshot read as it was written, and refused where it makes no sense?
+// Is the manifest of a snapshot read as it was written, and refused where it is invalid?
 #include <xxhash.h>
 
 #include <string>

@@ -71,6 +71,7 @@ void Clients::Ask(std::size_t place, Json body) {
   asker.busy = true;
   asker.request = workload_.Ask(static_cast<std::uint32_t>(place), NowMs(), body);
   asker.sent = Clock::now();
+  asker.reads = body.at("type") == "read";
   network_.scheduler().After(options_.timeout,
                              [this, place, request = asker.request] { TimeOut(place, request); });
   body["msg_id"] = msg_id;
@@ -115,7 +116,9 @@ void Clients::End(std::size_t place, Outcome outcome) {
     latencies_ms_.push_back(took.count());
   }
   if (outcome == Outcome::kUnknown) Rename(place);
-  if (ended_) ended_(ended.node, ended.sent, outcome);
+  if (ended_) {
+    ended_({.node = ended.node, .sent = ended.sent, .reads = ended.reads, .outcome = outcome});
+  }
   if (outcome == Outcome::kOk || outcome == Outcome::kRefused) {
     unanswered_.erase(place);
   } else if (!unanswered_.empty()) {

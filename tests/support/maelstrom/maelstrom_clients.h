@@ -39,8 +39,14 @@ struct Counts {
 
 class Clients {
  public:
-  /// A request to `node` that was sent at `sent` has ended now.
-  using Ended = std::function<void(std::size_t node, Time sent, Outcome outcome)>;
+  struct EndedRequest {
+    std::size_t node = 0;
+    Time sent;
+    bool reads = false;  ///< only
+    Outcome outcome = Outcome::kUnknown;
+  };
+  /// A request has ended now.
+  using Ended = std::function<void(const EndedRequest& request)>;
 
   Clients(ClientOptions options, Network& network, Workload& workload);
 
@@ -70,6 +76,7 @@ class Clients {
     bool busy = false;
     std::uint64_t request = 0;
     Time sent;
+    bool reads = false;
   };
   /// One name that was ever used.
   struct Name {

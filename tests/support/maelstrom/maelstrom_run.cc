@@ -2,12 +2,59 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 #include <utility>
 
 #include "lib/base/check.h"
 
 namespace raftkv::test::maelstrom {
 namespace {
+
+bool IsAnswer(Outcome outcome) { return outcome == Outcome::kOk || outcome == Outcome::kRefused; }
+
+/// Which of the requests that could be answered were?
+class Answers {
+ public:
+  Answers(std::size_t nodes, Milliseconds timeout) : timeout_(timeout), reads_(nodes) {}
+
+  void OnPartition(const Partition* partition) {
+    if (!partitions_.empty()) partitions_.back().end = Clock::now();
+    if (partition == nullptr) return;
+    partitions_.push_back({Clock::now(), Time::max(), {}});
+    partitions_.back().majority.insert(partition->majority.begin(), partition->majority.end());
+  }
+  void OnEnded(const Clients::EndedRequest& request) {
+    ended_.push_back(request);
+    if (request.reads) reads_.at(request.node).Add(IsAnswer(request.outcome));
+  }
+
+  [[nodiscard]] const std::vector<Answered>& reads() const { return reads_; }
+  /// Only at the end is it known which partitions began before a request's timeout.
+  [[nodiscard]] Answered Answerable() const {
+    Answered out;
+    for (const Clients::EndedRequest& request : ended_) {
+      const bool cut_off =
+          std::any_of(partitions_.begin(), partitions_.end(), [&](const Period& period) {
+            return period.begin < request.sent + timeout_ && request.sent < period.end &&
+                   period.majority.count(request.node) == 0;
+          });
+      if (!cut_off) out.Add(IsAnswer(request.outcome));
+    }
+    return out;
+  }
+
+ private:
+  struct Period {
+    Time begin;
+    Time end;
+    std::set<std::size_t> majority;
+  };
+
+  const Milliseconds timeout_;
+  std::vector<Answered> reads_;
+  std::vector<Period> partitions_;
+  std::vector<Clients::EndedRequest> ended_;
+};
 
 class Silences {
  public:
@@ -19,9 +66,9 @@ class Silences {
     for (const std::size_t node : partition->majority) waiting_.insert(node);
   }
 
-  void OnEnded(std::size_t node, Time sent, Outcome outcome) {
-    const bool answered = outcome == Outcome::kOk || outcome == Outcome::kRefused;
-    if (!running_ || !answered || sent < began_ || waiting_.erase(node) == 0) return;
+  void OnEnded(const Clients::EndedRequest& request) {
+    if (!running_ || !IsAnswer(request.outcome) || request.sent < began_) return;
+    if (waiting_.erase(request.node) == 0) return;
     if (waiting_.empty()) running_->silence = Since();
   }
 
@@ -55,12 +102,17 @@ class OneRun {
         clients_(options.clients, network_, workload),
         nemesis_(options.nemesis, network_),
         voters_(
-            network_, [this](bool pause) { clients_.SetPaused(pause); }, options.nemesis.seed) {}
+            network_, [this](bool pause) { clients_.SetPaused(pause); }, options.nemesis.seed),
+        answers_(options.network.nodes, options.clients.timeout) {}
 
   RunReport Run() {
-    nemesis_.set_observe([this](const Partition* each) { silences_.OnPartition(each); });
-    clients_.set_ended([this](std::size_t node, Time sent, Outcome outcome) {
-      silences_.OnEnded(node, sent, outcome);
+    nemesis_.set_observe([this](const Partition* each) {
+      silences_.OnPartition(each);
+      answers_.OnPartition(each);
+    });
+    clients_.set_ended([this](const Clients::EndedRequest& request) {
+      silences_.OnEnded(request);
+      if (asking_) answers_.OnEnded(request);
     });
     for (std::size_t node = 0; node < network_.size(); ++node) network_.Start(node);
     if (WaitUntilUp()) {
@@ -73,6 +125,8 @@ class OneRun {
     network_.EndAll(options_.patience);
     report_.messages = network_.messages();
     report_.silences = silences_.ended();
+    report_.reads = answers_.reads();
+    report_.answerable = answers_.Answerable();
     report_.problems = network_.problems();
     for (std::string& problem : judged_) report_.problems.push_back(std::move(problem));
     return std::move(report_);
@@ -95,12 +149,14 @@ class OneRun {
     network_.RunUntil(began + options_.patience,
                       [this] { return HasProblem() || clients_.counts().ok > 0; });
     faults.Start();
+    asking_ = true;
     network_.RunUntil(Clock::now() + most, [&] { return HasProblem() || done(); });
     report_.seconds += std::chrono::duration<double>(Clock::now() - began).count();
     clients_.Stop();
     faults.Stop();
     network_.RunUntil(Clock::now() + options_.patience, [this] { return clients_.Idle(); });
     RAFTKV_CHECK(clients_.Idle());  // each request has its timeout
+    asking_ = false;
     report_.counts = clients_.counts();
     report_.latencies_ms = clients_.LatenciesMs();
     judged_ = workload_.Judge();
@@ -118,6 +174,8 @@ class OneRun {
   Nemesis nemesis_;
   VoterRestarts voters_;
   Silences silences_;
+  Answers answers_;
+  bool asking_ = false;  ///< since something was answered, and not yet for everything in the end
   RunReport report_;
   std::vector<std::string> judged_;  ///< what was wrong with the answers, as of the last look
 };

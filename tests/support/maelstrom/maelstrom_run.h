@@ -38,8 +38,28 @@ struct Silence {
   std::optional<Milliseconds> silence;
 };
 
+/// Of some requests, how many were answered, be it by "there is no such key".
+struct Answered {
+  std::uint64_t requests = 0;
+  std::uint64_t answered = 0;
+
+  void Add(bool was_answered) {
+    ++requests;
+    answered += was_answered ? 1 : 0;
+  }
+  [[nodiscard]] double percent() const {
+    return requests == 0 ? 0 : 100 * static_cast<double>(answered) / static_cast<double>(requests);
+  }
+};
+
 struct RunReport {
   Counts counts;
+  /// Of each node; all but one of them, at most, are followers.
+  std::vector<Answered> reads;
+  /// What could be answered: from its sending to its timeout its node was on the side of a majority
+  /// or there was no partition. What falls into an election counts, and so does a one-way partition
+  /// for the nodes that it does not cut off; rings, where no majority hears each other, do not.
+  Answered answerable;
   double seconds = 0;  ///< of asking
   std::uint64_t messages = 0;
   std::vector<double> latencies_ms;  ///< of what ended ok, in order

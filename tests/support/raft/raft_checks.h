@@ -1,5 +1,5 @@
-// What must be true over all members at every instant? (Raft paper, Figure 3, and what DESIGN adds:
-// nothing is promised before it is durable, reads are never stale)
+// What must be true over all members at every instant? (Raft paper, Figure 3; besides, nothing is
+// promised before it is durable, and reads are never stale)
 //
 // The checker works out quorums, log matching and completeness by itself, from what the members
 // wrote, sent and applied; it shares no code with the core.

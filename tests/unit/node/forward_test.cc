@@ -279,7 +279,7 @@ TEST_F(LossyWorld, ARequestThatTakesLongIsEnteredOnceThoughItComesAgain) {
     return 1;
   });
   const std::size_t before = Entries();
-  // Nothing is committed for a while: who could acknowledge it does not answer.
+  // Nothing is committed for a while: who could acknowledge it does not respond.
   for (const std::string& name : kThree) {
     if (name != leader) world.Find(name)->HangDisk(true);
   }

@@ -411,7 +411,7 @@ TEST_F(FullDisk, LeadershipGoesAndWritesGoOn) {
   EXPECT_EQ(world_.Find(full)->member().status().errors.size(), 1u);
   SetSpace(world_, Space::kEnough, {full});
   EXPECT_TRUE(world_.Find(full)->member().status().errors.empty());
-  EXPECT_TRUE(world_.Logged("there is space on the disk again"));
+  EXPECT_TRUE(world_.Logged("has space again"));
 }
 
 TEST_F(FullDisk, WhereAllAreFullWritesAreRefusedReadsGoOnAndDeletesAreTaken) {
@@ -478,12 +478,12 @@ TEST_F(FullDisk, AHungDiskHasAnotherLeaderWithinTwoElectionTimeouts) {
   // Its write is committed by the others, or not: nobody may say that it failed.
   ASSERT_TRUE(outcome->has_value());
   EXPECT_EQ((*outcome)->code(), Code::kUnknownOutcome);
-  EXPECT_TRUE(world_.Logged(hung + ": the disk of this member does not answer"));
+  EXPECT_TRUE(world_.Logged(hung + ": the disk of this member does not respond"));
   EXPECT_FALSE(leader.member().status().errors.empty());
   EXPECT_TRUE(world_.Put(world_.Leader()->name(), "k", "x"));
   leader.HangDisk(false);
   ASSERT_TRUE(world_.RunUntil([&] { return leader.member().status().errors.empty(); }, 2s));
-  EXPECT_TRUE(world_.Logged(hung + ": the disk of this member answers again"));
+  EXPECT_TRUE(world_.Logged(hung + ": the disk of this member responds again"));
   EXPECT_EQ(world_.Get(hung, "k"), "x");
 }
 

@@ -195,7 +195,7 @@ TEST_F(Alone, AMemberThatDecidesAloneEntersItsNewAddressItself) {
     world.StartAt(address, "n1", {});
     EXPECT_TRUE(Has("n1", address)) << address;
   }
-  EXPECT_TRUE(world.Logged("'n1' has moved: entering elsewhere"));
+  EXPECT_TRUE(world.Logged("'n1' has moved: recording elsewhere"));
   EXPECT_EQ(world.Get("n1", "k"), "1");
 }
 

@@ -34,7 +34,7 @@ TEST(Eligibility, WhoLostSomethingDoesNothingAndCountsForNothing) {
 TEST(Eligibility, TheStrictestTraitDecidesAndIsNamed) {
   const Traits traits = Of({Trait::kFull, Trait::kDiskHangs});
   EXPECT_EQ(Judge(traits, Duty::kStand), Verdict::kNo);
-  EXPECT_EQ(WhyNot(traits, Duty::kStand), std::string("its disk does not answer"));
+  EXPECT_EQ(WhyNot(traits, Duty::kStand), std::string("its disk does not respond"));
   EXPECT_EQ(Judge(Of({Trait::kFull}), Duty::kStand), Verdict::kLater);
   EXPECT_EQ(Judge(Of({Trait::kFull}), Duty::kCount), Verdict::kYes);
 }

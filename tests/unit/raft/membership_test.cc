@@ -1,5 +1,5 @@
 // Does a change of members give the configuration it should, joint where votes change, and is what
-// makes no sense refused with the reason and a way out?
+// is invalid refused with the reason and a way out?
 #include "lib/raft/membership.h"
 
 #include <algorithm>
@@ -259,21 +259,21 @@ TEST(Membership, WhatIsNotThereIsNotFound) {
 
 TEST(Membership, ChangesThatMakeNoSenseAreRefused) {
   std::vector<Refusal> refusals(8);
-  refusals[0] = Refuse("'n10' has a vote already");
+  refusals[0] = Refuse("'n10' already has a vote");
   refusals[0].change.promote = {NodeId(10)};
-  refusals[1] = Refuse("'n40' is a learner already");
+  refusals[1] = Refuse("'n40' is already a learner");
   refusals[1].change.demote = {NodeId(40)};
-  refusals[2] = Refuse("'n10' stands twice");
+  refusals[2] = Refuse("'n10' appears twice");
   refusals[2].change.demote = {NodeId(10)};
   refusals[2].change.remove = {NodeId(10)};
-  refusals[3] = Refuse("'n40' stands twice");
+  refusals[3] = Refuse("'n40' appears twice");
   refusals[3].change.remove = {NodeId(40), NodeId(40)};
-  refusals[4] = Refuse("changes nothing");
-  refusals[5] = Refuse("changes nothing");
+  refusals[4] = Refuse("has no effect");
+  refusals[5] = Refuse("has no effect");
   refusals[5].change.quorum = QuorumRule{};
   refusals[6] = Refuse("no voter; keep at least one");
   refusals[6].change.remove = {NodeId(10), NodeId(20), NodeId(30)};
-  refusals[7] = Refuse("the id 41 stands twice");
+  refusals[7] = Refuse("the id 41 appears twice");
   refusals[7].change.add = {MakeMember(41, true), MakeMember(41, true)};
   refusals[7].change.add[1].name = refusals[7].change.add[1].address = "other";
   for (const Refusal& refusal : refusals) ExpectRefused(Example(), refusal);
@@ -367,7 +367,7 @@ TEST(Membership, UnsafeQuorumsAreRefused) {
 TEST(Membership, OneChangeAtATime) {
   MembershipChange change;
   change.promote = {NodeId(40)};
-  Refusal second = RefuseInvite("the change before is not over yet", "x", "hx:1");
+  Refusal second = RefuseInvite("the previous change is still in progress", "x", "hx:1");
   ExpectRefused(Planned(Example(), change), second);
 }
 

@@ -266,7 +266,7 @@ TEST(Quorum, UnsafeRulesAreRefusedWithTheReasonAndAWayOut) {
       {no_old_voter, "no voter in the old configuration"},
       {sizes, "leave them out"},
       {unknown, "choose majority, zones or flexible"},
-      {bad_old, "3 voters in the old configuration need not meet"},
+      {bad_old, "3 voters in the old configuration need not intersect"},
       {Flexible(5, 0, 5), "no commit quorum of 0 of 5 voters; choose 1 to 5"},
       {Flexible(5, 6, 5), "no commit quorum of 6"},
       {Flexible(5, 5, 0), "no election quorum of 0 of 5 voters; choose 3 to 5"},

@@ -48,7 +48,7 @@ TEST(ChangeMembership, ThatLeavesTheLiveWithoutAQuorumIsRefused) {
   // 3 is not heard: {1 3} could not go on.
   const Status refused = Remove(me, 2);
   EXPECT_EQ(refused.code(), Code::kUnavailable);
-  EXPECT_TRUE(Says(refused, "not heard of: n3")) << refused.ToString();
+  EXPECT_TRUE(Says(refused, "not heard from: n3")) << refused.ToString();
   EXPECT_TRUE(Remove(me, 3).ok()) << "the dead one can go";
 }
 

@@ -269,7 +269,7 @@ class RandomRun {
     return member;
   }
 
-  /// Anything, also what makes no sense: it is refused.
+  /// Anything, also what is invalid: it is refused.
   void Change() {
     const NodeId leader = AnyLeader();
     for (NodeId id : cluster_.ids()) {

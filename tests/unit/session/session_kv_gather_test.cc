@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include "lib/session/backoff.h"
+#include "lib/session/call_stream.h"
 #include "tests/support/node/session_kv_fixture.h"
 
 namespace raftkv::node {
@@ -188,6 +190,94 @@ TEST_F(SessionKvGatherTest, ARequestKeepsToItsSize) {
   }
   EXPECT_EQ(channel_.submits.size(), 3U);
   EXPECT_EQ(puts_.ended(), 8U);
+}
+
+class SessionKvWindowTest : public SessionKvGatherTest {
+ protected:
+  void PutLarge(const std::string& key, std::size_t bytes) {
+    kv_->PutAsync(key, std::string(bytes, 'v'), {}, puts_.Next());
+  }
+};
+
+// What is larger would go through the disks and the network of the cluster as one piece.
+TEST_F(SessionKvWindowTest, CallsShareARequestUpToOneMebibyte) {
+  Open();
+  for (int i = 0; i < 10; ++i) PutLarge("k" + std::to_string(i), 300 << 10);
+  Run();
+  ASSERT_EQ(channel_.submits.size(), 3U) << "each full one, and not the rest, which may grow";
+  for (const auto& submit : channel_.submits) {
+    EXPECT_EQ(FakeChannel::Operations(submit.request), 3U);
+    EXPECT_LE(submit.request.size(), kGatherBytes + 1024);
+  }
+  AdvanceMs(20);
+  Run();
+  ASSERT_EQ(channel_.submits.size(), 4U);
+  for (std::size_t i = 0; i < 4; ++i) channel_.ApplyAndAnswer(i);
+  EXPECT_EQ(puts_.ended(), 10U);
+  for (std::size_t i = 0; i < 10; ++i) EXPECT_EQ(puts_.code(i), Code::kOk) << i;
+}
+
+TEST_F(SessionKvWindowTest, ACallThatIsLargerThanWhatGathersGoesAlone) {
+  Open({.limits = {.max_value_bytes = 4 << 20}});
+  PutLarge("large", 3 << 20);
+  Put("small");
+  PutLarge("large2", (1 << 20) + 1);
+  Run();
+  ASSERT_EQ(channel_.submits.size(), 3U) << "in their order";
+  for (const auto& submit : channel_.submits) {
+    EXPECT_EQ(FakeChannel::Operations(submit.request), 1U);
+  }
+  for (std::size_t i = 0; i < 3; ++i) channel_.ApplyAndAnswer(i);
+  EXPECT_EQ(puts_.ended(), 3U);
+}
+
+TEST_F(SessionKvWindowTest, RequestsUnderWayTogetherFillTheWindowAndNoMore) {
+  Open();
+  for (int i = 0; i < 40; ++i) PutLarge("k" + std::to_string(i), 900 << 10);
+  Run();
+  const std::size_t window = channel_.submits.size();
+  EXPECT_GE(window * (900 << 10), kWindowBytes) << "as much as may be";
+  EXPECT_LT((window - 1) * (900 << 10), kWindowBytes);
+  AdvanceMs(100);
+  Run();
+  EXPECT_EQ(channel_.submits.size(), window) << "nor behind slow ones";
+  for (std::size_t i = 0; i < channel_.submits.size(); ++i) {
+    channel_.ApplyAndAnswer(i);
+    Run();
+    EXPECT_LE(channel_.submits.size(), i + 1 + window);
+  }
+  EXPECT_EQ(puts_.ended(), 40U);
+  EXPECT_EQ(channel_.submits.size(), 40U);
+}
+
+TEST_F(SessionKvWindowTest, CallsThatEndedWhileTheyWaitedFillNoRequest) {
+  Open();
+  Put("first");
+  Run();
+  kv_->PutAsync("late", std::string(900 << 10, 'v'), {.timeout = std::chrono::milliseconds(5)},
+                puts_.Next());
+  AdvanceMs(6);
+  ASSERT_EQ(puts_.code(1), Code::kDeadlineExceeded);
+  PutLarge("other", 300 << 10);
+  Run();
+  EXPECT_EQ(channel_.submits.size(), 1U) << "1,200 KiB came, but 300 are left";
+  channel_.ApplyAndAnswer(0);
+  Run();
+  channel_.ApplyAndAnswer(1);
+  EXPECT_EQ(puts_.code(2), Code::kOk);
+}
+
+TEST_F(SessionKvWindowTest, AnAttemptHasTheTimeThatItsBytesMayTake) {
+  EXPECT_EQ(AttemptTimeout(0), kAttemptTimeout);
+  EXPECT_EQ(AttemptTimeout(512 << 10), kAttemptTimeout + std::chrono::seconds(1));
+  EXPECT_EQ(AttemptTimeout(16 << 20), kAttemptTimeout + std::chrono::seconds(32));
+  Open();
+  const MonoTime now = loop_.Now();
+  PutLarge("large", 1 << 20);
+  Run();
+  ASSERT_EQ(channel_.submits.size(), 1U);
+  EXPECT_GE(channel_.submits[0].deadline, now + std::chrono::seconds(4));
+  EXPECT_LE(channel_.submits[0].deadline, now + std::chrono::seconds(5)) << "the call's own";
 }
 
 }  // namespace
