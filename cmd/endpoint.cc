@@ -49,6 +49,8 @@ Json StatusJson(const EndpointStatus& status, bool with_hash) {
                {"term", status.node.term},
                {"commit_index", status.node.commit_index},
                {"applied_index", status.node.applied_index},
+               {"revision", status.node.revision},
+               {"compacted_revision", status.node.compacted_revision},
                {"log_first_index", status.node.log_first_index},
                {"log_last_index", status.node.log_last_index},
                {"snapshot_index", status.snapshot_index},
@@ -74,6 +76,7 @@ std::vector<std::string> StatusCells(const EndpointStatus& status, bool with_has
                                     std::to_string(node.term),
                                     std::to_string(node.commit_index),
                                     std::to_string(node.applied_index),
+                                    std::to_string(node.revision),
                                     fmt::format("{} B", status.db_bytes),
                                     fmt::format("{}", fmt::join(status.node.errors, "; "))};
   if (with_hash) cells.push_back(fmt::format("{:016x}@{}", status.content_hash, status.hash_index));
@@ -88,8 +91,9 @@ Exit RunStatus(const ClientFlags& flags, bool with_hash) {
   const auto answers = AskAll(endpoints, [&](const std::string& endpoint) {
     return (*client)->Status(endpoint, flags.timeout.value, with_hash);
   });
-  std::vector<std::string> titles = {"ENDPOINT", "NAME",   "ID",      "VERSION", "ROLE",  "LEADER",
-                                     "TERM",     "COMMIT", "APPLIED", "DB SIZE", "ERRORS"};
+  std::vector<std::string> titles = {"ENDPOINT", "NAME",     "ID",      "VERSION",
+                                     "ROLE",     "LEADER",   "TERM",    "COMMIT",
+                                     "APPLIED",  "REVISION", "DB SIZE", "ERRORS"};
   if (with_hash) titles.emplace_back("HASH@INDEX");
   std::vector<std::vector<std::string>> rows;
   for (const auto& answer : answers) {

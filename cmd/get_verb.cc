@@ -81,7 +81,10 @@ class PairPrinter {
         std::cout << (pairs_ ? "," : "")
                   << Dump({{"key", JsonBytes(kv.key, flags_)},
                            {"value", JsonBytes(kv.value, flags_)},
-                           {"mod_revision", kv.mod_revision}});
+                           {"create_revision", kv.create_revision},
+                           {"mod_revision", kv.mod_revision},
+                           {"version", kv.version},
+                           {"lease", kv.lease}});
         break;
       case Format::kTable:
         rows_.push_back({ShowCell(kv.key, flags_), ShowCell(kv.value, flags_),

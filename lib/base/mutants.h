@@ -70,6 +70,9 @@ namespace raftkv {
   X(kDoubledFirstRequest, 46, "a session opens whenever its id is unknown")              \
   X(kRolledBackDiskVotes, 47, "a rolled-back disk takes part")                           \
   X(kNoSync, 48, "nothing is synced")                                                    \
+  X(kRevisionOfEntry, 49, "calls that share an entry share a revision")                  \
+  X(kCountsOfFormerLife, 54, "a key that is created again keeps its counts")             \
+  X(kRangeDeleteKeepsCounts, 55, "the cache of counts misses range deletes")             \
   X(kVoteForgotten, 1, "a restarted member forgets its term and whom it voted for")      \
   X(kCommitWithoutMajority, 2, "a leader commits what only it has")
 

@@ -4,9 +4,13 @@
 # the payload of one log entry (kind `command`), travel to the followers inside AppendEntries and are
 # read by every member's state machine: nothing in between encodes them again.
 #
-# Atomicity: all operations of a request are one log entry: applied in order, all at one revision,
-# and all or none survive a crash. Each operation has its own outcome (a failed compare does not undo
-# its neighbours).
+# Atomicity: all operations of a request are one log entry: applied in order, and all or none survive
+# a crash. Each operation has its own outcome (a failed compare does not undo its neighbours).
+#
+# Calls and revisions: a request holds one call, or several that were gathered. The store has a
+# revision, which starts at 1. Each call that changes a key takes the next one, and everything that
+# the call changes is at that revision. A delete that finds nothing, a compare that fails, an
+# increment that is refused, and a request that is refused take none.
 #
 # Exactly once: a request is known by (session, sequence). A retry carries identical bytes. Its
 # answer is kept in the replicated state until `acknowledgedBelow` of a later request of the session
@@ -18,14 +22,15 @@
 # every key; a request with more is refused with invalidArgument before it enters the log.
 #
 # Compatibility: fields and union members are only added. A state machine that meets a formatVersion
-# above its own, or an operation that it does not know, halts before it: it never skips.
+# above its own, or an operation that it does not know, halts before it: it never skips. Version 1,
+# which had no calls and used log indexes as revisions, is refused.
 @0xf2b5c8d0a7e94311;
 
 using Cxx = import "/capnp/c++.capnp";
 $Cxx.namespace("raftkv::kv::wire");
 
 struct Request {
-  formatVersion @0 :UInt16;      # 1
+  formatVersion @0 :UInt16;      # 2
   session @1 :UInt64;            # random, chosen by the client
   openedAtMs @2 :UInt64;
   sequence @3 :UInt64;           # from 1, never used twice for different bytes
@@ -53,6 +58,7 @@ struct Operation {
       delta @8 :Int64;
     }
   }
+  sameCall @9 :Bool;             # of the same call as the operation before it; the first has none
 }
 
 struct KeyRange {
@@ -65,22 +71,25 @@ struct KeyRange {
 }
 
 struct Response {
-  formatVersion @0 :UInt16;      # 1
+  formatVersion @0 :UInt16;      # 2
   code @1 :UInt16;               # of the whole request, raftkv::Code; not ok: nothing was applied
   message @2 :Text;
-  revision @3 :UInt64;           # the log index of the request
-  results @4 :List(OperationResult);  # one an operation, in order; empty: every one is ok without
-                                 # anything to say (a request of puts only)
+  revision @3 :UInt64;           # of the store before the request. The first call that changed
+                                 # something took the next one, and so on; a call that changed
+                                 # nothing saw the revision of the last call before it that did
+  results @4 :List(OperationResult);  # one per operation, in order; empty: every one is ok, has
+                                 # changed something and returns nothing else (puts only)
 }
 
 struct OperationResult {
   code @0 :UInt16;               # raftkv::Code
   message @1 :Text;
   number @2 :Int64;              # deleteRange: how many keys went; increment: the new value
+  changed @3 :Bool;              # it has changed something, so its call took a revision
 }
 
 struct ReadRequest {
-  formatVersion @0 :UInt16;      # 1
+  formatVersion @0 :UInt16;      # 2
   reads @1 :List(Read);          # all are answered from one point in the log
   view @2 :ViewId;               # not null: from the state that an earlier answer named; compacted,
                                  # where the asked member does not keep it (any more)
@@ -106,12 +115,13 @@ struct ViewId {                  # a state that a member keeps for a while
 }
 
 struct ReadResponse {
-  formatVersion @0 :UInt16;      # 1
+  formatVersion @0 :UInt16;      # 2
   code @1 :UInt16;
   message @2 :Text;
-  revision @3 :UInt64;           # the log index that is reflected (applied)
+  revision @3 :UInt64;           # of the store in the state that is reflected
   results @4 :List(ReadResult);  # one a read, in order
   view @5 :ViewId;               # not null: what is reflected is kept under this id
+  index @6 :UInt64;              # the last log entry that is reflected
 }
 
 struct ReadResult {
@@ -125,5 +135,8 @@ struct ReadResult {
 struct KeyValue {
   key @0 :Data;
   value @1 :Data;
-  modRevision @2 :UInt64;
+  modRevision @2 :UInt64;        # of the call that wrote this value
+  createRevision @3 :UInt64;     # of the call that created the key, since it was last absent
+  version @4 :UInt64;            # how often it has been written since then
+  lease @5 :UInt64;              # that it is attached to; 0: none
 }

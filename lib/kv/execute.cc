@@ -3,30 +3,37 @@
 #include <charconv>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "lib/base/check.h"
+#include "lib/base/mutants.h"
 
 namespace raftkv::kv {
 namespace {
 
 bool IsPlain(const OperationResult& result) {
-  return result.code == Code::kOk && result.number == 0 && result.message.empty();
+  return result.code == Code::kOk && result.number == 0 && result.message.empty() && result.changed;
+}
+
+Status ExecutePut(std::string_view key, std::uint64_t revision, std::string_view value,
+                  PendingWrite& pending, OperationResult& result) {
+  result.changed = true;
+  return pending.PutData(key, revision, value);
 }
 
 Status ExecuteDelete(const ParsedOperation& operation, PendingWrite& pending,
                      OperationResult& result) {
   if (operation.range.kind == Range::Kind::kSingle) {
-    const auto value = pending.GetData(operation.range.begin);
-    if (!value.ok()) return value.status();
-    if (value->has_value()) {
-      pending.DeleteData(operation.range.begin);
-      result.number = 1;
-    }
+    const auto deleted = pending.DeleteData(operation.range.begin);
+    if (!deleted.ok()) return deleted.status();
+    result.number = *deleted ? 1 : 0;
+    result.changed = *deleted;
     return Status::Ok();
   }
   const auto deleted = pending.DeleteDataRange(operation.range);
   if (!deleted.ok()) return deleted.status();
   result.number = static_cast<std::int64_t>(*deleted);
+  result.changed = *deleted > 0;
   return Status::Ok();
 }
 
@@ -36,10 +43,7 @@ Status ExecuteCompareAndSwap(const ParsedOperation& operation, std::uint64_t rev
   if (!value.ok()) return value.status();
   const bool holds = operation.expect_absent ? !value->has_value()
                                              : value->has_value() && **value == operation.expected;
-  if (holds) {
-    pending.PutData(operation.range.begin, revision, operation.value);
-    return Status::Ok();
-  }
+  if (holds) return ExecutePut(operation.range.begin, revision, operation.value, pending, result);
   result.code = Code::kCompareFailed;
   result.message = value->has_value() ? "the key has another value" : std::string(kNoSuchKey);
   return Status::Ok();
@@ -60,12 +64,13 @@ Status ExecuteIncrement(const ParsedOperation& operation, std::uint64_t revision
   const auto number = value->has_value() ? ParseNumber(**value) : 0;
   std::int64_t sum = 0;
   if (!number.has_value()) {
-    result = {Code::kInvalidArgument, "the value is no 64-bit decimal number", 0};
+    result = {.code = Code::kInvalidArgument, .message = "the value is no 64-bit decimal number"};
   } else if (__builtin_add_overflow(*number, operation.delta, &sum)) {
-    result = {Code::kInvalidArgument, "the sum leaves the range of a 64-bit number", 0};
+    result = {.code = Code::kInvalidArgument,
+              .message = "the sum leaves the range of a 64-bit number"};
   } else {
-    pending.PutData(operation.range.begin, revision, std::to_string(sum));
     result.number = sum;
+    return ExecutePut(operation.range.begin, revision, std::to_string(sum), pending, result);
   }
   return Status::Ok();
 }
@@ -74,8 +79,7 @@ Status ExecuteOne(const ParsedOperation& operation, std::uint64_t revision, Pend
                   OperationResult& result) {
   switch (operation.kind) {
     case ParsedOperation::Kind::kPut:
-      pending.PutData(operation.range.begin, revision, operation.value);
-      return Status::Ok();
+      return ExecutePut(operation.range.begin, revision, operation.value, pending, result);
     case ParsedOperation::Kind::kDelete: return ExecuteDelete(operation, pending, result);
     case ParsedOperation::Kind::kCompareAndSwap:
       return ExecuteCompareAndSwap(operation, revision, pending, result);
@@ -88,19 +92,27 @@ Status ExecuteOne(const ParsedOperation& operation, std::uint64_t revision, Pend
 
 }  // namespace
 
-Status Execute(const std::vector<ParsedOperation>& operations, std::uint64_t revision,
+Status Execute(const std::vector<ParsedOperation>& operations, std::uint64_t& revision,
                PendingWrite& pending, std::vector<OperationResult>& results) {
   results.clear();
   OperationResult result;
+  bool changed = false;  // by the call at hand
   for (std::size_t i = 0; i < operations.size(); ++i) {
-    if (Status status = ExecuteOne(operations[i], revision, pending, result); !status.ok()) {
+    const bool same_call = operations[i].same_call || RAFTKV_MUTANT(kRevisionOfEntry);
+    if (!same_call && std::exchange(changed, false)) ++revision;
+    if (Status status = ExecuteOne(operations[i], revision + 1, pending, result); !status.ok()) {
       return status;
     }
-    if (IsPlain(result)) continue;
-    if (results.empty()) results.resize(operations.size());
-    results[i] = std::move(result);
+    changed = changed || result.changed;
+    const bool plain = IsPlain(result);
+    if (!plain && results.empty()) {
+      results.assign(operations.size(),
+                     {.code = Code::kOk, .message = {}, .number = 0, .changed = true});
+    }
+    if (!plain) results[i] = std::move(result);
     result = {};
   }
+  if (changed) ++revision;
   return Status::Ok();
 }
 

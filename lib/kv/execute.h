@@ -11,10 +11,11 @@
 
 namespace raftkv::kv {
 
-/// Carries out `operations` in order, all at `revision`. `results` becomes one an operation, or
-/// empty where every one is ok without anything to say. The Status is the engine's failure: the
-/// caller must not write what is pending then.
-Status Execute(const std::vector<ParsedOperation>& operations, std::uint64_t revision,
+/// Carries out `operations` in order. `revision` is what the store has, before and afterwards: each
+/// call among them that changes something takes the next one. `results` becomes one an operation,
+/// or empty where every one has changed something and has no more to say. The Status is the
+/// engine's failure: the caller must not write what is pending then.
+Status Execute(const std::vector<ParsedOperation>& operations, std::uint64_t& revision,
                PendingWrite& pending, std::vector<OperationResult>& results);
 
 }  // namespace raftkv::kv

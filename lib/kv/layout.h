@@ -1,8 +1,10 @@
 // Which keys does the state machine keep in its engine? (docs/disk-format.md has an example)
 //
-//   'a'                               applied: index u64, term u64, replicated time ms u64 (all
-//                                     big-endian), after a format version byte
-//   'd' key                           data: format version byte, mod_revision u64, value
+//   'a'                               applied: index u64, term u64, replicated time ms u64,
+//                                     revision u64, compacted revision u64 (all big-endian), after
+//                                     a format version byte
+//   'd' key                           data: format version byte, mod_revision, create_revision,
+//                                     version and lease as varints, value
 //   's' session u64                   a session record (lib/kv/session.h)
 //   'f'                               eviction floor of sessions
 //
@@ -18,6 +20,7 @@ inline constexpr char kAppliedPrefix = 'a';
 inline constexpr char kDataPrefix = 'd';
 inline constexpr char kSessionPrefix = 's';
 inline constexpr char kSessionFloorPrefix = 'f';
-inline constexpr unsigned char kRecordFormatVersion = 1;
+/// 1: mod_revision was the log index, and there were no other counts; only in backups.
+inline constexpr unsigned char kRecordFormatVersion = 2;
 
 }  // namespace raftkv::kv

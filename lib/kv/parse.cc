@@ -21,6 +21,11 @@ Status CheckVersion(std::uint16_t version) {
                                         std::to_string(kRequestFormatVersion) + ": upgrade it"};
   }
   if (version == 0) return {Code::kInvalidArgument, "the request has no format version"};
+  if (version < kRequestFormatVersion) {
+    return {Code::kVersionMismatch,
+            "the request has format version " + std::to_string(version) + ", this version speaks " +
+                std::to_string(kRequestFormatVersion) + ": upgrade the client"};
+  }
   return Status::Ok();
 }
 
@@ -44,6 +49,7 @@ Status ParseRange(wire::KeyRange::Reader range, RangeView& out) {
 }
 
 Status ParseOperation(wire::Operation::Reader operation, ParsedOperation& out) {
+  out.same_call = operation.getSameCall();
   switch (operation.which()) {
     case wire::Operation::PUT: {
       const auto put = operation.getPut();
@@ -90,6 +96,10 @@ Status ParseRequest(std::string_view bytes, std::size_t max_operations, MessageB
     }
     out.operations.resize(operations.size());
     std::size_t i = 0;
+    if (operations.size() > 0 && operations[0].getSameCall()) {
+      return Status(Code::kInvalidArgument,
+                    "the first operation says that it is of the same call as the one before it");
+    }
     for (const auto operation : operations) {
       if (Status status = ParseOperation(operation, out.operations[i++]); !status.ok()) {
         return status;

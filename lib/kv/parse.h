@@ -23,6 +23,8 @@ struct RangeView {
 struct ParsedOperation {
   enum class Kind : std::uint8_t { kPut, kDelete, kCompareAndSwap, kIncrement };
   Kind kind = Kind::kPut;
+  /// Of the same call as the operation before it.
+  bool same_call = false;
   bool expect_absent = false;
   std::int64_t delta = 0;
   RangeView range;            ///< kDelete; otherwise `begin` is the key

@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <iterator>
 
+#include "lib/base/check.h"
+#include "lib/base/mutants.h"
+
 namespace raftkv::kv {
 namespace {
 
@@ -11,25 +14,42 @@ constexpr std::size_t kMaxPointDeleteBytes = 256 << 10;
 
 }  // namespace
 
-void PendingWrite::PutData(std::string_view key, std::uint64_t mod_revision,
-                           std::string_view value) {
+Status PendingWrite::PutData(std::string_view key, std::uint64_t revision, std::string_view value) {
+  Counts* const known = counts_.Find(key);
+  const Result<Counts> before = known != nullptr ? Result<Counts>(*known) : StoredCounts(key);
+  if (!before.ok()) return before.status();
+  const Counts counts = CountsAfterPut(*before, revision);
+  char header[kMaxDataHeaderBytes];
+  const std::size_t header_bytes = EncodeDataHeader(counts, header);
   const std::size_t key_bytes = key.size() + 1;
-  const std::size_t record_bytes = kDataHeaderBytes + value.size();
+  const std::size_t record_bytes = header_bytes + value.size();
   char* const to = arena_.Allocate(key_bytes + record_bytes);
   to[0] = kDataPrefix;
   if (!key.empty()) std::memcpy(to + 1, key.data(), key.size());
-  EncodeDataHeader(mod_revision, to + key_bytes);
+  std::memcpy(to + key_bytes, header, header_bytes);
   if (!value.empty()) {
-    std::memcpy(to + key_bytes + kDataHeaderBytes, value.data(), value.size());
+    std::memcpy(to + key_bytes + header_bytes, value.data(), value.size());
   }
   mutations_.push_back({.key = {to, key_bytes}, .value = {to + key_bytes, record_bytes}});
+  if (known != nullptr) {
+    *known = counts;
+  } else {
+    counts_.Put(key, counts);
+  }
+  return Status::Ok();
 }
 
-void PendingWrite::DeleteData(std::string_view key) {
+Result<bool> PendingWrite::DeleteData(std::string_view key) {
+  Counts* const known = counts_.Find(key);
+  const Result<Counts> before = known != nullptr ? Result<Counts>(*known) : StoredCounts(key);
+  if (!before.ok()) return before.status();
+  if (before->version == 0) return false;
   char* const to = arena_.Allocate(key.size() + 1);
   to[0] = kDataPrefix;
   if (!key.empty()) std::memcpy(to + 1, key.data(), key.size());
   mutations_.push_back({.kind = Mutation::Kind::kDelete, .key = {to, key.size() + 1}});
+  if (!RAFTKV_MUTANT(kCountsOfFormerLife)) counts_.Put(key, {});
+  return true;
 }
 
 void PendingWrite::PutRecord(std::string_view engine_key, std::string_view record) {
@@ -73,27 +93,58 @@ View& PendingWrite::view() {
   return *view_;
 }
 
-Result<std::optional<std::string>> PendingWrite::GetData(std::string_view key) {
+Result<std::optional<DataRecord>> PendingWrite::Find(std::string_view key) {
   Sort();
   const std::string engine_key = DataKey(key);
-  std::string_view record;
-  std::optional<std::string> stored;
+  std::optional<std::string_view> record;
   if (const auto found = latest_.find(engine_key); found != latest_.end()) {
     const Mutation& mutation = mutations_[found->second];
-    if (mutation.kind != Mutation::Kind::kPut) return std::optional<std::string>();
-    record = mutation.value;
-  } else if (IsCovered(engine_key)) {
-    return std::optional<std::string>();
-  } else {
+    if (mutation.kind == Mutation::Kind::kPut) record = mutation.value;
+  } else if (!IsCovered(engine_key)) {
     auto read = view().Get(engine_key);
     if (!read.ok()) return read.status();
-    stored = *std::move(read);
-    if (!stored.has_value()) return std::optional<std::string>();
-    record = *stored;
+    if (read->has_value()) {
+      found_ = **std::move(read);
+      record = found_;
+    }
   }
-  const auto data = DecodeDataRecord(record);
+  if (!record.has_value()) {
+    counts_.Put(key, {});
+    return std::optional<DataRecord>();
+  }
+  const auto data = DecodeDataRecord(*record);
   if (!data.ok()) return data.status();
-  return std::optional<std::string>(data->value);
+  counts_.Put(key, data->counts);
+  return std::optional<DataRecord>(*data);
+}
+
+Result<Counts> PendingWrite::StoredCounts(std::string_view key) {
+  const auto data = Find(key);
+  if (!data.ok()) return data.status();
+  return data->has_value() ? (*data)->counts : Counts();
+}
+
+Result<std::optional<std::string>> PendingWrite::GetData(std::string_view key) {
+  const auto data = Find(key);
+  if (!data.ok()) return data.status();
+  if (!data->has_value()) return std::optional<std::string>();
+  return std::optional<std::string>((*data)->value);
+}
+
+bool PendingWrite::HasCountsInMemory(std::string_view key, std::unique_ptr<View>& memory) {
+  RAFTKV_CHECK(mutations_.empty());
+  if (counts_.Find(key) != nullptr) return true;
+  if (memory == nullptr) memory = engine_.NewView(ReadTier::kMemory);
+  const auto record = memory->Get(DataKey(key));
+  if (!record.ok()) return false;
+  if (!record->has_value()) {
+    counts_.Put(key, {});
+    return true;
+  }
+  // What is damaged is told by who applies.
+  const auto data = DecodeDataRecord(**record);
+  if (data.ok()) counts_.Put(key, data->counts);
+  return data.ok();
 }
 
 Status PendingWrite::VisitStoredKeys(std::string_view begin, std::string_view end,
@@ -136,6 +187,7 @@ Result<std::uint64_t> PendingWrite::DeleteDataRange(const RangeView& range) {
   Status status = VisitKeys(bounds, [&](std::string_view key) {
     ++count;
     key_bytes += key.size();
+    if (!RAFTKV_MUTANT(kRangeDeleteKeepsCounts)) counts_.Forget(key.substr(1));
     if (count <= max_point_deletes_ && key_bytes <= kMaxPointDeleteBytes) {
       keys.push_back(arena_.Copy(key));
     }

@@ -1,8 +1,8 @@
 // What is decided but not written yet, and what does a key hold given that?
 //
-// Gathers the mutations of several entries into one Engine::Write. A put only appends; the first
-// operation that reads sorts what was gathered, so that puts do not pay for it. However many keys a
-// range delete removes, it costs a bounded amount of memory.
+// Gathers the mutations of several entries into one Engine::Write. A put whose key's counts are in
+// memory only appends; the first operation that reads sorts what was gathered, so that puts do not
+// pay for it. However many keys a range delete removes, it costs a bounded amount of memory.
 #pragma once
 
 #include <cstdint>
@@ -17,6 +17,7 @@
 #include <raftkv/status.h>
 
 #include "lib/kv/arena.h"
+#include "lib/kv/counts_cache.h"
 #include "lib/kv/engine.h"
 #include "lib/kv/parse.h"
 #include "lib/kv/record.h"
@@ -27,11 +28,12 @@ class PendingWrite {
  public:
   /// A range delete of more keys than `max_point_deletes` becomes one mutation: a few keys are
   /// deleted one by one, since each later read has to look at every deleted range.
-  PendingWrite(Engine& engine, std::size_t max_point_deletes)
-      : engine_(engine), max_point_deletes_(max_point_deletes) {}
+  PendingWrite(Engine& engine, std::size_t max_point_deletes, std::size_t counts_cache_bytes)
+      : engine_(engine), max_point_deletes_(max_point_deletes), counts_(counts_cache_bytes) {}
 
-  void PutData(std::string_view key, std::uint64_t mod_revision, std::string_view value);
-  void DeleteData(std::string_view key);
+  Status PutData(std::string_view key, std::uint64_t revision, std::string_view value);
+  /// Whether there was such a key, as if everything so far were written.
+  Result<bool> DeleteData(std::string_view key);
   /// A record of the store itself, under its whole key.
   void PutRecord(std::string_view engine_key, std::string_view record);
   void DeleteRecord(std::string_view engine_key);
@@ -40,6 +42,10 @@ class PendingWrite {
   Result<std::optional<std::string>> GetData(std::string_view key);
   /// Deletes the keys in `range`; how many there were, as if everything so far were written.
   Result<std::uint64_t> DeleteDataRange(const RangeView& range);
+
+  /// Whether the counts of `key` are in memory, perhaps only now; nothing is pending. `memory`: the
+  /// engine's memory as it is now, made here where it is needed.
+  bool HasCountsInMemory(std::string_view key, std::unique_ptr<View>& memory);
 
   [[nodiscard]] std::size_t size_bytes() const { return arena_.used_bytes(); }
   /// Keys that went as part of a range and not one by one, since the beginning.
@@ -57,6 +63,11 @@ class PendingWrite {
   /// Calls `visit` for each key in `bounds` that is there, not in order; everything is sorted.
   Status VisitKeys(const EngineRange& bounds, const Visit& visit);
   Status VisitStoredKeys(std::string_view begin, std::string_view end, const Visit& visit);
+  /// The record of `key` as if everything so far were written, valid until the next call; notes its
+  /// counts.
+  Result<std::optional<DataRecord>> Find(std::string_view key);
+  /// What is not in counts_.
+  Result<Counts> StoredCounts(std::string_view key);
   View& view();
 
   Engine& engine_;
@@ -71,6 +82,9 @@ class PendingWrite {
   std::uint64_t range_deleted_keys_ = 0;
   /// The engine as it was before these mutations; made with the first read.
   std::unique_ptr<View> view_;
+  /// As if everything so far were written.
+  CountsCache counts_;
+  std::string found_;  ///< by Find in the engine
 };
 
 }  // namespace raftkv::kv

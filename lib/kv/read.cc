@@ -24,7 +24,7 @@ constexpr std::string_view kViewGone =
 struct Pair {
   std::string_view key;
   std::string_view value;
-  std::uint64_t mod_revision = 0;
+  Counts counts;
 };
 
 struct Found {
@@ -117,7 +117,7 @@ class Reader {
     }
     left_bytes_ -= std::min(left_bytes_, words * kWordBytes);
     words_ += words;
-    found.pairs.push_back({bytes_.Copy(key), bytes_.Copy(value), data->mod_revision});
+    found.pairs.push_back({bytes_.Copy(key), bytes_.Copy(value), data->counts});
     ++found.count;
     return true;
   }
@@ -142,7 +142,7 @@ bool WantsHold(const std::vector<ParsedRead>& reads, const std::vector<Found>& f
   return false;
 }
 
-Bytes EncodeAnswer(const Reader& reader, std::uint64_t revision, ViewId view) {
+Bytes EncodeAnswer(const Reader& reader, const Position& position, ViewId view) {
   constexpr std::size_t kListTagWords = 1;
   const auto& found = reader.found();
   const std::size_t words = capnp::sizeInWords<wire::ReadResponse>() +
@@ -151,7 +151,8 @@ Bytes EncodeAnswer(const Reader& reader, std::uint64_t revision, ViewId view) {
   return BuildMessage(words, [&](capnp::MessageBuilder& message) {
     auto out = message.initRoot<wire::ReadResponse>();
     out.setFormatVersion(kRequestFormatVersion);
-    out.setRevision(revision);
+    out.setRevision(position.revision);
+    out.setIndex(position.index.value);
     if (view.IsSet()) {
       auto id = out.initView();
       id.setTable(view.table);
@@ -166,20 +167,22 @@ Bytes EncodeAnswer(const Reader& reader, std::uint64_t revision, ViewId view) {
       for (unsigned k = 0; k < kvs.size(); ++k) {
         kvs[k].setKey(ToData(from.pairs[k].key));
         kvs[k].setValue(ToData(from.pairs[k].value));
-        kvs[k].setModRevision(from.pairs[k].mod_revision);
+        const Counts& counts = from.pairs[k].counts;
+        kvs[k].setModRevision(counts.mod_revision);
+        kvs[k].setCreateRevision(counts.create_revision);
+        kvs[k].setVersion(counts.version);
+        kvs[k].setLease(counts.lease);
       }
     }
   });
 }
 
-/// The log index that `view` reflects.
-Result<Index> AppliedIndex(View& view) {
+/// What `view` reflects.
+Result<Position> PositionOf(View& view) {
   const auto record = view.Get(std::string(1, kAppliedPrefix));
   if (!record.ok()) return record.status();
-  if (!record->has_value()) return Index();
-  const auto position = DecodePosition(**record);
-  if (!position.ok()) return position.status();
-  return position->index;
+  if (!record->has_value()) return Position();
+  return DecodePosition(**record);
 }
 
 }  // namespace
@@ -207,8 +210,8 @@ Result<Bytes> Read(Engine& engine, ReadTier tier, std::string_view request, std:
     view = views->Find(id);
   }
   if (view == nullptr) return Status(Code::kCompacted, std::string(kViewGone));
-  const auto revision = AppliedIndex(*view);
-  if (!revision.ok()) return revision.status();
+  const auto position = PositionOf(*view);
+  if (!position.ok()) return position.status();
   Reader reader(*view, max_bytes, max_visited_bytes);
   for (const ParsedRead& read : reads) {
     if (status = reader.Run(read); !status.ok()) return status;
@@ -219,7 +222,7 @@ Result<Bytes> Read(Engine& engine, ReadTier tier, std::string_view request, std:
     views->End(id);
     id = {};
   }
-  return EncodeAnswer(reader, revision->value, id);
+  return EncodeAnswer(reader, *position, id);
 }
 
 }  // namespace raftkv::kv

@@ -1,10 +1,30 @@
 #include "lib/kv/record.h"
 
+#include <algorithm>
+
 #include "lib/base/bytes.h"
 #include "lib/base/check.h"
 #include "lib/kv/parse.h"
 
 namespace raftkv::kv {
+namespace {
+
+Status DamagedData() { return {Code::kCorruption, "a record of data is damaged"}; }
+
+bool TakeVarint(std::string_view& in, std::uint64_t& number) {
+  number = 0;
+  for (unsigned shift = 0; shift < 64 && !in.empty(); shift += 7) {
+    const auto byte = static_cast<unsigned char>(in.front());
+    in.remove_prefix(1);
+    const std::uint64_t bits = byte & 0x7f;
+    if (bits << shift >> shift != bits) return false;
+    number |= bits << shift;
+    if (byte < 0x80) return true;
+  }
+  return false;
+}
+
+}  // namespace
 
 Status TakeFormatVersion(std::string_view& record, const char* what) {
   if (record.empty()) return {Code::kCorruption, std::string("an empty record of ") + what};
@@ -15,19 +35,53 @@ Status TakeFormatVersion(std::string_view& record, const char* what) {
                            std::to_string(version) + ", this version knows " +
                            std::to_string(kRecordFormatVersion);
   if (version > kRecordFormatVersion) return {Code::kVersionMismatch, text + ": upgrade it"};
-  return {Code::kCorruption, text};
+  if (version == 0) return {Code::kCorruption, text};
+  return {Code::kVersionMismatch,
+          text +
+              ": carry the data over, with 'snapshot save' of the older program and 'snapshot "
+              "restore' of this one"};
 }
 
-void EncodeDataHeader(std::uint64_t mod_revision, char* out) {
-  *out++ = static_cast<char>(kRecordFormatVersion);
-  for (int shift = 56; shift >= 0; shift -= 8) *out++ = static_cast<char>(mod_revision >> shift);
+Counts CountsAfterPut(const Counts& before, std::uint64_t revision) {
+  const bool is_new = before.version == 0;
+  return {.mod_revision = revision,
+          .create_revision = is_new ? revision : before.create_revision,
+          .version = before.version + 1,
+          .lease = 0};
+}
+
+std::size_t EncodeDataHeader(const Counts& counts, char* out) {
+  char* at = out;
+  *at++ = static_cast<char>(kRecordFormatVersion);
+  for (std::uint64_t number :
+       {counts.mod_revision, counts.create_revision, counts.version, counts.lease}) {
+    for (; number >= 0x80; number >>= 7) *at++ = static_cast<char>(number | 0x80);
+    *at++ = static_cast<char>(number);
+  }
+  return static_cast<std::size_t>(at - out);
 }
 
 Result<DataRecord> DecodeDataRecord(std::string_view record) {
   if (Status status = TakeFormatVersion(record, "data"); !status.ok()) return status;
-  const auto revision = TakeBigEndian64(record);
-  if (!revision.has_value()) return Status(Code::kCorruption, "a record of data is cut off");
-  return DataRecord{*revision, record};
+  DataRecord data;
+  Counts& counts = data.counts;
+  for (std::uint64_t* const to :
+       {&counts.mod_revision, &counts.create_revision, &counts.version, &counts.lease}) {
+    if (!TakeVarint(record, *to)) return DamagedData();
+  }
+  const bool sensible = counts.version != 0 && counts.create_revision != 0 &&
+                        counts.create_revision <= counts.mod_revision;
+  if (!sensible) return DamagedData();
+  data.value = record;
+  return data;
+}
+
+Result<DataRecord> DecodeDataRecordOfFormat1(std::string_view record) {
+  const bool of_format_1 = !record.empty() && record.front() == 1;
+  if (of_format_1) record.remove_prefix(1);
+  const auto revision = of_format_1 ? TakeBigEndian64(record) : std::nullopt;
+  if (!revision.has_value() || *revision == 0) return DamagedData();
+  return DataRecord{{*revision, *revision, /*version=*/1, /*lease=*/0}, record};
 }
 
 std::string DataKey(std::string_view key) {
@@ -49,20 +103,32 @@ std::string EncodePosition(const Position& position) {
   AppendBigEndian64(record, position.index.value);
   AppendBigEndian64(record, position.term.value);
   AppendBigEndian64(record, position.time_ms);
+  AppendBigEndian64(record, position.revision);
+  AppendBigEndian64(record, position.compacted);
   return record;
 }
 
-Result<Position> DecodePosition(std::string_view record) {
-  if (Status status = TakeFormatVersion(record, "the applied position"); !status.ok()) {
+Result<Position> DecodePosition(std::string_view record, unsigned char oldest_version) {
+  const bool of_format_1 = oldest_version == 1 && !record.empty() && record.front() == 1;
+  if (of_format_1) {
+    record.remove_prefix(1);
+  } else if (Status status = TakeFormatVersion(record, "the applied position"); !status.ok()) {
     return status;
   }
   const auto index = TakeBigEndian64(record);
   const auto term = TakeBigEndian64(record);
   const auto time_ms = TakeBigEndian64(record);
-  if (!index || !term || !time_ms || !record.empty()) {
+  // In format 1 the log index was what a key was told as its revision.
+  const auto revision =
+      of_format_1 && index ? std::max(*index, kFirstRevision) : TakeBigEndian64(record);
+  const auto compacted = of_format_1 ? std::uint64_t{0} : TakeBigEndian64(record);
+  if (!index || !term || !time_ms || !revision || !compacted || !record.empty()) {
     return Status(Code::kCorruption, "the record of the applied position has a wrong length");
   }
-  return Position{Index(*index), Term(*term), *time_ms};
+  if (*revision < kFirstRevision || *compacted > *revision) {
+    return Status(Code::kCorruption, "the revisions of the applied position make no sense");
+  }
+  return Position{Index(*index), Term(*term), *time_ms, *revision, *compacted};
 }
 
 }  // namespace raftkv::kv

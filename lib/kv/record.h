@@ -11,20 +11,34 @@
 #include "lib/base/ids.h"
 #include "lib/kv/layout.h"
 #include "lib/kv/request.h"
+#include "lib/kv/revisions.h"
 
 namespace raftkv::kv {
 
-/// Format version byte and revision in front of a value.
-inline constexpr std::size_t kDataHeaderBytes = 9;
+/// What is known of a key besides its value.
+struct Counts {
+  std::uint64_t mod_revision = 0;
+  std::uint64_t create_revision = 0;
+  std::uint64_t version = 0;  ///< 0: there is no such key
+  std::uint64_t lease = 0;
+  friend bool operator==(const Counts&, const Counts&) = default;
+};
+/// Of a key that is put at `revision` and had `before`.
+Counts CountsAfterPut(const Counts& before, std::uint64_t revision);
+
+/// Format version byte and counts in front of a value, at most.
+inline constexpr std::size_t kMaxDataHeaderBytes = 1 + 4 * 10;
 
 struct DataRecord {
-  std::uint64_t mod_revision = 0;
+  Counts counts;
   std::string_view value;  ///< borrows the record
 };
-/// `out` must have room for kDataHeaderBytes.
-void EncodeDataHeader(std::uint64_t mod_revision, char* out);
+/// `out` must have room for kMaxDataHeaderBytes; returns how many were needed.
+std::size_t EncodeDataHeader(const Counts& counts, char* out);
 /// VersionMismatch or Corruption where it is no such record.
 Result<DataRecord> DecodeDataRecord(std::string_view record);
+/// The same of a record of format 1, as backups have them.
+Result<DataRecord> DecodeDataRecordOfFormat1(std::string_view record);
 
 std::string DataKey(std::string_view key);
 /// The engine's keys of `range`, which is not kSingle: begin <= key < end.
@@ -40,11 +54,17 @@ struct Position {
   Index index;
   Term term;
   std::uint64_t time_ms = 0;
+  std::uint64_t revision = kFirstRevision;
+  /// Revisions below it are no longer available.
+  std::uint64_t compacted = 0;
 };
 std::string EncodePosition(const Position& position);
-Result<Position> DecodePosition(std::string_view record);
+/// Also of format 1, if `oldest_version` is that: its revision is what a restore begins from.
+Result<Position> DecodePosition(std::string_view record,
+                                unsigned char oldest_version = kRecordFormatVersion);
 
-/// Takes the format version byte off the front of `record`.
+/// Takes the format version byte off the front of `record`. VersionMismatch: another version than
+/// this program's.
 Status TakeFormatVersion(std::string_view& record, const char* what);
 
 }  // namespace raftkv::kv

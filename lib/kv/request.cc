@@ -94,7 +94,8 @@ std::size_t EncodedHeaderSize() {
   return (kMessageOverheadWords + capnp::sizeInWords<wire::Request>() + kListTagWords) * kWordBytes;
 }
 
-Bytes EncodeRequest(const RequestHeader& header, const std::vector<Operation>& operations) {
+Bytes EncodeRequest(const RequestHeader& header, const std::vector<Operation>& operations,
+                    const std::vector<std::size_t>& call_sizes) {
   RAFTKV_CHECK(header.session != 0);
   RAFTKV_CHECK(header.sequence != 0);
   RAFTKV_CHECK(header.acknowledged_below <= header.sequence, header.acknowledged_below);
@@ -108,7 +109,18 @@ Bytes EncodeRequest(const RequestHeader& header, const std::vector<Operation>& o
     request.setSequence(header.sequence);
     request.setAcknowledgedBelow(header.acknowledged_below);
     auto list = request.initOperations(static_cast<unsigned>(operations.size()));
-    for (unsigned i = 0; i < list.size(); ++i) FillOperation(operations[i], list[i]);
+    for (unsigned i = 0; i < list.size(); ++i) {
+      FillOperation(operations[i], list[i]);
+      list[i].setSameCall(!call_sizes.empty());
+    }
+    unsigned first = 0;
+    for (const std::size_t size : call_sizes) {
+      RAFTKV_CHECK(size > 0);
+      RAFTKV_CHECK(first + size <= operations.size(), size, first);
+      list[first].setSameCall(false);
+      first += static_cast<unsigned>(size);
+    }
+    RAFTKV_CHECK(call_sizes.empty() || first == operations.size(), first);
   });
 }
 

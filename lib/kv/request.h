@@ -13,10 +13,11 @@
 #include <raftkv/status.h>
 
 #include "lib/base/bytes.h"
+#include "lib/base/ids.h"
 
 namespace raftkv::kv {
 
-inline constexpr std::uint16_t kRequestFormatVersion = 1;
+inline constexpr std::uint16_t kRequestFormatVersion = 2;
 
 /// The keys of an operation or read.
 struct Range {
@@ -70,8 +71,10 @@ struct RequestHeader {
   std::uint64_t acknowledged_below = 0;
 };
 
-/// A flat Cap'n Proto message (segment table and segments).
-Bytes EncodeRequest(const RequestHeader& header, const std::vector<Operation>& operations);
+/// A flat Cap'n Proto message (segment table and segments). `call_sizes`: how many operations each
+/// call has, in order; empty: each operation is a call.
+Bytes EncodeRequest(const RequestHeader& header, const std::vector<Operation>& operations,
+                    const std::vector<std::size_t>& call_sizes = {});
 
 /// The server's check of bytes from outside: well formed, known version, known operations, within
 /// `limits`, session and sequence not 0. InvalidArgument otherwise (VersionMismatch for a newer
@@ -82,11 +85,14 @@ struct OperationResult {
   Code code = Code::kOk;
   std::string message;
   std::int64_t number = 0;
+  /// Its call takes a revision.
+  bool changed = false;
 };
 
 struct Response {
   Code code = Code::kOk;
   std::string message;
+  /// Of the store before the request: each call that changed something has the next one.
   std::uint64_t revision = 0;
   /// One an operation (already expanded if the wire left them out).
   std::vector<OperationResult> results;
@@ -118,6 +124,8 @@ std::size_t EncodedSize(const ReadOp& read);
 Status CheckRead(const ReadOp& read, const Limits& limits);
 Bytes EncodeReadRequest(const std::vector<ReadOp>& reads);
 Status ValidateReadRequest(std::string_view bytes, const Limits& limits);
+/// The log index that is reflected; 0: it cannot be read.
+Index IndexOfReadResponse(std::string_view bytes);
 /// The state that is kept for the next page, if one is.
 ViewId ViewOfReadResponse(std::string_view bytes);
 /// One ScanResult a read. The Status is the whole request's.

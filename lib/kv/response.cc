@@ -27,7 +27,10 @@ std::string FromText(capnp::Text::Reader text) { return {text.begin(), text.size
 Status DecodeResults(capnp::List<wire::OperationResult>::Reader list, std::size_t operations,
                      Response& out) {
   if (list.size() == 0) {
-    if (out.code == Code::kOk) out.results.resize(operations);
+    if (out.code == Code::kOk) {
+      out.results.assign(operations,
+                         {.code = Code::kOk, .message = {}, .number = 0, .changed = true});
+    }
     return Status::Ok();
   }
   if (list.size() != operations) {
@@ -38,8 +41,8 @@ Status DecodeResults(capnp::List<wire::OperationResult>::Reader list, std::size_
   for (const auto result : list) {
     const std::uint16_t code = result.getCode();
     if (Status status = CheckAnswer(kRequestFormatVersion, code); !status.ok()) return status;
-    out.results.push_back(
-        {static_cast<Code>(code), FromText(result.getMessage()), result.getNumber()});
+    out.results.push_back({static_cast<Code>(code), FromText(result.getMessage()),
+                           result.getNumber(), result.getChanged()});
   }
   return Status::Ok();
 }
@@ -50,7 +53,8 @@ void DecodeScan(wire::ReadResult::Reader result, std::uint64_t revision, ViewId 
   out.kvs.reserve(kvs.size());
   for (const auto kv : kvs) {
     out.kvs.push_back({std::string(FromData(kv.getKey())), std::string(FromData(kv.getValue())),
-                       kv.getModRevision()});
+                       kv.getModRevision(), kv.getCreateRevision(), kv.getVersion(),
+                       kv.getLease()});
   }
   out.count = result.getCount();
   out.more = result.getMore();
@@ -80,6 +84,7 @@ Bytes EncodeResponse(const Response& response) {
       results[i].setCode(static_cast<std::uint16_t>(result.code));
       if (!result.message.empty()) results[i].setMessage(ToText(result.message));
       results[i].setNumber(result.number);
+      results[i].setChanged(result.changed);
     }
   });
 }
@@ -98,6 +103,17 @@ Result<Response> DecodeResponse(std::string_view bytes, std::size_t operations) 
   Status status = ReadMessage<wire::Response>(bytes, storage, "response", visit);
   if (!status.ok()) return AsCorruption(std::move(status));
   return response;
+}
+
+Index IndexOfReadResponse(std::string_view bytes) {
+  MessageBytes storage;
+  Index index;
+  const auto visit = [&](wire::ReadResponse::Reader in) {
+    index = Index(in.getIndex());
+    return Status::Ok();
+  };
+  const Status read = ReadMessage<wire::ReadResponse>(bytes, storage, "read response", visit);
+  return read.ok() ? index : Index();
 }
 
 ViewId ViewOfReadResponse(std::string_view bytes) {

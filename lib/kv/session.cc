@@ -23,11 +23,11 @@ std::string SessionKey(std::uint64_t id) {
   return key;
 }
 
-Bytes Refusal(Code code, std::string message, Index index) {
-  return EncodeResponse({code, std::move(message), index.value, {}});
+Bytes Refusal(Code code, std::string message, std::uint64_t revision) {
+  return EncodeResponse({code, std::move(message), revision, {}});
 }
 
-Bytes StoredResponse(const Answer& answer, Index index) {
+Bytes StoredResponse(const Answer& answer, std::uint64_t revision) {
   switch (answer.kind) {
     case Answer::Kind::kPlain: return EncodeResponse({Code::kOk, {}, answer.revision, {}});
     case Answer::Kind::kResponse: return answer.response;
@@ -35,7 +35,7 @@ Bytes StoredResponse(const Answer& answer, Index index) {
   }
   return Refusal(Code::kUnknownOutcome,
                  "the request was carried out before, but its answer was too large to be kept",
-                 index);
+                 revision);
 }
 
 auto FindSequence(std::vector<Answer>& answers, std::uint64_t sequence) {
@@ -169,9 +169,9 @@ Result<Session*> SessionTable::FindOrOpen(const RequestHeader& header, std::uint
 }
 
 SessionTable::Admission SessionTable::Admit(const RequestHeader& header, Index index,
-                                            std::uint64_t now_ms) {
-  const auto refuse = [index](Code code, std::string message) {
-    return Admission{nullptr, Refusal(code, std::move(message), index)};
+                                            std::uint64_t now_ms, std::uint64_t revision) {
+  const auto refuse = [revision](Code code, std::string message) {
+    return Admission{nullptr, Refusal(code, std::move(message), revision)};
   };
   if (header.session == 0 || header.sequence == 0 || header.acknowledged_below > header.sequence) {
     return refuse(Code::kInvalidArgument, "the request's session or sequence is no valid number");
@@ -196,7 +196,7 @@ SessionTable::Admission SessionTable::Admit(const RequestHeader& header, Index i
   }
   const auto answer = FindSequence(session.answers, header.sequence);
   if (answer != session.answers.end() && answer->sequence == header.sequence) {
-    return {nullptr, StoredResponse(*answer, index)};
+    return {nullptr, StoredResponse(*answer, revision)};
   }
   if (session.answers.size() >= options_.max_outstanding) {
     return refuse(Code::kUnavailable, "the session has too many requests under way: " +

@@ -6,7 +6,8 @@
 //   format version u8, opened_at_ms u64, last_used_ms u64, last_used_index u64,
 //   acknowledged_below u64, number of answers u32, and for each answer by ascending sequence:
 //     sequence u64, kind u8, then
-//     kind 0 (all operations ok, nothing to say): revision u64
+//     kind 0 (all operations have changed something, and have no more to say): the store's
+//       revision before the request, u64
 //     kind 1: size u32, the encoded Response
 //     kind 2 (the answer was too large to be kept): nothing
 //
@@ -87,8 +88,9 @@ class SessionTable {
     Session* execute = nullptr;
     Bytes response;
   };
-  /// The request `header` in entry `index`, at replicated time `now_ms`.
-  Admission Admit(const RequestHeader& header, Index index, std::uint64_t now_ms);
+  /// The request `header` in entry `index`, at replicated time `now_ms`; `revision` is the store's.
+  Admission Admit(const RequestHeader& header, Index index, std::uint64_t now_ms,
+                  std::uint64_t revision);
   void Remember(Session& session, Answer answer);
 
   /// Adds what changed since the last call to `pending`.

@@ -25,7 +25,7 @@ constexpr std::string_view kAppliedKey(&kAppliedPrefix, 1);
 
 struct Store::State {
   State(Engine& engine, const StoreOptions& options)
-      : sessions(options), pending(engine, options.max_point_deletes) {}
+      : sessions(options), pending(engine, options.max_point_deletes, options.counts_cache_bytes) {}
 
   Status ParseCommand(const raft::Entry& entry);
   Result<Bytes> Command(Index index);
@@ -54,17 +54,18 @@ Status Store::State::ParseCommand(const raft::Entry& entry) {
 }
 
 Result<Bytes> Store::State::Command(Index index) {
-  SessionTable::Admission admission = sessions.Admit(request.header, index, reached.time_ms);
+  SessionTable::Admission admission =
+      sessions.Admit(request.header, index, reached.time_ms, reached.revision);
   if (admission.execute == nullptr) return std::move(admission.response);
-  response.revision = index.value;
-  if (Status status = Execute(request.operations, index.value, pending, response.results);
+  response.revision = reached.revision;
+  if (Status status = Execute(request.operations, reached.revision, pending, response.results);
       !status.ok()) {
     return status;
   }
   Bytes encoded = EncodeResponse(response);
   Answer answer;
   answer.sequence = request.header.sequence;
-  answer.revision = index.value;
+  answer.revision = response.revision;
   if (!response.results.empty()) {
     answer.kind = Answer::Kind::kResponse;
     answer.response = encoded;
@@ -122,7 +123,9 @@ Result<std::vector<Store::AppliedEntry>> Store::Apply(const std::vector<raft::En
         return state.failure;
       }
     }
-    state.reached = {entry.index, entry.term, std::max(state.reached.time_ms, entry.time_ms)};
+    state.reached.index = entry.index;
+    state.reached.term = entry.term;
+    state.reached.time_ms = std::max(state.reached.time_ms, entry.time_ms);
     state.sessions.Expire(state.reached.time_ms);
     Bytes response;
     if (is_command) {
@@ -143,19 +146,24 @@ bool Store::IsQuick(const std::vector<raft::Entry>& entries, std::size_t max_byt
   std::size_t bytes = 0;
   for (const raft::Entry& entry : entries) bytes += entry.Footprint();
   if (bytes > max_bytes) return false;
-  MessageBytes storage;
-  ParsedRequest request;
+  State& state = *state_;
+  MessageBytes& storage = state.message;
+  ParsedRequest& request = state.request;
+  std::unique_ptr<View> memory;
   for (const raft::Entry& entry : entries) {
     if (entry.kind != raft::EntryKind::kCommand) continue;
     if (!ParseRequest(entry.payload.view(), kNoLimit, storage, request).ok()) return false;
     for (const ParsedOperation& operation : request.operations) {
       if (operation.kind != ParsedOperation::Kind::kPut) return false;
+      if (!state.pending.HasCountsInMemory(operation.range.begin, memory)) return false;
     }
   }
   return true;
 }
 
 Index Store::applied() const { return state_->written.index; }
+
+Revisions Store::revisions() const { return {state_->written.revision, state_->written.compacted}; }
 
 std::uint64_t Store::range_deleted_keys() const { return state_->pending.range_deleted_keys(); }
 

@@ -15,12 +15,13 @@
 #include "lib/base/cancel_token.h"
 #include "lib/base/ids.h"
 #include "lib/kv/engine.h"
+#include "lib/kv/revisions.h"
 #include "lib/raft/types.h"
 
 namespace raftkv::kv {
 
-/// All of these decide what an entry does: they are constants of the format, equal on all members
-/// and never options of a node. Only tests make them smaller.
+/// These decide what an entry does: they are constants of the format, equal on all members and
+/// never options of a node. Only tests make them smaller.
 struct StoreOptions {
   /// A session that was not used for so long, in replicated time, is forgotten.
   std::uint64_t session_life_ms = 15 * 60 * 1000;
@@ -32,9 +33,11 @@ struct StoreOptions {
   std::size_t max_stored_bytes = 64 << 20;
   /// Sequences of one session that are not acknowledged; a request beyond it is refused.
   std::size_t max_outstanding = 128;
-  /// A range of more keys is deleted as a range (not a constant of the format: the keys that are
-  /// left are the same).
+  // The following may differ from member to member: the records that are left are the same.
+  /// A range of more keys is deleted as a range.
   std::size_t max_point_deletes = 1000;
+  /// For the counts of keys that were used lately: a put of another key reads its old record.
+  std::size_t counts_cache_bytes = 64 << 20;
 };
 
 class SessionTable;
@@ -58,11 +61,12 @@ class Store {
   /// Corruption.
   Result<std::vector<AppliedEntry>> Apply(const std::vector<raft::Entry>& entries);
 
-  /// Whether applying `entries` needs no read of the engine and is short work: puts, of at most
-  /// `max_bytes` together.
-  [[nodiscard]] static bool IsQuick(const std::vector<raft::Entry>& entries, std::size_t max_bytes);
+  /// Whether applying `entries` now needs no read of the disk and is short work: puts, of at most
+  /// `max_bytes` together, of keys whose counts are in memory (from now on).
+  [[nodiscard]] bool IsQuick(const std::vector<raft::Entry>& entries, std::size_t max_bytes);
 
   [[nodiscard]] Index applied() const;
+  [[nodiscard]] Revisions revisions() const;
   /// Keys that were deleted as part of a range and not one by one, since the open.
   [[nodiscard]] std::uint64_t range_deleted_keys() const;
   /// The largest time stamp of the entries applied so far, in ms since 1970; never goes back.

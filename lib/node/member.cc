@@ -358,6 +358,9 @@ NodeStatus Member::status() const {
   status.term = core.term().value;
   status.commit_index = core.commit_index().value;
   status.applied_index = core.applied_index().value;
+  const kv::Revisions revisions = ports_.machine.revisions();
+  status.revision = revisions.revision;
+  status.compacted_revision = revisions.compacted;
   status.log_first_index = core.log().first_index().value;
   status.log_last_index = core.log().last_index().value;
   status.suspect = core.suspect();

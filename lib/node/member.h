@@ -21,8 +21,8 @@
 
 namespace raftkv::node {
 
-inline constexpr std::uint32_t kProtocolMin = 1;
-inline constexpr std::uint32_t kProtocolMax = 1;
+inline constexpr std::uint32_t kProtocolMin = 2;
+inline constexpr std::uint32_t kProtocolMax = 2;
 
 /// How a member introduces itself when it connects to another one.
 struct Hello {

@@ -20,6 +20,7 @@
 #include "lib/base/bytes.h"
 #include "lib/base/once_function.h"
 #include "lib/base/time.h"
+#include "lib/kv/revisions.h"
 #include "lib/raft/message.h"
 #include "lib/raft/types.h"
 
@@ -85,6 +86,8 @@ class StateMachine {
   /// Answers an encoded ReadRequest (checked already) from what is applied; the response has at
   /// most about `max_bytes`.
   virtual void Read(Bytes request, std::size_t max_bytes, Done<Bytes> done) = 0;
+  /// Of what was applied last.
+  [[nodiscard]] virtual kv::Revisions revisions() const = 0;
 };
 
 /// How current a read must be.

@@ -49,6 +49,7 @@ void WriteStream::Begin(const RequestPtr& request) {
     std::move(call->operations.begin(), call->operations.end(),
               std::back_inserter(request->operations));
     call->operations = {};
+    request->call_sizes.push_back(call->operation_count);
   }
   Start(request);
 }
@@ -115,7 +116,7 @@ void WriteStream::Start(const RequestPtr& request) {
   session_->outstanding.insert(request->sequence);
   request->bytes = kv::EncodeRequest({session_->id, session_->opened_at_ms, request->sequence,
                                       /*acknowledged_below=*/*session_->outstanding.begin()},
-                                     request->operations);
+                                     request->operations, request->call_sizes);
   Send(request);
 }
 
@@ -175,13 +176,18 @@ void WriteStream::Finish(const RequestPtr& request, const Status& status,
   Release(*request);
   // A callback may destroy the store: what the others are told then must not be "cancelled".
   if (status.ok()) request->maybe_carried_out = true;
-  std::size_t operation = 0;
+  std::uint64_t revision = response.revision;
+  auto results = response.results.begin();
   for (const auto& call : request->calls) {
-    const std::size_t first = operation;
-    operation += call->operation_count;
+    const auto* const first = status.ok() ? &*results : nullptr;
+    if (status.ok()) {
+      const auto end = results + static_cast<std::ptrdiff_t>(call->operation_count);
+      if (std::any_of(results, end, [](const auto& result) { return result.changed; })) ++revision;
+      results = end;
+    }
     if (call->ended) continue;
     queue_.Forget(*call);
-    call->End(status, response.revision, status.ok() ? &response.results[first] : nullptr);
+    call->End(status, revision, first);
   }
   Schedule();
 }

@@ -24,6 +24,7 @@ struct ClientSession {
 
 struct WriteRequest : CallRequest<WriteCall> {
   std::vector<kv::Operation> operations;
+  std::vector<std::size_t> call_sizes;
   std::shared_ptr<ClientSession> session;
   std::uint64_t sequence = 0;
   bool under_way = false;          ///< an attempt is not answered yet

@@ -14,6 +14,8 @@ const prometheus::Histogram::BucketBoundaries kSeconds = {
 
 constexpr std::array<const char*, 5> kStageNames = {"log_sync", "replicate", "apply", "total",
                                                     "read_index"};
+constexpr std::array<const char*, 5> kRoleNames = {"forming", "follower", "pre_candidate",
+                                                   "candidate", "leader"};
 
 double Seconds(Duration took) { return std::chrono::duration<double>(took).count(); }
 
@@ -65,6 +67,9 @@ Metrics::Metrics(const std::string& name, const std::string& version)
       term_(AddGauge("raftkv_term", "The current term")),
       commit_index_(AddGauge("raftkv_commit_index", "The highest committed log index")),
       applied_index_(AddGauge("raftkv_applied_index", "The highest applied log index")),
+      revision_(AddGauge("raftkv_revision", "The revision of the store")),
+      compacted_revision_(
+          AddGauge("raftkv_compacted_revision", "Revisions below it are no longer available")),
       log_first_index_(AddGauge("raftkv_log_first_index", "The first index in the log")),
       log_last_index_(AddGauge("raftkv_log_last_index", "The last index in the log")),
       connections_(AddGauge("raftkv_connections", "Open connections from peers and clients")),
@@ -109,9 +114,7 @@ Metrics::Metrics(const std::string& name, const std::string& version)
                     .Help("1 for the current role, 0 for the others")
                     .Register(registry_);
   for (std::size_t i = 0; i < kRoles; ++i) {
-    constexpr std::array<const char*, kRoles> kNames = {"forming", "follower", "pre_candidate",
-                                                        "candidate", "leader"};
-    roles_[i] = &roles.Add({{"role", kNames[i]}});
+    roles_[i] = &roles.Add({{"role", kRoleNames[i]}});
   }
   prometheus::BuildGauge()
       .Name("raftkv_info")
@@ -161,6 +164,8 @@ std::string Metrics::Serialize(const MetricsSnapshot& snapshot) {
   term_.Set(static_cast<double>(node.term));
   commit_index_.Set(static_cast<double>(node.commit_index));
   applied_index_.Set(static_cast<double>(node.applied_index));
+  revision_.Set(static_cast<double>(node.revision));
+  compacted_revision_.Set(static_cast<double>(node.compacted_revision));
   log_first_index_.Set(static_cast<double>(node.log_first_index));
   log_last_index_.Set(static_cast<double>(node.log_last_index));
   connections_.Set(static_cast<double>(snapshot.connections));

@@ -77,6 +77,8 @@ class Metrics final : public node::Observer {
   prometheus::Gauge& term_;
   prometheus::Gauge& commit_index_;
   prometheus::Gauge& applied_index_;
+  prometheus::Gauge& revision_;
+  prometheus::Gauge& compacted_revision_;
   prometheus::Gauge& log_first_index_;
   prometheus::Gauge& log_last_index_;
   prometheus::Gauge& connections_;

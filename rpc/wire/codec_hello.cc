@@ -173,6 +173,8 @@ void Encode(const EndpointStatus& status, wire::MemberStatus::Builder to) {
   for (capnp::uint i = 0; i < errors.size(); ++i) errors.set(i, status.node.errors[i].c_str());
   to.setContentHash(status.content_hash);
   to.setHashIndex(status.hash_index);
+  to.setRevision(status.node.revision);
+  to.setCompactedRevision(status.node.compacted_revision);
 }
 
 EndpointStatus Decode(wire::MemberStatus::Reader status) {
@@ -196,6 +198,8 @@ EndpointStatus Decode(wire::MemberStatus::Reader status) {
   for (const auto error : status.getErrors()) to.node.errors.push_back(ToString(error));
   to.content_hash = status.getContentHash();
   to.hash_index = status.getHashIndex();
+  to.node.revision = status.getRevision();
+  to.node.compacted_revision = status.getCompactedRevision();
   return to;
 }
 

@@ -15,7 +15,7 @@
 # other side executed it. Each method says what to do then.
 #
 # Compatibility: `protocolMin`..`protocolMax` of both ends must overlap; the highest common number
-# is used, which is 1 now. Within a protocol version fields, union members, enumerants and methods
+# is used, which is 2 now. Within a protocol version fields, union members, enumerants and methods
 # are only added; a receiver ignores fields that it does not know, and a peer message of an unknown
 # kind is dropped like a lost one. Requests, responses and log entries are opaque here; their own
 # formats (lib/kv/command.capnp) carry their own versions.
@@ -195,6 +195,8 @@ struct MemberStatus {
   errors @12 :List(Text);
   contentHash @13 :UInt64;    # if requested: of all keys, values and revisions at hashIndex
   hashIndex @14 :UInt64;
+  revision @15 :UInt64;       # of the store, as of appliedIndex or a little later
+  compactedRevision @16 :UInt64;
 
   struct Member {
     id @0 :UInt64;

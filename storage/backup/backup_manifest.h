@@ -14,7 +14,8 @@
 
 namespace raftkv::storage {
 
-inline constexpr std::uint32_t kBackupFormatVersion = 1;
+/// 1: the database has records of format 1 (lib/kv/layout.h); it can be restored.
+inline constexpr std::uint32_t kBackupFormatVersion = 2;
 inline constexpr char kBackupManifestName[] = "manifest.json";
 inline constexpr char kBackupContentName[] = "content.json";
 /// Before the name of each file of the key-value database.

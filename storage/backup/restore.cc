@@ -10,6 +10,7 @@
 
 #include "lib/base/bytes.h"
 #include "lib/base/check.h"
+#include "lib/kv/restore.h"
 #include "lib/raft/configuration.h"
 #include "storage/backup/backup_reader.h"
 #include "storage/disk/files.h"
@@ -122,6 +123,7 @@ class FolderBuilder final : public BackupTaker {
   Status Finish() {
     if (Status synced = SyncFolder(env_, KvFolder()); !synced.ok()) return synced;
     if (Status checked = CheckState(); !checked.ok()) return checked;
+    if (Status begun = BeginStore(); !begun.ok()) return begun;
     const auto self = std::find_if(cluster_.members.begin(), cluster_.members.end(),
                                    [&](const raft::Member& m) { return m.name == plan_.name; });
     RAFTKV_CHECK(self != cluster_.members.end(), plan_.name);
@@ -156,18 +158,33 @@ class FolderBuilder final : public BackupTaker {
  private:
   [[nodiscard]] std::string KvFolder() const { return folder_ + "/" + kFirstKvFolder; }
 
-  /// Does the database hold what the manifest says?
-  Status CheckState() const {
+  [[nodiscard]] KvEngineOptions KvOptions() const {
     KvEngineOptions options;
     options.folder = KvFolder();
     options.env = &env_;
     options.log_sink = plan_.log_sink;
-    const Result<kv::Position> position = KvEngine::AppliedOf(options);
+    return options;
+  }
+
+  /// Does the database hold what the manifest says?
+  Status CheckState() const {
+    const Result<kv::Position> position = KvEngine::AppliedOf(KvOptions());
     if (!position.ok()) return position.status();
     if (position->index == base_.index && position->term == base_.term) return Status::Ok();
     return Status(Code::kCorruption, plan_.file + ": its database is at entry " +
                                          std::to_string(position->index.value) + " instead of " +
                                          std::to_string(base_.index.value));
+  }
+
+  /// Makes it the beginning of a new store.
+  Status BeginStore() const {
+    const Result<std::shared_ptr<KvEngine>> engine = KvEngine::Open(KvOptions());
+    if (!engine.ok()) return engine.status();
+    if (Status begun = kv::BeginFromBackup(**engine); !begun.ok()) {
+      if (begun.code() != Code::kCorruption) return begun;
+      return Status(Code::kCorruption, plan_.file + ": " + begun.message());
+    }
+    return (*engine)->Close();
   }
 
   rocksdb::Env& env_;

@@ -82,7 +82,8 @@ Result<kv::Position> AppliedIn(rocksdb::DB& db, rocksdb::ReadTier tier) {
       db.Get(options, db.DefaultColumnFamily(), rocksdb::Slice(&kv::kAppliedPrefix, 1), &record);
   if (got.IsNotFound()) return kv::Position{};
   if (!got.ok()) return ToStatus(got, "read the applied index");
-  return kv::DecodePosition(record);
+  // A backup may be of an older format; who uses the database for more than this looks again.
+  return kv::DecodePosition(record, /*oldest_version=*/1);
 }
 
 rocksdb::Status Add(const kv::Mutation& mutation, rocksdb::WriteBatch& batch) {

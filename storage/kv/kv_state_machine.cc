@@ -37,7 +37,15 @@ KvStateMachine::KvStateMachine(const KvStateMachineOptions& options,
       engine_(std::move(engine)),
       store_(std::move(store)),
       apply_("raftkv-apply", kMaxQueuedApplies),
-      readers_("raftkv-kvread", kMaxQueuedKvReads, kReaders) {}
+      readers_("raftkv-kvread", kMaxQueuedKvReads, kReaders) {
+  NoteRevisions();
+}
+
+void KvStateMachine::NoteRevisions() {
+  const kv::Revisions revisions = store_->revisions();
+  revision_ = revisions.revision;
+  compacted_ = revisions.compacted;
+}
 
 std::shared_ptr<KvEngine> KvStateMachine::engine() const {
   const MutexLock lock(engine_mutex_);
@@ -49,6 +57,7 @@ std::shared_ptr<KvEngine> KvStateMachine::Replace(std::shared_ptr<KvEngine> engi
   RAFTKV_CHECK(store->applied() > store_->applied(), store->applied().value,
                store_->applied().value);
   store_ = std::move(store);
+  NoteRevisions();
   bytes_since_flush_ = 0;
   range_deletes_flushed_ = store_->range_deleted_keys();
   // The old views end outside of the lock.
@@ -73,6 +82,7 @@ Result<node::Applied> KvStateMachine::ApplyNow(const std::vector<raft::Entry>& e
     if (failure_.code() == Code::kCorruption) options_.on_damage(failure_);
     return failure_;
   }
+  NoteRevisions();
   MaybeFlush(entries);
   // Writes are what makes an old view cost something.
   readable().views->Sweep();
@@ -117,7 +127,7 @@ void KvStateMachine::Apply(std::vector<raft::Entry> entries, node::Done<node::Ap
   // than a few puts into the memtable. At most one apply is under way, so that thread is idle.
   // A full disk may keep whoever writes waiting.
   if (options_.disk->space() == raft::Space::kEnough &&
-      kv::Store::IsQuick(entries, kQuickApplyBytes) && engine()->TakesWritesAtOnce()) {
+      store_->IsQuick(entries, kQuickApplyBytes) && engine()->TakesWritesAtOnce()) {
     const DiskWatch::NoWaiting no_waiting;
     completions_.Post([done = std::move(done), applied = ApplyNow(entries)]() mutable {
       done(std::move(applied));

@@ -87,6 +87,10 @@ class KvStateMachine final : public node::StateMachine {
 
   void Apply(std::vector<raft::Entry> entries, node::Done<node::Applied> done) override;
   void Read(Bytes request, std::size_t max_bytes, node::Done<Bytes> done) override;
+  /// Safe from any thread.
+  [[nodiscard]] kv::Revisions revisions() const override {
+    return {revision_.load(), compacted_.load()};
+  }
 
   /// The database as it is now; nobody may hold it any more at Close(). Safe from any thread.
   [[nodiscard]] std::shared_ptr<KvEngine> engine() const;
@@ -117,6 +121,8 @@ class KvStateMachine final : public node::StateMachine {
     std::shared_ptr<SharedViews> views;
   };
   [[nodiscard]] Readable readable() const;
+  /// What Store has applied, for whoever asks.
+  void NoteRevisions();
   void MaybeFlush(const std::vector<raft::Entry>& entries);
 
   // Constant after construction.
@@ -132,6 +138,8 @@ class KvStateMachine final : public node::StateMachine {
       std::make_shared<SharedViews>();
   // Of the apply thread while an apply is under way there, else of the loop.
   std::unique_ptr<kv::Store> store_;
+  std::atomic<std::uint64_t> revision_{0};
+  std::atomic<std::uint64_t> compacted_{0};
   /// The first failure; nothing is applied after it.
   Status failure_;
   std::uint64_t bytes_since_flush_ = 0;

@@ -61,7 +61,7 @@ Status MakeDatabase(const LogDbOptions& options, Index first) {
         .PermitUncheckedError();
   };
   put(kBatchKey, EncodeBatchMark({1, first.Previous()}));
-  put(kFormatVersionKey, EncodeFormatVersion(kFolderFormatVersion));
+  put(kFormatVersionKey, EncodeFormatVersion(kLogFolderFormatVersion));
   put(kHeadKey, EncodeHead(first));
   if (Status s = WriteFirstBatch(**handles, batch); !s.ok()) return s;
   return (*handles)->Close();
@@ -86,7 +86,7 @@ Result<Contents> LoadContents(const LogHandles& handles, const Record& record) {
   Result<std::uint32_t> version =
       Require<std::uint32_t>(handles, kFormatVersionKey, DecodeFormatVersion);
   if (!version.ok()) return version.status();
-  if (Status s = CheckFolderVersion(*version); !s.ok()) return s;
+  if (Status s = CheckFolderVersion(*version, kLogFolderFormatVersion); !s.ok()) return s;
   Result<BatchMark> mark = Require<BatchMark>(handles, kBatchKey, DecodeBatchMark);
   if (!mark.ok()) return mark.status();
   Result<Index> head = Require<Index>(handles, kHeadKey, DecodeHead);

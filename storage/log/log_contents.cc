@@ -74,7 +74,7 @@ Status LoadState(const LogHandles& handles, LogContents& contents) {
   if (Status s = Require(handles, kFormatVersionKey, DecodeFormatVersion, version); !s.ok()) {
     return s;
   }
-  if (Status s = CheckFolderVersion(version); !s.ok()) return s;
+  if (Status s = CheckFolderVersion(version, kFolderFormatVersion); !s.ok()) return s;
   if (Status s = Require(handles, kIdentityKey, DecodeIdentity, contents.identity); !s.ok()) {
     return s;
   }

@@ -138,12 +138,15 @@ Result<std::uint32_t> DecodeFormatVersion(std::string_view value) {
   return *version;
 }
 
-Status CheckFolderVersion(std::uint32_t version) {
-  if (version <= kFolderFormatVersion) return Status::Ok();
-  return Status(Code::kVersionMismatch, "the log database has format version " +
-                                            std::to_string(version) + ", this program knows " +
-                                            std::to_string(kFolderFormatVersion) +
-                                            ": use the newer program");
+Status CheckFolderVersion(std::uint32_t version, std::uint32_t known) {
+  if (version == known) return Status::Ok();
+  const std::string what = "the data folder has format version " + std::to_string(version) +
+                           ", this program knows " + std::to_string(known);
+  if (version > known) return {Code::kVersionMismatch, what + ": use the newer program"};
+  return {Code::kVersionMismatch,
+          what +
+              ": carry the data over, with 'raftkv snapshot save' while the older program serves "
+              "it and 'raftkv snapshot restore' of this one into a new folder"};
 }
 
 std::string EncodeIdentity(const Identity& identity) {

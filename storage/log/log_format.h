@@ -20,7 +20,10 @@
 namespace raftkv::storage {
 
 /// Of the data folder as a whole; a program refuses a folder of a newer one.
-inline constexpr std::uint32_t kFolderFormatVersion = 1;
+/// Of a member's folder as a whole. 1: keys had log indexes for revisions, and no other counts.
+inline constexpr std::uint32_t kFolderFormatVersion = 2;
+/// Of the folder of a log without a store.
+inline constexpr std::uint32_t kLogFolderFormatVersion = 1;
 inline constexpr std::uint8_t kValueFormatVersion = 1;
 
 inline constexpr std::string_view kLogFamily = "log";
@@ -89,8 +92,8 @@ Result<StoredEntry> DecodeEntry(Index index, std::string_view value);
 
 std::string EncodeFormatVersion(std::uint32_t version);
 Result<std::uint32_t> DecodeFormatVersion(std::string_view value);
-/// VersionMismatch: `version` is above kFolderFormatVersion.
-Status CheckFolderVersion(std::uint32_t version);
+/// VersionMismatch: `version` is not `known`, one of the above.
+Status CheckFolderVersion(std::uint32_t version, std::uint32_t known);
 std::string EncodeIdentity(const Identity& identity);
 Result<Identity> DecodeIdentity(std::string_view value);
 std::string EncodeBoot(const node::Boot& boot);

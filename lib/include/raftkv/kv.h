@@ -41,8 +41,14 @@ namespace raftkv {
 struct KeyValue {
   std::string key;
   std::string value;
-  /// Log index of the write that produced this value; increases with every change of any key.
+  /// Revision of the call that wrote this value (see WriteResult).
   std::uint64_t mod_revision = 0;
+  /// Revision of the call that created the key, since it was last absent.
+  std::uint64_t create_revision = 0;
+  /// How often the key has been written since then, this value included.
+  std::uint64_t version = 0;
+  /// The lease that the key is attached to; 0: none. (There are no leases yet.)
+  std::uint64_t lease = 0;
 };
 
 enum class Consistency : unsigned char {
@@ -93,7 +99,7 @@ struct ScanResult {
   std::uint64_t count = 0;
   /// True if `kvs` ends before the range does.
   bool more = false;
-  /// Log index that the result reflects; the same on all pages of a scan.
+  /// Revision of the state that the result shows; the same on all pages of a scan.
   std::uint64_t revision = 0;
   /// If not empty: pass it in ScanOptions to read the next page from the same state. The member
   /// that answered keeps the state for 30 s between pages and for 10 minutes altogether. (A scan
@@ -111,7 +117,7 @@ struct KeyRange {
   static KeyRange Prefix(std::string_view prefix);
 };
 
-/// Puts and deletes that are applied atomically, in order.
+/// Puts and deletes that are applied atomically, in order, at one revision.
 class Batch {
  public:
   struct Operation {
@@ -133,7 +139,11 @@ class Batch {
   std::vector<Operation> operations_;
 };
 
-/// The log index at which a write took effect.
+/// `revision`: the store has one revision, a counter that starts at 1. Every call that changes at
+/// least one key takes the next revision; a batch takes one for all its operations. No two writes
+/// share a revision, even if they travel in one request. It is not the log index. A call that
+/// changes nothing (a delete of a key that does not exist) takes no revision and returns the one
+/// that it saw. A restore from a backup raises the revision by 10^9.
 struct WriteResult {
   std::uint64_t revision = 0;
 };

@@ -131,6 +131,11 @@ struct NodeStatus {
   std::uint64_t term = 0;
   std::uint64_t commit_index = 0;
   std::uint64_t applied_index = 0;
+  /// Revision of the store, as applied on this member; see WriteResult. 0: this member is not part
+  /// of a cluster yet.
+  std::uint64_t revision = 0;
+  /// Revisions below it are no longer available; 0: nothing was compacted.
+  std::uint64_t compacted_revision = 0;
   std::uint64_t log_first_index = 0;
   std::uint64_t log_last_index = 0;
   /// The disk was damaged: the member neither votes nor counts towards a quorum until refilled.

@@ -73,6 +73,11 @@ TEST(Backup, OfThreeMembersUnderWritesBecomesANewCluster) {
     EXPECT_NE(member.node.cluster_id, status["cluster_id"].get<std::uint64_t>());
   }
   EXPECT_EQ(fresh.Cli({"get", "before", "--print-value-only"}).out, "the backup\n");
+  for (const EndpointStatus& member : equal) {
+    EXPECT_GT(member.node.revision, 1'000'000'000U)
+        << "what was acknowledged since comes not again";
+    EXPECT_EQ(member.node.compacted_revision, member.node.revision);
+  }
   EXPECT_EQ(fresh.Cli({"get", "", "--prefix", "--count-only"}).out,
             std::to_string(status["keys"].get<std::uint64_t>()) + "\n");
   ASSERT_EQ(fresh.Cli({"put", "after", "the restore"}).exit_code, 0);
@@ -88,6 +93,29 @@ TEST(Backup, OfThreeMembersUnderWritesBecomesANewCluster) {
   EXPECT_EQ(refused.exit_code, 1) << refused.err;
   EXPECT_NE(refused.err.find("belongs to cluster"), std::string::npos) << refused.err;
   ASSERT_EQ(fresh.Cli({"put", "still", "works"}).exit_code, 0);
+}
+
+// Made by the program before keys had counts.
+TEST(Backup, OfTheFormatBeforeBecomesANewCluster) {
+  const std::string file = std::string(RAFTKV_SOURCE_DIR) + "/tests/storage/backup/format-1.backup";
+  EXPECT_EQ(StatusOf(file)["keys"], 5);
+  ProcessCluster fresh;
+  RestoreAll(fresh, file);
+  ASSERT_TRUE(fresh.StartAll());
+  const auto all = nlohmann::json::parse(
+      fresh.Cli({"get", "", "--prefix", "-w", "json", "--json-strings"}).out, nullptr, false);
+  ASSERT_EQ(all["count"], 5);
+  EXPECT_EQ(all["header"]["revision"], 1'000'000'011);
+  EXPECT_EQ(all["kvs"][4]["key"], "fruit");
+  EXPECT_EQ(all["kvs"][4]["value"], "pear");
+  EXPECT_EQ(all["kvs"][4]["mod_revision"], 4);
+  EXPECT_EQ(all["kvs"][4]["create_revision"], 4);
+  EXPECT_EQ(all["kvs"][4]["version"], 1);
+  EXPECT_EQ(fresh.Cli({"incr", "count"}).out, "43\n");
+  const auto count = nlohmann::json::parse(fresh.Cli({"get", "count", "-w", "json"}).out);
+  EXPECT_EQ(count["kvs"][0]["mod_revision"], 1'000'000'012);
+  EXPECT_EQ(count["kvs"][0]["version"], 2);
+  EXPECT_EQ(fresh.WaitUntilEqual(20s).size(), 3U);
 }
 
 /// `member` of `old` with the command line of the same one of `fresh`, but for its folder.

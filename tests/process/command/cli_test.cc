@@ -157,11 +157,15 @@ TEST_F(Cli, JsonOfReadsAndWrites) {
   EXPECT_GT(put["header"]["term"].get<std::uint64_t>(), 0U);
   const Json get = RunJson({"get", "j"});
   EXPECT_EQ(Names(get), Strings({"header", "kvs", "count", "more"}));
-  EXPECT_EQ(Names(get["kvs"][0]), Strings({"key", "value", "mod_revision"}));
+  EXPECT_EQ(Names(get["kvs"][0]),
+            Strings({"key", "value", "create_revision", "mod_revision", "version", "lease"}));
   EXPECT_EQ(get["kvs"][0]["key"], "ag==");
   EXPECT_EQ(get["kvs"][0]["value"], "dmFsdWU=");
   EXPECT_EQ(get["kvs"][0]["mod_revision"], put["header"]["revision"]);
-  EXPECT_GE(get["header"]["revision"], put["header"]["revision"]);
+  EXPECT_EQ(get["kvs"][0]["create_revision"], put["header"]["revision"]);
+  EXPECT_EQ(get["kvs"][0]["version"], 1);
+  EXPECT_EQ(get["kvs"][0]["lease"], 0);
+  EXPECT_EQ(get["header"]["revision"], put["header"]["revision"]);
   EXPECT_EQ(get["count"], 1);
   EXPECT_EQ(get["more"], false);
   EXPECT_EQ(RunJson({"get", "j", "--json-strings"})["kvs"][0]["value"], "value");
@@ -172,9 +176,11 @@ TEST_F(Cli, JsonOfReadsAndWrites) {
 TEST_F(Cli, EndpointStatusAndHealth) {
   const Json status = RunJson({"endpoint", "status", "--hash"});
   EXPECT_EQ(Names(status),
-            Strings({"endpoint", "name", "cluster_id", "member_id", "version", "leader", "role",
-                     "term", "commit_index", "applied_index", "log_first_index", "log_last_index",
-                     "snapshot_index", "db_bytes", "suspect", "members", "errors", "content_hash",
+            Strings({"endpoint",        "name",           "cluster_id",     "member_id",
+                     "version",         "leader",         "role",           "term",
+                     "commit_index",    "applied_index",  "revision",       "compacted_revision",
+                     "log_first_index", "log_last_index", "snapshot_index", "db_bytes",
+                     "suspect",         "members",        "errors",         "content_hash",
                      "hash_index"}));
   EXPECT_EQ(status["endpoint"], cluster_->address(0));
   EXPECT_EQ(status["name"], "n1");
@@ -184,7 +190,7 @@ TEST_F(Cli, EndpointStatusAndHealth) {
   EXPECT_EQ(status["members"].size(), 1U);
   EXPECT_EQ(status["members"][0]["name"], "n1");
   EXPECT_EQ(status["errors"], Json::array());
-  EXPECT_EQ(Names(RunJson({"endpoint", "status"})).size(), 17U);
+  EXPECT_EQ(Names(RunJson({"endpoint", "status"})).size(), 19U);
   EXPECT_EQ(Run({"endpoint", "status"}).out.find(cluster_->address(0) + ", n1, "), 0U);
 
   const std::string nobody = FreeAddress();

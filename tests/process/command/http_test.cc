@@ -68,6 +68,8 @@ TEST_F(Http, TheLeaderShowsItsRoleItsWritesAndItsPeers) {
   const double commit = Sample(metrics, "raftkv_commit_index");
   EXPECT_GE(commit, 10);
   EXPECT_GE(Sample(metrics, "raftkv_applied_index"), 10);
+  EXPECT_GE(Sample(metrics, "raftkv_revision"), 10);
+  EXPECT_EQ(Sample(metrics, "raftkv_compacted_revision"), 0);
   EXPECT_GE(Sample(metrics, "raftkv_proposals_total{outcome=\"Ok\"}"), 10);
   EXPECT_GE(Sample(metrics, "raftkv_wal_sync_seconds_count"), 10);
   EXPECT_NE(metrics.find("# TYPE raftkv_wal_sync_seconds histogram"), std::string::npos);

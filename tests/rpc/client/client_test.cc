@@ -18,7 +18,7 @@ class WritingMember : public TestServer {
   }
   static Bytes Respond(const Bytes&) {
     kv::Response response;
-    response.revision = 42;
+    response.revision = 41;
     return kv::EncodeResponse(response);
   }
 };

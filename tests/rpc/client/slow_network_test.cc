@@ -139,7 +139,7 @@ void RespondToReads(TestServer& server, std::size_t bytes) {
     m.respond = [bytes](const Bytes&) {
       return kv::BuildMessage(bytes / 8 + 64, [bytes](capnp::MessageBuilder& message) {
         auto answer = message.initRoot<kv::wire::ReadResponse>();
-        answer.setFormatVersion(1);
+        answer.setFormatVersion(kv::kRequestFormatVersion);
         auto kvs = answer.initResults(1)[0].initKvs(1);
         answer.getResults()[0].setCount(1);
         const std::string value(bytes, 'v');

@@ -144,7 +144,7 @@ TEST(Server, TheReasonOfARefusalReachesTheClientWhole) {
     }));
   });
   EXPECT_EQ(answered.get_future().get(),
-            "the client speaks protocol versions 7 to 9, this member 1 to 1; upgrade the older of "
+            "the client speaks protocol versions 7 to 9, this member 2 to 2; upgrade the older of "
             "the two");
   loop->Stop();
 }

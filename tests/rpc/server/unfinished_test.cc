@@ -97,8 +97,8 @@ class BareClient {
     auto refusal = answered->get_future();
     loop_->Call([&] {
       auto request = bootstrap_->connectRequest();
-      request.initHello().setProtocolMin(1);
-      request.getHello().setProtocolMax(1);
+      request.initHello().setProtocolMin(node::kProtocolMin);
+      request.getHello().setProtocolMax(node::kProtocolMax);
       loop_->Spawn(request.send().then(
           [this, answered](capnp::Response<wire::Bootstrap::ConnectResults>&& response) {
             const std::string refused = response.getAnswer().getRefusal().cStr();

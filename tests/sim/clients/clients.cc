@@ -267,7 +267,7 @@ void Clients::Delete(Client& client) {
   client.kv->DeleteAsync(key, {Timeout()}, [this, call](const Result<DeleteResult>& result) {
     const auto deleted = result.ok() ? static_cast<std::int64_t>(result->deleted) : 0;
     EndWrite(call, result.status(), result.ok() ? result->revision : 0,
-             test::ClientAnswer::Number(deleted));
+             test::ClientAnswer::Number(deleted), deleted > 0);
   });
 }
 
@@ -301,18 +301,20 @@ void Clients::Increment(Client& client) {
 void Clients::WriteBatch(Client& client) {
   Batch batch;
   const std::uint64_t operations = 2 + world_.chance().clients.Below(2);
+  bool puts = false;  // what only deletes may change nothing
   for (std::uint64_t i = 0; i < operations; ++i) {
     if (world_.chance().clients.Below(4) == 0) {
       batch.Delete(DrawKey());
     } else {
       batch.Put(DrawKey(), NewValue(client.id));
+      puts = true;
     }
   }
   const Call call = Begin(client, OpKind::kBatch, test::ClientOp::Write(batch), {});
   client.kv->WriteAsync(std::move(batch), {Timeout()},
-                        [this, call](const Result<WriteResult>& result) {
+                        [this, call, puts](const Result<WriteResult>& result) {
                           EndWrite(call, result.status(), result.ok() ? result->revision : 0,
-                                   test::ClientAnswer::Done());
+                                   test::ClientAnswer::Done(), puts);
                         });
 }
 
@@ -393,7 +395,7 @@ void Clients::DeleteRange(Client& client) {
   client.kv->DeleteRangeAsync(range, {Timeout()}, [this, call](const Result<DeleteResult>& result) {
     const auto deleted = result.ok() ? static_cast<std::int64_t>(result->deleted) : 0;
     EndWrite(call, result.status(), result.ok() ? result->revision : 0,
-             test::ClientAnswer::Number(deleted));
+             test::ClientAnswer::Number(deleted), deleted > 0);
   });
 }
 
@@ -404,7 +406,7 @@ void Clients::ReadBehind(Host& older, Host& newer) {
       key_floor_.begin(), key_floor_.end(),
       [](const auto& a, const auto& b) { return a.second.back().second < b.second.back().second; });
   if (latest == key_floor_.end() ||
-      latest->second.back().second <= older.process->applied().value) {
+      latest->second.back().second <= older.process->revisions().revision) {
     if (writer_->open > 0) return;
     writer_->channel.Use(newer.index);
     Put(*writer_, Timeout(), false);
@@ -424,8 +426,11 @@ void Clients::Probe(Host& leader, std::chrono::milliseconds timeout) {
 
 // --- Their answers.
 
-void Clients::CheckWriteOrder(std::uint64_t asked_at, std::uint64_t revision) {
-  if (revision <= asked_at) {
+void Clients::CheckWriteOrder(std::uint64_t asked_at, std::uint64_t revision, bool changed) {
+  if (changed && !revisions_.insert(revision).second) {
+    world_.Fail("revisions are unique", "two writes are told revision " + std::to_string(revision));
+  }
+  if (revision < asked_at || (changed && revision == asked_at)) {
     world_.Fail("revisions grow", "a write has revision " + std::to_string(revision) + ", but " +
                                       std::to_string(asked_at) +
                                       " was acknowledged before it was asked for");
@@ -434,11 +439,11 @@ void Clients::CheckWriteOrder(std::uint64_t asked_at, std::uint64_t revision) {
 }
 
 void Clients::EndWrite(const Call& call, const Status& status, std::uint64_t revision,
-                       test::ClientAnswer answer) {
+                       test::ClientAnswer answer, bool changed) {
   if (stopped_) return;
   history_.set_time_ms(static_cast<std::uint64_t>(world_.now() / kMillisecond));
   if (status.ok()) {
-    CheckWriteOrder(call.floor, revision);
+    CheckWriteOrder(call.floor, revision, changed);
     history_.Ok(call.id, std::move(answer));
     return End(call, OpOutcome::kOk);
   }
@@ -468,9 +473,6 @@ std::uint64_t Clients::FloorOf(const std::string& key, Nanos when) const {
 }
 
 void Clients::CheckGet(const Call& call, const KeyValue& found) {
-  if (found.mod_revision > world_.checks().committed().value) {
-    world_.Fail("reads", "a value was read before its write was committed");
-  }
   if (found.mod_revision < call.floor) {
     world_.Fail("reads", "a stale read of " + call.key + ": revision " +
                              std::to_string(found.mod_revision) + ", but " +

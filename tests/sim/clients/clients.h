@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -73,8 +74,9 @@ class Clients {
   }
   /// Unlike any other, so that an increment can be told in the log.
   [[nodiscard]] std::int64_t NewDelta() { return static_cast<std::int64_t>(++values_); }
-  /// A write was acknowledged; `asked_at` is what WriteFloor() was when it was called.
-  void CheckWriteOrder(std::uint64_t asked_at, std::uint64_t revision);
+  /// A write was acknowledged; `asked_at` is what WriteFloor() was when it was called. `changed`:
+  /// it has a revision of its own.
+  void CheckWriteOrder(std::uint64_t asked_at, std::uint64_t revision, bool changed);
   [[nodiscard]] std::uint64_t WriteFloor() const { return write_floor_; }
   [[nodiscard]] bool stopped() const { return stopped_; }
 
@@ -122,7 +124,7 @@ class Clients {
   void DeleteRange(Client& client);
   void EndScan(const Call& call, const Status& status, std::uint64_t revision);
   void EndWrite(const Call& call, const Status& status, std::uint64_t revision,
-                test::ClientAnswer answer);
+                test::ClientAnswer answer, bool changed = true);
   void EndGet(const Call& call, const Result<KeyValue>& result);
   [[nodiscard]] std::uint64_t FloorOf(const std::string& key, Nanos when) const;
   void CheckGet(const Call& call, const KeyValue& found);
@@ -141,6 +143,8 @@ class Clients {
   /// The highest revision of an acknowledged write, and of each key those of its acknowledged puts
   /// with the time at which they were.
   std::uint64_t write_floor_ = 0;
+  /// Of all acknowledged writes that changed something; no two have the same.
+  std::set<std::uint64_t> revisions_;
   std::map<std::string, std::vector<std::pair<Nanos, std::uint64_t>>> key_floor_;
   Nanos lull_until_ = 0;
   bool ending_ = false;

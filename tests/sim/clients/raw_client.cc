@@ -1,6 +1,7 @@
 #include "tests/sim/clients/raw_client.h"
 
 #include <algorithm>
+#include <cstddef>
 #include <utility>
 #include <vector>
 
@@ -58,7 +59,9 @@ std::shared_ptr<RawClient::Request> RawClient::Make() {
   auto request = std::make_shared<Request>();
   request->floor = clients.WriteFloor();
   if (!ending_ && random.Below(3) == 0) {
-    Encode(*request, DrawMixed());
+    const std::vector<kv::Operation> mixed = DrawMixed();
+    request->call_sizes = DrawCalls(mixed.size());
+    Encode(*request, mixed);
     return request;
   }
   request->increment = random.Below(4) != 0;
@@ -82,8 +85,8 @@ std::shared_ptr<RawClient::Request> RawClient::Make() {
 void RawClient::Encode(Request& request, const std::vector<kv::Operation>& operations) {
   const std::uint64_t sequence = next_sequence_++;
   if (ending_ || world_.chance().clients.Below(3) == 0) acknowledged_below_ = sequence;
-  request.bytes =
-      kv::EncodeRequest({session_, opened_at_ms_, sequence, acknowledged_below_}, operations);
+  request.bytes = kv::EncodeRequest({session_, opened_at_ms_, sequence, acknowledged_below_},
+                                    operations, request.call_sizes);
   request.operations = operations.size();
   ++made_;
   if (!world_.telling()) return;
@@ -141,6 +144,16 @@ std::vector<kv::Operation> RawClient::DrawMixed() {
   return operations;
 }
 
+/// How many of `operations` each call has.
+std::vector<std::size_t> RawClient::DrawCalls(std::size_t operations) {
+  std::vector<std::size_t> sizes;
+  while (operations > 0) {
+    sizes.push_back(1 + world_.chance().clients.Below(std::min<std::size_t>(operations, 3)));
+    operations -= sizes.back();
+  }
+  return sizes;
+}
+
 void RawClient::Send(const std::shared_ptr<Request>& request, Nanos after) {
   SendTo(world_.chance().clients.Below(world_.hosts().size()), request, after);
 }
@@ -194,24 +207,37 @@ void RawClient::OnOutcome(const std::shared_ptr<Request>& request,
 
 void RawClient::OnResponse(Request& request, const kv::Response& response) {
   if (request.answer.has_value()) {
-    const bool equal =
-        request.answer->revision == response.revision &&
-        std::equal(request.answer->results.begin(), request.answer->results.end(),
-                   response.results.begin(), response.results.end(),
-                   [](const kv::OperationResult& a, const kv::OperationResult& b) {
-                     return a.code == b.code && a.message == b.message && a.number == b.number;
-                   });
+    const bool equal = request.answer->revision == response.revision &&
+                       std::equal(request.answer->results.begin(), request.answer->results.end(),
+                                  response.results.begin(), response.results.end(),
+                                  [](const kv::OperationResult& a, const kv::OperationResult& b) {
+                                    return a.code == b.code && a.message == b.message &&
+                                           a.number == b.number && a.changed == b.changed;
+                                  });
     if (!equal) world_.Fail("exactly once", "two answers to the same request differ");
     return;
   }
   request.answer = response;
   ++answered_;
-  Clients& clients = world_.clients();
-  clients.CheckWriteOrder(request.floor, response.revision);
+  CheckRevisions(request, response);
   if (!request.recorded) return;
-  clients.history().Ok(request.id, request.increment
-                                       ? test::ClientAnswer::Number(response.results[0].number)
-                                       : test::ClientAnswer::Done());
+  world_.clients().history().Ok(
+      request.id, request.increment ? test::ClientAnswer::Number(response.results[0].number)
+                                    : test::ClientAnswer::Done());
+}
+
+/// Each call that changed something has the next revision; one that did not has seen the last.
+void RawClient::CheckRevisions(const Request& request, const kv::Response& response) {
+  std::uint64_t revision = response.revision;
+  auto result = response.results.begin();
+  for (const std::size_t size : request.call_sizes) {
+    const auto end = result + static_cast<std::ptrdiff_t>(size);
+    const bool changed =
+        std::any_of(result, end, [](const kv::OperationResult& each) { return each.changed; });
+    if (changed) ++revision;
+    world_.clients().CheckWriteOrder(request.floor, revision, changed);
+    result = end;
+  }
 }
 
 void RawClient::WriteUntilDone() {

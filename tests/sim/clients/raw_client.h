@@ -5,6 +5,7 @@
 // always be the same.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -40,6 +41,7 @@ class RawClient {
     bool recorded = false;  ///< stands in the history
     bool increment = false;
     std::size_t operations = 1;
+    std::vector<std::size_t> call_sizes = {1};  ///< how many operations each call has
     std::uint64_t floor = 0;
     Bytes bytes;
     std::optional<kv::Response> answer;  ///< the first ok
@@ -50,11 +52,13 @@ class RawClient {
   void Encode(Request& request, const std::vector<kv::Operation>& operations);
   [[nodiscard]] std::string DrawValue();
   [[nodiscard]] std::vector<kv::Operation> DrawMixed();
+  [[nodiscard]] std::vector<std::size_t> DrawCalls(std::size_t operations);
   void Send(const std::shared_ptr<Request>& request, Nanos after);
   void SendTo(std::size_t index, const std::shared_ptr<Request>& request, Nanos after);
   void Retry(const std::shared_ptr<Request>& request, Nanos after);
   void OnOutcome(const std::shared_ptr<Request>& request, const node::SubmitOutcome& outcome);
   void OnResponse(Request& request, const kv::Response& response);
+  void CheckRevisions(const Request& request, const kv::Response& response);
 
   World& world_;
   const std::uint32_t id_;

@@ -17,6 +17,11 @@ bool Holds(const kv::RangeView& range, std::string_view key) {
   return false;
 }
 
+std::string Describe(const std::string& value, std::uint64_t revision, std::uint64_t version) {
+  return "'" + value + "' of revision " + std::to_string(revision) + ", version " +
+         std::to_string(version);
+}
+
 std::string Told(const char* what, std::int64_t told, std::int64_t is) {
   return std::string(what) + " is told as " + std::to_string(told) + ", and is " +
          std::to_string(is);
@@ -24,14 +29,23 @@ std::string Told(const char* what, std::int64_t told, std::int64_t is) {
 
 }  // namespace
 
-std::string Model::Delete(const kv::RangeView& range, std::int64_t told) {
+/// At the revision that the call at hand takes.
+void Model::Put(std::string_view key, std::string value) {
+  Value& now = keys_[std::string(key)];
+  now.value = std::move(value);
+  now.mod_revision = revision_ + 1;
+  if (now.version++ == 0) now.create_revision = revision_ + 1;
+}
+
+std::string Model::Delete(const kv::RangeView& range, std::int64_t told, bool& changed) {
   const std::int64_t deleted = static_cast<std::int64_t>(
       std::erase_if(keys_, [&](const auto& item) { return Holds(range, item.first); }));
+  changed = deleted > 0;
   return deleted == told ? std::string() : Told("the number of deleted keys", told, deleted);
 }
 
-std::string Model::Increment(const kv::ParsedOperation& operation, std::uint64_t revision,
-                             const kv::OperationResult& result) {
+std::string Model::Increment(const kv::ParsedOperation& operation,
+                             const kv::OperationResult& result, bool& changed) {
   const auto found = keys_.find(operation.range.begin);
   std::int64_t number = 0;
   if (found != keys_.end()) {
@@ -45,15 +59,16 @@ std::string Model::Increment(const kv::ParsedOperation& operation, std::uint64_t
   const bool overflows = __builtin_add_overflow(number, operation.delta, &number);
   if (overflows) return result.code == Code::kInvalidArgument ? "" : "an increment overflows";
   if (result.code != Code::kOk) return "an increment of a number is refused";
-  keys_[std::string(operation.range.begin)] = {std::to_string(number), revision};
+  Put(operation.range.begin, std::to_string(number));
+  changed = true;
   return number == result.number ? std::string() : Told("a counter", result.number, number);
 }
 
-std::string Model::Carry(const kv::ParsedOperation& operation, std::uint64_t revision,
-                         const kv::OperationResult& result) {
+std::string Model::Carry(const kv::ParsedOperation& operation, const kv::OperationResult& result,
+                         bool& changed) {
   using Kind = kv::ParsedOperation::Kind;
-  if (operation.kind == Kind::kDelete) return Delete(operation.range, result.number);
-  if (operation.kind == Kind::kIncrement) return Increment(operation, revision, result);
+  if (operation.kind == Kind::kDelete) return Delete(operation.range, result.number, changed);
+  if (operation.kind == Kind::kIncrement) return Increment(operation, result, changed);
   const auto found = keys_.find(operation.range.begin);
   if (operation.kind == Kind::kCompareAndSwap) {
     const bool holds = operation.expect_absent
@@ -67,7 +82,8 @@ std::string Model::Carry(const kv::ParsedOperation& operation, std::uint64_t rev
   } else if (result.code != Code::kOk) {
     return "a put is refused";
   }
-  keys_[std::string(operation.range.begin)] = {std::string(operation.value), revision};
+  Put(operation.range.begin, std::string(operation.value));
+  changed = true;
   return {};
 }
 
@@ -78,16 +94,37 @@ std::string Model::Apply(const raft::Entry& entry, const Checks::Result& result)
   if (!kv::ParseRequest(entry.payload.view(), SIZE_MAX, storage, request).ok()) return {};
   const auto response = kv::DecodeResponse(result.response.view(), request.operations.size());
   if (!response.ok()) return "its answer cannot be read: " + response.status().ToString();
-  // Refused as a whole, or a repeated request, which is told what was answered the first time.
-  if (response->code != Code::kOk || response->revision != entry.index.value) return {};
-  for (std::size_t i = 0; i < request.operations.size(); ++i) {
-    std::string wrong = Carry(request.operations[i], entry.index.value, response->results[i]);
-    if (!wrong.empty()) return wrong;
+  if (response->code != Code::kOk) return {};  // refused as a whole
+  const auto [first, is_new] =
+      answers_.try_emplace({request.header.session, request.header.sequence}, result.response);
+  if (!is_new) {
+    return first->second == result.response ? "" : "a repeated request has another answer";
   }
+  if (response->revision != revision_) {
+    return Told("the revision before it", static_cast<std::int64_t>(response->revision),
+                static_cast<std::int64_t>(revision_));
+  }
+  bool call_changed = false;
+  for (std::size_t i = 0; i < request.operations.size(); ++i) {
+    if (!request.operations[i].same_call && std::exchange(call_changed, false)) ++revision_;
+    bool changed = false;
+    std::string wrong = Carry(request.operations[i], response->results[i], changed);
+    if (wrong.empty() && changed != response->results[i].changed) {
+      wrong =
+          changed ? "a change is told as none" : "nothing was changed, and it is told otherwise";
+    }
+    if (!wrong.empty()) return wrong;
+    call_changed = call_changed || changed;
+  }
+  if (call_changed) ++revision_;
   return {};
 }
 
 std::string Model::Compare(const kv::ParsedRead& asked, const ScanResult& found) const {
+  if (found.revision != revision_) {
+    return Told("the revision", static_cast<std::int64_t>(found.revision),
+                static_cast<std::int64_t>(revision_));
+  }
   std::uint64_t count = 0;
   auto next = found.kvs.begin();
   for (const auto& [key, value] : keys_) {
@@ -100,10 +137,12 @@ std::string Model::Compare(const kv::ParsedRead& asked, const ScanResult& found)
     }
     if (next->key != key) return "'" + next->key + "' is there instead of '" + key + "'";
     const bool same = next->value == (asked.keys_only ? std::string() : value.value);
-    if (!same || next->mod_revision != value.revision) {
-      return "'" + key + "' is '" + next->value + "' of revision " +
-             std::to_string(next->mod_revision) + " instead of '" + value.value + "' of " +
-             std::to_string(value.revision);
+    const bool same_counts = next->mod_revision == value.mod_revision &&
+                             next->version == value.version &&
+                             next->create_revision == value.create_revision && next->lease == 0;
+    if (!same || !same_counts) {
+      return "'" + key + "' is " + Describe(next->value, next->mod_revision, next->version) +
+             " instead of " + Describe(value.value, value.mod_revision, value.version);
     }
     ++next;
   }

@@ -6,6 +6,7 @@
 #include <map>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "lib/kv/parse.h"
 #include "lib/kv/request.h"
@@ -24,20 +25,28 @@ class Model {
   /// on; it may end before its limit only if the answer may be full.
   [[nodiscard]] static std::string CompareEnd(const kv::ParsedRead& asked, const ScanResult& found,
                                               bool first, bool may_be_full);
+  [[nodiscard]] std::uint64_t revision() const { return revision_; }
 
  private:
   struct Value {
     std::string value;
-    std::uint64_t revision = 0;
+    std::uint64_t mod_revision = 0;
+    std::uint64_t create_revision = 0;
+    std::uint64_t version = 0;
   };
   using Keys = std::map<std::string, Value, std::less<>>;
-  std::string Carry(const kv::ParsedOperation& operation, std::uint64_t revision,
-                    const kv::OperationResult& result);
-  std::string Delete(const kv::RangeView& range, std::int64_t told);
-  std::string Increment(const kv::ParsedOperation& operation, std::uint64_t revision,
-                        const kv::OperationResult& result);
+  /// `changed` becomes true where the operation changes something.
+  std::string Carry(const kv::ParsedOperation& operation, const kv::OperationResult& result,
+                    bool& changed);
+  std::string Delete(const kv::RangeView& range, std::int64_t told, bool& changed);
+  std::string Increment(const kv::ParsedOperation& operation, const kv::OperationResult& result,
+                        bool& changed);
+  void Put(std::string_view key, std::string value);
 
   Keys keys_;
+  std::uint64_t revision_ = 1;
+  /// By session and sequence: what was answered when it was carried out.
+  std::map<std::pair<std::uint64_t, std::uint64_t>, Bytes> answers_;
 };
 
 }  // namespace raftkv::sim

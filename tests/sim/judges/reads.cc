@@ -88,9 +88,9 @@ void Reads::OnAnswer(const Host& host, const Question& question, const Bytes& an
     return;
   }
   if (results->empty()) return;
-  const Index reflects(results->front().revision);
+  const Index reflects = kv::IndexOfReadResponse(answer.view());
   for (const ScanResult& result : *results) {
-    if (Index(result.revision) != reflects) {
+    if (result.revision != results->front().revision) {
       world_.Fail("one state", host.name + " answers one request from two states");
     }
   }

@@ -292,8 +292,9 @@ TEST_F(HostileBackup, NamesThatLeadElsewhereAreRefused) {
 }
 
 TEST_F(HostileBackup, ManifestsThatMakeNoSenseAreRefused) {
-  EXPECT_EQ(ReadWith("\"version\": 1", "\"version\": 2").code(), Code::kVersionMismatch);
-  EXPECT_EQ(ReadWith("\"version\": 1", "\"version\": -1").code(), Code::kCorruption);
+  EXPECT_EQ(ReadWith("\"version\": 2", "\"version\": 3").code(), Code::kVersionMismatch);
+  EXPECT_EQ(ReadWith("\"version\": 2", "\"version\": 1").code(), Code::kOk) << "it can be restored";
+  EXPECT_EQ(ReadWith("\"version\": 2", "\"version\": -1").code(), Code::kCorruption);
   EXPECT_EQ(ReadWith("\"raftkv backup\"", "\"a backup\"").code(), Code::kCorruption);
   EXPECT_EQ(ReadWith("\"size\": ", "\"size\": 9").code(), Code::kCorruption);
   EXPECT_EQ(ReadWith("\"size\": ", "\"size\": 99999999999999").code(), Code::kCorruption);

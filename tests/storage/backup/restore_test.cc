@@ -2,11 +2,17 @@
 // there? (known bugs 15, 20, 41)
 #include "storage/backup/restore.h"
 
+#include <fstream>
+#include <iterator>
 #include <map>
 #include <memory>
+#include <set>
+#include <string>
 
 #include <gtest/gtest.h>
 
+#include "lib/kv/record.h"
+#include "lib/kv/restore.h"
 #include "lib/raft/configuration.h"
 #include "tests/storage/backup/backup_world.h"
 
@@ -160,6 +166,38 @@ TEST_F(Restoring, APowerCutAtAnyStepLeavesAWholeFolderOrNone) {
   EXPECT_GT(operation, 30U);
   EXPECT_GE(whole, 1);
   EXPECT_GE(cut_short, 10);
+}
+
+// Made by the program before keys had counts.
+TEST_F(Restoring, ABackupOfTheFormatBeforeBecomesAStoreOfToday) {
+  std::ifstream file(std::string(RAFTKV_SOURCE_DIR) + "/tests/storage/backup/format-1.backup",
+                     std::ios::binary);
+  const std::string backup{std::istreambuf_iterator<char>(file), {}};
+  ASSERT_FALSE(backup.empty());
+  disk_->SetContent(kBackupFile, backup);
+  std::set<std::uint64_t> hashes;
+  for (const std::string name : {"n1", "n2"}) {
+    StoreWorld world(NewDisk());
+    const auto restored = storage::RestoreMember(*world.env, PlanFor(name, "/data/new/" + name));
+    ASSERT_TRUE(restored.ok()) << restored.status().ToString();
+    EXPECT_EQ(restored->keys, 5U);
+    Aim(world, name, "/data/new/" + name);
+    ASSERT_TRUE(world.Open().ok());
+    hashes.insert(HashOf(world));
+    const auto view = world.store->engine()->NewView(kv::ReadTier::kAll);
+    const auto position = kv::DecodePosition(**view->Get("a"));
+    ASSERT_TRUE(position.ok()) << position.status().ToString();
+    EXPECT_EQ(position->index, Index(11));
+    EXPECT_EQ(position->revision, 11 + kv::kRestoreJump);
+    EXPECT_EQ(position->compacted, position->revision);
+    const auto record = view->Get("dfruit");
+    const auto fruit = kv::DecodeDataRecord(**record);
+    ASSERT_TRUE(fruit.ok()) << fruit.status().ToString();
+    EXPECT_EQ(fruit->value, "pear");
+    EXPECT_EQ(fruit->counts, (kv::Counts{4, 4, 1, 0}));
+    EXPECT_FALSE(view->Get("dgone")->has_value());
+  }
+  EXPECT_EQ(hashes.size(), 1U);
 }
 
 TEST_F(Restoring, WhatIsRefusedChangesNothing) {

@@ -5,6 +5,7 @@
 
 #include <gtest/gtest.h>
 
+#include "lib/kv/record.h"
 #include "storage/backup/archive_trailer.h"
 #include "storage/backup/backup_manifest.h"
 #include "storage/cipher/file_cipher.h"
@@ -146,6 +147,19 @@ TEST(Format, TheExamplesOfTheState) {
             (StoredBase{{Index(4), Term(3)}, Index(1), Bytes("conf")}));
   EXPECT_EQ(*DecodeHead(Example("head")), Index(0x11));
   EXPECT_EQ(EncodeHead(Index(0x11)), Example("head"));
+}
+
+TEST(Format, TheExamplesOfTheKeyValueDatabase) {
+  const std::string record = Example("data record");
+  const auto data = kv::DecodeDataRecord(record);
+  ASSERT_TRUE(data.ok()) << data.status().ToString();
+  EXPECT_EQ(data->counts, (kv::Counts{301, 300, 2, 0}));
+  EXPECT_EQ(data->value, "pear");
+  const std::string bytes = Example("applied position");
+  const auto position = kv::DecodePosition(bytes);
+  ASSERT_TRUE(position.ok()) << position.status().ToString();
+  EXPECT_EQ(position->time_ms, 1700000000000U);
+  EXPECT_EQ(kv::EncodePosition({Index(11), Term(2), 1700000000000, 301, 0}), bytes);
 }
 
 TEST(Format, TheExampleOfAManifest) {

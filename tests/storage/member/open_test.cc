@@ -9,6 +9,7 @@
 
 #include "storage/folder/record.h"
 #include "storage/log/log_format.h"
+#include "storage/log/log_handles.h"
 #include "tests/storage/member/store_world.h"
 
 namespace raftkv::test {
@@ -73,6 +74,33 @@ TEST(Open, ANewerRecordIsRefused) {
   EXPECT_EQ(refused.code(), Code::kVersionMismatch);
   EXPECT_NE(refused.message().find("format version 2"), std::string::npos);
   EXPECT_EQ(world.fs->Everything(), before);
+}
+
+TEST(Open, AFolderOfTheFormatBeforeIsRefusedWithTheWayToCarryItOver) {
+  for (const std::uint32_t version : {1, 3}) {
+    StoreWorld world;
+    ASSERT_TRUE(world.Open().ok());
+    ASSERT_TRUE(world.CloseCleanly().ok());
+    storage::LogDbOptions log;
+    log.folder = "/data/n1/log";
+    log.env = world.env.get();
+    auto handles = storage::OpenLogHandles(log, {});
+    ASSERT_TRUE(handles.ok());
+    // Into a table: what stands in the write-ahead log has to be numbered.
+    rocksdb::WriteOptions unlogged;
+    unlogged.disableWAL = true;
+    ASSERT_TRUE((*handles)
+                    ->db()
+                    .Put(unlogged, (*handles)->state(), std::string(storage::kFormatVersionKey),
+                         storage::EncodeFormatVersion(version))
+                    .ok());
+    ASSERT_TRUE((*handles)->db().Flush({}, (*handles)->state()).ok());
+    ASSERT_TRUE((*handles)->Close().ok());
+    const Status refused = world.Open();
+    EXPECT_EQ(refused.code(), Code::kVersionMismatch) << refused.ToString();
+    const bool says_how = refused.message().find("snapshot restore") != std::string::npos;
+    EXPECT_EQ(says_how, version == 1) << refused.message();
+  }
 }
 
 TEST(Open, OneCopyOfTheRecordIsEnough) {

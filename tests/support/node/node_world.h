@@ -65,6 +65,7 @@ class WorldMember final : public node::Clock,
             node::Done<std::vector<raft::Entry>> done) override;
   void Apply(std::vector<raft::Entry> entries, node::Done<node::Applied> done) override;
   void Read(Bytes request, std::size_t max_bytes, node::Done<Bytes> done) override;
+  kv::Revisions revisions() const override { return store_->revisions(); }
   void Send(NodeId to, node::PeerMessage message) override;
   void SetPeers(std::vector<Peer> peers) override;
   void SaveFormation(ClusterId cluster, Bytes payload, node::DoneStatus done) override;

@@ -52,7 +52,7 @@ TEST(KvRangeDelete, TheMemoryOfAPendingDeleteDoesNotGrowWithItsKeys) {
   PutMany(log, 4000);
   std::vector<std::size_t> bytes;
   for (const char* end : {"k002000", "k004000"}) {
-    PendingWrite pending(log.engine(), /*max_point_deletes=*/100);
+    PendingWrite pending(log.engine(), /*max_point_deletes=*/100, /*counts_cache_bytes=*/4096);
     const RangeView range{Range::Kind::kBounded, "k000000", end};
     ASSERT_TRUE(pending.DeleteDataRange(range).ok());
     bytes.push_back(pending.size_bytes());
@@ -66,7 +66,7 @@ TEST(KvRangeDelete, LargeKeysAreNotKeptOneByOneEither) {
   for (int i = 0; i < 20; ++i) {
     log.Apply({PutOp{std::string(60'000, static_cast<char>('a' + i)), ""}});
   }
-  PendingWrite pending(log.engine(), 1000);
+  PendingWrite pending(log.engine(), 1000, 4096);
   const RangeView all{Range::Kind::kUnbounded, "", ""};
   ASSERT_EQ(*pending.DeleteDataRange(all), 20U);
   EXPECT_LT(pending.size_bytes(), 512U << 10);
@@ -121,7 +121,7 @@ TEST(KvRangeDelete, ARepeatedRequestIsAnsweredWithTheFirstCount) {
 TEST(KvRangeDelete, AFailedReadDeletesNothing) {
   AppliedLog log({.max_point_deletes = 0});
   PutMany(log, 10);
-  PendingWrite pending(log.engine(), 0);
+  PendingWrite pending(log.engine(), 0, 4096);
   log.engine().FailReads({Code::kIOError, "the disk failed"});
   const RangeView all{Range::Kind::kUnbounded, "", ""};
   EXPECT_EQ(pending.DeleteDataRange(all).code(), Code::kIOError);

@@ -49,8 +49,11 @@ TEST_F(KvRead, AnswersOneKeyWithItsRevision) {
   ASSERT_EQ(results[0].kvs.size(), 1U);
   EXPECT_EQ(results[0].kvs[0].key, "b");
   EXPECT_EQ(results[0].kvs[0].value, "2");
-  EXPECT_EQ(results[0].kvs[0].mod_revision, 1U);
-  EXPECT_EQ(results[0].revision, 2U) << "what is applied";
+  EXPECT_EQ(results[0].kvs[0].mod_revision, 3U);
+  EXPECT_EQ(results[0].kvs[0].create_revision, 3U);
+  EXPECT_EQ(results[0].kvs[0].version, 1U);
+  EXPECT_EQ(results[0].kvs[0].lease, 0U);
+  EXPECT_EQ(results[0].revision, 5U) << "of the store";
   EXPECT_EQ(results[0].count, 1U);
   EXPECT_TRUE(results[1].kvs.empty());
   EXPECT_FALSE(results[1].more);
@@ -119,7 +122,7 @@ TEST_F(KvRead, ACountIsWholeOrLeftOutNeverCutShort) {
       EXPECT_EQ(results[i].count, results[i].more ? 0U : 4U) << "room for " << room;
     }
     EXPECT_EQ(results[2].more, room < 1600) << "room for " << room;
-    EXPECT_EQ(results[3].more, room < 2700) << "room for " << room;
+    EXPECT_EQ(results[3].more, room < 2650) << "room for " << room;
   }
 }
 
@@ -164,7 +167,7 @@ TEST_F(KvRead, ARangeIsNeverReadOnTheCallersThread) {
 TEST_F(KvRead, SaysWhatIsMalformedOrDamaged) {
   EXPECT_EQ(kv::Read(log_.engine(), ReadTier::kAll, "garbage!", kRoom).code(),
             Code::kInvalidArgument);
-  test::FakeEngine damaged(test::FakeEngine::Content{{"dk", "\x01"}});
+  test::FakeEngine damaged(test::FakeEngine::Content{{"dk", "\x02"}});
   const Bytes request = EncodeReadRequest({{All(), 0, false, false}});
   EXPECT_EQ(kv::Read(damaged, ReadTier::kAll, request.view(), kRoom).code(), Code::kCorruption);
 }

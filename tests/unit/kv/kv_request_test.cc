@@ -156,13 +156,27 @@ TEST(KvRequest, AHeaderThatCannotBeIsRefused) {
     }
     return Validate(Flat(message));
   };
-  EXPECT_EQ(refused(1, 1, 1, 1, true), Code::kOk);
-  EXPECT_EQ(refused(0, 1, 1, 1, true), Code::kInvalidArgument);
-  EXPECT_EQ(refused(1, 0, 0, 1, true), Code::kInvalidArgument);
-  EXPECT_EQ(refused(1, 1, 2, 1, true), Code::kInvalidArgument);
+  EXPECT_EQ(refused(1, 1, 1, 2, true), Code::kOk);
+  EXPECT_EQ(refused(0, 1, 1, 2, true), Code::kInvalidArgument);
+  EXPECT_EQ(refused(1, 0, 0, 2, true), Code::kInvalidArgument);
+  EXPECT_EQ(refused(1, 1, 2, 2, true), Code::kInvalidArgument);
   EXPECT_EQ(refused(1, 1, 1, 0, true), Code::kInvalidArgument);
-  EXPECT_EQ(refused(1, 1, 1, 2, true), Code::kVersionMismatch);
-  EXPECT_EQ(refused(1, 1, 1, 1, false), Code::kInvalidArgument);
+  EXPECT_EQ(refused(1, 1, 1, 1, true), Code::kVersionMismatch) << "without calls";
+  EXPECT_EQ(refused(1, 1, 1, 3, true), Code::kVersionMismatch);
+  EXPECT_EQ(refused(1, 1, 1, 2, false), Code::kInvalidArgument);
+}
+
+TEST(KvRequest, TheFirstOperationIsOfNoCallBeforeIt) {
+  capnp::MallocMessageBuilder message;
+  auto request = message.initRoot<wire::Request>();
+  request.setFormatVersion(kRequestFormatVersion);
+  request.setSession(1);
+  request.setSequence(1);
+  auto operation = request.initOperations(1)[0];
+  operation.initPut().setPutKey(ToData("k"));
+  EXPECT_EQ(Validate(Flat(message)), Code::kOk);
+  operation.setSameCall(true);
+  EXPECT_EQ(Validate(Flat(message)), Code::kInvalidArgument);
 }
 
 TEST(KvRequest, NothingMayFollowOrBeMissing) {
@@ -179,7 +193,7 @@ TEST(KvRequest, AMessageThatClaimsMoreThanItSendsIsRefused) {
   const std::string value(64 * 1024, 'v');
   const Bytes honest = BuildMessage(10'000, [&](capnp::MessageBuilder& message) {
     auto request = message.initRoot<wire::Request>();
-    request.setFormatVersion(1);
+    request.setFormatVersion(kRequestFormatVersion);
     request.setSession(1);
     request.setSequence(1);
     auto operations = request.initOperations(100);
@@ -247,12 +261,15 @@ TEST(KvRequest, RandomDamageNeverGetsFurtherThanAnError) {
 }
 
 TEST(KvResponse, ComesBackAsItWas) {
-  Response response{Code::kOk, "", 77, {{Code::kOk, "", 3}, {Code::kCompareFailed, "no", -1}}};
+  Response response{
+      Code::kOk, "", 77, {{Code::kOk, "", 3, true}, {Code::kCompareFailed, "no", -1, false}}};
   const auto decoded = DecodeResponse(EncodeResponse(response).view(), 2);
   ASSERT_TRUE(decoded.ok());
   EXPECT_EQ(decoded->revision, 77U);
   ASSERT_EQ(decoded->results.size(), 2U);
   EXPECT_EQ(decoded->results[0].number, 3);
+  EXPECT_TRUE(decoded->results[0].changed);
+  EXPECT_FALSE(decoded->results[1].changed);
   EXPECT_EQ(decoded->results[1].code, Code::kCompareFailed);
   EXPECT_EQ(decoded->results[1].message, "no");
   EXPECT_EQ(decoded->results[1].number, -1);
@@ -266,11 +283,14 @@ TEST(KvResponse, ComesBackAsItWas) {
   EXPECT_TRUE(refusal->results.empty());
 }
 
-TEST(KvResponse, WithoutResultsEveryOperationIsOk) {
+TEST(KvResponse, WithoutResultsEveryOperationHasChangedSomething) {
   const auto decoded = DecodeResponse(EncodeResponse({Code::kOk, "", 9, {}}).view(), 4);
   ASSERT_TRUE(decoded.ok());
   ASSERT_EQ(decoded->results.size(), 4U);
-  for (const OperationResult& result : decoded->results) EXPECT_EQ(result.code, Code::kOk);
+  for (const OperationResult& result : decoded->results) {
+    EXPECT_EQ(result.code, Code::kOk);
+    EXPECT_TRUE(result.changed);
+  }
 }
 
 TEST(KvResponse, DamageIsCorruption) {

@@ -20,28 +20,17 @@ std::size_t DataRecords(const test::FakeEngine& engine) {
   return count;
 }
 
-TEST(KvStore, APutIsBlindAndItsAnswerSaysNothingButTheRevision) {
+TEST(KvStore, APutOfAKnownKeyReadsNothingAndItsAnswerSaysNothingButTheRevision) {
   AppliedLog log;
+  log.Apply({PutOp{"a", "0"}, PutOp{"b", "0"}});
   const std::size_t views = log.engine().views();
   const Response response = log.Apply({PutOp{"a", "1"}, PutOp{"b", "2"}});
   EXPECT_EQ(log.engine().views(), views) << "a put has read something";
   EXPECT_EQ(response.code, Code::kOk);
-  EXPECT_EQ(response.revision, 1U);
+  EXPECT_EQ(response.revision, 3U);
   EXPECT_EQ(log.last_answer().size(), 48U) << "results are left out";
   EXPECT_EQ(log.Get("a"), "1");
   EXPECT_EQ(log.Get("b"), "2");
-}
-
-TEST(KvStore, TheRevisionOfAKeyIsTheIndexThatWroteIt) {
-  AppliedLog log;
-  log.Apply({PutOp{"a", "1"}});
-  log.Apply({PutOp{"b", "1"}});
-  log.Apply({PutOp{"a", "2"}});
-  const auto a = DecodeDataRecord(log.engine().content().at("da"));
-  const auto b = DecodeDataRecord(log.engine().content().at("db"));
-  ASSERT_TRUE(a.ok() && b.ok());
-  EXPECT_EQ(a->mod_revision, 3U);
-  EXPECT_EQ(b->mod_revision, 2U);
 }
 
 TEST(KvStore, DeleteSaysHowManyKeysWent) {
@@ -186,34 +175,36 @@ TEST(KvStore, ALargeBatchIsWrittenInPiecesBetweenEntries) {
     const auto position = DecodePosition(content->at("a"));
     const auto a = DecodeDataRecord(content->at("da"));
     const auto b = DecodeDataRecord(content->at("db"));
-    EXPECT_EQ(a->mod_revision, position->index.value) << "an entry was split";
-    EXPECT_EQ(b->mod_revision, position->index.value) << "an entry was split";
+    EXPECT_EQ(a->counts.mod_revision, position->revision - 1) << "an entry was split";
+    EXPECT_EQ(b->counts.mod_revision, position->revision) << "an entry was split";
+    EXPECT_EQ(b->counts.version, position->index.value) << "an entry was split";
   }
 }
 
-/// A request with format version 2.
-Bytes RequestOfNewerVersion() {
+Bytes RequestOfVersion(char version) {
   std::string bytes(EncodeRequest({7, 1000, 2, 1}, {PutOp{"new", "1"}}).view());
-  EXPECT_EQ(bytes[16], 1) << "the first field of the root struct";
-  bytes[16] = 2;
+  EXPECT_EQ(bytes[16], 2) << "the first field of the root struct";
+  bytes[16] = version;
   return Bytes(bytes);
 }
 
-TEST(KvStore, HaltsBeforeACommandOfAnUnknownVersion) {
-  AppliedLog log;
-  const std::vector<raft::Entry> entries = {
-      test::CommandEntry(1, 1000, EncodeRequest({7, 1000, 1, 1}, {PutOp{"old", "1"}})),
-      test::CommandEntry(2, 2000, RequestOfNewerVersion()),
-      test::CommandEntry(3, 3000, EncodeRequest({7, 1000, 3, 1}, {PutOp{"after", "1"}}))};
-  const auto applied = log.store().Apply(entries);
-  EXPECT_EQ(applied.code(), Code::kVersionMismatch);
-  EXPECT_EQ(log.store().applied(), Index(1)) << "what was before it is written";
-  EXPECT_EQ(log.store().replicated_time_ms(), 1000U);
-  EXPECT_EQ(log.Get("old"), "1");
-  EXPECT_EQ(log.Get("new"), "(none)");
-  EXPECT_EQ(log.Get("after"), "(none)");
-  log.Reopen();
-  EXPECT_EQ(log.store().applied(), Index(1));
+TEST(KvStore, HaltsBeforeACommandOfAnotherVersion) {
+  for (const char version : {1, 3}) {
+    AppliedLog log;
+    const std::vector<raft::Entry> entries = {
+        test::CommandEntry(1, 1000, EncodeRequest({7, 1000, 1, 1}, {PutOp{"old", "1"}})),
+        test::CommandEntry(2, 2000, RequestOfVersion(version)),
+        test::CommandEntry(3, 3000, EncodeRequest({7, 1000, 3, 1}, {PutOp{"after", "1"}}))};
+    const auto applied = log.store().Apply(entries);
+    EXPECT_EQ(applied.code(), Code::kVersionMismatch);
+    EXPECT_EQ(log.store().applied(), Index(1)) << "what was before it is written";
+    EXPECT_EQ(log.store().replicated_time_ms(), 1000U);
+    EXPECT_EQ(log.Get("old"), "1");
+    EXPECT_EQ(log.Get("new"), "(none)");
+    EXPECT_EQ(log.Get("after"), "(none)");
+    log.Reopen();
+    EXPECT_EQ(log.store().applied(), Index(1));
+  }
 }
 
 TEST(KvStore, HaltsBeforeADamagedCommand) {
@@ -246,23 +237,31 @@ TEST(KvStore, NothingIsAppliedAfterAFailedWriteOrRead) {
   }
 }
 
-TEST(KvStore, RefusesAFolderOfANewerVersion) {
-  for (const char* key : {"a", "sxxxxxxxx", "f"}) {
-    test::FakeEngine engine({{key, std::string("\x02 whatever", 10)}});
-    EXPECT_EQ(Store::Open(engine, {}).code(), Code::kVersionMismatch) << key;
+TEST(KvStore, RefusesRecordsOfAnotherVersion) {
+  for (const char version : {1, 3}) {
+    const std::string record = version + std::string(" whatever, and a bit more of it");
+    for (const char* key : {"a", "sxxxxxxxx", "f"}) {
+      test::FakeEngine engine({{key, record}});
+      const auto opened = Store::Open(engine, {});
+      EXPECT_EQ(opened.code(), Code::kVersionMismatch) << key;
+      const bool says_how = opened.status().message().find("snapshot restore") != std::string::npos;
+      EXPECT_EQ(says_how, version == 1) << opened.status().message();
+    }
+    test::FakeEngine data({{"dk", record}});
+    for (const Operation& operation :
+         {Operation(IncrementOp{"k", 1}), Operation(PutOp{"k", "v"})}) {
+      const auto store = test::OpenStore(data);
+      const Bytes request = EncodeRequest({7, 1000, 1, 1}, {operation});
+      EXPECT_EQ(store->Apply({test::CommandEntry(1, 1000, request)}).code(),
+                Code::kVersionMismatch);
+    }
   }
-  test::FakeEngine data({{"dk", std::string("\x02 whatever", 10)}});
-  const auto store = test::OpenStore(data);
-  const Bytes increment = EncodeRequest({7, 1000, 1, 1}, {IncrementOp{"k", 1}});
-  EXPECT_EQ(store->Apply({test::CommandEntry(1, 1000, increment)}).code(), Code::kVersionMismatch);
 }
 
 TEST(KvStore, SaysThatItsRecordsAreDamaged) {
-  const std::vector<test::FakeEngine::Content> damaged = {{{"a", ""}},
-                                                          {{"a", "\x01short"}},
-                                                          {{"sshort", "\x01"}},
-                                                          {{"sxxxxxxxx", "\x01"}},
-                                                          {{"f", "\x01short"}}};
+  const std::vector<test::FakeEngine::Content> damaged = {
+      {{"a", ""}},          {{"a", "\x02short"}},    {{"a", "\x02" + std::string(40, '\0')}},
+      {{"sshort", "\x02"}}, {{"sxxxxxxxx", "\x02"}}, {{"f", "\x02short"}}};
   for (const auto& content : damaged) {
     test::FakeEngine engine(content);
     EXPECT_EQ(Store::Open(engine, {}).code(), Code::kCorruption) << content.begin()->first;

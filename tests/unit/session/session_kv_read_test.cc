@@ -55,7 +55,7 @@ TEST_F(SessionKvReadTest, ReadsGatherApartFromWritesAndByConsistency) {
   ASSERT_EQ(channel_.reads.size(), 3U);
   channel_.AnswerRead(2);
   EXPECT_EQ((*gets_.all[0])->value, "1");
-  EXPECT_EQ((*gets_.all[0])->mod_revision, 1U);
+  EXPECT_EQ((*gets_.all[0])->mod_revision, 2U);
   EXPECT_EQ(gets_.code(1), Code::kNotFound);
   EXPECT_EQ((*gets_.all[2])->value, "2");
   EXPECT_EQ((*gets_.all[3])->value, "3");
@@ -138,7 +138,7 @@ TEST_F(SessionKvReadTest, ScansSayWhatTheySaw) {
   channel_.AnswerRead(0);
   EXPECT_EQ((*scans.all[0])->kvs.size(), 2U);
   EXPECT_TRUE((*scans.all[0])->more);
-  EXPECT_EQ((*scans.all[0])->revision, 1U);
+  EXPECT_EQ((*scans.all[0])->revision, 4U);
   EXPECT_EQ((*scans.all[1])->count, 2U);
 }
 

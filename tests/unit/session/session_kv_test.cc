@@ -35,7 +35,11 @@ TEST_F(SessionKvTest, EachKindOfWriteGetsItsOwnAnswer) {
   EXPECT_EQ(swaps.code(1), Code::kCompareFailed);
   EXPECT_EQ((*deletes.all[0])->deleted, 0U);
   EXPECT_EQ((*deletes.all[1])->deleted, 3U);
-  EXPECT_EQ((*deletes.all[1])->revision, 1U);
+  EXPECT_EQ((*puts_.all[0])->revision, 2U);
+  EXPECT_EQ((*increments_.all[0])->revision, 3U);
+  EXPECT_EQ((*swaps.all[0])->revision, 4U) << "the increment before it was refused";
+  EXPECT_EQ((*deletes.all[0])->revision, 4U) << "it has changed nothing";
+  EXPECT_EQ((*deletes.all[1])->revision, 5U);
 }
 
 TEST_F(SessionKvTest, WrongUseIsRefusedBeforeAnythingIsSent) {
