@@ -43,6 +43,7 @@ struct Operation {
     put :group {
       putKey @0 :Data;
       putValue @1 :Data;
+      putLease @10 :UInt64;      # attaches the key to it; 0: to none
     }
     deleteRange :group {
       range @2 :KeyRange;
@@ -57,8 +58,69 @@ struct Operation {
       incrementKey @7 :Data;
       delta @8 :Int64;
     }
+    txn @11 :Txn;
+    lease @12 :LeaseOperation;
+    compact @13 :UInt64;         # raises the lowest revision that can be read to this one
+    setting @14 :Setting;
   }
   sameCall @9 :Bool;             # of the same call as the operation before it; the first has none
+  returnPrevious @15 :Bool;      # put, deleteRange: the result has what was there before
+}
+
+struct Txn {                     # one call by itself, atomic: `success` if all compares hold, else
+  compares @0 :List(Compare);    # `failure`; in order, each operation sees the ones before it
+  success @1 :List(TxnOperation);
+  failure @2 :List(TxnOperation);
+}
+
+struct Compare {                 # of every key in the range; a key that does not exist has 0
+  range @0 :KeyRange;            # everywhere, and a compare of its value does not hold
+  operator @1 :Operator;
+  union {
+    value @2 :Data;
+    modRevision @3 :UInt64;
+    createRevision @4 :UInt64;
+    version @5 :UInt64;
+    lease @6 :UInt64;
+  }
+
+  enum Operator {
+    equal @0;
+    notEqual @1;
+    less @2;
+    greater @3;
+  }
+}
+
+struct TxnOperation {
+  union {
+    write @0 :Operation;         # put, deleteRange, increment or txn
+    read @1 :Read;               # of keys; its `revision` and `hold` are not used
+  }
+}
+
+struct LeaseOperation {
+  union {
+    grant :group {
+      grantId @0 :UInt64;        # 0: the store chooses one
+      ttlMs @1 :UInt64;
+    }
+    renew @2 :List(UInt64);
+    revoke @3 :UInt64;
+    expire @4 :List(UInt64);     # proposed by the leader only: each goes if its deadline has passed
+  }
+}
+
+struct Setting {                 # of the cluster
+  name @0 :Text;
+  value @1 :Text;
+}
+
+struct LeaseInfo {
+  id @0 :UInt64;
+  ttlMs @1 :UInt64;              # as granted; 0: there is no such lease
+  remainingMs @2 :UInt64;
+  keys @3 :List(Data);           # that are attached to it, where they were asked for
 }
 
 struct KeyRange {
@@ -86,6 +148,22 @@ struct OperationResult {
   message @1 :Text;
   number @2 :Int64;              # deleteRange: how many keys went; increment: the new value
   changed @3 :Bool;              # it has changed something, so its call took a revision
+  previous @4 :List(KeyValue);   # what was there before, where it was asked for; of a failed
+                                 # compareAndSwap: what the key has
+  txn @5 :TxnResult;
+  leases @6 :List(LeaseInfo);    # grant: the new one; renew: one for each that was named
+}
+
+struct TxnResult {
+  succeeded @0 :Bool;            # the compares held
+  results @1 :List(TxnOperationResult);  # one an operation of the branch that was taken
+}
+
+struct TxnOperationResult {
+  union {
+    write @0 :OperationResult;
+    read @1 :ReadResult;
+  }
 }
 
 struct ReadRequest {
@@ -101,6 +179,32 @@ struct Read {
   keysOnly @2 :Bool;
   countOnly @3 :Bool;
   hold @4 :Hold;                 # whether the answer's state is kept, for the next page
+  union {
+    keys :group {                # those in `range`
+      revision @5 :UInt64;       # as they were right after it; 0: the latest
+      order @6 :Order;           # null: ascending by key, all of them
+    }
+    lease @7 :UInt64;            # that lease and its keys; nothing else is used
+    leases @8 :Void;             # all leases
+    settings @9 :Void;           # all settings of the cluster
+  }
+}
+
+struct Order {                   # the limit is taken after filter and order
+  by @0 :By;
+  descending @1 :Bool;
+  minModRevision @2 :UInt64;     # what lies outside of these bounds is left out; 0: no bound
+  maxModRevision @3 :UInt64;
+  minCreateRevision @4 :UInt64;
+  maxCreateRevision @5 :UInt64;
+
+  enum By {
+    key @0;
+    modRevision @1;
+    createRevision @2;
+    version @3;
+    value @4;
+  }
 }
 
 enum Hold {
@@ -130,6 +234,8 @@ struct ReadResult {
   more @2 :Bool;                 # the answer's limit, its size or the work that one request may
                                  # cause ended it; with count 0: this read was left out, ask it
                                  # again (the first read of a request never is)
+  leases @3 :List(LeaseInfo);
+  settings @4 :List(Setting);
 }
 
 struct KeyValue {

@@ -77,6 +77,7 @@ Status ParseOperation(wire::Operation::Reader operation, ParsedOperation& out) {
       out.delta = increment.getDelta();
       return Status::Ok();
     }
+    default: break;
   }
   return UnknownKind("an operation");
 }
@@ -123,6 +124,7 @@ Status ParseReadRequest(std::string_view bytes, std::size_t max_reads, MessageBy
     for (const auto read : reads) {
       ParsedRead& parsed = out[i++];
       if (Status status = ParseRange(read.getRange(), parsed.range); !status.ok()) return status;
+      if (!read.isKeys()) return UnknownKind("a kind of read");
       parsed.limit = read.getLimit();
       parsed.keys_only = read.getKeysOnly();
       parsed.count_only = read.getCountOnly();
