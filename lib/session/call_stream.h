@@ -46,6 +46,7 @@ struct CallRequest {
   MonoTime deadline{};             ///< the latest of its calls
   std::size_t gathered_bytes = 0;  ///< of its calls
   Bytes bytes;
+  AttemptTime attempt_time;
   Backoff backoff;
   Status last_failure;
 };
@@ -104,13 +105,15 @@ class CallStream : public std::enable_shared_from_this<CallStream<CallT, Request
   }
 
   /// An attempt begins now; returns when it is given up.
-  MonoTime BeginAttempt(const RequestT& request) {
+  MonoTime BeginAttempt(RequestT& request) {
     last_attempt_ = loop_.Now();
-    return std::min(request.deadline, last_attempt_ + AttemptTimeout(request.bytes.size()));
+    return std::min(request.deadline,
+                    request.attempt_time.Begin(last_attempt_, request.bytes.size()));
   }
 
   void Retry(const RequestPtr& request, Status why) {
     request->last_failure = std::move(why);
+    request->attempt_time.Failed(loop_.Now());
     AfterBackoff(request, [this](const RequestPtr& again) { Send(again); });
   }
 

@@ -57,7 +57,8 @@ void WriteStream::Begin(const RequestPtr& request) {
 void WriteStream::OpenSession() {
   if (opening_) return;
   opening_ = true;
-  const MonoTime deadline = std::min(queue_.LatestDeadline(), loop_.Now() + kAttemptTimeout);
+  const MonoTime deadline =
+      std::min(queue_.LatestDeadline(), opening_time_.Begin(loop_.Now(), /*bytes=*/0));
   channel_.OpenSession(
       deadline, WhileAlive([this](const Result<std::uint64_t>& opened) { OnSession(opened); }));
 }
@@ -66,6 +67,7 @@ void WriteStream::OnSession(const Result<std::uint64_t>& opened_at_ms) {
   if (stopped_) return;
   if (opened_at_ms.ok()) {
     opening_ = false;
+    opening_time_ = AttemptTime();
     opening_backoff_ = Backoff();
     opening_failure_ = Status::Ok();
     session_ = std::make_shared<ClientSession>();
@@ -78,6 +80,7 @@ void WriteStream::OnSession(const Result<std::uint64_t>& opened_at_ms) {
     return Pump();
   }
   opening_failure_ = opened_at_ms.status();
+  opening_time_.Failed(loop_.Now());
   if (IsFinalForWrite(opening_failure_.code())) {
     opening_ = false;
     return FailUnsent(opening_failure_);

@@ -62,6 +62,7 @@ class WriteStream final : public CallStream<WriteCall, WriteRequest> {
 
   std::shared_ptr<ClientSession> session_;  ///< null: to be opened
   bool opening_ = false;
+  AttemptTime opening_time_;
   Backoff opening_backoff_;
   Status opening_failure_;
 };

@@ -280,5 +280,55 @@ TEST_F(SessionKvWindowTest, AnAttemptHasTheTimeThatItsBytesMayTake) {
   EXPECT_LE(channel_.submits[0].deadline, now + std::chrono::seconds(5)) << "the call's own";
 }
 
+TEST_F(SessionKvWindowTest, AnAttemptAfterOneThatGotNoAnswerInItsTimeHasTwiceAsMuch) {
+  Open();
+  kv_->PutAsync("far", "away", {.timeout = std::chrono::seconds(60)}, puts_.Next());
+  Run();
+  for (std::size_t i = 0; i < 3; ++i) {
+    for (int ms = 0; channel_.submits.size() == i && ms < 1000; ++ms) {
+      AdvanceMs(1);
+      Run();
+    }
+    ASSERT_EQ(channel_.submits.size(), i + 1);
+    const auto given =
+        std::chrono::ceil<std::chrono::milliseconds>(channel_.submits[i].deadline - loop_.Now());
+    EXPECT_EQ(given / kAttemptTimeout, 1 << i);
+    AdvanceMs(static_cast<int>(given.count()));
+    channel_.submits[i].done({{Code::kDeadlineExceeded, "no answer"}, {}});
+  }
+}
+
+class AttemptTimeTest : public testing::Test {
+ protected:
+  /// How long an attempt has that begins now, and fails after `took`.
+  Duration Attempt(Duration took) {
+    const Duration given = time_.Begin(now_, 0) - now_;
+    now_ += took;
+    time_.Failed(now_);
+    return given;
+  }
+
+  MonoTime now_ = MonoTime(std::chrono::hours(1));
+  AttemptTime time_;
+};
+
+TEST_F(AttemptTimeTest, DoublesAfterEachAttemptThatUsedUpItsOwn) {
+  for (const int expected : {2, 4, 8, 16, 16, 16}) {
+    EXPECT_EQ(Attempt(std::chrono::seconds(expected)), std::chrono::seconds(expected));
+  }
+}
+
+TEST_F(AttemptTimeTest, CountsAsUsedUpWhereTheOtherSideGaveUpALittleEarlier) {
+  EXPECT_EQ(Attempt(std::chrono::milliseconds(1749)), std::chrono::seconds(2));
+  EXPECT_EQ(Attempt(std::chrono::milliseconds(1750)), std::chrono::seconds(2));
+  EXPECT_EQ(Attempt(std::chrono::milliseconds(3499)), std::chrono::seconds(4));
+  EXPECT_EQ(Attempt(std::chrono::milliseconds(3500)), std::chrono::seconds(4));
+  EXPECT_EQ(Attempt({}), std::chrono::seconds(8));
+}
+
+TEST_F(AttemptTimeTest, StaysWhereAttemptsWereRefusedAtOnce) {
+  for (int i = 0; i < 100; ++i) EXPECT_EQ(Attempt({}), kAttemptTimeout);
+}
+
 }  // namespace
 }  // namespace raftkv::node
