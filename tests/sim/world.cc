@@ -63,7 +63,7 @@ World::World(const Plan& plan, const TraceSink& sink)
     host->out = i >= plan_.nodes;
     host->lease_reads = plan_.core.lease_reads;
     if (plan_.mixed_leases) {
-      host->lease_reads = random_.identity.Below(4) != 0;
+      host->lease_reads = random_.identity.Below(2) != 0;
       const auto halves = 2 + static_cast<int>(random_.identity.Below(3));
       host->election_timeout = host->election_timeout * halves / 2;
     }

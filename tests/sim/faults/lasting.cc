@@ -17,6 +17,7 @@ constexpr std::uint64_t kNearlyAll = 100;
 /// What is to end over a distance, at a time.
 constexpr std::size_t kRoomForReads = 64;
 constexpr std::size_t kRoomForAnswers = 64 << 10;
+constexpr std::size_t kRoomForEntries = 1'000;
 
 }  // namespace
 
@@ -256,11 +257,15 @@ void Lasting::Look() {
   } else if (world_.now() - led_at_ > Patience()) {
     world_.Fail("lasting faults", "no leader works" + during);
   } else if (world_.now() - began_ >= kTime) {
-    // With room for a read or two at a time, or their answers, most wait for the room. And the way
-    // to the member, from there to the leader, and from there to the others, there and back, must
-    // leave time for a try more within what a client waits, which is drawn.
-    const bool room = world_.plan().core.max_pending_reads >= kRoomForReads &&
-                      world_.plan().disk.max_answer_bytes >= kRoomForAnswers;
+    // With room for a read or two at a time, or their answers, most wait for the room; and where an
+    // entry or two travel at a time, a new leader needs a round trip for each before it may answer.
+    // And the way to the member, from there to the leader, and from there to the others, there and
+    // back, must leave time for a try more within what a client waits, which is drawn.
+    const raft::Options& core = world_.plan().core;
+    const bool room = core.max_pending_reads >= kRoomForReads &&
+                      world_.plan().disk.max_answer_bytes >= kRoomForAnswers &&
+                      core.max_inflight_bytes >= kRoomForEntries &&
+                      core.max_append_bytes * core.max_inflight_messages >= kRoomForEntries;
     const bool near = 6 * far_.min_delay <= world_.plan().clients.timeout / 2;
     if (world_.plan().lasting == Fault::kLastingDistance && room && near) CheckReads();
   }

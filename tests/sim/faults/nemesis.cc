@@ -237,7 +237,7 @@ bool Nemesis::Network(Fault fault) {
   }
   const Nanos time = Between(chance(), 100 * kMillisecond, 3 * kSecond);
   if (leader != nullptr && !leader->paused && chance().Below(2) == 0) {
-    const bool restarts = world_.plan().core.lease_reads && chance().Below(2) == 0;
+    const bool restarts = world_.plan().core.lease_reads && chance().Below(4) != 0;
     if (!restarts || !RestartWhoPromised(*leader)) CutOffUnnoticed(*leader, time);
     return true;
   }
