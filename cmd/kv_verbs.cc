@@ -13,6 +13,7 @@
 #include "cmd/flags.h"
 #include "cmd/input.h"
 #include "cmd/output.h"
+#include "cmd/range_flags.h"
 
 namespace raftkv::cmd {
 namespace {
@@ -55,22 +56,17 @@ Exit RunPut(const ClientFlags& flags, const PutFlags& put) {
 }
 
 struct DelFlags {
-  std::string key;
-  Positional end;
-  bool prefix = false;
+  RangeFlags keys;
 };
 
 Exit RunDel(const ClientFlags& flags, const DelFlags& del) {
-  if (del.prefix && del.end.given())
-    return Fail(Exit::kBadArguments, "either END or --prefix, not both");
-  if (del.end.given() && del.end.text.empty()) return Fail(Exit::kBadArguments, "END is empty");
+  if (const auto wrong = del.keys.Wrong()) return Fail(Exit::kBadArguments, *wrong);
   auto client = Connect(flags);
   if (!client.ok()) return Fail(Exit::kBadArguments, client.status().message());
   KV& kv = (*client)->kv();
   const WriteOptions options{flags.timeout.value};
-  const auto result = del.prefix        ? kv.DeleteRange(KeyRange::Prefix(del.key), options)
-                      : del.end.given() ? kv.DeleteRange({del.key, del.end.text}, options)
-                                        : kv.Delete(del.key, options);
+  const auto result = del.keys.IsSingle() ? kv.Delete(del.keys.key, options)
+                                          : kv.DeleteRange(del.keys.range(), options);
   if (!result.ok()) return Fail(result.status());
   PrintAnswer({"DELETED", std::to_string(result->deleted), {{"deleted", result->deleted}}},
               (*client)->LastHeader(), result->revision, flags);
@@ -140,9 +136,7 @@ void AddKvVerbs(Program& program) {
 
   auto del = std::make_shared<DelFlags>();
   verb = program.AddClientVerb(program.app, "del", "delete a key or the range [KEY, END)");
-  verb->add_option("KEY", del->key)->required();
-  del->end.AddTo(*verb, "END", "end of the range, exclusive");
-  verb->add_flag("--prefix", del->prefix, "delete all keys with the prefix KEY");
+  del->keys.AddTo(*verb, "delete");
   verb->callback(
       [&program, &client, del] { program.run = [&client, del] { return RunDel(client, *del); }; });
 

@@ -73,6 +73,11 @@ namespace raftkv {
   X(kRevisionOfEntry, 49, "calls that share an entry share a revision")                  \
   X(kCountsOfFormerLife, 54, "a key that is created again keeps its counts")             \
   X(kRangeDeleteKeepsCounts, 55, "the cache of counts misses range deletes")             \
+  X(kLimitBeforeFilter, 61, "the limit of a range is taken before its filters")          \
+  X(kCountAfterLimit, 61, "a limited range counts only what it shows")                   \
+  X(kReversePageRepeats, 61, "a further page of a reverse scan repeats a key")           \
+  X(kReversePageSkips, 61, "a further page of a reverse scan skips keys")                \
+  X(kMultiGetOfTwoStates, 62, "the rest of a multi-get is read from a newer state")      \
   X(kVoteForgotten, 1, "a restarted member forgets its term and whom it voted for")      \
   X(kCommitWithoutMajority, 2, "a leader commits what only it has")
 

@@ -1,12 +1,8 @@
 // The blocking calls of KV.
-#include <algorithm>
-#include <chrono>
-#include <iterator>
 #include <utility>
 
 #include <raftkv/kv.h>
 
-#include "lib/base/time.h"
 #include "lib/blocking/blocking.h"
 
 namespace raftkv {
@@ -60,45 +56,15 @@ Result<KeyValue> KV::Get(std::string key, ReadOptions options) {
       [&](Callback<KeyValue> done) { GetAsync(std::move(key), options, std::move(done)); });
 }
 
+Result<GetManyResult> KV::GetMany(std::vector<std::string> keys, ReadOptions options) {
+  return Wait<GetManyResult>([&](Callback<GetManyResult> done) {
+    GetManyAsync(std::move(keys), options, std::move(done));
+  });
+}
+
 Result<ScanResult> KV::Scan(KeyRange range, ScanOptions options) {
   return Wait<ScanResult>(
       [&](Callback<ScanResult> done) { ScanAsync(std::move(range), options, std::move(done)); });
-}
-
-Result<ScanResult> KV::ScanAll(KeyRange range, ScanOptions options) {
-  using std::chrono::steady_clock;
-  constexpr int kAttempts = 5;
-  const auto deadline = steady_clock::now() + BoundedTimeout(options.timeout);
-  const std::uint64_t limit = options.limit;
-  Status lost;
-  for (int attempt = 0; attempt < kAttempts; ++attempt) {
-    ScanResult all;
-    options.limit = limit;
-    options.continuation.clear();
-    while (true) {
-      options.timeout =
-          std::max(std::chrono::ceil<std::chrono::milliseconds>(deadline - steady_clock::now()),
-                   std::chrono::milliseconds(0));
-      Result<ScanResult> page = Scan(range, options);
-      if (page.code() == Code::kCompacted) {
-        lost = page.status();
-        break;
-      }
-      if (!page.ok()) return page;
-      std::move(page->kvs.begin(), page->kvs.end(), std::back_inserter(all.kvs));
-      all.count += page->count;
-      all.more = page->more;
-      all.revision = page->revision;
-      if (!page->more || page->kvs.empty() || all.count == limit) return all;
-      if (page->continuation.empty()) {
-        return Status(Code::kVersionMismatch,
-                      "the member that answered keeps no state for the next page: upgrade it");
-      }
-      options.continuation = std::move(page->continuation);
-      if (limit != 0) options.limit = limit - all.count;
-    }
-  }
-  return lost;
 }
 
 }  // namespace raftkv

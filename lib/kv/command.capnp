@@ -188,10 +188,14 @@ struct Read {
     leases @8 :Void;             # all leases
     settings @9 :Void;           # all settings of the cluster
   }
+  uncounted @10 :Bool;           # the result's `count` is the number of its kvs, so that the rest
+                                 # of the range need not be visited
+  maxBytes @11 :UInt32;          # of the kvs, but never less than one; 0: as many as fit into the
+                                 # answer. Of no meaning where the order is not by key
 }
 
-struct Order {                   # the limit is taken after filter and order
-  by @0 :By;
+struct Order {                   # the limit is taken after filter and order. Equal ones are ascending
+  by @0 :By;                     # by key. Not by key: all or nothing, see Read() in lib/kv/store.h
   descending @1 :Bool;
   minModRevision @2 :UInt64;     # what lies outside of these bounds is left out; 0: no bound
   maxModRevision @3 :UInt64;
@@ -229,8 +233,8 @@ struct ReadResponse {
 }
 
 struct ReadResult {
-  kvs @0 :List(KeyValue);        # ascending by key
-  count @1 :UInt64;              # countOnly: keys in the range; otherwise the number of kvs
+  kvs @0 :List(KeyValue);        # ascending by key unless another order was asked for
+  count @1 :UInt64;              # keys in the range, whatever limit and filters, unless `uncounted`
   more @2 :Bool;                 # the answer's limit, its size or the work that one request may
                                  # cause ended it; with count 0: this read was left out, ask it
                                  # again (the first read of a request never is)

@@ -29,6 +29,10 @@ class View {
   virtual Status Scan(
       std::string_view begin, std::string_view end,
       const std::function<bool(std::string_view key, std::string_view value)>& visit) = 0;
+  /// The same pairs in descending order of their keys.
+  virtual Status ScanReverse(
+      std::string_view begin, std::string_view end,
+      const std::function<bool(std::string_view key, std::string_view value)>& visit) = 0;
 };
 
 /// Borrows its bytes for the duration of Engine::Write.

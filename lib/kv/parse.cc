@@ -82,6 +82,22 @@ Status ParseOperation(wire::Operation::Reader operation, ParsedOperation& out) {
   return UnknownKind("an operation");
 }
 
+Status ParseOrder(wire::Order::Reader order, Order& out) {
+  out.descending = order.getDescending();
+  out.min_mod_revision = order.getMinModRevision();
+  out.max_mod_revision = order.getMaxModRevision();
+  out.min_create_revision = order.getMinCreateRevision();
+  out.max_create_revision = order.getMaxCreateRevision();
+  switch (order.getBy()) {
+    case wire::Order::By::KEY: out.by = OrderBy::kKey; return Status::Ok();
+    case wire::Order::By::MOD_REVISION: out.by = OrderBy::kModRevision; return Status::Ok();
+    case wire::Order::By::CREATE_REVISION: out.by = OrderBy::kCreateRevision; return Status::Ok();
+    case wire::Order::By::VERSION: out.by = OrderBy::kVersion; return Status::Ok();
+    case wire::Order::By::VALUE: out.by = OrderBy::kValue; return Status::Ok();
+  }
+  return UnknownKind("an order");
+}
+
 }  // namespace
 
 Status ParseRequest(std::string_view bytes, std::size_t max_operations, MessageBytes& storage,
@@ -128,6 +144,13 @@ Status ParseReadRequest(std::string_view bytes, std::size_t max_reads, MessageBy
       parsed.limit = read.getLimit();
       parsed.keys_only = read.getKeysOnly();
       parsed.count_only = read.getCountOnly();
+      parsed.uncounted = read.getUncounted();
+      parsed.max_bytes = read.getMaxBytes();
+      parsed.revision = read.getKeys().getRevision();
+      if (read.getKeys().hasOrder()) {
+        const Status status = ParseOrder(read.getKeys().getOrder(), parsed.order);
+        if (!status.ok()) return status;
+      }
       parsed.view = view;
       switch (read.getHold()) {
         case wire::Hold::NEVER: parsed.hold = Hold::kNever; continue;

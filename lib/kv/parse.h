@@ -44,6 +44,10 @@ struct ParsedRead {
   bool count_only = false;
   Hold hold = Hold::kNever;
   ViewId view;  ///< of the whole request
+  std::uint64_t revision = 0;
+  Order order;
+  bool uncounted = false;
+  std::uint32_t max_bytes = 0;
 };
 
 /// `out` borrows `bytes` and `storage`. InvalidArgument: malformed, or more than `max_operations`.

@@ -1,11 +1,15 @@
 // What does a read answer?
 #include <algorithm>
 #include <limits>
+#include <string>
 
+#include "lib/base/check.h"
+#include "lib/base/mutants.h"
 #include "lib/kv/arena.h"
 #include "lib/kv/command.capnp.h"
 #include "lib/kv/held_views.h"
 #include "lib/kv/layout.h"
+#include "lib/kv/order.h"
 #include "lib/kv/parse.h"
 #include "lib/kv/record.h"
 #include "lib/kv/store.h"
@@ -32,12 +36,18 @@ struct Found {
   std::uint64_t count = 0;
   bool more = false;
   bool at_limit = false;  ///< that is where it ended
+  bool left_out = false;
+  std::uint64_t visited = 0;
 };
+
+std::size_t WordsOf(std::string_view key, std::string_view value) {
+  return capnp::sizeInWords<wire::KeyValue>() + DataWords(key.size()) + DataWords(value.size());
+}
 
 /// Answers the reads of one request; they share the room of the answer and the work.
 ///
 /// A read that would do more than what is left of the work ends there and says `more`; one that
-/// only counts cannot be answered by halves and is left out. The first read always gets on, and
+/// counts or sorts cannot be answered by halves and is left out. The first read always gets on, and
 /// counts to its end however many keys there are: so a client that asks again for what was left out
 /// always gets all answers, and a request's work is that of one count or bounded.
 class Reader {
@@ -49,12 +59,21 @@ class Reader {
     // Later reads of a full answer say `more` and are asked again; the first always gets on.
     first_ = found_.empty();
     Found& found = found_.emplace_back();
-    if (visited_bytes_ > max_visited_bytes_) {
+    found.left_out = visited_bytes_ > max_visited_bytes_;
+    const std::size_t words_before = words_;
+    const std::size_t left_before = left_bytes_;
+    Status status;
+    if (!found.left_out) status = Answer(read, found);
+    if (found.left_out) {
+      RAFTKV_CHECK(!first_);
+      found = {};
       found.more = true;
-      return Status::Ok();
+      words_ = words_before;
+      left_bytes_ = std::min(left_before, left_bytes_);
     }
-    if (read.range.kind == Range::Kind::kSingle) return Get(read, found);
-    return Scan(read, found);
+    if (read.uncounted && !read.count_only) found.count = found.pairs.size();
+    if (RAFTKV_MUTANT(kCountAfterLimit) && found.at_limit) found.count = found.pairs.size();
+    return status;
   }
 
   [[nodiscard]] const std::vector<Found>& found() const { return found_; }
@@ -62,6 +81,13 @@ class Reader {
   [[nodiscard]] std::size_t words() const { return words_; }
 
  private:
+  Status Answer(const ParsedRead& read, Found& found) {
+    page_bytes_ = read.max_bytes == 0 ? left_bytes_ : read.max_bytes;
+    if (read.range.kind == Range::Kind::kSingle) return Get(read, found);
+    if (read.order.NeedsAll() && !read.count_only) return Sort(read, found);
+    return Scan(read, found);
+  }
+
   Status Get(const ParsedRead& read, Found& found) {
     const auto record = view_.Get(DataKey(read.range.begin));
     if (!record.ok()) return record.status();
@@ -69,63 +95,124 @@ class Reader {
       visited_bytes_ += kVisitBytes;
       return Status::Ok();
     }
-    Status status;
-    Add(read, found, read.range.begin, **record, status);
-    return status;
+    visited_bytes_ += kVisitBytes + read.range.begin.size() + (*record)->size();
+    Status damage;
+    Add(read, found, read.range.begin, **record, damage);
+    return damage;
   }
 
   Status Scan(const ParsedRead& read, Found& found) {
-    const EngineRange range = DataRange(read.range);
-    if (range.begin >= range.end) return Status::Ok();
     Status damage;
-    Status status = view_.Scan(range.begin, range.end, [&](auto key, auto record) {
-      return Add(read, found, key.substr(1), record, damage);
-    });
+    Status status =
+        Visit(read, [&](auto key, auto record) { return Add(read, found, key, record, damage); });
     return status.ok() ? damage : status;
   }
+
+  template <class Visitor>
+  Status Visit(const ParsedRead& read, const Visitor& visitor) {
+    const EngineRange range = DataRange(read.range);
+    if (range.begin >= range.end) return Status::Ok();
+    const auto visit = [&](std::string_view key, std::string_view record) {
+      visited_bytes_ += kVisitBytes + key.size() - 1 + record.size();
+      return visitor(key.substr(1), record);
+    };
+    const bool by_key = !read.order.NeedsAll();
+    return by_key && read.order.descending ? view_.ScanReverse(range.begin, range.end, visit)
+                                           : view_.Scan(range.begin, range.end, visit);
+  }
+
+  [[nodiscard]] bool TooMuch() const { return visited_bytes_ > max_visited_bytes_; }
 
   /// False: no more of this read.
   bool Add(const ParsedRead& read, Found& found, std::string_view key, std::string_view record,
            Status& damage) {
-    if (read.limit != 0 && found.count >= read.limit) {
-      found.more = true;
-      found.at_limit = true;
-      return false;
-    }
-    visited_bytes_ += kVisitBytes + key.size() + record.size();
-    const bool too_much = visited_bytes_ > max_visited_bytes_;
-    if (read.count_only) {
+    const bool counts = read.count_only || !read.uncounted;
+    const std::uint64_t taken =
+        RAFTKV_MUTANT(kLimitBeforeFilter) ? found.visited++ : found.pairs.size();
+    if (counts) {
+      found.left_out = TooMuch() && !first_;
+      if (found.left_out) return false;
       ++found.count;
-      if (!too_much || first_) return true;
-      found = {};
-      found.more = true;
-      return false;
+      if (read.count_only || found.more) return true;
     }
     const auto data = DecodeDataRecord(record);
     if (!data.ok()) {
       damage = data.status();
       return false;
     }
-    const std::string_view value = read.keys_only ? std::string_view() : data->value;
-    const std::size_t words =
-        capnp::sizeInWords<wire::KeyValue>() + DataWords(key.size()) + DataWords(value.size());
+    const bool passes = Passes(read.order, data->counts);
     const bool must_get_on = first_ && found.pairs.empty();
-    if ((too_much || words * kWordBytes > left_bytes_) && !must_get_on) {
+    const bool at_limit = read.limit != 0 && taken >= read.limit;
+    if (!passes && (!TooMuch() || must_get_on)) return true;
+    const std::string_view value = read.keys_only ? std::string_view() : data->value;
+    if (!passes || at_limit || !(must_get_on || Fits(key, value))) {
       found.more = true;
-      left_bytes_ = 0;
-      return false;
+      found.at_limit = at_limit;
+      // What has no pair yet says nothing that could be built on.
+      found.left_out = found.pairs.empty() && !first_;
+      return counts && !found.left_out;
     }
-    left_bytes_ -= std::min(left_bytes_, words * kWordBytes);
-    words_ += words;
-    found.pairs.push_back({bytes_.Copy(key), bytes_.Copy(value), data->counts});
-    ++found.count;
+    Take(found, key, value, data->counts);
     return true;
+  }
+
+  /// Whether one more pair is to be answered.
+  bool Fits(std::string_view key, std::string_view value) {
+    const std::size_t bytes = WordsOf(key, value) * kWordBytes;
+    if (bytes > left_bytes_) left_bytes_ = 0;
+    return !TooMuch() && bytes <= std::min(left_bytes_, page_bytes_);
+  }
+
+  void Take(Found& found, std::string_view key, std::string_view value, const Counts& counts) {
+    const std::size_t words = WordsOf(key, value);
+    left_bytes_ -= std::min(left_bytes_, words * kWordBytes);
+    page_bytes_ -= std::min(page_bytes_, words * kWordBytes);
+    words_ += words;
+    found.pairs.push_back({bytes_.Copy(key), bytes_.Copy(value), counts});
+  }
+
+  Status Sort(const ParsedRead& read, Found& found) {
+    Sorter sorter(read.order, read.limit, left_bytes_);
+    Status damage;
+    bool fits = true;
+    Status status = Visit(read, [&](std::string_view key, std::string_view record) {
+      found.left_out = TooMuch() && !first_;
+      if (found.left_out) return false;
+      ++found.count;
+      const auto data = DecodeDataRecord(record);
+      if (!data.ok()) damage = data.status();
+      if (!data.ok() || !Passes(read.order, data->counts)) return data.ok();
+      const bool without = read.keys_only && read.order.by != OrderBy::kValue;
+      const std::string_view value = without ? std::string_view() : data->value;
+      fits = sorter.Add(key, value, data->counts, WordsOf(key, value) * kWordBytes);
+      return fits;
+    });
+    if (!status.ok()) return status;
+    if (!damage.ok() || found.left_out) return damage;
+    if (!fits && first_) return TooLargeToSort();
+    found.left_out = !fits;
+    if (!fits) return Status::Ok();
+    for (const Sorter::Pair& pair : sorter.Take()) {
+      const std::string_view value = read.keys_only ? std::string_view() : pair.value;
+      Take(found, pair.key, value, pair.counts);
+    }
+    found.more = sorter.added() > found.pairs.size();
+    found.at_limit = found.more;
+    return Status::Ok();
+  }
+
+  [[nodiscard]] Status TooLargeToSort() const {
+    return {Code::kInvalidArgument,
+            "the pairs to be sorted take more than " + std::to_string(left_bytes_) +
+                " bytes, the size of an answer: set a limit, read keys only, narrow the range, or "
+                "order by key"};
   }
 
   View& view_;
   std::size_t left_bytes_;
   const std::size_t max_visited_bytes_;
   std::size_t visited_bytes_ = 0;
+  std::size_t page_bytes_ = 0;  ///< what is left of them, of the read at hand
   bool first_ = true;
   std::size_t words_ = 0;
   std::vector<Found> found_;
@@ -135,7 +222,7 @@ class Reader {
 /// Whether another page may be asked for.
 bool WantsHold(const std::vector<ParsedRead>& reads, const std::vector<Found>& found) {
   for (std::size_t i = 0; i < found.size(); ++i) {
-    if (!found[i].more || found[i].pairs.empty()) continue;
+    if (!found[i].more || found[i].pairs.empty() || reads[i].order.NeedsAll()) continue;
     if (reads[i].hold == Hold::kAlways) return true;
     if (reads[i].hold == Hold::kWhereFull && !found[i].at_limit) return true;
   }
@@ -185,6 +272,16 @@ Result<Position> PositionOf(View& view) {
   return DecodePosition(**record);
 }
 
+/// No state but that of `revision` is there.
+Status CheckRevisions(const std::vector<ParsedRead>& reads, std::uint64_t revision) {
+  for (const ParsedRead& read : reads) {
+    if (read.revision == 0 || read.revision == revision) continue;
+    return {Code::kCompacted, "revision " + std::to_string(read.revision) +
+                                  " is not kept: this member has " + std::to_string(revision)};
+  }
+  return Status::Ok();
+}
+
 }  // namespace
 
 Result<Bytes> Read(Engine& engine, ReadTier tier, std::string_view request, std::size_t max_bytes,
@@ -212,6 +309,7 @@ Result<Bytes> Read(Engine& engine, ReadTier tier, std::string_view request, std:
   if (view == nullptr) return Status(Code::kCompacted, std::string(kViewGone));
   const auto position = PositionOf(*view);
   if (!position.ok()) return position.status();
+  if (status = CheckRevisions(reads, position->revision); !status.ok()) return status;
   Reader reader(*view, max_bytes, max_visited_bytes);
   for (const ParsedRead& read : reads) {
     if (status = reader.Run(read); !status.ok()) return status;

@@ -1,6 +1,7 @@
 #include "lib/kv/request.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "lib/base/check.h"
 #include "lib/kv/command.capnp.h"
@@ -14,6 +15,13 @@ KeyRange KeyRange::Prefix(std::string_view prefix) {
   while (!end.empty() && static_cast<unsigned char>(end.back()) == 0xff) end.pop_back();
   if (!end.empty()) ++end.back();
   return {std::string(prefix), std::move(end)};
+}
+
+KeyRange KeyRange::FromKey(std::string begin) { return {std::move(begin), {}}; }
+
+KeyRange KeyRange::Single(std::string key) {
+  std::string end = key + '\0';
+  return {std::move(key), std::move(end)};
 }
 
 namespace kv {
@@ -64,6 +72,38 @@ void FillOperation(const Operation& operation, wire::Operation::Builder out) {
              operation);
 }
 
+wire::Order::By ToWire(OrderBy by) {
+  switch (by) {
+    case OrderBy::kKey: return wire::Order::By::KEY;
+    case OrderBy::kModRevision: return wire::Order::By::MOD_REVISION;
+    case OrderBy::kCreateRevision: return wire::Order::By::CREATE_REVISION;
+    case OrderBy::kVersion: return wire::Order::By::VERSION;
+    case OrderBy::kValue: return wire::Order::By::VALUE;
+  }
+  RAFTKV_CHECK(false, static_cast<int>(by));
+  return wire::Order::By::KEY;
+}
+
+void FillRead(const ReadOp& read, wire::Read::Builder out) {
+  FillRange(read.range, out.initRange());
+  out.setLimit(read.limit);
+  out.setKeysOnly(read.keys_only);
+  out.setCountOnly(read.count_only);
+  out.setHold(static_cast<wire::Hold>(read.hold));
+  out.setUncounted(read.uncounted);
+  out.setMaxBytes(read.max_bytes);
+  auto keys = out.initKeys();
+  keys.setRevision(read.revision);
+  if (read.order == Order()) return;
+  auto order = keys.initOrder();
+  order.setBy(ToWire(read.order.by));
+  order.setDescending(read.order.descending);
+  order.setMinModRevision(read.order.min_mod_revision);
+  order.setMaxModRevision(read.order.max_mod_revision);
+  order.setMinCreateRevision(read.order.min_create_revision);
+  order.setMaxCreateRevision(read.order.max_create_revision);
+}
+
 }  // namespace
 
 Range Range::From(const KeyRange& range) {
@@ -86,7 +126,10 @@ std::size_t EncodedSize(const Operation& operation) {
 
 std::size_t EncodedSize(const ReadOp& read) {
   const std::size_t view_words = read.view.IsSet() ? capnp::sizeInWords<wire::ViewId>() : 0;
-  return (capnp::sizeInWords<wire::Read>() + RangeWords(read.range) + view_words) * kWordBytes;
+  const std::size_t order_words =
+      read.order == Order() ? 0 : std::size_t{capnp::sizeInWords<wire::Order>()};
+  return (capnp::sizeInWords<wire::Read>() + RangeWords(read.range) + view_words + order_words) *
+         kWordBytes;
 }
 
 std::size_t EncodedHeaderSize() {
@@ -135,13 +178,7 @@ Bytes EncodeReadRequest(const std::vector<ReadOp>& reads) {
     auto request = message.initRoot<wire::ReadRequest>();
     request.setFormatVersion(kRequestFormatVersion);
     auto list = request.initReads(static_cast<unsigned>(reads.size()));
-    for (unsigned i = 0; i < list.size(); ++i) {
-      FillRange(reads[i].range, list[i].initRange());
-      list[i].setLimit(reads[i].limit);
-      list[i].setKeysOnly(reads[i].keys_only);
-      list[i].setCountOnly(reads[i].count_only);
-      list[i].setHold(static_cast<wire::Hold>(reads[i].hold));
-    }
+    for (unsigned i = 0; i < list.size(); ++i) FillRead(reads[i], list[i]);
     if (!view.IsSet()) return;
     auto id = request.initView();
     id.setTable(view.table);

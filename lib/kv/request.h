@@ -111,6 +111,20 @@ struct ViewId {
   friend bool operator==(const ViewId&, const ViewId&) = default;
 };
 
+/// Which pairs of a range are shown, and in which order. The limit is taken after both.
+struct Order {
+  OrderBy by = OrderBy::kKey;
+  bool descending = false;
+  std::uint64_t min_mod_revision = 0;  ///< 0: no bound; so with the others
+  std::uint64_t max_mod_revision = 0;
+  std::uint64_t min_create_revision = 0;
+  std::uint64_t max_create_revision = 0;
+
+  /// The first pair is known only when the whole range has been read.
+  [[nodiscard]] bool NeedsAll() const { return by != OrderBy::kKey; }
+  friend bool operator==(const Order&, const Order&) = default;
+};
+
 struct ReadOp {
   Range range;
   std::uint64_t limit = 0;
@@ -119,6 +133,12 @@ struct ReadOp {
   Hold hold = Hold::kNever;
   /// Set: from this state, and alone in its request.
   ViewId view = {};
+  /// 0: the latest.
+  std::uint64_t revision = 0;
+  Order order = {};
+  /// Nobody asks how many keys the range has.
+  bool uncounted = false;
+  std::uint32_t max_bytes = 0;  ///< of its pairs; 0: what fits into the answer
 };
 std::size_t EncodedSize(const ReadOp& read);
 Status CheckRead(const ReadOp& read, const Limits& limits);

@@ -60,7 +60,7 @@ void DecodeScan(wire::ReadResult::Reader result, std::uint64_t revision, ViewId 
   out.more = result.getMore();
   out.revision = revision;
   if (out.more && view.IsSet() && !out.kvs.empty()) {
-    out.continuation = EncodeContinuation(view, revision, out.kvs.back().key);
+    out.continuation = EncodeContinuation(view, revision, out.count, out.kvs.back().key);
   }
 }
 

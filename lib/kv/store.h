@@ -86,8 +86,9 @@ inline constexpr std::size_t kMaxVisitedBytes = 64 << 20;
 /// most about `max_bytes`, having visited records of at most about `max_visited_bytes`, or one
 /// range to count: what did not fit is left out and says `more` (command.capnp). Unavailable: tier
 /// kMemory was not enough, or a range was asked for, which may be long; ask again with kAll.
-/// InvalidArgument: malformed. Views of pages that are not the last are left in `views` (null: none
-/// are kept); Compacted: the request names one that is not there.
+/// InvalidArgument: malformed, or what the first read has to sort takes more than `max_bytes` (a
+/// later one is left out, so ask for it alone). Views of pages that are not the last are left in
+/// `views` (null: none are kept); Compacted: the request names one that is not there.
 Result<Bytes> Read(Engine& engine, ReadTier tier, std::string_view request, std::size_t max_bytes,
                    std::size_t max_visited_bytes = kMaxVisitedBytes, ViewKeeper* views = nullptr);
 

@@ -1,6 +1,8 @@
 #include "lib/session/read_stream.h"
 
 #include <algorithm>
+#include <cstddef>
+#include <iterator>
 #include <utility>
 
 #include "lib/base/check.h"
@@ -14,22 +16,17 @@ bool IsFinalForRead(Code code) {
          code == Code::kPermissionDenied || code == Code::kCorruption || code == Code::kCompacted;
 }
 
-/// The answer was full, or the request had worked enough, before this read's turn.
-bool LeftOut(const ScanResult& result) {
-  return result.more && result.kvs.empty() && result.count == 0;
-}
-
 }  // namespace
 
 void ReadStream::Begin(const RequestPtr& request) {
   std::vector<kv::ReadOp> reads;
-  reads.reserve(request->calls.size());
   request->policy = {consistency_, request->calls.front()->max_staleness};
   for (const auto& call : request->calls) {
-    reads.push_back(call->read);
+    reads.insert(reads.end(), call->reads.begin(), call->reads.end());
     // Fresh enough for each of them.
     request->policy.max_staleness = std::min(request->policy.max_staleness, call->max_staleness);
   }
+  request->reads = reads.size();
   request->bytes = kv::EncodeReadRequest(reads);
   Send(request);
 }
@@ -45,7 +42,7 @@ void ReadStream::OnAnswer(const RequestPtr& request, const Result<Bytes>& answer
   Status failure = answer.status();
   if (answer.ok()) {
     auto results = kv::DecodeReadResponse(answer->view());
-    if (results.ok() && results->size() == request->calls.size()) {
+    if (results.ok() && results->size() == request->reads) {
       return Deliver(request, *std::move(results));
     }
     failure = results.ok() ? Status(Code::kCorruption, "the response has a result too few or many")
@@ -60,21 +57,33 @@ void ReadStream::Deliver(const RequestPtr& request, std::vector<ScanResult> resu
     return Fail(request, {Code::kCorruption, "the response answers none of the reads"});
   }
   Release(*request);
-  // Back to front, so that those which go back keep their order.
-  for (std::size_t i = results.size(); i-- > 0;) {
+  std::vector<std::vector<ScanResult>> answers;
+  auto next = std::make_move_iterator(results.begin());
+  for (const auto& call : request->calls) {
+    const auto end = next + static_cast<std::ptrdiff_t>(call->reads.size());
+    answers.emplace_back(next, end);
+    next = end;
+  }
+  // Back to front, so that those which go back keep their order. They go back whole: what is asked
+  // for together is answered from one state. The first one got on.
+  for (std::size_t i = answers.size(); i-- > 1;) {
     const auto& call = request->calls[i];
-    if (call->ended || !LeftOut(results[i])) continue;
+    if (call->ended || std::none_of(answers[i].begin(), answers[i].end(), LeftOut)) continue;
     call->request = nullptr;
     queue_.PutBack(call);
   }
-  for (std::size_t i = 0; i < results.size(); ++i) {
+  for (std::size_t i = 0; i < answers.size(); ++i) {
     ReadCall& call = *request->calls[i];
     if (call.ended || call.request != request.get()) continue;
     queue_.Forget(call);
-    // A neighbour's state, that is kept for its next page, is none of this call's.
-    const bool at_limit = results[i].kvs.size() == call.read.limit;
-    if (at_limit && call.read.hold != kv::Hold::kAlways) results[i].continuation.clear();
-    call.End(std::move(results[i]));
+    for (std::size_t k = 0; k < call.reads.size(); ++k) {
+      // A neighbour's state, that is kept for its next page, is none of this call's.
+      const kv::ReadOp& read = call.reads[k];
+      const bool at_limit = answers[i][k].kvs.size() == read.limit;
+      const bool ends = read.order.NeedsAll() || (at_limit && read.hold != kv::Hold::kAlways);
+      if (ends) answers[i][k].continuation.clear();
+    }
+    call.End(std::move(answers[i]));
   }
   Schedule();
 }

@@ -3,6 +3,7 @@
 // A read may be asked again as often as it takes. On the loop only.
 #pragma once
 
+#include <cstddef>
 #include <memory>
 #include <vector>
 
@@ -12,6 +13,7 @@ namespace raftkv::node {
 
 struct ReadRequest : CallRequest<ReadCall> {
   ReadPolicy policy;
+  std::size_t reads = 0;  ///< of its calls
 };
 
 class ReadStream final : public CallStream<ReadCall, ReadRequest> {

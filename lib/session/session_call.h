@@ -98,20 +98,27 @@ struct WriteCall : CallBase<WriteCall> {
   WriteRequest* request = nullptr;  ///< null: waits
 };
 
+/// The answer was full, or the request had worked enough, before this read's turn.
+inline bool LeftOut(const ScanResult& result) {
+  return result.more && result.kvs.empty() && result.count == 0;
+}
+
 struct ReadRequest;
 
 struct ReadCall : CallBase<ReadCall> {
-  using Finish = std::function<void(Result<ScanResult>)>;
+  /// One result a read, all from one state. The first one is answered; others may have been left
+  /// out of a full answer (LeftOut).
+  using Finish = std::function<void(Result<std::vector<ScanResult>>)>;
   using CallBase::CallBase;
   ~ReadCall() { End(ClosedStatus()); }
 
-  void End(Result<ScanResult> result) {
+  void End(Result<std::vector<ScanResult>> results) {
     if (ended) return;
     ended = true;
-    std::exchange(finish, nullptr)(std::move(result));
+    std::exchange(finish, nullptr)(std::move(results));
   }
 
-  kv::ReadOp read;
+  std::vector<kv::ReadOp> reads;
   Duration max_staleness{};  ///< of a bounded read
   Finish finish;
   ReadRequest* request = nullptr;  ///< null: waits

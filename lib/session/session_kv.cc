@@ -6,6 +6,7 @@
 
 #include "lib/base/host_code.h"
 #include "lib/kv/continuation.h"
+#include "lib/session/multi_get.h"
 #include "lib/session/read_stream.h"
 #include "lib/session/session_call.h"
 #include "lib/session/write_stream.h"
@@ -49,6 +50,31 @@ Callback<ScanResult> OnlyOfRevision(std::uint64_t revision, Callback<ScanResult>
     }
     done(std::move(page));
   };
+}
+
+/// Gives the page that came of `continuation` the count of the pages before it.
+Callback<ScanResult> WithCountOf(std::string continuation, Callback<ScanResult> done) {
+  return [continuation = std::move(continuation), done = std::move(done)](Result<ScanResult> page) {
+    if (page.ok()) kv::CarryCount(continuation, *page);
+    done(std::move(page));
+  };
+}
+
+kv::ReadOp ToRead(const KeyRange& range, const ScanOptions& options) {
+  return {.range = kv::Range::From(range),
+          .limit = options.limit,
+          .keys_only = options.keys_only,
+          .count_only = options.count_only,
+          .hold = options.keep_state ? kv::Hold::kAlways : kv::Hold::kWhereFull,
+          .revision = options.revision,
+          .order = {.by = options.order,
+                    .descending = options.reverse,
+                    .min_mod_revision = options.min_mod_revision,
+                    .max_mod_revision = options.max_mod_revision,
+                    .min_create_revision = options.min_create_revision,
+                    .max_create_revision = options.max_create_revision},
+          .uncounted = options.skip_count,
+          .max_bytes = options.page_bytes};
 }
 
 class SessionKv final : public StoppableKv {
@@ -121,23 +147,35 @@ class SessionKv final : public StoppableKv {
       if (result->kvs.empty()) return done(Status(Code::kNotFound, "no such key"));
       done(std::move(result->kvs.front()));
     };
-    ReadOne({.range = kv::Range::Single(std::move(key))}, options, std::move(finish));
+    ReadOne({.range = kv::Range::Single(std::move(key)), .revision = options.revision}, options,
+            std::move(finish));
+  }
+
+  void GetManyAsync(std::vector<std::string> keys, ReadOptions options,
+                    Callback<GetManyResult> done) override {
+    const MonoTime deadline = Deadline(options.timeout);
+    MultiGet::Begin(
+        std::move(keys), options.revision,
+        [this, options, deadline](std::vector<kv::ReadOp> reads, ReadCall::Finish finish) {
+          ReadAll(std::move(reads), options, deadline, std::move(finish));
+        },
+        Contained(std::move(done), thrown_));
   }
 
   void ScanAsync(KeyRange range, ScanOptions options, Callback<ScanResult> done) override {
     done = Contained(std::move(done), thrown_);
-    kv::ReadOp read{.range = kv::Range::From(range),
-                    .limit = options.limit,
-                    .keys_only = options.keys_only,
-                    .count_only = options.count_only,
-                    .hold = options.keep_state ? kv::Hold::kAlways : kv::Hold::kWhereFull};
+    kv::ReadOp read = ToRead(range, options);
     if (!options.continuation.empty()) {
-      if (options.count_only) {
-        return done(Status(Code::kInvalidArgument, "a count has no further pages"));
+      if (options.count_only || read.order.NeedsAll()) {
+        return done(Status(Code::kInvalidArgument,
+                           "a count, and a range that is not in the order of its keys, has no "
+                           "further pages"));
       }
       const auto revision = kv::ContinueAt(options.continuation, read);
       if (!revision.ok()) return done(revision.status());
+      read.uncounted = true;
       done = OnlyOfRevision(*revision, std::move(done));
+      if (!options.skip_count) done = WithCountOf(std::move(options.continuation), std::move(done));
     }
     ReadOne(std::move(read), options, std::move(done));
   }
@@ -184,22 +222,43 @@ class SessionKv final : public StoppableKv {
     });
   }
 
-  void ReadOne(kv::ReadOp read, const ReadOptions& options, ReadCall::Finish finish) {
-    Status bad = kv::CheckRead(read, limits_);
+  void ReadOne(kv::ReadOp read, const ReadOptions& options, Callback<ScanResult> done) {
+    std::vector<kv::ReadOp> reads;
+    reads.push_back(std::move(read));
+    ReadAll(std::move(reads), options, Deadline(options.timeout),
+            [done = std::move(done)](Result<std::vector<ScanResult>> results) {
+              if (!results.ok()) return done(results.status());
+              done(std::move(results->front()));
+            });
+  }
+
+  /// From one state.
+  void ReadAll(std::vector<kv::ReadOp> reads, const ReadOptions& options, MonoTime deadline,
+               ReadCall::Finish finish) {
+    Status bad;
+    std::size_t bytes = 0;
+    bool alone = false;
+    for (const kv::ReadOp& read : reads) {
+      if (bad.ok()) bad = kv::CheckRead(read, limits_);
+      bytes += kv::EncodedSize(read);
+      // One that has to be sorted, or whose revision may be gone, may be refused, and its
+      // neighbours with it.
+      alone = alone || read.view.IsSet() || read.revision != 0 || read.order.NeedsAll();
+    }
     if (bad.ok() && options.max_staleness < std::chrono::milliseconds(0)) {
       bad = {Code::kInvalidArgument, "max_staleness is below zero"};
     }
-    const std::size_t bytes = kv::EncodedSize(read);
-    if (bad.ok()) bad = CheckRequest(1, bytes);
+    if (bad.ok()) bad = CheckRequest(reads.size(), bytes);
     if (bad.ok()) bad = TakeBudget(bytes);
     if (!bad.ok()) return finish(bad);
-    auto call = std::make_shared<ReadCall>(Deadline(options.timeout), budget_, bytes);
-    call->alone = read.view.IsSet();
-    call->read = std::move(read);
+    auto call = std::make_shared<ReadCall>(deadline, budget_, bytes);
+    call->alone = alone;
+    call->operation_count = reads.size();
+    call->reads = std::move(reads);
     call->max_staleness = BoundedTimeout(options.max_staleness);
     call->finish = std::move(finish);
-    const auto& reads = reads_.at(static_cast<std::size_t>(options.consistency));
-    loop_.Post([call = std::move(call), stream = std::weak_ptr(reads)]() mutable {
+    const auto& stream = reads_.at(static_cast<std::size_t>(options.consistency));
+    loop_.Post([call = std::move(call), stream = std::weak_ptr(stream)]() mutable {
       if (const auto open = stream.lock()) open->Add(std::move(call));
     });
   }

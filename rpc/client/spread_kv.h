@@ -44,6 +44,10 @@ class SpreadKv final : public KV {
   void GetAsync(std::string key, ReadOptions options, Callback<KeyValue> done) override {
     Next().GetAsync(std::move(key), options, std::move(done));
   }
+  void GetManyAsync(std::vector<std::string> keys, ReadOptions options,
+                    Callback<GetManyResult> done) override {
+    Next().GetManyAsync(std::move(keys), options, std::move(done));
+  }
   void ScanAsync(KeyRange range, ScanOptions options, Callback<ScanResult> done) override {
     std::size_t at = Turn();
     if (!options.continuation.empty() && !TakeConnection(options.continuation, at)) {

@@ -152,6 +152,23 @@ class KvView final : public kv::View {
     return ToStatus(it->status(), "read a range of keys");
   }
 
+  Status ScanReverse(
+      std::string_view begin, std::string_view end,
+      const std::function<bool(std::string_view key, std::string_view value)>& visit) override {
+    rocksdb::ReadOptions options = options_;
+    const rocksdb::Slice first = Slice(begin);
+    const rocksdb::Slice bound = Slice(end);
+    options.iterate_lower_bound = &first;
+    if (!end.empty()) options.iterate_upper_bound = &bound;
+    const std::unique_ptr<rocksdb::Iterator> it(db_.NewIterator(options));
+    for (it->SeekToLast(); it->Valid(); it->Prev()) {
+      const rocksdb::Slice key = it->key();
+      const rocksdb::Slice value = it->value();
+      if (!visit({key.data(), key.size()}, {value.data(), value.size()})) break;
+    }
+    return ToStatus(it->status(), "read a range of keys");
+  }
+
  private:
   rocksdb::DB& db_;
   const rocksdb::Snapshot* const snapshot_;

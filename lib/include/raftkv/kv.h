@@ -29,6 +29,7 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -78,10 +79,16 @@ struct ReadOptions {
   Consistency consistency = Consistency::kLinearizable;
   /// kBounded only.
   std::chrono::milliseconds max_staleness{1000};
+  /// The state right after the call that took this revision; 0: the latest. Compacted if it is no
+  /// longer kept.
+  std::uint64_t revision = 0;
 };
 
+enum class OrderBy : unsigned char { kKey, kModRevision, kCreateRevision, kVersion, kValue };
+
 struct ScanOptions : ReadOptions {
-  /// Maximum number of pairs; 0: limited only by the size of an answer (`more` is set then).
+  /// Maximum number of pairs, taken after filters and order; 0: limited only by the size of an
+  /// answer (`more` is set then).
   std::uint64_t limit = 0;
   bool keys_only = false;
   bool count_only = false;
@@ -90,14 +97,29 @@ struct ScanOptions : ReadOptions {
   std::string continuation = {};
   /// Keep the state for a continuation even if `limit` ends the page.
   bool keep_state = false;
+  /// Any order but that of the keys needs the whole range in the memory of the member that answers.
+  /// There is one page, and InvalidArgument if what has to be sorted does not fit into an answer.
+  OrderBy order = OrderBy::kKey;
+  /// Descending. Pairs that are equal in `order` are in ascending order of their keys.
+  bool reverse = false;
+  /// Leave out the pairs whose revisions lie outside these bounds, which are inclusive; 0: none.
+  std::uint64_t min_mod_revision = 0;
+  std::uint64_t max_mod_revision = 0;
+  std::uint64_t min_create_revision = 0;
+  std::uint64_t max_create_revision = 0;
+  /// ScanResult::count is kvs.size(): the member need not visit the whole range for it.
+  bool skip_count = false;
+  /// End the page once its pairs take this many bytes, but not before the first; 0: at the size of
+  /// an answer. Has no effect in an order other than by key.
+  std::uint32_t page_bytes = 0;
 };
 
 struct ScanResult {
-  /// In ascending bytewise order of the keys.
+  /// In ascending bytewise order of the keys, unless ScanOptions says otherwise.
   std::vector<KeyValue> kvs;
-  /// With count_only: the number of keys in the range (`kvs` is empty). Otherwise kvs.size().
+  /// The number of keys in the range, whatever the limit, the filters and the page.
   std::uint64_t count = 0;
-  /// True if `kvs` ends before the range does.
+  /// True if further pairs follow those in `kvs` (with filters: if some may follow).
   bool more = false;
   /// Revision of the state that the result shows; the same on all pages of a scan.
   std::uint64_t revision = 0;
@@ -115,6 +137,10 @@ struct KeyRange {
 
   /// The keys that start with `prefix`; all keys if it is empty.
   static KeyRange Prefix(std::string_view prefix);
+  /// `begin` and all keys after it.
+  static KeyRange FromKey(std::string begin);
+  /// Just `key`.
+  static KeyRange Single(std::string key);
 };
 
 /// Puts and deletes that are applied atomically, in order, at one revision.
@@ -156,8 +182,52 @@ struct IncrementResult {
   std::uint64_t revision = 0;
 };
 
+struct GetManyResult {
+  /// One a key, in the order in which they were named; nullopt: there is no such key.
+  std::vector<std::optional<KeyValue>> kvs;
+  /// Revision of the state that all of them are from.
+  std::uint64_t revision = 0;
+};
+
 template <class T>
 using Callback = std::function<void(Result<T>)>;
+
+class KV;
+
+/// The pairs of a range, however many there are, all from the state of one revision:
+///
+///   for (RangeIterator it = kv.Range(KeyRange::Prefix("a")); it.Next();) Use(it->key, it->value);
+///   // and then look at it.status()
+///
+/// Holds one page in memory and fetches the next one ahead. Used by one thread at a time; the KV
+/// outlives its calls of Next().
+class RangeIterator {
+ public:
+  RangeIterator(RangeIterator&& other) noexcept;
+  RangeIterator& operator=(RangeIterator&& other) noexcept;
+  ~RangeIterator();
+
+  /// Goes to the first or next pair; false: there is none, or status() says what went wrong. Blocks
+  /// for at most the timeout of the options, which is one page's.
+  bool Next();
+  /// The pair that Next() went to, until it is called again. Its strings may be moved out.
+  KeyValue& operator*();
+  KeyValue* operator->() { return &**this; }
+
+  /// Compacted: the state is no longer kept, and the pairs so far are all that can be had of it.
+  [[nodiscard]] const Status& status() const;
+  /// Of the state that is shown; 0 until the first page is there.
+  [[nodiscard]] std::uint64_t revision() const;
+  /// Once Next() has returned false: as ScanResult::count and ScanResult::more.
+  [[nodiscard]] std::uint64_t count() const;
+  [[nodiscard]] bool more() const;
+
+ private:
+  friend class KV;
+  struct State;
+  explicit RangeIterator(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
 
 /// See KV::CompareAndSwapAsync.
 inline constexpr std::string_view kNoSuchKey = "no such key";
@@ -186,6 +256,9 @@ class KV {
 
   /// NotFound if the key does not exist.
   virtual void GetAsync(std::string key, ReadOptions options, Callback<KeyValue> done) = 0;
+  /// Reads several keys from one state; not more than a request may have operations.
+  virtual void GetManyAsync(std::vector<std::string> keys, ReadOptions options,
+                            Callback<GetManyResult> done) = 0;
   /// Reads one page of a range. Compacted: the state that `continuation` refers to is no longer
   /// kept; start the scan again.
   virtual void ScanAsync(KeyRange range, ScanOptions options, Callback<ScanResult> done) = 0;
@@ -198,7 +271,10 @@ class KV {
   Result<IncrementResult> Increment(std::string key, std::int64_t delta, WriteOptions options = {});
   Result<WriteResult> Write(Batch batch, WriteOptions options = {});
   Result<KeyValue> Get(std::string key, ReadOptions options = {});
+  Result<GetManyResult> GetMany(std::vector<std::string> keys, ReadOptions options = {});
   Result<ScanResult> Scan(KeyRange range, ScanOptions options = {});
+  /// Returns at once, the first page is asked for. `options` are those of the first page.
+  RangeIterator Range(KeyRange range, ScanOptions options = {});
   /// Reads all pages of a range, or the first `limit` pairs, from one state, into memory. Starts
   /// again, a few times and within the timeout, if the state is lost between two pages.
   Result<ScanResult> ScanAll(KeyRange range, ScanOptions options = {});

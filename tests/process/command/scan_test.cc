@@ -251,6 +251,40 @@ TEST_F(LeaderChange, AGetThatHasPrintedPagesComesToItsEnd) {
   EXPECT_EQ(out.substr(out.size() - 4), "z\n1\n");
 }
 
+TEST_F(LeaderChange, AnIteratorComesToItsEndInBothDirections) {
+  for (const bool reverse : {false, true}) {
+    const auto leader = cluster_.WaitForLeader(kPatience);
+    ASSERT_TRUE(leader.has_value());
+    const auto client = cluster_.Connect(*leader);
+    ScanOptions scan = Patient();
+    scan.reverse = reverse;
+    RangeIterator it = client->kv().Range(KeyRange::Prefix(""), scan);
+    std::vector<KeyValue> kvs;
+    for (int i = 0; i < 3 && it.Next(); ++i) kvs.push_back(*it);
+    ASSERT_EQ(kvs.size(), 3U) << it.status().ToString();
+    ASSERT_TRUE(Move(*leader));
+    while (it.Next()) kvs.push_back(*it);
+    EXPECT_TRUE(it.status().ok()) << it.status().ToString();
+    if (reverse) std::reverse(kvs.begin(), kvs.end());
+    EXPECT_EQ(Mixture(kvs, it.revision()), "");
+    EXPECT_EQ(it.count(), kvs.size());
+  }
+}
+
+TEST_F(LeaderChange, AMultiGetAnswersFromOneState) {
+  const auto client = cluster_.Connect();
+  const PairWriter writer(client->kv());
+  const auto reader = cluster_.Connect(1);
+  for (int i = 0; i < 50; ++i) {
+    const auto found = reader->kv().GetMany({"z", "none", "a"}, {.timeout = kPatience});
+    ASSERT_TRUE(found.ok()) << found.status().ToString();
+    ASSERT_EQ(found->kvs.size(), 3U);
+    EXPECT_EQ(found->kvs[0]->value, found->kvs[2]->value);
+    EXPECT_FALSE(found->kvs[1].has_value());
+    EXPECT_LE(found->kvs[0]->mod_revision, found->revision);
+  }
+}
+
 TEST(Scan, NoOtherMemberAndNoLaterStartContinuesAScan) {
   ProcessCluster cluster({.members = 3});
   ASSERT_TRUE(cluster.StartAll());

@@ -1,6 +1,8 @@
 // Whom does a client ask for the next page of a scan, once somebody else leads?
+#include <atomic>
 #include <chrono>
 #include <string>
+#include <utility>
 
 #include <gtest/gtest.h>
 
@@ -20,7 +22,7 @@ using std::chrono::seconds;
 class ScannedMember {
  public:
   ScannedMember(const std::string& name, std::uint64_t id)
-      : views_(id, [] { return MonoTime(seconds(1)); }), server_(name, id) {
+      : views_(id, [this] { return MonoTime(seconds(now_s_)); }), server_(name, id) {
     log_.Apply({kv::PutOp{"a", name}, kv::PutOp{"b", name}, kv::PutOp{"c", name}});
     // Another index, and so another state, on each.
     for (std::uint64_t i = 0; i < id; ++i) log_.Apply({kv::PutOp{"z", ""}});
@@ -39,6 +41,11 @@ class ScannedMember {
   void SaysThatItsLeaderIs(const std::string& address) {
     server_.On([&](FakeMember& member) { member.leader_address = address; });
   }
+  /// A state that is kept for the next page is not kept that long.
+  void LetTimePass() { now_s_ += 60; }
+  void Write(const std::string& key) {
+    server_.On([&](FakeMember&) { log_.Apply({kv::PutOp{key, "new"}}); });
+  }
   void CloseAll() {
     server_.loop().Call([this] { server_.server().CloseAll(); });
   }
@@ -47,6 +54,7 @@ class ScannedMember {
 
  private:
   test::AppliedLog log_;
+  std::atomic<int> now_s_{1};
   kv::HeldViews views_;
   TestServer server_;  // ends before what it answers from
 };
@@ -118,6 +126,74 @@ TEST_F(ScanKeeper, AndWhereItIsGoneWhoeverIsThereSaysThatTheStateIsGone) {
   EXPECT_TRUE(page.code() == Code::kCompacted || page.code() == Code::kCorruption)
       << page.status().ToString();
   EXPECT_TRUE(client_->kv().Get("a").ok());
+}
+
+/// The keys and values that are left, one after the other.
+std::string Rest(RangeIterator& it) {
+  std::string rest;
+  while (it.Next()) rest += it->key + "=" + it->value + " ";
+  return rest;
+}
+
+class RangeOfMembers : public ScanKeeper {
+ protected:
+  RangeIterator Begin(bool reverse = false) {
+    ScanOptions options;
+    options.reverse = reverse;
+    return client_->kv().Range({"a", "d"}, options);
+  }
+};
+
+TEST_F(RangeOfMembers, AnIteratorShowsOneStateThoughSomebodyElseLeads) {
+  RangeIterator it = Begin();
+  ASSERT_TRUE(it.Next()) << it.status().ToString();
+  const std::uint64_t revision = it.revision();
+  n1->Write("c");
+  ASSERT_NO_FATAL_FAILURE(FollowN2());
+  EXPECT_EQ(Rest(it), "b=n1 c=n1 ");
+  EXPECT_TRUE(it.status().ok()) << it.status().ToString();
+  EXPECT_EQ(it.revision(), revision);
+  EXPECT_EQ(it.count(), 3U);
+}
+
+TEST_F(RangeOfMembers, AReverseIteratorShowsOneState) {
+  RangeIterator it = Begin(/*reverse=*/true);
+  ASSERT_TRUE(it.Next()) << it.status().ToString();
+  EXPECT_EQ(it->key, "c");
+  n1->Write("a");
+  EXPECT_EQ(Rest(it), "b=n1 a=n1 ");
+  EXPECT_TRUE(it.status().ok()) << it.status().ToString();
+}
+
+TEST_F(RangeOfMembers, AnIteratorOfAConnectionThatBreaksGoesOn) {
+  RangeIterator it = Begin();
+  ASSERT_TRUE(it.Next());
+  n1->CloseAll();
+  EXPECT_EQ(Rest(it), "b=n1 c=n1 ");
+  EXPECT_TRUE(it.status().ok()) << it.status().ToString();
+}
+
+TEST_F(RangeOfMembers, AClientThatFallsBehindIsToldThatTheStateIsGone) {
+  RangeIterator it = Begin();
+  ASSERT_TRUE(it.Next());
+  ASSERT_TRUE(WaitFor([&] { return n1->reads() >= 3; })) << "one page ahead";
+  n1->LetTimePass();
+  n1->Write("c");
+  std::string rest;
+  while (it.Next()) {
+    EXPECT_EQ(it->value, "n1");
+    rest += it->key;
+  }
+  EXPECT_EQ(rest, "b") << "what was fetched ahead is still shown";
+  EXPECT_FALSE(it.status().ok());
+}
+
+TEST_F(RangeOfMembers, AnIteratorWhoseMemberIsGoneEndsAndMixesNothing) {
+  RangeIterator it = Begin();
+  ASSERT_TRUE(it.Next());
+  n1.reset();
+  while (it.Next()) EXPECT_EQ(it->value, "n1");
+  EXPECT_FALSE(it.status().ok());
 }
 
 }  // namespace

@@ -9,10 +9,7 @@ namespace raftkv::sim {
 
 namespace {
 
-constexpr int kMaxOpen = 4;
 constexpr std::uint32_t kReopenPpm = 4'000;
-/// Until the next page of a scan is asked for.
-constexpr Nanos kLongestPage = 3 * kSecond;
 constexpr auto kLastTimeout = std::chrono::seconds(5);
 constexpr Nanos kLastAgain = 100 * kMillisecond;
 
@@ -337,6 +334,7 @@ KeyRange Clients::DrawRange() {
 
 void Clients::Scan(Client& client) {
   Random& random = world_.chance().clients;
+  if (random.Below(3) == 0) return GetMany(client);
   ScanOptions options;
   options.timeout = Timeout();
   options.count_only = random.Below(3) == 0;
@@ -344,49 +342,8 @@ void Clients::Scan(Client& client) {
   if (random.Below(2) == 0) options.limit = 1 + random.Below(3);
   options.keep_state = random.Below(4) != 0;
   if (random.Below(3) == 0) options.consistency = Consistency::kLocal;
-  ScanPage(client, DrawScanned(), options, 0);
-}
-
-/// `revision`: of the pages before this one; 0: there are none.
-void Clients::ScanPage(Client& client, const KeyRange& range, const ScanOptions& options,
-                       std::uint64_t revision) {
-  Call call{&client, options.count_only ? OpKind::kCountKeys : OpKind::kScan, 0, {}, 0, false};
-  call.pages_of = revision;
-  if (revision == 0 && options.consistency == Consistency::kLinearizable) call.floor = write_floor_;
-  ++client.open;
-  client.kv->ScanAsync(range, options, [this, call, range, options](Result<ScanResult> result) {
-    EndScan(call, result.status(), result.ok() ? result->revision : 0);
-    const bool goes_on = result.ok() && !result->continuation.empty() && !ending_ && !stopped_;
-    if (!goes_on) return;
-    ScanOptions next = options;
-    next.continuation = result->continuation;
-    const Nanos longest = world_.chance().clients.Below(4) == 0 ? kLongestPage : kLongestPage / 20;
-    world_.At(Between(world_.chance().clients, 0, longest),
-              [this, call, range, next, at = result->revision] {
-                if (!ending_ && call.client->open < kMaxOpen) {
-                  ScanPage(*call.client, range, next, at);
-                }
-              });
-  });
-}
-
-/// What it shows is judged where it was answered (judges/reads.h).
-void Clients::EndScan(const Call& call, const Status& status, std::uint64_t revision) {
-  if (stopped_) return;
-  if (status.ok() && revision < call.floor) {
-    world_.Fail("reads", "a stale scan: revision " + std::to_string(revision) + ", but " +
-                             std::to_string(call.floor) + " was acknowledged before");
-  }
-  if (status.ok() && call.pages_of != 0 && revision != call.pages_of) {
-    world_.Fail("one state", "a page of a scan of revision " + std::to_string(call.pages_of) +
-                                 " shows revision " + std::to_string(revision));
-  }
-  const bool gone = call.pages_of != 0 && status.code() == Code::kCompacted;
-  if (!status.ok() && !gone && !SaysFailed(status.code()) &&
-      status.code() != Code::kUnknownOutcome) {
-    world_.Fail("outcomes", "a scan ends with " + status.ToString());
-  }
-  End(call, status.ok() ? OpOutcome::kOk : OpOutcome::kFailed);
+  DrawOrder(options);
+  ScanPage(client, DrawScanned(), options, {});
 }
 
 void Clients::DeleteRange(Client& client) {

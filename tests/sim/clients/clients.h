@@ -18,6 +18,7 @@
 
 #include "tests/sim/clients/channel.h"
 #include "tests/sim/clients/raw_client.h"
+#include "tests/sim/judges/reads.h"
 #include "tests/sim/program/stats.h"
 #include "tests/support/linearizability/history.h"
 
@@ -100,6 +101,8 @@ class Clients {
     std::uint64_t pages_of = 0;  ///< a further page of a scan: the revision of the first
   };
 
+  static constexpr int kMaxOpen = 4;  ///< calls of a client
+
   Client& Add();
   void Open(Client& client);
   bool NextOperation();
@@ -119,10 +122,16 @@ class Clients {
   [[nodiscard]] KeyRange DrawRange();
   [[nodiscard]] KeyRange DrawScanned();
   void Scan(Client& client);
+  /// `before`: what the pages before this one have shown.
   void ScanPage(Client& client, const KeyRange& range, const ScanOptions& options,
-                std::uint64_t revision);
+                const Reads::Shown& before);
+  void DrawOrder(ScanOptions& options);
+  void GetMany(Client& client);
+  void EndGetMany(const Call& call, const std::vector<std::string>& keys,
+                  const Result<GetManyResult>& result);
   void DeleteRange(Client& client);
-  void EndScan(const Call& call, const Status& status, std::uint64_t revision);
+  void EndScan(const Call& call, const ScanOptions& options, const Status& status,
+               std::uint64_t revision);
   void EndWrite(const Call& call, const Status& status, std::uint64_t revision,
                 test::ClientAnswer answer, bool changed = true);
   void EndGet(const Call& call, const Result<KeyValue>& result);

@@ -38,6 +38,16 @@ class SimView final : public kv::View {
     return Status::Ok();
   }
 
+  Status ScanReverse(
+      std::string_view begin, std::string_view end,
+      const std::function<bool(std::string_view, std::string_view)>& visit) override {
+    auto it = end.empty() ? records_->end() : records_->lower_bound(end);
+    while (it != records_->begin() && (--it)->first >= begin) {
+      if (!visit(it->first, it->second.value)) break;
+    }
+    return Status::Ok();
+  }
+
  private:
   const std::shared_ptr<const SimEngine::Records> records_;
 };

@@ -8,7 +8,14 @@ namespace raftkv::sim {
 
 namespace {
 
-bool Holds(const kv::RangeView& range, std::string_view key) {
+std::string Told(const char* what, std::int64_t told, std::int64_t is) {
+  return std::string(what) + " is told as " + std::to_string(told) + ", and is " +
+         std::to_string(is);
+}
+
+}  // namespace
+
+bool Model::Holds(const kv::RangeView& range, std::string_view key) {
   switch (range.kind) {
     case kv::Range::Kind::kSingle: return key == range.begin;
     case kv::Range::Kind::kBounded: return key >= range.begin && key < range.end;
@@ -16,18 +23,6 @@ bool Holds(const kv::RangeView& range, std::string_view key) {
   }
   return false;
 }
-
-std::string Describe(const std::string& value, std::uint64_t revision, std::uint64_t version) {
-  return "'" + value + "' of revision " + std::to_string(revision) + ", version " +
-         std::to_string(version);
-}
-
-std::string Told(const char* what, std::int64_t told, std::int64_t is) {
-  return std::string(what) + " is told as " + std::to_string(told) + ", and is " +
-         std::to_string(is);
-}
-
-}  // namespace
 
 /// At the revision that the call at hand takes.
 void Model::Put(std::string_view key, std::string value) {
@@ -118,55 +113,6 @@ std::string Model::Apply(const raft::Entry& entry, const Checks::Result& result)
   }
   if (call_changed) ++revision_;
   return {};
-}
-
-std::string Model::Compare(const kv::ParsedRead& asked, const ScanResult& found) const {
-  if (found.revision != revision_) {
-    return Told("the revision", static_cast<std::int64_t>(found.revision),
-                static_cast<std::int64_t>(revision_));
-  }
-  std::uint64_t count = 0;
-  auto next = found.kvs.begin();
-  for (const auto& [key, value] : keys_) {
-    if (!Holds(asked.range, key)) continue;
-    ++count;
-    if (asked.count_only) continue;
-    if (next == found.kvs.end()) {
-      if (found.more) return {};
-      return "'" + key + "' is missing";
-    }
-    if (next->key != key) return "'" + next->key + "' is there instead of '" + key + "'";
-    const bool same = next->value == (asked.keys_only ? std::string() : value.value);
-    const bool same_counts = next->mod_revision == value.mod_revision &&
-                             next->version == value.version &&
-                             next->create_revision == value.create_revision && next->lease == 0;
-    if (!same || !same_counts) {
-      return "'" + key + "' is " + Describe(next->value, next->mod_revision, next->version) +
-             " instead of " + Describe(value.value, value.mod_revision, value.version);
-    }
-    ++next;
-  }
-  if (asked.count_only) {
-    if (found.more || found.count == count) return {};
-    return Told("the number of keys", static_cast<std::int64_t>(found.count),
-                static_cast<std::int64_t>(count));
-  }
-  if (next != found.kvs.end()) return "'" + next->key + "' should be absent";
-  // One that was left out says so without having looked.
-  return found.more && !found.kvs.empty() ? "more is promised than there is" : std::string();
-}
-
-std::string Model::CompareEnd(const kv::ParsedRead& asked, const ScanResult& found, bool first,
-                              bool may_be_full) {
-  const bool at_limit = asked.limit != 0 && found.count >= asked.limit;
-  if (at_limit && found.count > asked.limit) return "it shows more than its limit";
-  if (asked.count_only) {
-    return found.more && first && !at_limit ? "the first count is left out" : std::string();
-  }
-  if (found.count != found.kvs.size()) return "its pairs are not as many as it says";
-  if (!found.more || at_limit) return {};
-  if (first && found.kvs.empty()) return "the first read is left out";
-  return may_be_full ? std::string() : "it ends before its limit";
 }
 
 }  // namespace raftkv::sim

@@ -7,6 +7,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "lib/kv/parse.h"
 #include "lib/kv/request.h"
@@ -35,6 +36,10 @@ class Model {
     std::uint64_t version = 0;
   };
   using Keys = std::map<std::string, Value, std::less<>>;
+  using Item = Keys::value_type;
+  static bool Holds(const kv::RangeView& range, std::string_view key);
+  /// All that `asked` may be shown, in its order, without its limit.
+  [[nodiscard]] std::vector<const Item*> Expected(const kv::ParsedRead& asked) const;
   /// `changed` becomes true where the operation changes something.
   std::string Carry(const kv::ParsedOperation& operation, const kv::OperationResult& result,
                     bool& changed);

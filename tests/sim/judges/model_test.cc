@@ -187,6 +187,81 @@ TEST_F(ModelTest, AnIncrementDoesNotOverflow) {
   EXPECT_NE(Write(kv::IncrementOp{"n", 1}, {Code::kOk, "", INT64_MIN, true}), "");
 }
 
+class ModelRangeTest : public ModelTest {
+ protected:
+  /// a and c of revision 2 and 4, and b of 3 that was written again at 5.
+  ModelRangeTest() {
+    for (const char* key : {"a", "b", "c"}) EXPECT_EQ(Write(kv::PutOp{key, "v"}), "");
+    EXPECT_EQ(Write(kv::PutOp{"b", "u"}), "");
+    asked_.range = {kv::Range::Kind::kUnbounded, "", ""};
+  }
+  std::string Shown(const std::vector<KeyValue>& kvs, std::uint64_t count, bool more = false) {
+    ScanResult result;
+    result.kvs = kvs;
+    result.count = count;
+    result.more = more;
+    result.revision = revision_;
+    return model_.Compare(asked_, result);
+  }
+
+  const KeyValue a_ = Pair("a", "v", 2, 2, 1);
+  const KeyValue b_ = Pair("b", "u", 5, 3, 2);
+  const KeyValue c_ = Pair("c", "v", 4, 4, 1);
+  kv::ParsedRead asked_;
+};
+
+TEST_F(ModelRangeTest, KnowsEveryOrder) {
+  EXPECT_EQ(Shown({a_, b_, c_}, 3), "");
+  asked_.order.descending = true;
+  EXPECT_EQ(Shown({c_, b_, a_}, 3), "");
+  EXPECT_NE(Shown({a_, b_, c_}, 3), "");
+  asked_.order.by = OrderBy::kModRevision;
+  EXPECT_EQ(Shown({b_, c_, a_}, 3), "");
+  asked_.order.by = OrderBy::kCreateRevision;
+  EXPECT_EQ(Shown({c_, b_, a_}, 3), "");
+  asked_.order.by = OrderBy::kVersion;
+  EXPECT_EQ(Shown({b_, a_, c_}, 3), "") << "equal ones by key";
+  EXPECT_NE(Shown({b_, c_, a_}, 3), "");
+  asked_.order = {.by = OrderBy::kValue};
+  EXPECT_EQ(Shown({b_, a_, c_}, 3), "");
+}
+
+TEST_F(ModelRangeTest, KnowsWhatFiltersLeaveOutAndWhatIsCounted) {
+  asked_.order.min_mod_revision = 4;
+  EXPECT_EQ(Shown({b_, c_}, 3), "");
+  EXPECT_NE(Shown({a_, b_, c_}, 3), "");
+  EXPECT_NE(Shown({b_, c_}, 2), "") << "the count is of the range";
+  EXPECT_NE(Shown({b_}, 3), "");
+  asked_.limit = 1;
+  EXPECT_EQ(Shown({b_}, 3, true), "");
+  EXPECT_NE(Shown({b_}, 1, true), "");
+  EXPECT_NE(Shown({b_}, 3, false), "") << "one more passes";
+  asked_.uncounted = true;
+  EXPECT_EQ(Shown({b_}, 1, true), "");
+  asked_.order.max_create_revision = 3;
+  asked_.limit = 0;
+  EXPECT_EQ(Shown({b_}, 1), "");
+}
+
+TEST_F(ModelRangeTest, FindsKeysThatPagesRepeatOrSkip) {
+  EXPECT_NE(Shown({a_, b_, b_, c_}, 3), "");
+  EXPECT_NE(Shown({a_, c_}, 3, true), "");
+  EXPECT_EQ(Shown({a_, b_}, 3, true), "");
+  EXPECT_NE(Shown({a_, b_, c_}, 3, true), "");
+}
+
+TEST(ModelEnd, ASortedRangeIsShownWholeOrNotAtAll) {
+  kv::ParsedRead asked;
+  asked.order.by = OrderBy::kValue;
+  ScanResult found;
+  found.kvs = {{"a", "1", 1}};
+  found.count = 2;
+  found.more = true;
+  EXPECT_NE(Model::CompareEnd(asked, found, true, true), "");
+  asked.limit = 1;
+  EXPECT_EQ(Model::CompareEnd(asked, found, true, true), "");
+}
+
 TEST(ModelEnd, AReadEndsAtItsLimitOrWhereTheAnswerIsFull) {
   kv::ParsedRead asked;
   asked.limit = 2;

@@ -116,7 +116,9 @@ void Reads::CompareWithModel() {
   Model model;
   auto next = answers_.begin();
   std::uint64_t index = 0;
+  CompareAllShown(model);
   const auto compare = [&] {
+    CompareAllShown(model);
     for (; next != answers_.end() && next->first <= index; ++next) {
       kv::MessageBytes storage;
       std::vector<kv::ParsedRead> reads;

@@ -13,6 +13,8 @@
 #include <utility>
 #include <vector>
 
+#include <raftkv/kv.h>
+
 #include "lib/base/bytes.h"
 #include "lib/kv/request.h"
 #include "lib/node/ports.h"
@@ -23,6 +25,8 @@ namespace raftkv::sim {
 
 /// What a read may be behind by, on a clock that is slow by as much as clocks may be.
 inline Nanos InTrueTime(Duration staleness) { return staleness.count() * 5 / 4; }
+
+class Model;
 
 class Reads {
  public:
@@ -45,6 +49,18 @@ class Reads {
   /// A member has opened a session; `committed` was when it was asked to.
   void CheckSession(const Host& host, Index committed, std::uint64_t time_ms);
 
+  /// What a client was shown of a range, over all of its pages, or of the keys that it named.
+  struct Shown {
+    std::string client;
+    KeyRange range;
+    ScanOptions options;
+    /// Not empty: a multi-get of these.
+    std::vector<std::string> keys;
+    /// `more`: where it ends, further pages were not read.
+    ScanResult result;
+  };
+  void OnShown(Shown shown);
+
   /// At the end: compares every answer with the state at its index, and every write's answer with
   /// what the committed log says.
   void CompareWithModel();
@@ -57,12 +73,16 @@ class Reads {
   };
   [[nodiscard]] Index& ShownBy(const Host& host);
   [[nodiscard]] Index CommittedAt(Nanos when) const;
+  /// What is wrong with `shown` in the model's present state.
+  static std::string CompareShown(const Model& model, const Shown& shown);
+  void CompareAllShown(const Model& model);
   void CheckPage(const Host& host, const kv::ViewId& view, Index reflects);
   void CheckNewness(const Host& host, const Question& question, Index reflects);
 
   World& world_;
   std::vector<std::pair<Nanos, Index>> commits_;
-  std::multimap<std::uint64_t, Answer> answers_;  ///< by the index that they reflect
+  std::multimap<std::uint64_t, Answer> answers_;          ///< by the index that they reflect
+  std::multimap<std::uint64_t, Shown> shown_to_clients_;  ///< by the revision that they show
   /// By host and epoch: what its local reads have shown.
   std::map<std::pair<std::uint16_t, std::uint32_t>, Index> shown_;
   /// The states that are kept for further pages, by table and number.

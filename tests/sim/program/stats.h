@@ -20,6 +20,7 @@ enum class OpKind : std::uint8_t {
   kBatch,
   kScan,
   kCountKeys,
+  kGetMany,
   kDeleteRange,
   kRaw,
   kCount
@@ -28,8 +29,8 @@ enum class OpOutcome : std::uint8_t { kOk, kFailed, kUnknown, kCount };
 
 inline const char* OpName(OpKind kind) {
   static constexpr const char* kNames[] = {
-      "put",       "get",   "local get", "lease get", "bounded get",  "delete",     "cas",
-      "increment", "batch", "scan",      "count",     "delete range", "raw request"};
+      "put",       "get",   "local get", "lease get", "bounded get", "delete",       "cas",
+      "increment", "batch", "scan",      "count",     "multi-get",   "delete range", "raw request"};
   return kNames[static_cast<std::size_t>(kind)];
 }
 

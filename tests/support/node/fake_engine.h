@@ -93,6 +93,17 @@ class FakeEngine : public kv::Engine {
       return Status::Ok();
     }
 
+    Status ScanReverse(
+        std::string_view begin, std::string_view end,
+        const std::function<bool(std::string_view, std::string_view)>& visit) override {
+      if (!failure_.ok()) return failure_;
+      auto it = end.empty() ? content_->end() : content_->lower_bound(std::string(end));
+      while (it != content_->begin() && (--it)->first >= begin) {
+        if (!visit(it->first, it->second)) break;
+      }
+      return Status::Ok();
+    }
+
    private:
     const std::shared_ptr<const Content> content_;
     const Status failure_;

@@ -1,4 +1,5 @@
 #include <chrono>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -44,6 +45,10 @@ class EchoKv : public KV {
   void GetAsync(std::string key, ReadOptions, Callback<KeyValue> done) override {
     Answer([=] { done(KeyValue{key, "value", 3}); });
   }
+  void GetManyAsync(std::vector<std::string> keys, ReadOptions,
+                    Callback<GetManyResult> done) override {
+    Answer([=] { done(GetManyResult{std::vector<std::optional<KeyValue>>(keys.size()), 3}); });
+  }
   void ScanAsync(KeyRange, ScanOptions options, Callback<ScanResult> done) override {
     Answer([=] { done(ScanResult{{}, options.limit, false, 4}); });
   }
@@ -66,6 +71,7 @@ TEST(BlockingKv, EachCallReturnsWhatItsTwinIsTold) {
   EXPECT_EQ(kv.Increment("k", -4)->value, -4);
   EXPECT_EQ(kv.Write(Batch().Put("a", "b").Delete("c"))->revision, 2U);
   EXPECT_EQ(kv.Get("key")->key, "key");
+  EXPECT_EQ(kv.GetMany({"a", "b"})->kvs.size(), 2U);
   ScanOptions options;
   options.limit = 7;
   EXPECT_EQ(kv.Scan({"a", "b"}, options)->count, 7U);

@@ -1,0 +1,143 @@
+// Clients that read ranges, page by page, in every order, and several keys at once.
+#include <algorithm>
+#include <iterator>
+#include <utility>
+
+#include "tests/sim/clients/clients.h"
+#include "tests/sim/world.h"
+
+namespace raftkv::sim {
+
+namespace {
+
+/// Until the next page of a scan is asked for.
+constexpr Nanos kLongestPage = 3 * kSecond;
+/// What has to be sorted does not always fit into an answer that is smaller.
+constexpr std::size_t kRoomToSort = 1 << 20;
+
+bool ReadFailed(Code code) {
+  return code == Code::kUnavailable || code == Code::kDeadlineExceeded ||
+         code == Code::kSessionExpired || code == Code::kNotLeader || code == Code::kCancelled ||
+         code == Code::kNoSpace || code == Code::kUnknownOutcome;
+}
+
+}  // namespace
+
+void Clients::DrawOrder(ScanOptions& options) {
+  Random& random = world_.chance().clients;
+  options.reverse = random.Below(2) == 0;
+  options.skip_count = random.Below(3) == 0;
+  if (random.Below(4) == 0) options.page_bytes = 1 + static_cast<std::uint32_t>(random.Below(300));
+  if (random.Below(3) == 0) options.order = static_cast<OrderBy>(random.Below(5));
+  if (random.Below(3) != 0) return;
+  // Around what there is now.
+  const std::uint64_t revision = 1 + random.Below(write_floor_ + 2);
+  std::uint64_t* const bounds[] = {&options.min_mod_revision, &options.max_mod_revision,
+                                   &options.min_create_revision, &options.max_create_revision};
+  *bounds[random.Below(4)] = revision;
+  if (random.Below(3) == 0) *bounds[random.Below(4)] = 1 + random.Below(write_floor_ + 2);
+}
+
+void Clients::ScanPage(Client& client, const KeyRange& range, const ScanOptions& options,
+                       const Reads::Shown& before) {
+  Call call{&client, options.count_only ? OpKind::kCountKeys : OpKind::kScan, 0, {}, 0, false};
+  call.pages_of = before.result.revision;
+  if (call.pages_of == 0 && options.consistency == Consistency::kLinearizable) {
+    call.floor = write_floor_;
+  }
+  ++client.open;
+  client.kv->ScanAsync(
+      range, options, [this, call, range, options, before](Result<ScanResult> result) {
+        EndScan(call, options, result.status(), result.ok() ? result->revision : 0);
+        if (!result.ok() || stopped_) return;
+        Reads::Shown shown = before;
+        shown.client = "c" + std::to_string(call.client->id);
+        shown.range = range;
+        shown.options = options;
+        std::vector<KeyValue> kvs = std::move(shown.result.kvs);
+        std::move(result->kvs.begin(), result->kvs.end(), std::back_inserter(kvs));
+        const std::string continuation = std::exchange(result->continuation, {});
+        shown.result = *std::move(result);
+        shown.result.kvs = std::move(kvs);
+        if (options.skip_count && !options.count_only) shown.result.count = shown.result.kvs.size();
+        world_.reads().OnShown(shown);
+        if (continuation.empty() || ending_) return;
+        ScanOptions next = options;
+        next.continuation = continuation;
+        const Nanos longest =
+            world_.chance().clients.Below(4) == 0 ? kLongestPage : kLongestPage / 20;
+        world_.At(Between(world_.chance().clients, 0, longest), [this, call, range, next, shown] {
+          if (!ending_ && call.client->open < kMaxOpen) ScanPage(*call.client, range, next, shown);
+        });
+      });
+}
+
+/// What each answer shows is judged where it was given, and all of them together at the end
+/// (judges/reads.h).
+void Clients::EndScan(const Call& call, const ScanOptions& options, const Status& status,
+                      std::uint64_t revision) {
+  if (stopped_) return;
+  if (status.ok() && revision < call.floor) {
+    world_.Fail("reads", "a stale scan: revision " + std::to_string(revision) + ", but " +
+                             std::to_string(call.floor) + " was acknowledged before");
+  }
+  if (status.ok() && call.pages_of != 0 && revision != call.pages_of) {
+    world_.Fail("one state", "a page of a scan of revision " + std::to_string(call.pages_of) +
+                                 " shows revision " + std::to_string(revision));
+  }
+  const bool gone = call.pages_of != 0 && status.code() == Code::kCompacted;
+  const bool too_large = options.order != OrderBy::kKey &&
+                         world_.plan().disk.max_answer_bytes < kRoomToSort &&
+                         status.code() == Code::kInvalidArgument;
+  if (!status.ok() && !gone && !too_large && !ReadFailed(status.code())) {
+    world_.Fail("outcomes", "a scan ends with " + status.ToString());
+  }
+  End(call, status.ok() ? OpOutcome::kOk : OpOutcome::kFailed);
+}
+
+void Clients::GetMany(Client& client) {
+  Random& random = world_.chance().clients;
+  std::vector<std::string> keys;
+  const std::uint64_t count = 1 + random.Below(6);
+  for (std::uint64_t i = 0; i < count; ++i) {
+    keys.push_back(random.Below(4) == 0 ? DrawCounter() : DrawKey());
+  }
+  ReadOptions options;
+  options.timeout = Timeout();
+  if (random.Below(3) == 0) options.consistency = Consistency::kLocal;
+  Call call{&client, OpKind::kGetMany, 0, {}, 0, false};
+  if (options.consistency == Consistency::kLinearizable) call.floor = write_floor_;
+  ++client.open;
+  client.kv->GetManyAsync(keys, options, [this, call, keys](const Result<GetManyResult>& result) {
+    EndGetMany(call, keys, result);
+  });
+}
+
+void Clients::EndGetMany(const Call& call, const std::vector<std::string>& keys,
+                         const Result<GetManyResult>& result) {
+  if (stopped_) return;
+  // Where the answer has little room it takes several, and the state may be gone meanwhile.
+  if (!result.ok() && result.code() != Code::kCompacted && !ReadFailed(result.code())) {
+    world_.Fail("outcomes", "a multi-get ends with " + result.status().ToString());
+  }
+  if (result.ok() && result->kvs.size() != keys.size()) {
+    world_.Fail("reads", "a multi-get answers " + std::to_string(result->kvs.size()) + " of " +
+                             std::to_string(keys.size()) + " keys");
+  } else if (result.ok()) {
+    if (result->revision < call.floor) {
+      world_.Fail("reads", "a stale multi-get: revision " + std::to_string(result->revision) +
+                               ", but " + std::to_string(call.floor) + " was acknowledged before");
+    }
+    Reads::Shown shown;
+    shown.client = "c" + std::to_string(call.client->id);
+    shown.keys = keys;
+    shown.result.revision = result->revision;
+    for (const auto& kv : result->kvs) {
+      if (kv.has_value()) shown.result.kvs.push_back(*kv);
+    }
+    world_.reads().OnShown(std::move(shown));
+  }
+  End(call, result.ok() ? OpOutcome::kOk : OpOutcome::kFailed);
+}
+
+}  // namespace raftkv::sim
