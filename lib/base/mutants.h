@@ -73,6 +73,10 @@ namespace raftkv {
   X(kRevisionOfEntry, 49, "calls that share an entry share a revision")                  \
   X(kCountsOfFormerLife, 54, "a key that is created again keeps its counts")             \
   X(kRangeDeleteKeepsCounts, 55, "the cache of counts misses range deletes")             \
+  X(kTxnMissesOwnWrites, 65, "reads in a transaction miss its own writes")               \
+  X(kTxnRefusedByHalves, 65, "a refused transaction keeps the writes before")            \
+  X(kCompareOfMissingValue, 65, "a missing key is compared as if it had no bytes")       \
+  X(kTxnRetryEvaluates, 66, "a retried transaction looks at its compares again")         \
   X(kVoteForgotten, 1, "a restarted member forgets its term and whom it voted for")      \
   X(kCommitWithoutMajority, 2, "a leader commits what only it has")
 
