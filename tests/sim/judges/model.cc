@@ -8,15 +8,6 @@ namespace raftkv::sim {
 
 namespace {
 
-bool Holds(const kv::RangeView& range, std::string_view key) {
-  switch (range.kind) {
-    case kv::Range::Kind::kSingle: return key == range.begin;
-    case kv::Range::Kind::kBounded: return key >= range.begin && key < range.end;
-    case kv::Range::Kind::kUnbounded: return key >= range.begin;
-  }
-  return false;
-}
-
 std::string Describe(const std::string& value, std::uint64_t revision, std::uint64_t version) {
   return "'" + value + "' of revision " + std::to_string(revision) + ", version " +
          std::to_string(version);
@@ -29,6 +20,15 @@ std::string Told(const char* what, std::int64_t told, std::int64_t is) {
 
 }  // namespace
 
+bool Model::IsIn(const kv::RangeView& range, std::string_view key) {
+  switch (range.kind) {
+    case kv::Range::Kind::kSingle: return key == range.begin;
+    case kv::Range::Kind::kBounded: return key >= range.begin && key < range.end;
+    case kv::Range::Kind::kUnbounded: return key >= range.begin;
+  }
+  return false;
+}
+
 /// At the revision that the call at hand takes.
 void Model::Put(std::string_view key, std::string value) {
   Value& now = keys_[std::string(key)];
@@ -39,7 +39,7 @@ void Model::Put(std::string_view key, std::string value) {
 
 std::string Model::Delete(const kv::RangeView& range, std::int64_t told, bool& changed) {
   const std::int64_t deleted = static_cast<std::int64_t>(
-      std::erase_if(keys_, [&](const auto& item) { return Holds(range, item.first); }));
+      std::erase_if(keys_, [&](const auto& item) { return IsIn(range, item.first); }));
   changed = deleted > 0;
   return deleted == told ? std::string() : Told("the number of deleted keys", told, deleted);
 }
@@ -67,6 +67,14 @@ std::string Model::Increment(const kv::ParsedOperation& operation,
 std::string Model::Carry(const kv::ParsedOperation& operation, const kv::OperationResult& result,
                          bool& changed) {
   using Kind = kv::ParsedOperation::Kind;
+  if (operation.kind == Kind::kTxn) return CarryTxn(*operation.txn, result, changed);
+  const bool swapped = operation.kind == Kind::kCompareAndSwap && result.code == Code::kOk;
+  if (operation.return_previous && !swapped) {
+    std::string wrong = CheckPrevious(operation.range, result.previous);
+    if (!wrong.empty()) return wrong;
+  } else if (!result.previous.empty()) {
+    return "what was there before is told without having been asked for";
+  }
   if (operation.kind == Kind::kDelete) return Delete(operation.range, result.number, changed);
   if (operation.kind == Kind::kIncrement) return Increment(operation, result, changed);
   const auto found = keys_.find(operation.range.begin);
@@ -128,7 +136,7 @@ std::string Model::Compare(const kv::ParsedRead& asked, const ScanResult& found)
   std::uint64_t count = 0;
   auto next = found.kvs.begin();
   for (const auto& [key, value] : keys_) {
-    if (!Holds(asked.range, key)) continue;
+    if (!IsIn(asked.range, key)) continue;
     ++count;
     if (asked.count_only) continue;
     if (next == found.kvs.end()) {

@@ -21,6 +21,8 @@ enum class OpKind : std::uint8_t {
   kScan,
   kCountKeys,
   kDeleteRange,
+  kTxn,
+  kReadTxn,
   kRaw,
   kCount
 };
@@ -28,8 +30,9 @@ enum class OpOutcome : std::uint8_t { kOk, kFailed, kUnknown, kCount };
 
 inline const char* OpName(OpKind kind) {
   static constexpr const char* kNames[] = {
-      "put",       "get",   "local get", "lease get", "bounded get",  "delete",     "cas",
-      "increment", "batch", "scan",      "count",     "delete range", "raw request"};
+      "put",    "get",          "local get", "lease get",     "bounded get",
+      "delete", "cas",          "increment", "batch",         "scan",
+      "count",  "delete range", "txn",       "read-only txn", "raw request"};
   return kNames[static_cast<std::size_t>(kind)];
 }
 
