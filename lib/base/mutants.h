@@ -78,6 +78,10 @@ namespace raftkv {
   X(kReversePageRepeats, 61, "a further page of a reverse scan repeats a key")           \
   X(kReversePageSkips, 61, "a further page of a reverse scan skips keys")                \
   X(kMultiGetOfTwoStates, 62, "the rest of a multi-get is read from a newer state")      \
+  X(kTxnMissesOwnWrites, 65, "reads in a transaction miss its own writes")               \
+  X(kTxnRefusedByHalves, 65, "a refused transaction keeps the writes before")            \
+  X(kCompareOfMissingValue, 65, "a missing key is compared as if it had no bytes")       \
+  X(kTxnRetryEvaluates, 66, "a retried transaction looks at its compares again")         \
   X(kVoteForgotten, 1, "a restarted member forgets its term and whom it voted for")      \
   X(kCommitWithoutMajority, 2, "a leader commits what only it has")
 

@@ -51,6 +51,16 @@ Result<WriteResult> KV::Write(Batch batch, WriteOptions options) {
       [&](Callback<WriteResult> done) { WriteAsync(std::move(batch), options, std::move(done)); });
 }
 
+Result<TxnResult> Transaction::Commit(WriteOptions options) {
+  return Wait<TxnResult>([&](Callback<TxnResult> done) { CommitAsync(options, std::move(done)); });
+}
+
+Result<SwapResult> KV::Swap(Compare condition, std::string desired, WriteOptions options) {
+  return Wait<SwapResult>([&](Callback<SwapResult> done) {
+    SwapAsync(std::move(condition), std::move(desired), options, std::move(done));
+  });
+}
+
 Result<KeyValue> KV::Get(std::string key, ReadOptions options) {
   return Wait<KeyValue>(
       [&](Callback<KeyValue> done) { GetAsync(std::move(key), options, std::move(done)); });

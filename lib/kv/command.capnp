@@ -18,8 +18,15 @@
 # the session: only a session younger than a session's life is opened at apply; any other unknown
 # one is answered sessionExpired and nothing is applied. Session 0 is refused.
 #
-# Work: a request has at most 16 deleteRanges that are no single key, since each of them may visit
-# every key; a request with more is refused with invalidArgument before it enters the log.
+# Work: a request deletes, compares or counts (without a limit) at most 16 ranges, since each of them
+# may visit every key; a request with more is refused with invalidArgument before it enters the log.
+# So is one with more than 4,096 operations, where a transaction counts for its compares and the
+# operations of both branches, nested ones included; one whose transactions are nested deeper than
+# 8; and one that writes a key twice in a branch, other than by deletes only.
+#
+# Answers: a call returns keys and values of at most 1 MiB (one pair it always may), or is refused
+# with invalidArgument and changes nothing; all calls of a request together 8 MiB, and a call beyond
+# that is answered unavailable, has changed nothing, and goes into another request.
 #
 # Compatibility: fields and union members are only added. A state machine that meets a formatVersion
 # above its own, or an operation that it does not know, halts before it: it never skips. Version 1,
@@ -64,17 +71,20 @@ struct Operation {
     setting @14 :Setting;
   }
   sameCall @9 :Bool;             # of the same call as the operation before it; the first has none
-  returnPrevious @15 :Bool;      # put, deleteRange: the result has what was there before
+  returnPrevious @15 :Bool;      # put, deleteRange: the result has what was there before;
+                                 # compareAndSwap that fails: what the key has
 }
 
-struct Txn {                     # one call by itself, atomic: `success` if all compares hold, else
-  compares @0 :List(Compare);    # `failure`; in order, each operation sees the ones before it
+struct Txn {                     # atomic: `success` if all compares hold, else `failure`; in order,
+  compares @0 :List(Compare);    # each operation sees the ones before it. Compares, those of nested
+                                 # transactions included, see the state before the outermost one
   success @1 :List(TxnOperation);
   failure @2 :List(TxnOperation);
 }
 
 struct Compare {                 # of every key in the range; a key that does not exist has 0
-  range @0 :KeyRange;            # everywhere, and a compare of its value does not hold
+  range @0 :KeyRange;            # everywhere, and a compare of its value does not hold; a range
+                                 # without keys is like a key that does not exist
   operator @1 :Operator;
   union {
     value @2 :Data;
@@ -148,9 +158,9 @@ struct OperationResult {
   message @1 :Text;
   number @2 :Int64;              # deleteRange: how many keys went; increment: the new value
   changed @3 :Bool;              # it has changed something, so its call took a revision
-  previous @4 :List(KeyValue);   # what was there before, where it was asked for; of a failed
+  previous @4 :List(KeyValue);   # where it was asked for: what was there before; of a failed
                                  # compareAndSwap: what the key has
-  txn @5 :TxnResult;
+  txn @5 :TxnResult;             # of a transaction that was not refused
   leases @6 :List(LeaseInfo);    # grant: the new one; renew: one for each that was named
 }
 

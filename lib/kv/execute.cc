@@ -7,12 +7,14 @@
 
 #include "lib/base/check.h"
 #include "lib/base/mutants.h"
+#include "lib/kv/txn.h"
 
 namespace raftkv::kv {
 namespace {
 
 bool IsPlain(const OperationResult& result) {
-  return result.code == Code::kOk && result.number == 0 && result.message.empty() && result.changed;
+  return result.code == Code::kOk && result.number == 0 && result.message.empty() &&
+         result.changed && result.previous.empty() && result.txn == nullptr;
 }
 
 Status ExecutePut(std::string_view key, std::uint64_t revision, std::string_view value,
@@ -37,16 +39,27 @@ Status ExecuteDelete(const ParsedOperation& operation, PendingWrite& pending,
   return Status::Ok();
 }
 
+/// The compare that decides a compare and swap.
+ParsedCompare CompareOf(const ParsedOperation& operation) {
+  ParsedCompare compare;
+  compare.range = operation.range;
+  compare.target = operation.expect_absent ? Compare::Target::kVersion : Compare::Target::kValue;
+  compare.value = operation.expected;
+  return compare;
+}
+
+/// A transaction of one compare, whose else branch gets the key where that was asked for.
 Status ExecuteCompareAndSwap(const ParsedOperation& operation, std::uint64_t revision,
-                             PendingWrite& pending, OperationResult& result) {
-  const auto value = pending.GetData(operation.range.begin);
-  if (!value.ok()) return value.status();
-  const bool holds = operation.expect_absent ? !value->has_value()
-                                             : value->has_value() && **value == operation.expected;
-  if (holds) return ExecutePut(operation.range.begin, revision, operation.value, pending, result);
+                             PendingWrite& pending, AnswerRoom& room, OperationResult& result) {
+  const auto holds = Holds(CompareOf(operation), pending);
+  if (!holds.ok()) return holds.status();
+  if (*holds) return ExecutePut(operation.range.begin, revision, operation.value, pending, result);
+  const auto counts = pending.CountsOf(operation.range.begin);
+  if (!counts.ok()) return counts.status();
   result.code = Code::kCompareFailed;
-  result.message = value->has_value() ? "the key has another value" : std::string(kNoSuchKey);
-  return Status::Ok();
+  result.message = counts->version > 0 ? "the key has another value" : std::string(kNoSuchKey);
+  if (!operation.return_previous) return Status::Ok();
+  return CollectPrevious(operation.range, pending, room, result);
 }
 
 std::optional<std::int64_t> ParseNumber(std::string_view text) {
@@ -59,50 +72,71 @@ std::optional<std::int64_t> ParseNumber(std::string_view text) {
 
 Status ExecuteIncrement(const ParsedOperation& operation, std::uint64_t revision,
                         PendingWrite& pending, OperationResult& result) {
+  Status status = Increment(operation, pending, result);
+  if (!status.ok() || result.code != Code::kOk) return status;
+  return ExecutePut(operation.range.begin, revision, std::to_string(result.number), pending,
+                    result);
+}
+
+Status ExecuteOne(const ParsedOperation& operation, std::uint64_t revision, PendingWrite& pending,
+                  AnswerRoom& room, OperationResult& result) {
+  using Kind = ParsedOperation::Kind;
+  if (operation.kind == Kind::kTxn) {
+    return ExecuteTxn(*operation.txn, revision, pending, room, result);
+  }
+  if (operation.kind == Kind::kCompareAndSwap) {
+    return ExecuteCompareAndSwap(operation, revision, pending, room, result);
+  }
+  if (operation.return_previous) {
+    Status status = CollectPrevious(operation.range, pending, room, result);
+    if (!status.ok() || result.code != Code::kOk) return status;
+  }
+  return ExecuteWrite(operation, revision, pending, result);
+}
+
+}  // namespace
+
+Status Increment(const ParsedOperation& operation, PendingWrite& pending, OperationResult& result) {
   const auto value = pending.GetData(operation.range.begin);
   if (!value.ok()) return value.status();
   const auto number = value->has_value() ? ParseNumber(**value) : 0;
-  std::int64_t sum = 0;
   if (!number.has_value()) {
-    result = {.code = Code::kInvalidArgument, .message = "the value is no 64-bit decimal number"};
-  } else if (__builtin_add_overflow(*number, operation.delta, &sum)) {
+    result.code = Code::kInvalidArgument;
+    result.message = "the value is no 64-bit decimal number";
+  } else if (__builtin_add_overflow(*number, operation.delta, &result.number)) {
     result = {.code = Code::kInvalidArgument,
               .message = "the sum leaves the range of a 64-bit number"};
-  } else {
-    result.number = sum;
-    return ExecutePut(operation.range.begin, revision, std::to_string(sum), pending, result);
   }
   return Status::Ok();
 }
 
-Status ExecuteOne(const ParsedOperation& operation, std::uint64_t revision, PendingWrite& pending,
-                  OperationResult& result) {
+Status ExecuteWrite(const ParsedOperation& operation, std::uint64_t revision, PendingWrite& pending,
+                    OperationResult& result) {
   switch (operation.kind) {
     case ParsedOperation::Kind::kPut:
       return ExecutePut(operation.range.begin, revision, operation.value, pending, result);
     case ParsedOperation::Kind::kDelete: return ExecuteDelete(operation, pending, result);
-    case ParsedOperation::Kind::kCompareAndSwap:
-      return ExecuteCompareAndSwap(operation, revision, pending, result);
     case ParsedOperation::Kind::kIncrement:
       return ExecuteIncrement(operation, revision, pending, result);
+    case ParsedOperation::Kind::kCompareAndSwap:
+    case ParsedOperation::Kind::kTxn: break;
   }
   RAFTKV_CHECK(false, static_cast<int>(operation.kind));
   return Status::Ok();
 }
 
-}  // namespace
-
 Status Execute(const std::vector<ParsedOperation>& operations, std::uint64_t& revision,
                PendingWrite& pending, std::vector<OperationResult>& results) {
   results.clear();
   OperationResult result;
+  AnswerRoom room;
   bool changed = false;  // by the call at hand
   for (std::size_t i = 0; i < operations.size(); ++i) {
     const bool same_call = operations[i].same_call || RAFTKV_MUTANT(kRevisionOfEntry);
     if (!same_call && std::exchange(changed, false)) ++revision;
-    if (Status status = ExecuteOne(operations[i], revision + 1, pending, result); !status.ok()) {
-      return status;
-    }
+    if (!operations[i].same_call) room.BeginCall();
+    Status status = ExecuteOne(operations[i], revision + 1, pending, room, result);
+    if (!status.ok()) return status;
     changed = changed || result.changed;
     const bool plain = IsPlain(result);
     if (!plain && results.empty()) {

@@ -1,6 +1,7 @@
 // What does one operation do to the keys?
 #pragma once
 
+#include <cstdint>
 #include <vector>
 
 #include <raftkv/status.h>
@@ -17,5 +18,11 @@ namespace raftkv::kv {
 /// engine's failure: the caller must not write what is pending then.
 Status Execute(const std::vector<ParsedOperation>& operations, std::uint64_t& revision,
                PendingWrite& pending, std::vector<OperationResult>& results);
+
+/// A put, delete or increment by itself, at `revision`.
+Status ExecuteWrite(const ParsedOperation& operation, std::uint64_t revision, PendingWrite& pending,
+                    OperationResult& result);
+/// What an increment leads to, without writing it: `result` has the sum, or why there is none.
+Status Increment(const ParsedOperation& operation, PendingWrite& pending, OperationResult& result);
 
 }  // namespace raftkv::kv

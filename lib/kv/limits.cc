@@ -1,9 +1,11 @@
 // Does what a client asks for keep to the limits? Asked at the client before anything is sent and
 // again at the server.
+#include <optional>
 #include <string>
 
 #include "lib/kv/parse.h"
 #include "lib/kv/request.h"
+#include "lib/kv/txn_limits.h"
 
 namespace raftkv::kv {
 namespace {
@@ -36,14 +38,45 @@ Status CheckRange(const RangeView& range, const Limits& limits) {
   return Status::Ok();
 }
 
+Status CheckTxn(const ParsedTxn& txn, const Limits& limits);
+
 Status Check(const ParsedOperation& operation, const Limits& limits) {
   if (operation.kind == ParsedOperation::Kind::kDelete) return CheckRange(operation.range, limits);
+  if (operation.kind == ParsedOperation::Kind::kTxn) return CheckTxn(*operation.txn, limits);
   if (Status status = CheckKey(operation.range.begin, limits); !status.ok()) return status;
   if (Status status = CheckValue(operation.expected, limits); !status.ok()) return status;
   return CheckValue(operation.value, limits);
 }
 
+Status CheckReadInTxn(const ParsedRead& read, const Limits& limits) {
+  if (read.revision != 0) {
+    return {Code::kInvalidArgument,
+            "a read in a transaction sees the transaction's own state: leave its revision out"};
+  }
+  return CheckRange(read.range, limits);
+}
+
+Status CheckTxn(const ParsedTxn& txn, const Limits& limits) {
+  for (const ParsedCompare& compare : txn.compares) {
+    if (Status status = CheckRange(compare.range, limits); !status.ok()) return status;
+    if (Status status = CheckValue(compare.value, limits); !status.ok()) return status;
+  }
+  for (const auto* const branch : {&txn.success, &txn.failure}) {
+    for (const ParsedTxnOperation& operation : *branch) {
+      Status status = operation.is_read ? CheckReadInTxn(operation.read, limits)
+                                        : Check(operation.write, limits);
+      if (!status.ok()) return status;
+    }
+  }
+  return Status::Ok();
+}
+
 RangeView ViewOf(const Range& range) { return {range.kind, range.begin, range.end}; }
+
+RangeView ViewOf(const std::string& begin, const std::optional<std::string>& end) {
+  if (!end.has_value()) return {Range::Kind::kSingle, begin, {}};
+  return {Range::KindOf(*end), begin, *end};
+}
 
 struct ToParsed {
   ParsedOperation operator()(const PutOp& op) const {
@@ -69,8 +102,52 @@ struct ToParsed {
     parsed.delta = op.delta;
     return parsed;
   }
+  ParsedOperation operator()(const TxnOp& op) const { return OfTxn(op.txn); }
 
  private:
+  static ParsedOperation OfTxn(const TxnRequest& from) {
+    const auto txn = std::make_shared<ParsedTxn>();
+    for (const Compare& compare : from.compares) {
+      txn->compares.push_back({ViewOf(compare.key, compare.end), compare.target, compare.op,
+                               compare.value, compare.number});
+    }
+    for (const Op& op : from.success) txn->success.push_back(OfOp(op));
+    for (const Op& op : from.failure) txn->failure.push_back(OfOp(op));
+    ParsedOperation parsed;
+    parsed.kind = ParsedOperation::Kind::kTxn;
+    parsed.txn = txn;
+    return parsed;
+  }
+  static ParsedTxnOperation OfOp(const Op& op) {
+    ParsedTxnOperation parsed;
+    ParsedOperation& write = parsed.write;
+    switch (op.kind) {
+      case Op::Kind::kPut:
+        write = OfKey(ParsedOperation::Kind::kPut, op.key);
+        write.value = op.value;
+        return parsed;
+      case Op::Kind::kIncrement:
+        write = OfKey(ParsedOperation::Kind::kIncrement, op.key);
+        return parsed;
+      case Op::Kind::kDelete: write = OfKey(ParsedOperation::Kind::kDelete, op.key); return parsed;
+      case Op::Kind::kDeleteRange:
+        write.kind = ParsedOperation::Kind::kDelete;
+        write.range = {Range::KindOf(op.end), op.key, op.end};
+        return parsed;
+      case Op::Kind::kTxn: write = OfTxn(op.txn.front()); return parsed;
+      case Op::Kind::kGet:
+      case Op::Kind::kRange: break;
+    }
+    parsed.is_read = true;
+    parsed.read.range = {op.kind == Op::Kind::kGet ? Range::Kind::kSingle : Range::KindOf(op.end),
+                         op.key, op.end};
+    parsed.read.count_only = op.options.count_only;
+    parsed.read.limit = op.options.limit;
+    parsed.read.uncounted = op.options.skip_count;
+    parsed.read.order = OrderOf(op.options);
+    parsed.read.revision = op.options.revision;
+    return parsed;
+  }
   static ParsedOperation OfKey(ParsedOperation::Kind kind, std::string_view key) {
     ParsedOperation parsed;
     parsed.kind = kind;
@@ -88,23 +165,28 @@ Status CheckRequestSize(std::string_view bytes, const Limits& limits) {
 }  // namespace
 
 Status CheckOperation(const Operation& operation, const Limits& limits) {
-  return Check(std::visit(ToParsed{}, operation), limits);
+  if (const auto* const op = std::get_if<TxnOp>(&operation)) {
+    if (Status status = CheckShape(op->txn); !status.ok()) return status;
+  }
+  const ParsedOperation parsed = std::visit(ToParsed{}, operation);
+  if (Status status = Check(parsed, limits); !status.ok()) return status;
+  return parsed.txn == nullptr ? Status::Ok() : CheckWrittenOnce(*parsed.txn);
 }
 
 Status CheckRead(const ReadOp& read, const Limits& limits) {
   return CheckRange(ViewOf(read.range), limits);
 }
 
-bool IsRangeDelete(const Operation& operation) {
-  const auto* const deletion = std::get_if<DeleteOp>(&operation);
-  return deletion != nullptr && deletion->range.kind != Range::Kind::kSingle;
+std::size_t CountWholeRanges(const Operation& operation) {
+  return CountWholeRanges(std::visit(ToParsed{}, operation));
 }
 
-Status CheckRangeDeletes(std::size_t count) {
-  if (count <= kMaxRangeDeletes) return Status::Ok();
-  return {Code::kInvalidArgument, "the request deletes " + std::to_string(count) +
-                                      " ranges, the limit is " + std::to_string(kMaxRangeDeletes) +
-                                      ": delete the others in further requests"};
+Status CheckWholeRanges(std::size_t count) {
+  if (count <= kMaxWholeRanges) return Status::Ok();
+  return {Code::kInvalidArgument, "the request deletes, compares, counts or sorts " +
+                                      std::to_string(count) + " ranges, the limit is " +
+                                      std::to_string(kMaxWholeRanges) +
+                                      ": put the others into further requests"};
 }
 
 Result<RequestHeader> ValidateRequest(std::string_view bytes, const Limits& limits) {
@@ -123,13 +205,14 @@ Result<RequestHeader> ValidateRequest(std::string_view bytes, const Limits& limi
   if (request.operations.empty()) {
     return Status(Code::kInvalidArgument, "the request has no operation");
   }
-  std::size_t range_deletes = 0;
+  std::size_t whole_ranges = 0;
   for (const ParsedOperation& operation : request.operations) {
     if (Status status = Check(operation, limits); !status.ok()) return status;
-    const bool is_range = operation.range.kind != Range::Kind::kSingle;
-    if (operation.kind == ParsedOperation::Kind::kDelete && is_range) ++range_deletes;
+    whole_ranges += CountWholeRanges(operation);
+    if (operation.txn == nullptr) continue;
+    if (Status status = CheckWrittenOnce(*operation.txn); !status.ok()) return status;
   }
-  if (Status status = CheckRangeDeletes(range_deletes); !status.ok()) return status;
+  if (Status status = CheckWholeRanges(whole_ranges); !status.ok()) return status;
   return header;
 }
 

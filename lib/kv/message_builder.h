@@ -20,6 +20,8 @@ inline constexpr std::size_t kMessageOverheadWords = 2;
 inline constexpr std::size_t DataWords(std::size_t bytes) {
   return (bytes + kWordBytes - 1) / kWordBytes;
 }
+/// The tag of a list of structs; an empty list is left out.
+inline constexpr std::size_t ListWords(std::size_t size) { return size == 0 ? 0 : 1; }
 inline constexpr std::size_t TextWords(std::size_t bytes) { return DataWords(bytes + 1); }
 
 inline capnp::Data::Reader ToData(std::string_view bytes) {

@@ -42,7 +42,7 @@ template <class Root, class Visit>
 Status ReadMessage(std::string_view bytes, MessageBytes& storage, const char* what,
                    const Visit& visit) {
   constexpr std::size_t kSlackWords = 64;
-  constexpr int kNesting = 8;
+  constexpr int kNesting = 64;  // a transaction in another takes four
   const auto malformed = [what](std::string_view why) {
     return Status(Code::kInvalidArgument,
                   std::string("malformed ") + what + ": " + std::string(why.substr(0, 200)));

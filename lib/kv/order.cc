@@ -33,6 +33,7 @@ PairView ViewOf(const Sorter::Pair& pair) { return {pair.key, pair.value, pair.c
 
 /// Below zero: `a` is less than `b` in what they are sorted by.
 int Compare(OrderBy by, const PairView& a, const PairView& b) {
+  if (by == OrderBy::kKey) return a.key.compare(b.key);
   if (by == OrderBy::kValue) return a.value.compare(b.value);
   const std::uint64_t x = NumberOf(by, a.counts);
   const std::uint64_t y = NumberOf(by, b.counts);

@@ -48,8 +48,92 @@ Status ParseRange(wire::KeyRange::Reader range, RangeView& out) {
   return UnknownKind("a kind of range");
 }
 
-Status ParseOperation(wire::Operation::Reader operation, ParsedOperation& out) {
+Status ParseOrder(wire::Order::Reader order, Order& out) {
+  out.descending = order.getDescending();
+  out.min_mod_revision = order.getMinModRevision();
+  out.max_mod_revision = order.getMaxModRevision();
+  out.min_create_revision = order.getMinCreateRevision();
+  out.max_create_revision = order.getMaxCreateRevision();
+  switch (order.getBy()) {
+    case wire::Order::By::KEY: out.by = OrderBy::kKey; return Status::Ok();
+    case wire::Order::By::MOD_REVISION: out.by = OrderBy::kModRevision; return Status::Ok();
+    case wire::Order::By::CREATE_REVISION: out.by = OrderBy::kCreateRevision; return Status::Ok();
+    case wire::Order::By::VERSION: out.by = OrderBy::kVersion; return Status::Ok();
+    case wire::Order::By::VALUE: out.by = OrderBy::kValue; return Status::Ok();
+  }
+  return UnknownKind("an order");
+}
+
+Status ParseRead(wire::Read::Reader read, ParsedRead& out) {
+  if (Status status = ParseRange(read.getRange(), out.range); !status.ok()) return status;
+  if (!read.isKeys()) return UnknownKind("a kind of read");
+  out.limit = read.getLimit();
+  out.keys_only = read.getKeysOnly();
+  out.count_only = read.getCountOnly();
+  out.uncounted = read.getUncounted();
+  out.max_bytes = read.getMaxBytes();
+  out.revision = read.getKeys().getRevision();
+  if (read.getKeys().hasOrder()) {
+    Status status = ParseOrder(read.getKeys().getOrder(), out.order);
+    if (!status.ok()) return status;
+  }
+  switch (read.getHold()) {
+    case wire::Hold::NEVER: out.hold = Hold::kNever; return Status::Ok();
+    case wire::Hold::WHERE_FULL: out.hold = Hold::kWhereFull; return Status::Ok();
+    case wire::Hold::ALWAYS: out.hold = Hold::kAlways; return Status::Ok();
+  }
+  return UnknownKind("a way to hold a state");
+}
+
+Status ParseCompare(wire::Compare::Reader compare, ParsedCompare& out) {
+  if (Status status = ParseRange(compare.getRange(), out.range); !status.ok()) return status;
+  switch (compare.getOperator()) {
+    case wire::Compare::Operator::EQUAL: out.op = Compare::kEqual; break;
+    case wire::Compare::Operator::NOT_EQUAL: out.op = Compare::kNotEqual; break;
+    case wire::Compare::Operator::LESS: out.op = Compare::kLess; break;
+    case wire::Compare::Operator::GREATER: out.op = Compare::kGreater; break;
+    default: return UnknownKind("an operator of a compare");
+  }
+  const auto number = [&out](Compare::Target target, std::uint64_t value) {
+    out.target = target;
+    out.number = value;
+    return Status::Ok();
+  };
+  switch (compare.which()) {
+    case wire::Compare::VALUE:
+      out.target = Compare::Target::kValue;
+      out.value = FromData(compare.getValue());
+      return Status::Ok();
+    case wire::Compare::MOD_REVISION:
+      return number(Compare::Target::kModRevision, compare.getModRevision());
+    case wire::Compare::CREATE_REVISION:
+      return number(Compare::Target::kCreateRevision, compare.getCreateRevision());
+    case wire::Compare::VERSION: return number(Compare::Target::kVersion, compare.getVersion());
+    case wire::Compare::LEASE: return number(Compare::Target::kLease, compare.getLease());
+  }
+  return UnknownKind("a target of a compare");
+}
+
+/// Operations are counted before they take memory.
+class OperationCount {
+ public:
+  explicit OperationCount(std::size_t max) : max_(max) {}
+  Status Add(std::size_t operations) {
+    sum_ += operations;
+    return CheckCount(sum_, max_, "operations");
+  }
+
+ private:
+  const std::size_t max_;
+  std::size_t sum_ = 0;
+};
+
+Status ParseTxn(wire::Txn::Reader txn, std::size_t depth, OperationCount& count, ParsedTxn& out);
+
+Status ParseOperation(wire::Operation::Reader operation, std::size_t depth, OperationCount& count,
+                      ParsedOperation& out) {
   out.same_call = operation.getSameCall();
+  out.return_previous = operation.getReturnPrevious();
   switch (operation.which()) {
     case wire::Operation::PUT: {
       const auto put = operation.getPut();
@@ -77,25 +161,55 @@ Status ParseOperation(wire::Operation::Reader operation, ParsedOperation& out) {
       out.delta = increment.getDelta();
       return Status::Ok();
     }
+    case wire::Operation::TXN: {
+      out.kind = ParsedOperation::Kind::kTxn;
+      const auto txn = std::make_shared<ParsedTxn>();
+      out.txn = txn;
+      return ParseTxn(operation.getTxn(), depth + 1, count, *txn);
+    }
     default: break;
   }
   return UnknownKind("an operation");
 }
 
-Status ParseOrder(wire::Order::Reader order, Order& out) {
-  out.descending = order.getDescending();
-  out.min_mod_revision = order.getMinModRevision();
-  out.max_mod_revision = order.getMaxModRevision();
-  out.min_create_revision = order.getMinCreateRevision();
-  out.max_create_revision = order.getMaxCreateRevision();
-  switch (order.getBy()) {
-    case wire::Order::By::KEY: out.by = OrderBy::kKey; return Status::Ok();
-    case wire::Order::By::MOD_REVISION: out.by = OrderBy::kModRevision; return Status::Ok();
-    case wire::Order::By::CREATE_REVISION: out.by = OrderBy::kCreateRevision; return Status::Ok();
-    case wire::Order::By::VERSION: out.by = OrderBy::kVersion; return Status::Ok();
-    case wire::Order::By::VALUE: out.by = OrderBy::kValue; return Status::Ok();
+Status ParseTxnOperation(wire::TxnOperation::Reader operation, std::size_t depth,
+                         OperationCount& count, ParsedTxnOperation& out) {
+  switch (operation.which()) {
+    case wire::TxnOperation::READ:
+      out.is_read = true;
+      return ParseRead(operation.getRead(), out.read);
+    case wire::TxnOperation::WRITE: break;
+    default: return UnknownKind("an operation of a transaction");
   }
-  return UnknownKind("an order");
+  Status status = ParseOperation(operation.getWrite(), depth, count, out.write);
+  if (!status.ok() || out.write.kind != ParsedOperation::Kind::kCompareAndSwap) return status;
+  return {Code::kInvalidArgument,
+          "a transaction has a compare and swap in it: use a transaction with a compare instead"};
+}
+
+Status ParseTxn(wire::Txn::Reader txn, std::size_t depth, OperationCount& count, ParsedTxn& out) {
+  if (depth > kMaxTxnDepth) {
+    return {Code::kInvalidArgument,
+            "the transactions are nested too deep, the limit is " + std::to_string(kMaxTxnDepth)};
+  }
+  const auto compares = txn.getCompares();
+  if (Status status = count.Add(compares.size()); !status.ok()) return status;
+  out.compares.resize(compares.size());
+  for (unsigned i = 0; i < compares.size(); ++i) {
+    if (Status status = ParseCompare(compares[i], out.compares[i]); !status.ok()) return status;
+  }
+  const auto parse = [&](capnp::List<wire::TxnOperation>::Reader from,
+                         std::vector<ParsedTxnOperation>& to) {
+    if (Status status = count.Add(from.size()); !status.ok()) return status;
+    to.resize(from.size());
+    for (unsigned i = 0; i < from.size(); ++i) {
+      Status status = ParseTxnOperation(from[i], depth, count, to[i]);
+      if (!status.ok()) return status;
+    }
+    return Status::Ok();
+  };
+  if (Status status = parse(txn.getSuccess(), out.success); !status.ok()) return status;
+  return parse(txn.getFailure(), out.failure);
 }
 
 }  // namespace
@@ -111,6 +225,11 @@ Status ParseRequest(std::string_view bytes, std::size_t max_operations, MessageB
     if (Status status = CheckCount(operations.size(), max_operations, "operations"); !status.ok()) {
       return status;
     }
+    // A transaction counts for what it has in it, as it is read.
+    std::size_t plain = 0;
+    for (const auto operation : operations) plain += operation.isTxn() ? 0 : 1;
+    OperationCount count(max_operations);
+    if (Status status = count.Add(plain); !status.ok()) return status;
     out.operations.resize(operations.size());
     std::size_t i = 0;
     if (operations.size() > 0 && operations[0].getSameCall()) {
@@ -118,9 +237,8 @@ Status ParseRequest(std::string_view bytes, std::size_t max_operations, MessageB
                     "the first operation says that it is of the same call as the one before it");
     }
     for (const auto operation : operations) {
-      if (Status status = ParseOperation(operation, out.operations[i++]); !status.ok()) {
-        return status;
-      }
+      Status status = ParseOperation(operation, 0, count, out.operations[i++]);
+      if (!status.ok()) return status;
     }
     return Status::Ok();
   };
@@ -139,25 +257,8 @@ Status ParseReadRequest(std::string_view bytes, std::size_t max_reads, MessageBy
     std::size_t i = 0;
     for (const auto read : reads) {
       ParsedRead& parsed = out[i++];
-      if (Status status = ParseRange(read.getRange(), parsed.range); !status.ok()) return status;
-      if (!read.isKeys()) return UnknownKind("a kind of read");
-      parsed.limit = read.getLimit();
-      parsed.keys_only = read.getKeysOnly();
-      parsed.count_only = read.getCountOnly();
-      parsed.uncounted = read.getUncounted();
-      parsed.max_bytes = read.getMaxBytes();
-      parsed.revision = read.getKeys().getRevision();
-      if (read.getKeys().hasOrder()) {
-        const Status status = ParseOrder(read.getKeys().getOrder(), parsed.order);
-        if (!status.ok()) return status;
-      }
+      if (Status status = ParseRead(read, parsed); !status.ok()) return status;
       parsed.view = view;
-      switch (read.getHold()) {
-        case wire::Hold::NEVER: parsed.hold = Hold::kNever; continue;
-        case wire::Hold::WHERE_FULL: parsed.hold = Hold::kWhereFull; continue;
-        case wire::Hold::ALWAYS: parsed.hold = Hold::kAlways; continue;
-      }
-      return UnknownKind("a way to hold a state");
     }
     return Status::Ok();
   };

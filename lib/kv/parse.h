@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string_view>
 #include <vector>
 
@@ -18,10 +19,17 @@ struct RangeView {
   Range::Kind kind = Range::Kind::kSingle;
   std::string_view begin;
   std::string_view end;
+
+  [[nodiscard]] bool Contains(std::string_view key) const {
+    if (kind == Range::Kind::kSingle) return key == begin;
+    return key >= begin && (kind == Range::Kind::kUnbounded || key < end);
+  }
 };
 
+struct ParsedTxn;
+
 struct ParsedOperation {
-  enum class Kind : std::uint8_t { kPut, kDelete, kCompareAndSwap, kIncrement };
+  enum class Kind : std::uint8_t { kPut, kDelete, kCompareAndSwap, kIncrement, kTxn };
   Kind kind = Kind::kPut;
   /// Of the same call as the operation before it.
   bool same_call = false;
@@ -30,6 +38,8 @@ struct ParsedOperation {
   RangeView range;            ///< kDelete; otherwise `begin` is the key
   std::string_view value;     ///< kPut, kCompareAndSwap: what the key shall hold
   std::string_view expected;  ///< kCompareAndSwap
+  bool return_previous = false;
+  std::shared_ptr<const ParsedTxn> txn;  ///< kTxn
 };
 
 struct ParsedRequest {
@@ -49,6 +59,33 @@ struct ParsedRead {
   bool uncounted = false;
   std::uint32_t max_bytes = 0;
 };
+
+struct ParsedCompare {
+  RangeView range;
+  Compare::Target target = Compare::Target::kVersion;
+  Compare::Operator op = Compare::kEqual;
+  std::string_view value;  ///< of target kValue
+  std::uint64_t number = 0;
+};
+
+struct ParsedTxnOperation {
+  bool is_read = false;
+  ParsedOperation write;
+  ParsedRead read;
+};
+
+struct ParsedTxn {
+  std::vector<ParsedCompare> compares;
+  std::vector<ParsedTxnOperation> success;
+  std::vector<ParsedTxnOperation> failure;
+};
+
+/// Without a limit, a read that counts visits each key.
+inline bool CountsWholeRange(const ParsedRead& read) {
+  if (read.range.kind == Range::Kind::kSingle) return false;
+  const bool counts_behind_limit = read.limit != 0 && !read.uncounted;
+  return read.count_only || counts_behind_limit || read.order != Order();
+}
 
 /// `out` borrows `bytes` and `storage`. InvalidArgument: malformed, or more than `max_operations`.
 /// VersionMismatch: a newer version, or an operation that is not known.

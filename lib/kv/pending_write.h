@@ -40,6 +40,14 @@ class PendingWrite {
 
   /// The value of `key` as if everything so far were written.
   Result<std::optional<std::string>> GetData(std::string_view key);
+  /// The record of `key` as if everything so far were written, valid until the next call.
+  Result<std::optional<DataRecord>> Lookup(std::string_view key) { return Find(key); }
+  /// Its counts alone, from memory where they are.
+  Result<Counts> CountsOf(std::string_view key);
+  /// Calls `visit` for each key of `range` that is there, in order, until it returns false, as if
+  /// everything so far were written. Nothing may be put or deleted meanwhile.
+  using DataVisit = std::function<bool(std::string_view key, const DataRecord& record)>;
+  Status VisitData(const RangeView& range, const DataVisit& visit);
   /// Deletes the keys in `range`; how many there were, as if everything so far were written.
   Result<std::uint64_t> DeleteDataRange(const RangeView& range);
 

@@ -39,37 +39,74 @@ std::size_t RangeWords(const Range& range) {
          DataWords(range.end.size());
 }
 
-void FillRange(const Range& range, wire::KeyRange::Builder out) {
-  out.setBegin(ToData(range.begin));
-  switch (range.kind) {
+std::size_t TxnWords(const TxnRequest& txn);
+
+std::size_t OrderWords(const Order& order) {
+  return order == Order() ? 0 : std::size_t{capnp::sizeInWords<wire::Order>()};
+}
+
+std::size_t OpWords(const Op& op) {
+  const std::size_t words =
+      capnp::sizeInWords<wire::TxnOperation>() + capnp::sizeInWords<wire::Operation>();
+  const std::size_t key = DataWords(op.key.size());
+  const std::size_t range = capnp::sizeInWords<wire::KeyRange>() + key;
+  switch (op.kind) {
+    case Op::Kind::kPut: return words + key + DataWords(op.value.size());
+    case Op::Kind::kIncrement: return words + key;
+    case Op::Kind::kDelete: return words + range;
+    case Op::Kind::kDeleteRange: return words + range + DataWords(op.end.size());
+    case Op::Kind::kTxn: return words + TxnWords(op.txn.front());
+    case Op::Kind::kGet:
+    case Op::Kind::kRange: break;
+  }
+  const std::size_t end = op.kind == Op::Kind::kRange ? DataWords(op.end.size()) : 0;
+  return capnp::sizeInWords<wire::TxnOperation>() + capnp::sizeInWords<wire::Read>() +
+         OrderWords(OrderOf(op.options)) + range + end;
+}
+
+std::size_t TxnWords(const TxnRequest& txn) {
+  std::size_t words = capnp::sizeInWords<wire::Txn>() + ListWords(txn.compares.size()) +
+                      ListWords(txn.success.size()) + ListWords(txn.failure.size());
+  for (const Compare& compare : txn.compares) {
+    words += capnp::sizeInWords<wire::Compare>() + capnp::sizeInWords<wire::KeyRange>() +
+             DataWords(compare.key.size()) + DataWords(compare.value.size()) +
+             (compare.end.has_value() ? DataWords(compare.end->size()) : 0);
+  }
+  for (const Op& op : txn.success) words += OpWords(op);
+  for (const Op& op : txn.failure) words += OpWords(op);
+  return words;
+}
+
+void FillKeys(Range::Kind kind, std::string_view begin, std::string_view end,
+              wire::KeyRange::Builder out) {
+  out.setBegin(ToData(begin));
+  switch (kind) {
     case Range::Kind::kSingle: out.setSingle(); return;
-    case Range::Kind::kBounded: out.setEnd(ToData(range.end)); return;
+    case Range::Kind::kBounded: out.setEnd(ToData(end)); return;
     case Range::Kind::kUnbounded: out.setUnbounded(); return;
   }
 }
 
-void FillOperation(const Operation& operation, wire::Operation::Builder out) {
-  std::visit(Overloaded{[&](const PutOp& op) {
-                          auto put = out.initPut();
-                          put.setPutKey(ToData(op.key));
-                          put.setPutValue(ToData(op.value));
-                        },
-                        [&](const DeleteOp& op) {
-                          FillRange(op.range, out.initDeleteRange().initRange());
-                        },
-                        [&](const CompareAndSwapOp& op) {
-                          auto cas = out.initCompareAndSwap();
-                          cas.setCasKey(ToData(op.key));
-                          if (op.expected.has_value()) cas.setExpected(ToData(*op.expected));
-                          cas.setExpectAbsent(!op.expected.has_value());
-                          cas.setDesired(ToData(op.desired));
-                        },
-                        [&](const IncrementOp& op) {
-                          auto increment = out.initIncrement();
-                          increment.setIncrementKey(ToData(op.key));
-                          increment.setDelta(op.delta);
-                        }},
-             operation);
+void FillRange(const Range& range, wire::KeyRange::Builder out) {
+  FillKeys(range.kind, range.begin, range.end, out);
+}
+
+void FillCompare(const Compare& compare, wire::Compare::Builder out) {
+  FillKeys(compare.end.has_value() ? Range::KindOf(*compare.end) : Range::Kind::kSingle,
+           compare.key, compare.end.value_or(std::string()), out.initRange());
+  switch (compare.op) {
+    case Compare::kEqual: out.setOperator(wire::Compare::Operator::EQUAL); break;
+    case Compare::kNotEqual: out.setOperator(wire::Compare::Operator::NOT_EQUAL); break;
+    case Compare::kLess: out.setOperator(wire::Compare::Operator::LESS); break;
+    case Compare::kGreater: out.setOperator(wire::Compare::Operator::GREATER); break;
+  }
+  switch (compare.target) {
+    case Compare::Target::kValue: out.setValue(ToData(compare.value)); return;
+    case Compare::Target::kModRevision: out.setModRevision(compare.number); return;
+    case Compare::Target::kCreateRevision: out.setCreateRevision(compare.number); return;
+    case Compare::Target::kVersion: out.setVersion(compare.number); return;
+    case Compare::Target::kLease: out.setLease(compare.number); return;
+  }
 }
 
 wire::Order::By ToWire(OrderBy by) {
@@ -84,6 +121,93 @@ wire::Order::By ToWire(OrderBy by) {
   return wire::Order::By::KEY;
 }
 
+void FillOrder(const Order& from, wire::Read::Keys::Builder out) {
+  if (from == Order()) return;
+  auto order = out.initOrder();
+  order.setBy(ToWire(from.by));
+  order.setDescending(from.descending);
+  order.setMinModRevision(from.min_mod_revision);
+  order.setMaxModRevision(from.max_mod_revision);
+  order.setMinCreateRevision(from.min_create_revision);
+  order.setMaxCreateRevision(from.max_create_revision);
+}
+
+void FillTxn(const TxnRequest& txn, wire::Txn::Builder out);
+
+void FillOp(const Op& op, wire::TxnOperation::Builder out) {
+  const bool is_range = op.kind == Op::Kind::kRange || op.kind == Op::Kind::kDeleteRange;
+  const auto kind = is_range ? Range::KindOf(op.end) : Range::Kind::kSingle;
+  if (op.kind == Op::Kind::kGet || op.kind == Op::Kind::kRange) {
+    auto read = out.initRead();
+    FillKeys(kind, op.key, op.end, read.initRange());
+    read.setLimit(op.options.limit);
+    read.setKeysOnly(op.options.keys_only);
+    read.setCountOnly(op.options.count_only);
+    read.setUncounted(op.options.skip_count);
+    return FillOrder(OrderOf(op.options), read.initKeys());
+  }
+  auto write = out.initWrite();
+  write.setReturnPrevious(op.return_previous);
+  switch (op.kind) {
+    case Op::Kind::kPut: {
+      auto put = write.initPut();
+      put.setPutKey(ToData(op.key));
+      put.setPutValue(ToData(op.value));
+      return;
+    }
+    case Op::Kind::kIncrement: {
+      auto increment = write.initIncrement();
+      increment.setIncrementKey(ToData(op.key));
+      increment.setDelta(op.delta);
+      return;
+    }
+    case Op::Kind::kTxn: return FillTxn(op.txn.front(), write.initTxn());
+    default: return FillKeys(kind, op.key, op.end, write.initDeleteRange().initRange());
+  }
+}
+
+void FillOps(const std::vector<Op>& from, capnp::List<wire::TxnOperation>::Builder to) {
+  for (unsigned i = 0; i < to.size(); ++i) FillOp(from[i], to[i]);
+}
+
+void FillTxn(const TxnRequest& txn, wire::Txn::Builder out) {
+  if (!txn.compares.empty()) {
+    auto compares = out.initCompares(static_cast<unsigned>(txn.compares.size()));
+    for (unsigned i = 0; i < compares.size(); ++i) FillCompare(txn.compares[i], compares[i]);
+  }
+  const auto size = [](const auto& list) { return static_cast<unsigned>(list.size()); };
+  if (!txn.success.empty()) FillOps(txn.success, out.initSuccess(size(txn.success)));
+  if (!txn.failure.empty()) FillOps(txn.failure, out.initFailure(size(txn.failure)));
+}
+
+void FillOperation(const Operation& operation, wire::Operation::Builder out) {
+  std::visit(Overloaded{[&](const PutOp& op) {
+                          auto put = out.initPut();
+                          put.setPutKey(ToData(op.key));
+                          put.setPutValue(ToData(op.value));
+                          out.setReturnPrevious(op.return_previous);
+                        },
+                        [&](const DeleteOp& op) {
+                          out.setReturnPrevious(op.return_previous);
+                          FillRange(op.range, out.initDeleteRange().initRange());
+                        },
+                        [&](const CompareAndSwapOp& op) {
+                          auto cas = out.initCompareAndSwap();
+                          cas.setCasKey(ToData(op.key));
+                          if (op.expected.has_value()) cas.setExpected(ToData(*op.expected));
+                          cas.setExpectAbsent(!op.expected.has_value());
+                          cas.setDesired(ToData(op.desired));
+                          out.setReturnPrevious(op.return_previous);
+                        },
+                        [&](const IncrementOp& op) {
+                          auto increment = out.initIncrement();
+                          increment.setIncrementKey(ToData(op.key));
+                          increment.setDelta(op.delta);
+                        },
+                        [&](const TxnOp& op) { FillTxn(op.txn, out.initTxn()); }},
+             operation);
+}
+
 void FillRead(const ReadOp& read, wire::Read::Builder out) {
   FillRange(read.range, out.initRange());
   out.setLimit(read.limit);
@@ -94,20 +218,32 @@ void FillRead(const ReadOp& read, wire::Read::Builder out) {
   out.setMaxBytes(read.max_bytes);
   auto keys = out.initKeys();
   keys.setRevision(read.revision);
-  if (read.order == Order()) return;
-  auto order = keys.initOrder();
-  order.setBy(ToWire(read.order.by));
-  order.setDescending(read.order.descending);
-  order.setMinModRevision(read.order.min_mod_revision);
-  order.setMaxModRevision(read.order.max_mod_revision);
-  order.setMinCreateRevision(read.order.min_create_revision);
-  order.setMaxCreateRevision(read.order.max_create_revision);
+  FillOrder(read.order, keys);
 }
 
 }  // namespace
 
-Range Range::From(const KeyRange& range) {
-  return {range.end.empty() ? Kind::kUnbounded : Kind::kBounded, range.begin, range.end};
+Range Range::From(const KeyRange& range) { return {KindOf(range.end), range.begin, range.end}; }
+
+Order OrderOf(const ScanOptions& options) {
+  return {.by = options.order,
+          .descending = options.reverse,
+          .min_mod_revision = options.min_mod_revision,
+          .max_mod_revision = options.max_mod_revision,
+          .min_create_revision = options.min_create_revision,
+          .max_create_revision = options.max_create_revision};
+}
+
+ReadOp ReadOp::From(const KeyRange& range, const ScanOptions& options) {
+  return {.range = Range::From(range),
+          .limit = options.limit,
+          .keys_only = options.keys_only,
+          .count_only = options.count_only,
+          .hold = options.keep_state ? Hold::kAlways : Hold::kWhereFull,
+          .revision = options.revision,
+          .order = OrderOf(options),
+          .uncounted = options.skip_count,
+          .max_bytes = options.page_bytes};
 }
 
 std::size_t EncodedSize(const Operation& operation) {
@@ -119,16 +255,16 @@ std::size_t EncodedSize(const Operation& operation) {
             return DataWords(op.key.size()) + DataWords(op.desired.size()) +
                    (op.expected.has_value() ? DataWords(op.expected->size()) : 0);
           },
-          [](const IncrementOp& op) { return DataWords(op.key.size()); }},
+          [](const IncrementOp& op) { return DataWords(op.key.size()); },
+          [](const TxnOp& op) { return TxnWords(op.txn); }},
       operation);
   return (words + capnp::sizeInWords<wire::Operation>()) * kWordBytes;
 }
 
 std::size_t EncodedSize(const ReadOp& read) {
   const std::size_t view_words = read.view.IsSet() ? capnp::sizeInWords<wire::ViewId>() : 0;
-  const std::size_t order_words =
-      read.order == Order() ? 0 : std::size_t{capnp::sizeInWords<wire::Order>()};
-  return (capnp::sizeInWords<wire::Read>() + RangeWords(read.range) + view_words + order_words) *
+  return (capnp::sizeInWords<wire::Read>() + RangeWords(read.range) + view_words +
+          OrderWords(read.order)) *
          kWordBytes;
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -29,32 +30,55 @@ struct Range {
   static Range Single(std::string key) { return {Kind::kSingle, std::move(key), {}}; }
   /// From the public type, where an empty end is unbounded.
   static Range From(const KeyRange& range);
+  static Kind KindOf(std::string_view end) {
+    return end.empty() ? Kind::kUnbounded : Kind::kBounded;
+  }
 };
 
 struct PutOp {
   std::string key;
   std::string value;
+  bool return_previous = false;
 };
 struct DeleteOp {
   Range range;
+  bool return_previous = false;
 };
 struct CompareAndSwapOp {
   std::string key;
   std::optional<std::string> expected;
   std::string desired;
+  bool return_previous = false;  ///< if it fails: what the key has
 };
 struct IncrementOp {
   std::string key;
   std::int64_t delta = 0;
 };
-using Operation = std::variant<PutOp, DeleteOp, CompareAndSwapOp, IncrementOp>;
+struct TxnOp {
+  TxnRequest txn;
+};
+using Operation = std::variant<PutOp, DeleteOp, CompareAndSwapOp, IncrementOp, TxnOp>;
 
-/// Each may visit every key, on the one thread that applies. Checked before a request enters the
-/// log, so that it may change: what is in the log is carried out.
-inline constexpr std::size_t kMaxRangeDeletes = 16;
-bool IsRangeDelete(const Operation& operation);
-/// InvalidArgument if `count` range deletes are too many for one request.
-Status CheckRangeDeletes(std::size_t count);
+/// Deletes, compares and counts of a range: each may visit every key, on the one thread that
+/// applies. Checked before a request enters the log, so that it may change: what is in the log is
+/// carried out.
+inline constexpr std::size_t kMaxWholeRanges = 16;
+/// How many `operation` has.
+std::size_t CountWholeRanges(const Operation& operation);
+/// InvalidArgument if `count` are too many for one request.
+Status CheckWholeRanges(std::size_t count);
+
+/// How deep transactions may be nested.
+inline constexpr std::size_t kMaxTxnDepth = 8;
+/// How many operations of a request's limit `operation` counts for: a transaction for its compares
+/// and the operations of both branches, nested ones included.
+std::size_t CountOperations(const Operation& operation);
+
+/// The keys and values that one call may return (its first pair always may be): InvalidArgument
+/// beyond it. And those that all calls of a request may return together: a later call is answered
+/// Unavailable, and is sent again in another request. Either way it changes nothing.
+inline constexpr std::size_t kMaxCallAnswerBytes = 1 << 20;
+inline constexpr std::size_t kMaxRequestAnswerBytes = 8 << 20;
 
 /// Bytes that `operation` will add to a request, not below the truth.
 std::size_t EncodedSize(const Operation& operation);
@@ -81,12 +105,26 @@ Bytes EncodeRequest(const RequestHeader& header, const std::vector<Operation>& o
 /// version).
 Result<RequestHeader> ValidateRequest(std::string_view bytes, const Limits& limits);
 
+struct TxnOutcome;
+
 struct OperationResult {
   Code code = Code::kOk;
   std::string message;
   std::int64_t number = 0;
   /// Its call takes a revision.
   bool changed = false;
+  std::vector<KeyValue> previous = {};
+  std::shared_ptr<TxnOutcome> txn = {};  ///< null: it is no transaction, or was refused
+};
+
+struct TxnOperationResult {
+  OperationResult write = {};
+  std::optional<ScanResult> read = {};  ///< its revision is not set
+};
+
+struct TxnOutcome {
+  bool succeeded = false;
+  std::vector<TxnOperationResult> results = {};
 };
 
 struct Response {
@@ -122,10 +160,18 @@ struct Order {
 
   /// The first pair is known only when the whole range has been read.
   [[nodiscard]] bool NeedsAll() const { return by != OrderBy::kKey; }
+  /// Pairs are shown as they come.
+  [[nodiscard]] bool IsByKey() const { return by == OrderBy::kKey && !descending; }
   friend bool operator==(const Order&, const Order&) = default;
 };
 
+/// What `options` ask for.
+Order OrderOf(const ScanOptions& options);
+
 struct ReadOp {
+  /// One page of a scan.
+  static ReadOp From(const KeyRange& range, const ScanOptions& options);
+
   Range range;
   std::uint64_t limit = 0;
   bool keys_only = false;

@@ -1,5 +1,9 @@
 #include "lib/kv/response.h"
 
+#include <memory>
+#include <string>
+#include <vector>
+
 #include "lib/kv/command.capnp.h"
 #include "lib/kv/continuation.h"
 #include "lib/kv/message_reader.h"
@@ -24,6 +28,62 @@ Status AsCorruption(Status status) {
 
 std::string FromText(capnp::Text::Reader text) { return {text.begin(), text.size()}; }
 
+KeyValue FromKeyValue(wire::KeyValue::Reader kv) {
+  return {std::string(FromData(kv.getKey())),
+          std::string(FromData(kv.getValue())),
+          kv.getModRevision(),
+          kv.getCreateRevision(),
+          kv.getVersion(),
+          kv.getLease()};
+}
+
+void DecodeScan(wire::ReadResult::Reader result, std::uint64_t revision, ViewId view,
+                ScanResult& out) {
+  const auto kvs = result.getKvs();
+  out.kvs.reserve(kvs.size());
+  for (const auto kv : kvs) out.kvs.push_back(FromKeyValue(kv));
+  out.count = result.getCount();
+  out.more = result.getMore();
+  out.revision = revision;
+  if (out.more && view.IsSet() && !out.kvs.empty()) {
+    out.continuation = EncodeContinuation(view, revision, out.count, out.kvs.back().key);
+  }
+}
+
+/// A transaction's reads belong to the revision of its call, which the response does not repeat.
+constexpr std::uint64_t kRevisionOfCall = 0;
+
+Status DecodeTxn(wire::TxnResult::Reader from, TxnOutcome& out);
+
+Status DecodeResult(wire::OperationResult::Reader from, OperationResult& out) {
+  const std::uint16_t code = from.getCode();
+  if (Status status = CheckAnswer(kRequestFormatVersion, code); !status.ok()) return status;
+  out.code = static_cast<Code>(code);
+  out.message = FromText(from.getMessage());
+  out.number = from.getNumber();
+  out.changed = from.getChanged();
+  for (const auto kv : from.getPrevious()) out.previous.push_back(FromKeyValue(kv));
+  if (!from.hasTxn()) return Status::Ok();
+  out.txn = std::make_shared<TxnOutcome>();
+  return DecodeTxn(from.getTxn(), *out.txn);
+}
+
+Status DecodeTxn(wire::TxnResult::Reader from, TxnOutcome& out) {
+  out.succeeded = from.getSucceeded();
+  const auto results = from.getResults();
+  out.results.resize(results.size());
+  for (unsigned i = 0; i < results.size(); ++i) {
+    if (results[i].isRead()) {
+      DecodeScan(results[i].getRead(), kRevisionOfCall, {}, out.results[i].read.emplace());
+      continue;
+    }
+    if (!results[i].isWrite()) return {Code::kCorruption, "an unknown kind of result"};
+    Status status = DecodeResult(results[i].getWrite(), out.results[i].write);
+    if (!status.ok()) return status;
+  }
+  return Status::Ok();
+}
+
 Status DecodeResults(capnp::List<wire::OperationResult>::Reader list, std::size_t operations,
                      Response& out) {
   if (list.size() == 0) {
@@ -37,30 +97,69 @@ Status DecodeResults(capnp::List<wire::OperationResult>::Reader list, std::size_
     return {Code::kCorruption, "the response has " + std::to_string(list.size()) + " results for " +
                                    std::to_string(operations) + " operations"};
   }
-  out.results.reserve(operations);
-  for (const auto result : list) {
-    const std::uint16_t code = result.getCode();
-    if (Status status = CheckAnswer(kRequestFormatVersion, code); !status.ok()) return status;
-    out.results.push_back({static_cast<Code>(code), FromText(result.getMessage()),
-                           result.getNumber(), result.getChanged()});
+  out.results.resize(operations);
+  for (unsigned i = 0; i < list.size(); ++i) {
+    if (Status status = DecodeResult(list[i], out.results[i]); !status.ok()) return status;
   }
   return Status::Ok();
 }
 
-void DecodeScan(wire::ReadResult::Reader result, std::uint64_t revision, ViewId view,
-                ScanResult& out) {
-  const auto kvs = result.getKvs();
-  out.kvs.reserve(kvs.size());
-  for (const auto kv : kvs) {
-    out.kvs.push_back({std::string(FromData(kv.getKey())), std::string(FromData(kv.getValue())),
-                       kv.getModRevision(), kv.getCreateRevision(), kv.getVersion(),
-                       kv.getLease()});
+std::size_t WordsOf(const std::vector<KeyValue>& kvs) {
+  std::size_t words = ListWords(kvs.size());
+  for (const KeyValue& kv : kvs) {
+    words += capnp::sizeInWords<wire::KeyValue>() + DataWords(kv.key.size()) +
+             DataWords(kv.value.size());
   }
-  out.count = result.getCount();
-  out.more = result.getMore();
-  out.revision = revision;
-  if (out.more && view.IsSet() && !out.kvs.empty()) {
-    out.continuation = EncodeContinuation(view, revision, out.count, out.kvs.back().key);
+  return words;
+}
+
+std::size_t WordsOf(const OperationResult& result) {
+  std::size_t words = capnp::sizeInWords<wire::OperationResult>() +
+                      TextWords(result.message.size()) + WordsOf(result.previous);
+  if (result.txn == nullptr) return words;
+  words += capnp::sizeInWords<wire::TxnResult>() + ListWords(result.txn->results.size());
+  for (const TxnOperationResult& each : result.txn->results) {
+    words += capnp::sizeInWords<wire::TxnOperationResult>();
+    words += each.read.has_value()
+                 ? capnp::sizeInWords<wire::ReadResult>() + WordsOf(each.read->kvs)
+                 : WordsOf(each.write);
+  }
+  return words;
+}
+
+void Fill(const std::vector<KeyValue>& kvs, capnp::List<wire::KeyValue>::Builder out) {
+  for (unsigned i = 0; i < out.size(); ++i) {
+    out[i].setKey(ToData(kvs[i].key));
+    out[i].setValue(ToData(kvs[i].value));
+    out[i].setModRevision(kvs[i].mod_revision);
+    out[i].setCreateRevision(kvs[i].create_revision);
+    out[i].setVersion(kvs[i].version);
+    out[i].setLease(kvs[i].lease);
+  }
+}
+
+void Fill(const OperationResult& result, wire::OperationResult::Builder out) {
+  out.setCode(static_cast<std::uint16_t>(result.code));
+  if (!result.message.empty()) out.setMessage(ToText(result.message));
+  out.setNumber(result.number);
+  out.setChanged(result.changed);
+  const auto size = [](const auto& list) { return static_cast<unsigned>(list.size()); };
+  if (!result.previous.empty()) Fill(result.previous, out.initPrevious(size(result.previous)));
+  if (result.txn == nullptr) return;
+  auto txn = out.initTxn();
+  txn.setSucceeded(result.txn->succeeded);
+  if (result.txn->results.empty()) return;
+  auto results = txn.initResults(size(result.txn->results));
+  for (unsigned i = 0; i < results.size(); ++i) {
+    const TxnOperationResult& each = result.txn->results[i];
+    if (!each.read.has_value()) {
+      Fill(each.write, results[i].initWrite());
+      continue;
+    }
+    auto read = results[i].initRead();
+    read.setCount(each.read->count);
+    read.setMore(each.read->more);
+    if (!each.read->kvs.empty()) Fill(each.read->kvs, read.initKvs(size(each.read->kvs)));
   }
 }
 
@@ -68,9 +167,7 @@ void DecodeScan(wire::ReadResult::Reader result, std::uint64_t revision, ViewId 
 
 Bytes EncodeResponse(const Response& response) {
   std::size_t words = capnp::sizeInWords<wire::Response>() + TextWords(response.message.size()) + 1;
-  for (const OperationResult& result : response.results) {
-    words += capnp::sizeInWords<wire::OperationResult>() + TextWords(result.message.size());
-  }
+  for (const OperationResult& result : response.results) words += WordsOf(result);
   return BuildMessage(words, [&](capnp::MessageBuilder& message) {
     auto out = message.initRoot<wire::Response>();
     out.setFormatVersion(kRequestFormatVersion);
@@ -79,13 +176,7 @@ Bytes EncodeResponse(const Response& response) {
     out.setRevision(response.revision);
     if (response.results.empty()) return;
     auto results = out.initResults(static_cast<unsigned>(response.results.size()));
-    for (unsigned i = 0; i < results.size(); ++i) {
-      const OperationResult& result = response.results[i];
-      results[i].setCode(static_cast<std::uint16_t>(result.code));
-      if (!result.message.empty()) results[i].setMessage(ToText(result.message));
-      results[i].setNumber(result.number);
-      results[i].setChanged(result.changed);
-    }
+    for (unsigned i = 0; i < results.size(); ++i) Fill(response.results[i], results[i]);
   });
 }
 

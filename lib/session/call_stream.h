@@ -213,7 +213,7 @@ class CallStream : public std::enable_shared_from_this<CallStream<CallT, Request
     const MonoTime now = loop_.Now();
     std::size_t bytes = kv::EncodedHeaderSize();
     std::size_t operations = 0;
-    std::size_t range_deletes = 0;
+    std::size_t whole_ranges = 0;
     while (CallT* const front = queue_.Front()) {
       if (front->deadline <= now) {
         const auto late = queue_.Pop();
@@ -222,11 +222,10 @@ class CallStream : public std::enable_shared_from_this<CallStream<CallT, Request
         continue;
       }
       bytes += front->bytes;
-      operations += front->operation_count;
-      range_deletes += front->range_deletes;
+      operations += front->counted_operations;
+      whole_ranges += front->whole_ranges;
       const bool fits = bytes <= std::min<std::size_t>(limits_.max_request_bytes, kGatherBytes) &&
-                        operations <= limits_.max_operations &&
-                        range_deletes <= kv::kMaxRangeDeletes;
+                        operations <= limits_.max_operations && whole_ranges <= kv::kMaxWholeRanges;
       const bool shares = coalesce_ && fits && !front->alone;
       if (!request->calls.empty() && (!shares || request->calls.front()->alone)) break;
       std::shared_ptr<CallT> call = queue_.Pop();

@@ -67,8 +67,9 @@ struct CallBase {
   const MonoTime deadline;
   const std::size_t bytes;  ///< of its request
   std::size_t operation_count = 1;
-  std::size_t range_deletes = 0;  ///< among them
-  bool alone = false;             ///< shares its request with no other
+  std::size_t counted_operations = 1;  ///< with what transactions have in them
+  std::size_t whole_ranges = 0;        ///< see kv::kMaxWholeRanges
+  bool alone = false;                  ///< shares its request with no other
   BudgetLease lease;
   bool ended = false;
   /// Owned by the CallQueue, both.

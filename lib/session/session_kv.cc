@@ -30,14 +30,55 @@ WriteCall::Finish FinishBy(Callback<T> done, Make make) {
   };
 }
 
-WriteResult ToWriteResult(std::uint64_t revision, const kv::OperationResult& /*result*/) {
-  return {revision};
+WriteResult ToWriteResult(std::uint64_t revision, const kv::OperationResult& result) {
+  if (result.previous.empty()) return {revision};
+  return {revision, result.previous.front()};
 }
 DeleteResult ToDeleteResult(std::uint64_t revision, const kv::OperationResult& result) {
-  return {static_cast<std::uint64_t>(result.number), revision};
+  return {static_cast<std::uint64_t>(result.number), revision, result.previous};
+}
+TxnResult ToTxnResult(std::uint64_t revision, const kv::OperationResult& result) {
+  TxnResult txn{result.txn->succeeded, revision, {}};
+  txn.results.reserve(result.txn->results.size());
+  for (const kv::TxnOperationResult& each : result.txn->results) {
+    OpResult& out = txn.results.emplace_back();
+    out.found.revision = revision;
+    if (each.read.has_value()) {
+      out.found = *each.read;
+      out.found.revision = revision;
+      continue;
+    }
+    out.number = each.write.number;
+    out.previous = each.write.previous;
+    if (each.write.txn != nullptr) out.txn.push_back(ToTxnResult(revision, each.write));
+  }
+  return txn;
 }
 IncrementResult ToIncrementResult(std::uint64_t revision, const kv::OperationResult& result) {
   return {result.number, revision};
+}
+
+/// A batch that cannot be refused is a call of several operations, any other a transaction.
+bool CanBeRefused(const Batch& batch) {
+  return !batch.conditions().empty() ||
+         std::any_of(batch.operations().begin(), batch.operations().end(),
+                     [](const Batch::Operation& operation) { return operation.delta.has_value(); });
+}
+
+TxnRequest ToTxn(const Batch& batch) {
+  TxnRequest txn{batch.conditions(), {}, {}};
+  for (const Batch::Operation& operation : batch.operations()) {
+    if (operation.delta.has_value()) {
+      txn.success.push_back(Op::Increment(operation.key, *operation.delta));
+    } else if (!operation.is_delete) {
+      txn.success.push_back(Op::Put(operation.key, operation.value));
+    } else if (operation.end.has_value()) {
+      txn.success.push_back(Op::DeleteRange({operation.key, *operation.end}));
+    } else {
+      txn.success.push_back(Op::Delete(operation.key));
+    }
+  }
+  return txn;
 }
 
 /// Passes on the page of a scan that is of the same state as those before.
@@ -58,23 +99,6 @@ Callback<ScanResult> WithCountOf(std::string continuation, Callback<ScanResult> 
     if (page.ok()) kv::CarryCount(continuation, *page);
     done(std::move(page));
   };
-}
-
-kv::ReadOp ToRead(const KeyRange& range, const ScanOptions& options) {
-  return {.range = kv::Range::From(range),
-          .limit = options.limit,
-          .keys_only = options.keys_only,
-          .count_only = options.count_only,
-          .hold = options.keep_state ? kv::Hold::kAlways : kv::Hold::kWhereFull,
-          .revision = options.revision,
-          .order = {.by = options.order,
-                    .descending = options.reverse,
-                    .min_mod_revision = options.min_mod_revision,
-                    .max_mod_revision = options.max_mod_revision,
-                    .min_create_revision = options.min_create_revision,
-                    .max_create_revision = options.max_create_revision},
-          .uncounted = options.skip_count,
-          .max_bytes = options.page_bytes};
 }
 
 class SessionKv final : public StoppableKv {
@@ -99,18 +123,18 @@ class SessionKv final : public StoppableKv {
 
   void PutAsync(std::string key, std::string value, WriteOptions options,
                 Callback<WriteResult> done) override {
-    WriteOne(kv::PutOp{std::move(key), std::move(value)}, options,
+    WriteOne(kv::PutOp{std::move(key), std::move(value), options.return_previous}, options,
              FinishWith<WriteResult>(std::move(done), ToWriteResult));
   }
 
   void DeleteAsync(std::string key, WriteOptions options, Callback<DeleteResult> done) override {
-    WriteOne(kv::DeleteOp{kv::Range::Single(std::move(key))}, options,
+    WriteOne(kv::DeleteOp{kv::Range::Single(std::move(key)), options.return_previous}, options,
              FinishWith<DeleteResult>(std::move(done), ToDeleteResult));
   }
 
   void DeleteRangeAsync(KeyRange range, WriteOptions options,
                         Callback<DeleteResult> done) override {
-    WriteOne(kv::DeleteOp{kv::Range::From(range)}, options,
+    WriteOne(kv::DeleteOp{kv::Range::From(range), options.return_previous}, options,
              FinishWith<DeleteResult>(std::move(done), ToDeleteResult));
   }
 
@@ -128,17 +152,32 @@ class SessionKv final : public StoppableKv {
   }
 
   void WriteAsync(Batch batch, WriteOptions options, Callback<WriteResult> done) override {
+    if (CanBeRefused(batch)) {
+      return TxnAsync(ToTxn(batch), options, [done](const Result<TxnResult>& result) {
+        if (!done) return;
+        if (!result.ok()) return done(result.status());
+        if (result->succeeded) return done(WriteResult{result->revision});
+        done(Status(Code::kCompareFailed, "a condition of the batch does not hold"));
+      });
+    }
     std::vector<kv::Operation> operations;
     operations.reserve(batch.operations().size());
     for (const Batch::Operation& operation : batch.operations()) {
       if (operation.is_delete) {
-        operations.emplace_back(kv::DeleteOp{kv::Range::Single(operation.key)});
+        operations.emplace_back(kv::DeleteOp{operation.end.has_value()
+                                                 ? kv::Range::From({operation.key, *operation.end})
+                                                 : kv::Range::Single(operation.key)});
       } else {
         operations.emplace_back(kv::PutOp{operation.key, operation.value});
       }
     }
     WriteAll(std::move(operations), options,
              FinishWith<WriteResult>(std::move(done), ToWriteResult));
+  }
+
+  void TxnAsync(TxnRequest txn, WriteOptions options, Callback<TxnResult> done) override {
+    WriteOne(kv::TxnOp{std::move(txn)}, options,
+             FinishWith<TxnResult>(std::move(done), ToTxnResult));
   }
 
   void GetAsync(std::string key, ReadOptions options, Callback<KeyValue> done) override {
@@ -164,7 +203,7 @@ class SessionKv final : public StoppableKv {
 
   void ScanAsync(KeyRange range, ScanOptions options, Callback<ScanResult> done) override {
     done = Contained(std::move(done), thrown_);
-    kv::ReadOp read = ToRead(range, options);
+    kv::ReadOp read = kv::ReadOp::From(range, options);
     if (!options.continuation.empty()) {
       if (options.count_only || read.order.NeedsAll()) {
         return done(Status(Code::kInvalidArgument,
@@ -200,21 +239,24 @@ class SessionKv final : public StoppableKv {
   void WriteAll(std::vector<kv::Operation> operations, const WriteOptions& options,
                 WriteCall::Finish finish) {
     std::size_t bytes = 0;
-    std::size_t range_deletes = 0;
+    std::size_t counted = 0;
+    std::size_t whole_ranges = 0;
     for (const kv::Operation& operation : operations) {
       if (Status bad = kv::CheckOperation(operation, limits_); !bad.ok()) {
         return finish(bad, 0, nullptr);
       }
       bytes += kv::EncodedSize(operation);
-      range_deletes += kv::IsRangeDelete(operation) ? 1 : 0;
+      counted += kv::CountOperations(operation);
+      whole_ranges += kv::CountWholeRanges(operation);
     }
-    Status bad = CheckRequest(operations.size(), bytes);
-    if (bad.ok()) bad = kv::CheckRangeDeletes(range_deletes);
+    Status bad = CheckRequest(counted, bytes);
+    if (bad.ok()) bad = kv::CheckWholeRanges(whole_ranges);
     if (bad.ok()) bad = TakeBudget(bytes);
     if (!bad.ok()) return finish(bad, 0, nullptr);
     auto call = std::make_shared<WriteCall>(Deadline(options.timeout), budget_, bytes);
     call->operation_count = operations.size();
-    call->range_deletes = range_deletes;
+    call->counted_operations = counted;
+    call->whole_ranges = whole_ranges;
     call->operations = std::move(operations);
     call->finish = std::move(finish);
     loop_.Post([call = std::move(call), stream = std::weak_ptr(writes_)]() mutable {
@@ -266,7 +308,7 @@ class SessionKv final : public StoppableKv {
   Status CheckRequest(std::size_t operations, std::size_t bytes) const {
     if (operations == 0) return {Code::kInvalidArgument, "the batch is empty"};
     if (operations > limits_.max_operations) {
-      return {Code::kInvalidArgument, "the batch has " + std::to_string(operations) +
+      return {Code::kInvalidArgument, "the call has " + std::to_string(operations) +
                                           " operations, the limit is " +
                                           std::to_string(limits_.max_operations)};
     }

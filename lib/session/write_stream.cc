@@ -1,6 +1,7 @@
 #include "lib/session/write_stream.h"
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "lib/base/check.h"
@@ -181,14 +182,25 @@ void WriteStream::Finish(const RequestPtr& request, const Status& status,
   if (status.ok()) request->maybe_carried_out = true;
   std::uint64_t revision = response.revision;
   auto results = response.results.begin();
+  auto operations = request->operations.begin();
   for (const auto& call : request->calls) {
     const auto* const first = status.ok() ? &*results : nullptr;
+    const auto own_operations = operations;
+    operations += static_cast<std::ptrdiff_t>(call->operation_count);
     if (status.ok()) {
       const auto end = results + static_cast<std::ptrdiff_t>(call->operation_count);
       if (std::any_of(results, end, [](const auto& result) { return result.changed; })) ++revision;
       results = end;
     }
     if (call->ended) continue;
+    if (status.ok() && first->code == Code::kUnavailable) {
+      // Refused, since those before it have filled the answer: it goes into another request.
+      call->operations.assign(std::make_move_iterator(own_operations),
+                              std::make_move_iterator(operations));
+      call->request = nullptr;
+      queue_.PutBack(call);
+      continue;
+    }
     queue_.Forget(*call);
     call->End(status, revision, first);
   }

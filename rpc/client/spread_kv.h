@@ -41,6 +41,9 @@ class SpreadKv final : public KV {
   void WriteAsync(Batch batch, WriteOptions options, Callback<WriteResult> done) override {
     Next().WriteAsync(std::move(batch), options, std::move(done));
   }
+  void TxnAsync(TxnRequest txn, WriteOptions options, Callback<TxnResult> done) override {
+    Next().TxnAsync(std::move(txn), options, std::move(done));
+  }
   void GetAsync(std::string key, ReadOptions options, Callback<KeyValue> done) override {
     Next().GetAsync(std::move(key), options, std::move(done));
   }

@@ -72,6 +72,9 @@ enum class Consistency : unsigned char {
 
 struct WriteOptions {
   std::chrono::milliseconds timeout{5000};
+  /// Put and the deletes: the result has what was there before. A range whose keys are too large
+  /// for an answer (1 MiB) is not deleted then: InvalidArgument.
+  bool return_previous = false;
 };
 
 struct ReadOptions {
@@ -143,13 +146,109 @@ struct KeyRange {
   static KeyRange Single(std::string key);
 };
 
-/// Puts and deletes that are applied atomically, in order, at one revision.
+/// A condition of a transaction. A key that does not exist has 0 as its revisions, version and
+/// lease; it has no value, so that a compare of its value does not hold, whatever the operator.
+struct Compare {
+  enum Operator : unsigned char { kEqual, kNotEqual, kLess, kGreater };
+  enum class Target : unsigned char { kValue, kModRevision, kCreateRevision, kVersion, kLease };
+
+  static Compare Value(std::string key, Operator op, std::string value);
+  static Compare ModRevision(std::string key, Operator op, std::uint64_t revision);
+  static Compare CreateRevision(std::string key, Operator op, std::uint64_t revision);
+  static Compare Version(std::string key, Operator op, std::uint64_t version);
+  static Compare Lease(std::string key, Operator op, std::uint64_t lease);
+  static Compare Exists(std::string key) { return Version(std::move(key), kGreater, 0); }
+  static Compare Missing(std::string key) { return Version(std::move(key), kEqual, 0); }
+
+  /// It must hold for every key k with key <= k < end (an empty `end` has no upper bound). If there
+  /// is none, it is decided as if `key` were the one, which does not exist.
+  Compare& WithRange(std::string range_end);
+  /// The same for every key that starts with `key`.
+  Compare& WithPrefix();
+
+  Target target = Target::kVersion;
+  Operator op = kEqual;
+  std::string key;
+  std::optional<std::string> end = std::nullopt;
+  std::string value = {};    ///< kValue
+  std::uint64_t number = 0;  ///< the others
+};
+
+struct TxnRequest;
+
+/// An operation of a transaction.
+struct Op {
+  enum class Kind : unsigned char { kPut, kGet, kRange, kDelete, kDeleteRange, kIncrement, kTxn };
+
+  static Op Put(std::string key, std::string value);
+  static Op Get(std::string key);
+  /// Of `options`: limit, keys_only, count_only, skip_count, the order and the bounds.
+  static Op Range(KeyRange range, ScanOptions options = {});
+  static Op Delete(std::string key);
+  static Op DeleteRange(KeyRange range);
+  static Op Increment(std::string key, std::int64_t delta);
+  static Op Txn(TxnRequest txn);
+  /// Put and the deletes: the result has what was there before.
+  Op& WithPrevious();
+
+  Kind kind = Kind::kGet;
+  std::string key;           ///< or where the range begins
+  std::string end = {};      ///< of a range; empty: no upper bound
+  std::string value = {};    ///< kPut
+  std::int64_t delta = 0;    ///< kIncrement
+  ScanOptions options = {};  ///< kRange
+  bool return_previous = false;
+  std::vector<TxnRequest> txn = {};  ///< kTxn: the one
+};
+
+/// If all compares hold, `success` is carried out, otherwise `failure`: in order, each operation
+/// sees the writes before it, all of it or nothing, at one revision.
+///
+/// The compares, those of nested transactions included, look at the state before the whole
+/// transaction. In a branch each key may be written once: a key that is put (or incremented) twice,
+/// or put and deleted, is refused. Whatever is refused in it (an increment of a value that is no
+/// number, an answer of more than 1 MiB) refuses the whole: InvalidArgument, nothing is changed. At
+/// most 4,096 compares and operations, nested ones counted; nested 8 deep.
+struct TxnRequest {
+  std::vector<Compare> compares;
+  std::vector<Op> success;
+  std::vector<Op> failure;
+};
+
+struct TxnResult;
+
+/// Of one Op.
+struct OpResult {
+  /// Get, Range: what was found, with `kvs`, `count` and `more` as a scan has them.
+  ScanResult found;
+  /// Delete, DeleteRange: how many keys were deleted. Increment: the new value.
+  std::int64_t number = 0;
+  /// What was there before, if Op::WithPrevious() asked for it.
+  std::vector<KeyValue> previous;
+  /// Txn: its result.
+  std::vector<TxnResult> txn;
+};
+
+struct TxnResult {
+  /// The compares held.
+  bool succeeded = false;
+  /// Of the transaction if it changed something, else the one that it saw.
+  std::uint64_t revision = 0;
+  /// One for each operation of the branch that was carried out.
+  std::vector<OpResult> results;
+};
+
+/// Writes that are applied atomically, in order, at one revision. With a condition or an increment
+/// it is a transaction, and its rules are those of TxnRequest; without, a key may be written again,
+/// and the last write counts.
 class Batch {
  public:
   struct Operation {
     bool is_delete = false;
     std::string key;
     std::string value;
+    std::optional<std::string> end = std::nullopt;     ///< delete [key, *end)
+    std::optional<std::int64_t> delta = std::nullopt;  ///< an increment
   };
   Batch& Put(std::string key, std::string value) {
     operations_.push_back({false, std::move(key), std::move(value)});
@@ -159,10 +258,25 @@ class Batch {
     operations_.push_back({true, std::move(key), {}});
     return *this;
   }
+  Batch& DeleteRange(KeyRange range) {
+    operations_.push_back({true, std::move(range.begin), {}, std::move(range.end)});
+    return *this;
+  }
+  Batch& Increment(std::string key, std::int64_t delta) {
+    operations_.push_back({false, std::move(key), {}, std::nullopt, delta});
+    return *this;
+  }
+  /// Nothing is applied unless all conditions hold: CompareFailed.
+  Batch& If(Compare condition) {
+    conditions_.push_back(std::move(condition));
+    return *this;
+  }
   [[nodiscard]] const std::vector<Operation>& operations() const { return operations_; }
+  [[nodiscard]] const std::vector<Compare>& conditions() const { return conditions_; }
 
  private:
   std::vector<Operation> operations_;
+  std::vector<Compare> conditions_;
 };
 
 /// `revision`: the store has one revision, a counter that starts at 1. Every call that changes at
@@ -172,14 +286,24 @@ class Batch {
 /// that it saw. A restore from a backup raises the revision by 10^9.
 struct WriteResult {
   std::uint64_t revision = 0;
+  /// What a put has overwritten, if WriteOptions::return_previous asked for it.
+  std::optional<KeyValue> previous = std::nullopt;
 };
 struct DeleteResult {
   std::uint64_t deleted = 0;
   std::uint64_t revision = 0;
+  /// What was deleted, by ascending key, if WriteOptions::return_previous asked for it.
+  std::vector<KeyValue> previous = {};
 };
 struct IncrementResult {
   std::int64_t value = 0;
   std::uint64_t revision = 0;
+};
+struct SwapResult {
+  bool succeeded = false;
+  std::uint64_t revision = 0;
+  /// What the key has, if the condition did not hold; nullopt: it does not exist.
+  std::optional<KeyValue> current = std::nullopt;
 };
 
 struct GetManyResult {
@@ -232,6 +356,30 @@ class RangeIterator {
 /// See KV::CompareAndSwapAsync.
 inline constexpr std::string_view kNoSuchKey = "no such key";
 
+class KV;
+
+/// A transaction while it is put together: kv.Txn().If(...).Then(...).Else(...).Commit(). Each of
+/// the three may be called several times; what is given is added.
+class Transaction {
+ public:
+  Transaction& If(std::vector<Compare> compares);
+  Transaction& Then(std::vector<Op> operations);
+  Transaction& Else(std::vector<Op> operations);
+  /// Compares that do not hold are no error: see TxnResult::succeeded. Errors: those of every write
+  /// (see KV).
+  Result<TxnResult> Commit(WriteOptions options = {});
+  void CommitAsync(WriteOptions options, Callback<TxnResult> done);
+  /// Also what Op::Txn() takes.
+  [[nodiscard]] const TxnRequest& request() const { return request_; }
+
+ private:
+  friend class KV;
+  Transaction(KV& kv, TxnRequest request) : kv_(&kv), request_(std::move(request)) {}
+
+  KV* kv_;
+  TxnRequest request_;
+};
+
 class KV {
  public:
   virtual ~KV() = default;
@@ -253,6 +401,11 @@ class KV {
   virtual void IncrementAsync(std::string key, std::int64_t delta, WriteOptions options,
                               Callback<IncrementResult> done) = 0;
   virtual void WriteAsync(Batch batch, WriteOptions options, Callback<WriteResult> done) = 0;
+  virtual void TxnAsync(TxnRequest txn, WriteOptions options, Callback<TxnResult> done) = 0;
+  /// Writes `desired` to the key of `condition` if that holds, which is of one key. A condition
+  /// that does not is no error: the result has what the key has instead.
+  void SwapAsync(Compare condition, std::string desired, WriteOptions options,
+                 Callback<SwapResult> done);
 
   /// NotFound if the key does not exist.
   virtual void GetAsync(std::string key, ReadOptions options, Callback<KeyValue> done) = 0;
@@ -270,6 +423,8 @@ class KV {
                                      std::string desired, WriteOptions options = {});
   Result<IncrementResult> Increment(std::string key, std::int64_t delta, WriteOptions options = {});
   Result<WriteResult> Write(Batch batch, WriteOptions options = {});
+  Transaction Txn(TxnRequest request = {}) { return {*this, std::move(request)}; }
+  Result<SwapResult> Swap(Compare condition, std::string desired, WriteOptions options = {});
   Result<KeyValue> Get(std::string key, ReadOptions options = {});
   Result<GetManyResult> GetMany(std::vector<std::string> keys, ReadOptions options = {});
   Result<ScanResult> Scan(KeyRange range, ScanOptions options = {});

@@ -196,8 +196,10 @@ void Clients::Operate(Client& client) {
     CompareAndSwap(client);
   } else if (draw < 92) {
     Increment(client);
-  } else if (draw < 97) {
+  } else if (draw < 95) {
     WriteBatch(client);
+  } else if (draw < 97) {
+    world_.chance().clients.Below(3) == 0 ? ReadTxn(client) : Txn(client);
   } else if (draw < 99) {
     Scan(client);
   } else {

@@ -119,6 +119,11 @@ class Clients {
   void CompareAndSwap(Client& client);
   void Increment(Client& client);
   void WriteBatch(Client& client);
+  // Transactions (clients/txn.cc).
+  std::vector<std::string> DrawKeys();
+  void Txn(Client& client);
+  void ReadTxn(Client& client);
+  void EndTxn(const Call& call, const Result<TxnResult>& result);
   [[nodiscard]] KeyRange DrawRange();
   [[nodiscard]] KeyRange DrawScanned();
   void Scan(Client& client);

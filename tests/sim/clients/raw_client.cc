@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "lib/kv/response.h"
 #include "tests/sim/world.h"
 
 namespace raftkv::sim {
@@ -124,24 +125,81 @@ std::vector<kv::Operation> RawClient::DrawMixed() {
   std::vector<kv::Operation> operations;
   const std::uint64_t count = 1 + random.Below(6);
   for (std::uint64_t i = 0; i < count; ++i) {
-    const std::uint64_t draw = random.Below(10);
+    const std::uint64_t draw = random.Below(13);
+    const bool previous = random.Below(4) == 0;
     if (draw < 4) {
-      operations.emplace_back(kv::PutOp{key(), DrawValue()});
+      operations.emplace_back(kv::PutOp{key(), DrawValue(), previous});
     } else if (draw < 5) {
-      operations.emplace_back(kv::DeleteOp{kv::Range::Single(key())});
+      operations.emplace_back(kv::DeleteOp{kv::Range::Single(key()), previous});
     } else if (draw < 6) {
-      operations.emplace_back(kv::DeleteOp{range()});
+      operations.emplace_back(kv::DeleteOp{range(), previous});
     } else if (draw < 8) {
       auto expected = std::optional<std::string>(DrawValue());
       if (random.Below(3) == 0) expected.reset();
-      operations.emplace_back(kv::CompareAndSwapOp{key(), expected, DrawValue()});
+      operations.emplace_back(kv::CompareAndSwapOp{key(), expected, DrawValue(), previous});
+    } else if (draw < 11) {
+      kv::Operation txn = kv::TxnOp{DrawTxn(0)};
+      // One that is refused where it enters would take its neighbours with it.
+      if (kv::CheckOperation(txn, {}).ok()) operations.push_back(std::move(txn));
     } else {
       const bool at_the_edge = random.Below(8) == 0;
       const std::int64_t delta = at_the_edge ? INT64_MAX - 1 : -world_.clients().NewDelta();
       operations.emplace_back(kv::IncrementOp{key(), delta});
     }
   }
+  if (operations.empty()) operations.emplace_back(kv::PutOp{key(), DrawValue()});
   return operations;
+}
+
+Compare RawClient::DrawCompare() {
+  Random& random = world_.chance().clients;
+  Compare compare;
+  compare.key = "m" + std::to_string(random.Below(4));
+  compare.target = static_cast<Compare::Target>(random.Below(5));
+  compare.op = static_cast<Compare::Operator>(random.Below(4));
+  compare.number = random.Below(3);
+  const bool of_state = compare.target == Compare::Target::kModRevision ||
+                        compare.target == Compare::Target::kCreateRevision;
+  if (of_state && random.Below(2) == 0) compare.number = world_.clients().WriteFloor();
+  if (compare.target == Compare::Target::kValue) compare.value = DrawValue();
+  if (random.Below(5) == 0) compare.WithRange(random.Below(2) == 0 ? "n" : "m2");
+  return compare;
+}
+
+Op RawClient::DrawOp(int depth) {
+  Random& random = world_.chance().clients;
+  const std::string key = "m" + std::to_string(random.Below(4));
+  const KeyRange range{key, "m" + std::to_string(random.Below(4)) + "~"};
+  Op op;
+  switch (random.Below(depth < 2 ? 9 : 8)) {
+    case 0:
+    case 1: op = Op::Put(key, DrawValue()); break;
+    case 2: op = Op::Delete(key); break;
+    case 3: op = Op::DeleteRange(range); break;
+    case 4: return Op::Increment(key, static_cast<std::int64_t>(random.Below(1000)));
+    case 5: return Op::Get(key);
+    case 6:
+    case 7: {
+      ScanOptions options;
+      options.limit = random.Below(3);
+      options.count_only = random.Below(4) == 0;
+      options.keys_only = random.Below(4) == 0;
+      return Op::Range(range, options);
+    }
+    default: return Op::Txn(DrawTxn(depth + 1));
+  }
+  if (random.Below(3) == 0) op.WithPrevious();
+  return op;
+}
+
+/// Few compares, so that both branches are taken.
+TxnRequest RawClient::DrawTxn(int depth) {
+  Random& random = world_.chance().clients;
+  TxnRequest txn;
+  for (std::uint64_t i = random.Below(3); i > 0; --i) txn.compares.push_back(DrawCompare());
+  for (std::uint64_t i = random.Below(4); i > 0; --i) txn.success.push_back(DrawOp(depth));
+  for (std::uint64_t i = random.Below(3); i > 0; --i) txn.failure.push_back(DrawOp(depth));
+  return txn;
 }
 
 /// How many of `operations` each call has.
@@ -207,13 +265,7 @@ void RawClient::OnOutcome(const std::shared_ptr<Request>& request,
 
 void RawClient::OnResponse(Request& request, const kv::Response& response) {
   if (request.answer.has_value()) {
-    const bool equal = request.answer->revision == response.revision &&
-                       std::equal(request.answer->results.begin(), request.answer->results.end(),
-                                  response.results.begin(), response.results.end(),
-                                  [](const kv::OperationResult& a, const kv::OperationResult& b) {
-                                    return a.code == b.code && a.message == b.message &&
-                                           a.number == b.number && a.changed == b.changed;
-                                  });
+    const bool equal = kv::EncodeResponse(*request.answer) == kv::EncodeResponse(response);
     if (!equal) world_.Fail("exactly once", "two answers to the same request differ");
     return;
   }

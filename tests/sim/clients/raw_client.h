@@ -52,6 +52,9 @@ class RawClient {
   void Encode(Request& request, const std::vector<kv::Operation>& operations);
   [[nodiscard]] std::string DrawValue();
   [[nodiscard]] std::vector<kv::Operation> DrawMixed();
+  TxnRequest DrawTxn(int depth);
+  Compare DrawCompare();
+  Op DrawOp(int depth);
   [[nodiscard]] std::vector<std::size_t> DrawCalls(std::size_t operations);
   void Send(const std::shared_ptr<Request>& request, Nanos after);
   void SendTo(std::size_t index, const std::shared_ptr<Request>& request, Nanos after);

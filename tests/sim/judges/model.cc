@@ -15,7 +15,7 @@ std::string Told(const char* what, std::int64_t told, std::int64_t is) {
 
 }  // namespace
 
-bool Model::Holds(const kv::RangeView& range, std::string_view key) {
+bool Model::IsIn(const kv::RangeView& range, std::string_view key) {
   switch (range.kind) {
     case kv::Range::Kind::kSingle: return key == range.begin;
     case kv::Range::Kind::kBounded: return key >= range.begin && key < range.end;
@@ -34,7 +34,7 @@ void Model::Put(std::string_view key, std::string value) {
 
 std::string Model::Delete(const kv::RangeView& range, std::int64_t told, bool& changed) {
   const std::int64_t deleted = static_cast<std::int64_t>(
-      std::erase_if(keys_, [&](const auto& item) { return Holds(range, item.first); }));
+      std::erase_if(keys_, [&](const auto& item) { return IsIn(range, item.first); }));
   changed = deleted > 0;
   return deleted == told ? std::string() : Told("the number of deleted keys", told, deleted);
 }
@@ -62,6 +62,14 @@ std::string Model::Increment(const kv::ParsedOperation& operation,
 std::string Model::Carry(const kv::ParsedOperation& operation, const kv::OperationResult& result,
                          bool& changed) {
   using Kind = kv::ParsedOperation::Kind;
+  if (operation.kind == Kind::kTxn) return CarryTxn(*operation.txn, result, changed);
+  const bool swapped = operation.kind == Kind::kCompareAndSwap && result.code == Code::kOk;
+  if (operation.return_previous && !swapped) {
+    std::string wrong = CheckPrevious(operation.range, result.previous);
+    if (!wrong.empty()) return wrong;
+  } else if (!result.previous.empty()) {
+    return "what was there before is told without having been asked for";
+  }
   if (operation.kind == Kind::kDelete) return Delete(operation.range, result.number, changed);
   if (operation.kind == Kind::kIncrement) return Increment(operation, result, changed);
   const auto found = keys_.find(operation.range.begin);

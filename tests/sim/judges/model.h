@@ -47,6 +47,17 @@ class Model {
   std::string Increment(const kv::ParsedOperation& operation, const kv::OperationResult& result,
                         bool& changed);
   void Put(std::string_view key, std::string value);
+  // --- Transactions.
+  static bool IsIn(const kv::RangeView& range, std::string_view key);
+  static bool Holds(const Keys& keys, const kv::ParsedCompare& compare);
+  [[nodiscard]] std::string CheckPrevious(const kv::RangeView& range,
+                                          const std::vector<KeyValue>& told) const;
+  std::string CarryTxn(const kv::ParsedTxn& txn, const kv::OperationResult& result, bool& changed);
+  std::string RunTxn(const kv::ParsedTxn& txn, const Keys& before, const kv::TxnOutcome* told,
+                     bool& changed, bool& refused);
+  std::string CheckRead(const kv::ParsedRead& read, const kv::TxnOperationResult* told) const;
+  std::string RunWrite(const kv::ParsedOperation& write, const Keys& before,
+                       const kv::TxnOperationResult* told, bool& changed, bool& refused);
 
   Keys keys_;
   std::uint64_t revision_ = 1;

@@ -29,7 +29,7 @@ std::vector<const Model::Item*> Model::Expected(const kv::ParsedRead& asked) con
   std::vector<const Item*> items;
   for (const Item& item : keys_) {
     const Value& value = item.second;
-    if (Holds(asked.range, item.first) &&
+    if (IsIn(asked.range, item.first) &&
         Within(value.mod_revision, order.min_mod_revision, order.max_mod_revision) &&
         Within(value.create_revision, order.min_create_revision, order.max_create_revision)) {
       items.push_back(&item);
@@ -61,7 +61,7 @@ std::string Model::Compare(const kv::ParsedRead& asked, const ScanResult& found)
   const bool left_out = found.more && found.kvs.empty() && found.count == 0;
   const auto total =
       static_cast<std::uint64_t>(std::count_if(keys_.begin(), keys_.end(), [&](const Item& item) {
-        return Holds(asked.range, item.first);
+        return IsIn(asked.range, item.first);
       }));
   const std::uint64_t count =
       asked.uncounted && !asked.count_only ? std::uint64_t{found.kvs.size()} : total;

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -260,6 +261,42 @@ TEST(ModelEnd, ASortedRangeIsShownWholeOrNotAtAll) {
   EXPECT_NE(Model::CompareEnd(asked, found, true, true), "");
   asked.limit = 1;
   EXPECT_EQ(Model::CompareEnd(asked, found, true, true), "");
+}
+
+TEST_F(ModelTest, ATransactionIsCarriedOutByItsCompares) {
+  EXPECT_EQ(Write(kv::PutOp{"a", "1"}), "");
+  const kv::Operation operation = kv::TxnOp{{{Compare::Value("a", Compare::kEqual, "1")},
+                                             {Op::Put("b", "2"), Op::Range({"a", "z"})},
+                                             {Op::Increment("a", 1)}}};
+  const auto told = [&](bool succeeded, const std::vector<KeyValue>& seen) {
+    kv::OperationResult result{Code::kOk, "", 0, true};
+    result.txn = std::make_shared<kv::TxnOutcome>();
+    result.txn->succeeded = succeeded;
+    result.txn->results.resize(2);
+    result.txn->results[0].write.changed = true;
+    ScanResult& read = result.txn->results[1].read.emplace();
+    read.kvs = seen;
+    read.count = seen.size();
+    return result;
+  };
+  const KeyValue a = Pair("a", "1", 2, 2, 1);
+  const KeyValue b = Pair("b", "2", 3, 3, 1);
+  const auto judged = [&](const kv::OperationResult& result) {
+    const Model before = model_;
+    const std::uint64_t revision = revision_;
+    std::string wrong = Write(operation, result);
+    model_ = before;
+    revision_ = revision;
+    return wrong;
+  };
+  EXPECT_EQ(judged(told(true, {a, b})), "");
+  EXPECT_NE(judged(told(false, {a, b})), "") << "the wrong branch";
+  EXPECT_NE(judged(told(true, {a})), "") << "misses its own write";
+  kv::OperationResult refused{Code::kInvalidArgument, "", 0, false};
+  EXPECT_NE(judged(refused), "") << "refused without a reason";
+  EXPECT_EQ(Write(kv::PutOp{"a", "text"}), "");
+  EXPECT_EQ(judged(refused), "") << "an increment of a text";
+  EXPECT_NE(judged(told(true, {a, b})), "");
 }
 
 TEST(ModelEnd, AReadEndsAtItsLimitOrWhereTheAnswerIsFull) {

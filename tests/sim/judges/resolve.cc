@@ -46,6 +46,12 @@ class Log {
       Carried carried;
       if (known) carried = {result.applied_ms, response->results[i]};
       // A retry has the same answer; it was carried out the first time.
+      if (operation.txn != nullptr) {
+        for (const kv::ParsedTxnOperation& part : operation.txn->success) {
+          if (!part.is_read) values_.try_emplace(std::string(part.write.value), carried);
+        }
+        continue;
+      }
       if (operation.kind == kv::ParsedOperation::Kind::kIncrement) {
         deltas_.try_emplace(operation.delta, carried);
       } else if (operation.range.kind == kv::Range::Kind::kBounded) {
@@ -60,7 +66,7 @@ class Log {
   static bool Tells(const ClientOp& op) {
     using Kind = ClientOp::Kind;
     return op.kind == Kind::kPut || op.kind == Kind::kCompareAndSwap ||
-           op.kind == Kind::kIncrement || op.kind == Kind::kDeleteRange ||
+           op.kind == Kind::kIncrement || op.kind == Kind::kDeleteRange || op.kind == Kind::kTxn ||
            (op.kind == Kind::kBatch && FirstValue(op) != nullptr);
   }
   /// Null: it was never carried out.
@@ -73,7 +79,8 @@ class Log {
       const auto found = ranges_.find(op.range.end);
       return found == ranges_.end() ? nullptr : &found->second;
     }
-    const std::string* const value = op.kind == ClientOp::Kind::kBatch ? FirstValue(op) : &op.value;
+    const bool is_batch = op.kind == ClientOp::Kind::kBatch || op.kind == ClientOp::Kind::kTxn;
+    const std::string* const value = is_batch ? FirstValue(op) : &op.value;
     const auto found = values_.find(*value);
     return found == values_.end() ? nullptr : &found->second;
   }
@@ -93,6 +100,15 @@ class Log {
 
 ClientAnswer AnswerOf(const ClientOp& op, const kv::OperationResult& result) {
   if (result.code != Code::kOk) return ClientAnswer::Refused();
+  if (op.kind == ClientOp::Kind::kTxn && result.txn != nullptr && !result.txn->succeeded) {
+    std::vector<std::pair<std::string, std::string>> pairs;
+    for (const kv::TxnOperationResult& each : result.txn->results) {
+      for (const KeyValue& kv : each.read.value_or(ScanResult()).kvs) {
+        pairs.emplace_back(kv.key, kv.value);
+      }
+    }
+    return ClientAnswer::FoundPairs(std::move(pairs));
+  }
   if (op.kind == ClientOp::Kind::kIncrement || op.kind == ClientOp::Kind::kDeleteRange) {
     return ClientAnswer::Number(result.number);
   }

@@ -22,6 +22,8 @@ enum class OpKind : std::uint8_t {
   kCountKeys,
   kGetMany,
   kDeleteRange,
+  kTxn,
+  kReadTxn,
   kRaw,
   kCount
 };
@@ -29,8 +31,10 @@ enum class OpOutcome : std::uint8_t { kOk, kFailed, kUnknown, kCount };
 
 inline const char* OpName(OpKind kind) {
   static constexpr const char* kNames[] = {
-      "put",       "get",   "local get", "lease get", "bounded get", "delete",       "cas",
-      "increment", "batch", "scan",      "count",     "multi-get",   "delete range", "raw request"};
+      "put",    "get",       "local get",    "lease get", "bounded get",
+      "delete", "cas",       "increment",    "batch",     "scan",
+      "count",  "multi-get", "delete range", "txn",       "read-only txn",
+      "raw request"};
   return kNames[static_cast<std::size_t>(kind)];
 }
 

@@ -47,6 +47,13 @@ std::string Shown(const ClientOp& op) {
       return out;
     case Kind::kScan: return "scan " + range;
     case Kind::kDeleteRange: return "delete range " + range;
+    case Kind::kTxn:
+      out = "txn from";
+      for (const auto& [each, value] : op.all_expected)
+        out += " " + Shown(each) + " = " + Shown(value);
+      out += " to";
+      for (const auto& part : op.batch) out += " " + Shown(part.key) + " = " + Shown(part.value);
+      return out;
   }
   return out;
 }
@@ -55,7 +62,7 @@ std::string Shown(const ClientAnswer& answer, Kind kind) {
   std::string out = answer.refused ? "refused" : "ok";
   if (answer.has_value) out += " " + Shown(answer.value);
   if (answer.number.has_value()) out += " " + std::to_string(*answer.number);
-  if (kind == Kind::kMultiGet || kind == Kind::kScan) {
+  if (kind == Kind::kMultiGet || kind == Kind::kScan || kind == Kind::kTxn) {
     for (const auto& [key, value] : answer.pairs) out += " " + Shown(key) + " = " + Shown(value);
     if (answer.more) out += " and more";
   }
@@ -112,6 +119,14 @@ ClientOp ClientOp::DeleteRange(KeyRange range) {
   return op;
 }
 
+ClientOp ClientOp::Txn(std::vector<std::pair<std::string, std::optional<std::string>>> expected,
+                       const Batch& puts) {
+  ClientOp op = WithKey(Kind::kTxn, {});
+  op.all_expected = std::move(expected);
+  op.batch = puts.operations();
+  return op;
+}
+
 ClientAnswer ClientAnswer::Value(std::optional<std::string> value) {
   ClientAnswer answer;
   answer.has_value = true;
@@ -142,6 +157,12 @@ ClientAnswer ClientAnswer::Pairs(std::vector<std::pair<std::string, std::string>
   ClientAnswer answer;
   answer.pairs = std::move(pairs);
   answer.more = more;
+  return answer;
+}
+
+ClientAnswer ClientAnswer::FoundPairs(std::vector<std::pair<std::string, std::string>> pairs) {
+  ClientAnswer answer = Pairs(std::move(pairs));
+  answer.refused = true;
   return answer;
 }
 

@@ -25,6 +25,7 @@ struct ClientOp {
     kMultiGet,
     kScan,
     kDeleteRange,
+    kTxn,
   };
 
   static ClientOp Put(std::string key, std::string value);
@@ -39,6 +40,10 @@ struct ClientOp {
   static ClientOp MultiGet(std::vector<std::string> keys);
   static ClientOp Scan(KeyRange range);
   static ClientOp DeleteRange(KeyRange range);
+  /// If all keys have what is expected of them, the puts are carried out, one for each key;
+  /// otherwise it tells what they have.
+  static ClientOp Txn(std::vector<std::pair<std::string, std::optional<std::string>>> expected,
+                      const Batch& puts);
 
   Kind kind = Kind::kGet;
   std::string key;
@@ -46,6 +51,7 @@ struct ClientOp {
   std::optional<std::string> expected;  ///< of a compare and swap
   std::int64_t delta = 0;
   std::vector<Batch::Operation> batch;
+  std::vector<std::pair<std::string, std::optional<std::string>>> all_expected;  ///< of a txn
   std::vector<std::string> keys;
   KeyRange range;
 };
@@ -68,6 +74,8 @@ struct ClientAnswer {
   /// Of a multi-get or scan, in the order of the keys. `more`: a scan that ends at its last pair.
   static ClientAnswer Pairs(std::vector<std::pair<std::string, std::string>> pairs,
                             bool more = false);
+  /// Of a transaction that did not find what it expected.
+  static ClientAnswer FoundPairs(std::vector<std::pair<std::string, std::string>> pairs);
 
   bool refused = false;
   bool has_value = false;  ///< `value` was told

@@ -59,7 +59,7 @@ void KeyTable::AddNames(const History::Record& record) {
   for (const std::string& key : record.op.keys) add(key);
   for (const auto& [key, value] : record.answer.pairs) add(key);
   const Kind kind = record.op.kind;
-  if (kind == Kind::kBatch || kind == Kind::kMultiGet) return;
+  if (kind == Kind::kBatch || kind == Kind::kMultiGet || kind == Kind::kTxn) return;
   if (kind == Kind::kScan || kind == Kind::kDeleteRange) return;
   add(record.op.key);
 }
@@ -68,6 +68,7 @@ void KeyTable::AddTouched(const History::Record& record, std::vector<std::uint32
   switch (record.op.kind) {
     case Kind::kScan:
     case Kind::kDeleteRange: return AddRange(record, into);
+    case Kind::kTxn:
     case Kind::kBatch:
       for (const Batch::Operation& part : record.op.batch) into.push_back(ids_.at(part.key));
       break;

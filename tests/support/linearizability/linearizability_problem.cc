@@ -75,6 +75,7 @@ class Writer {
         if (answer.number.has_value()) return DemandCount(answer, op);
         return DemandPairs(answer);
       case Kind::kMultiGet: return DemandPairs(answer);
+      case Kind::kTxn: return DemandOfTxn(record);
     }
   }
 
@@ -114,6 +115,42 @@ class Writer {
     if (!answer.has_value || answer.value == record.op.expected) DemandIsNot(slots_[0], expected);
   }
 
+  void DemandOfTxn(const History::Record& record) {
+    const ClientAnswer& answer = record.answer;
+    bool differs = false;
+    for (const auto& [key, value] : record.op.all_expected) {
+      const Slot slot = SlotOf(key);
+      const std::uint32_t expected = problem_.values.OfMaybe(value);
+      if (slot == kNoSlot) {
+        differs = true;  // perhaps
+      } else if (!answer.refused) {
+        DemandIs(slot, expected);
+      } else {
+        const auto found = std::find_if(answer.pairs.begin(), answer.pairs.end(),
+                                        [&k = key](const auto& pair) { return pair.first == k; });
+        const std::uint32_t is =
+            found == answer.pairs.end() ? 0 : problem_.values.Of(found->second);
+        DemandIs(slot, is);
+        differs = differs || is != expected;
+      }
+    }
+    // It was refused though everything was as expected: nothing fits.
+    if (!answer.refused || differs) return;
+    const auto& [key, value] = record.op.all_expected.front();
+    DemandIsNot(SlotOf(key), problem_.values.OfMaybe(value));
+  }
+
+  static constexpr Slot kNoSlot = UINT32_MAX;
+  /// Of the problem, if the key belongs to it.
+  [[nodiscard]] Slot SlotOf(const std::string& key) const {
+    const auto at = std::lower_bound(keys_.begin(), keys_.end(), key,
+                                     [this](std::uint32_t index, const std::string& name) {
+                                       return table_.names[index] < name;
+                                     });
+    if (at == keys_.end() || table_.names[*at] != key) return kNoSlot;
+    return static_cast<Slot>(at - keys_.begin());
+  }
+
   void DemandSum(const History::Record& record) {
     const std::int64_t delta = record.op.delta;
     std::int64_t before = 0;
@@ -136,12 +173,9 @@ class Writer {
   void DemandPairs(const ClientAnswer& answer) {
     for (const Slot slot : slots_) value_of_[slot] = 0;
     for (const auto& [key, value] : answer.pairs) {
-      const auto at = std::lower_bound(keys_.begin(), keys_.end(), key,
-                                       [this](std::uint32_t index, const std::string& name) {
-                                         return table_.names[index] < name;
-                                       });
-      if (at == keys_.end() || table_.names[*at] != key) continue;
-      value_of_[static_cast<std::size_t>(at - keys_.begin())] = problem_.values.Of(value);
+      if (const Slot slot = SlotOf(key); slot != kNoSlot) {
+        value_of_[slot] = problem_.values.Of(value);
+      }
     }
     for (const Slot slot : slots_) DemandIs(slot, value_of_[slot]);
   }
@@ -162,7 +196,7 @@ class Writer {
         add(slots_[0], problem_.values.Of(std::to_string(record.answer.number.value_or(0))));
       } else if (op.kind == Kind::kDelete || op.kind == Kind::kDeleteRange) {
         for (const Slot slot : slots_) add(slot, 0);
-      } else if (op.kind == Kind::kBatch) {
+      } else if (op.kind == Kind::kBatch || op.kind == Kind::kTxn) {
         for (const Slot slot : slots_) add(slot, LastValue(op, problem_.slots[slot].key));
       }
     }

@@ -69,6 +69,19 @@ ClientAnswer ModelStore::Increment(const ClientOp& op) {
   return ClientAnswer::Number(sum);
 }
 
+ClientAnswer ModelStore::Txn(const ClientOp& op) {
+  bool holds = true;
+  std::vector<std::pair<std::string, std::string>> pairs;
+  for (const auto& [key, expected] : op.all_expected) {
+    const std::optional<std::string> actual = Find(data_, key);
+    if (actual.has_value()) pairs.emplace_back(key, *actual);
+    holds = holds && actual == expected;
+  }
+  if (!holds) return ClientAnswer::FoundPairs(std::move(pairs));
+  for (const Batch::Operation& part : op.batch) data_[part.key] = part.value;
+  return ClientAnswer::Done();
+}
+
 ClientAnswer ModelStore::Scan(const KeyRange& range) const {
   ClientAnswer answer;
   for (const auto& [key, value] : data_) {
@@ -89,6 +102,7 @@ ClientAnswer ModelStore::Execute(const ClientOp& op) {
       return ClientAnswer::Done();
     }
     case Kind::kIncrement: return Increment(op);
+    case Kind::kTxn: return Txn(op);
     case Kind::kBatch:
       for (const Batch::Operation& part : op.batch) {
         if (part.is_delete) {
@@ -122,6 +136,7 @@ bool AnswerFits(const ClientOp& op, const ClientAnswer& truth, const ClientAnswe
   }
   if (answer.number.has_value()) return truth.number == answer.number;
   if (answer.has_value) return truth.value == answer.value;
+  if (op.kind == Kind::kTxn) return truth.pairs == answer.pairs;
   if (op.kind != Kind::kScan && op.kind != Kind::kMultiGet) return true;
   std::vector<std::pair<std::string, std::string>> pairs = truth.pairs;
   if (answer.more) {

@@ -19,6 +19,7 @@ class ModelStore {
 
  private:
   ClientAnswer Increment(const ClientOp& op);
+  ClientAnswer Txn(const ClientOp& op);
   ClientAnswer Scan(const KeyRange& range) const;
 
   std::map<std::string, std::string> data_;

@@ -65,7 +65,22 @@ class Calls {
     return Common();
   }
 
+  ClientOp NextTxn() {
+    const std::uint64_t begin = GroupBegin();
+    std::vector<std::pair<std::string, std::optional<std::string>>> expected;
+    Batch puts;
+    for (std::uint64_t i = begin; i < begin + GroupSize() && expected.size() < 3; ++i) {
+      if (Percent(random_, 30)) continue;
+      const std::string key = Key(i);
+      expected.emplace_back(key, Old(key));
+      puts.Put(key, New(key));
+    }
+    if (expected.empty()) return ClientOp::Get(Key(begin));
+    return ClientOp::Txn(std::move(expected), puts);
+  }
+
   ClientOp NextBatch() {
+    if (Percent(random_, 40)) return NextTxn();
     Batch batch;
     const std::uint64_t begin = GroupBegin();
     const std::uint64_t parts = 1 + random_.Below(3);
@@ -159,7 +174,9 @@ Script RandomScript(const HistoryShape& shape, Random& random) {
       script.lines.push_back({Script::Event::kInvoke, client.call, {}});
       ++busy;
     } else if (client.phase == Phase::kCalled) {
-      const bool unknown = Percent(random, shape.unknown_percent);
+      // A transaction of unknown outcome is judged less strictly than a search would.
+      const bool is_txn = script.calls[client.call].op.kind == Kind::kTxn;
+      const bool unknown = !is_txn && Percent(random, shape.unknown_percent);
       const bool failed = !unknown && Percent(random, shape.failed_percent);
       if (!unknown && !failed) {
         const ClientOp& op = script.calls[client.call].op;
@@ -196,7 +213,7 @@ void MutateAnswer(const ClientOp& op, ClientAnswer& answer, Random& random) {
     } else {
       answer.pairs[at].second = values[1 + random.Below(values.size() - 1)].value();
     }
-  } else if (op.kind == Kind::kCompareAndSwap) {
+  } else if (op.kind == Kind::kCompareAndSwap || op.kind == Kind::kTxn) {
     answer.refused = !answer.refused;
   } else if (op.kind == Kind::kDelete) {
     answer.number = static_cast<std::int64_t>(random.Below(2));

@@ -42,6 +42,14 @@ class EchoKv : public KV {
   void WriteAsync(Batch batch, WriteOptions, Callback<WriteResult> done) override {
     Answer([=] { done(WriteResult{batch.operations().size()}); });
   }
+  void TxnAsync(TxnRequest txn, WriteOptions, Callback<TxnResult> done) override {
+    Answer([=] {
+      TxnResult result{txn.compares.empty(), txn.success.size(), {}};
+      result.results.resize(txn.failure.size());
+      for (OpResult& each : result.results) each.found.kvs.push_back({"key", "value", 3});
+      done(std::move(result));
+    });
+  }
   void GetAsync(std::string key, ReadOptions, Callback<KeyValue> done) override {
     Answer([=] { done(KeyValue{key, "value", 3}); });
   }
@@ -70,6 +78,8 @@ TEST(BlockingKv, EachCallReturnsWhatItsTwinIsTold) {
   EXPECT_EQ(kv.CompareAndSwap("k", "old", "x").status().ToString(), "CompareFailed: old");
   EXPECT_EQ(kv.Increment("k", -4)->value, -4);
   EXPECT_EQ(kv.Write(Batch().Put("a", "b").Delete("c"))->revision, 2U);
+  EXPECT_EQ(kv.Txn().Then({Op::Get("a")}).Then({Op::Get("b")}).Commit()->revision, 2U);
+  EXPECT_TRUE(kv.Swap(Compare::Exists("k"), "x")->current.has_value());
   EXPECT_EQ(kv.Get("key")->key, "key");
   EXPECT_EQ(kv.GetMany({"a", "b"})->kvs.size(), 2U);
   ScanOptions options;

@@ -19,6 +19,27 @@ namespace {
 const RequestHeader kHeader{
     .session = 11, .opened_at_ms = 22, .sequence = 33, .acknowledged_below = 30};
 
+TxnRequest OneOfEachInATxn() {
+  TxnRequest txn;
+  txn.compares = {Compare::Value("v", Compare::kEqual, "value"),
+                  Compare::ModRevision("m", Compare::kNotEqual, 3),
+                  Compare::CreateRevision("c", Compare::kLess, 4),
+                  Compare::Version("n", Compare::kGreater, 5),
+                  Compare::Lease("l", Compare::kEqual, 6),
+                  Compare::Exists("p").WithPrefix(),
+                  Compare::Missing("q").WithRange(""),
+                  Compare::Value("w", Compare::kLess, "").WithRange("x")};
+  ScanOptions options;
+  options.limit = 7;
+  options.keys_only = true;
+  txn.success = {Op::Put("a", "1"),    Op::Put("b", "").WithPrevious(),
+                 Op::Get("c"),         Op::Range({"d", "e"}, options),
+                 Op::Range({"f", ""}), Op::Delete("g")};
+  txn.failure = {Op::Increment("n", -1), Op::Txn(TxnRequest{{}, {Op::Get("i")}, {}}),
+                 Op::DeleteRange({"r", "s"}).WithPrevious()};
+  return txn;
+}
+
 std::vector<Operation> OneOfEach() {
   return {PutOp{"put", "value"},
           PutOp{std::string("\0key", 4), ""},
@@ -28,7 +49,12 @@ std::vector<Operation> OneOfEach() {
           CompareAndSwapOp{"cas", "old", "new"},
           CompareAndSwapOp{"cas", std::nullopt, "new"},
           CompareAndSwapOp{"cas", "", "new"},
-          IncrementOp{"counter", -5}};
+          IncrementOp{"counter", -5},
+          PutOp{"put", "value", true},
+          DeleteOp{Range::Single("single"), true},
+          CompareAndSwapOp{"cas", "old", "new", true},
+          TxnOp{{}},
+          TxnOp{OneOfEachInATxn()}};
 }
 
 std::string Flat(capnp::MessageBuilder& message) {
@@ -51,7 +77,7 @@ TEST(KvRequest, WhatIsEncodedIsWhatIsParsed) {
   EXPECT_EQ(parsed.header.sequence, 33U);
   EXPECT_EQ(parsed.header.acknowledged_below, 30U);
   const auto& ops = parsed.operations;
-  ASSERT_EQ(ops.size(), 9U);
+  ASSERT_EQ(ops.size(), 14U);
   EXPECT_EQ(ops[0].range.begin, "put");
   EXPECT_EQ(ops[0].value, "value");
   EXPECT_EQ(ops[1].range.begin, std::string_view("\0key", 4));
@@ -128,15 +154,15 @@ TEST(KvRequest, ARequestBeyondItsLimitsIsRefused) {
 }
 
 TEST(KvRequest, ARequestThatDeletesTooManyRangesIsRefused) {
-  std::vector<Operation> operations(kMaxRangeDeletes, DeleteOp{{Range::Kind::kBounded, "a", "b"}});
+  std::vector<Operation> operations(kMaxWholeRanges, DeleteOp{{Range::Kind::kBounded, "a", "b"}});
   for (int i = 0; i < 100; ++i) operations.push_back(DeleteOp{Range::Single("k")});
   EXPECT_EQ(Validate(EncodeRequest(kHeader, operations).view(), Limits()), Code::kOk);
   operations.push_back(DeleteOp{{Range::Kind::kUnbounded, "a", ""}});
   const auto refused = ValidateRequest(EncodeRequest(kHeader, operations).view(), Limits());
   EXPECT_EQ(refused.status().ToString(),
             Status(Code::kInvalidArgument,
-                   "the request deletes 17 ranges, the limit is 16: delete the others in further "
-                   "requests")
+                   "the request deletes, compares or counts 17 ranges, the limit is 16: put the "
+                   "others into further requests")
                 .ToString());
 }
 

@@ -306,6 +306,43 @@ TEST_F(LinearizabilityTest, OneBadKeyIsExplainedAlone) {
   EXPECT_THAT(ExpectBad(), HasSubstr("on 1 keys: \"b\"\n"));
 }
 
+Op Transfer(std::optional<std::string> a, std::optional<std::string> b, std::string new_a,
+            std::string new_b) {
+  return Op::Txn({{"a", std::move(a)}, {"b", std::move(b)}},
+                 Batch().Put("a", std::move(new_a)).Put("b", std::move(new_b)));
+}
+
+TEST_F(LinearizabilityTest, ATransactionChangesAllOrTellsWhatItFound) {
+  Do(1, Transfer(std::nullopt, std::nullopt, "1", "2"));
+  Do(2, Transfer("1", "3", "x", "y"), Answer::FoundPairs({{"a", "1"}, {"b", "2"}}));
+  Do(2, Op::MultiGet({"a", "b"}), Answer::Pairs({{"a", "1"}, {"b", "2"}}));
+  Do(3, Transfer("1", "2", "3", "4"));
+  const History::Id open = Begin(4, Transfer("3", "4", "5", "6"));
+  Reads(5, "a", "3");
+  Reads(5, "b", "6");
+  history_.Unknown(open);
+  ExpectGood();
+}
+
+TEST_F(LinearizabilityTest, ATransactionThatTakesTheWrongBranchIsBad) {
+  Do(1, Op::Put("a", "1"));
+  Do(2, Transfer("1", std::nullopt, "3", "4"), Answer::FoundPairs({{"a", "1"}}));
+  ExpectBad();
+}
+
+TEST_F(LinearizabilityTest, ATransactionThatOverwritesWhatItDidNotExpectIsBad) {
+  Do(1, Op::Put("a", "1"));
+  Do(2, Transfer("2", std::nullopt, "3", "4"));
+  ExpectBad();
+}
+
+TEST_F(LinearizabilityTest, ATransactionIsSeenAsAWhole) {
+  Do(1, Transfer(std::nullopt, std::nullopt, "1", "2"));
+  Do(2, Transfer("1", "2", "3", "4"));
+  Do(3, Op::MultiGet({"a", "b"}), Answer::Pairs({{"a", "3"}, {"b", "2"}}));
+  ExpectBad();
+}
+
 TEST_F(LinearizabilityTest, GivesUpWhenItsBudgetIsSpent) {
   std::vector<History::Id> ids;
   for (std::uint32_t i = 0; i < 12; ++i) ids.push_back(Begin(i, Op::Put("a", "1")));
