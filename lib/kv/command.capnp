@@ -18,7 +18,7 @@
 # the session: only a session younger than a session's life is opened at apply; any other unknown
 # one is answered sessionExpired and nothing is applied. Session 0 is refused.
 #
-# Work: a request deletes, compares or counts (without a limit) at most 16 ranges, since each of them
+# Work: a request deletes, compares, counts or sorts at most 16 ranges, since each of them
 # may visit every key; a request with more is refused with invalidArgument before it enters the log.
 # So is one with more than 4,096 operations, where a transaction counts for its compares and the
 # operations of both branches, nested ones included; one whose transactions are nested deeper than

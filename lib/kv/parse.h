@@ -80,7 +80,7 @@ struct ParsedTxn {
   std::vector<ParsedTxnOperation> failure;
 };
 
-/// Without a limit, a read that counts visits each key.
+/// A read that counts, or looks for its pairs by anything but the order of keys, visits each key.
 inline bool CountsWholeRange(const ParsedRead& read) {
   if (read.range.kind == Range::Kind::kSingle) return false;
   const bool counts_behind_limit = read.limit != 0 && !read.uncounted;

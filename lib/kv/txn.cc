@@ -276,8 +276,8 @@ class TxnExecution {
 }  // namespace
 
 std::size_t AnswerRoom::BytesOf(std::string_view key, std::string_view value) {
-  return kWordBytes * (capnp::sizeInWords<wire::KeyValue>() + DataWords(key.size()) +
-                       DataWords(value.size()));
+  return kWordBytes *
+         (capnp::sizeInWords<wire::KeyValue>() + DataWords(key.size()) + DataWords(value.size()));
 }
 
 bool AnswerRoom::Take(std::string_view key, std::string_view value, OperationResult& refusal) {

@@ -59,10 +59,8 @@ std::string Model::Compare(const kv::ParsedRead& asked, const ScanResult& found)
   }
   // One that was left out says so without having looked.
   const bool left_out = found.more && found.kvs.empty() && found.count == 0;
-  const auto total =
-      static_cast<std::uint64_t>(std::count_if(keys_.begin(), keys_.end(), [&](const Item& item) {
-        return IsIn(asked.range, item.first);
-      }));
+  const auto total = static_cast<std::uint64_t>(std::count_if(
+      keys_.begin(), keys_.end(), [&](const Item& item) { return IsIn(asked.range, item.first); }));
   const std::uint64_t count =
       asked.uncounted && !asked.count_only ? std::uint64_t{found.kvs.size()} : total;
   if (!left_out && found.count != count) {

@@ -31,10 +31,9 @@ enum class OpOutcome : std::uint8_t { kOk, kFailed, kUnknown, kCount };
 
 inline const char* OpName(OpKind kind) {
   static constexpr const char* kNames[] = {
-      "put",    "get",       "local get",    "lease get", "bounded get",
-      "delete", "cas",       "increment",    "batch",     "scan",
-      "count",  "multi-get", "delete range", "txn",       "read-only txn",
-      "raw request"};
+      "put",          "get",       "local get",     "lease get",  "bounded get", "delete",
+      "cas",          "increment", "batch",         "scan",       "count",       "multi-get",
+      "delete range", "txn",       "read-only txn", "raw request"};
   return kNames[static_cast<std::size_t>(kind)];
 }
 

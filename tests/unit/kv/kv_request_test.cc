@@ -161,7 +161,7 @@ TEST(KvRequest, ARequestThatDeletesTooManyRangesIsRefused) {
   const auto refused = ValidateRequest(EncodeRequest(kHeader, operations).view(), Limits());
   EXPECT_EQ(refused.status().ToString(),
             Status(Code::kInvalidArgument,
-                   "the request deletes, compares or counts 17 ranges, the limit is 16: put the "
+                   "the request deletes, compares, counts or sorts 17 ranges, the limit is 16: put the "
                    "others into further requests")
                 .ToString());
 }
