@@ -1,4 +1,4 @@
-// The verbs that measure: bench put, bench get.
+// The verbs that measure: bench put, bench get, bench txn.
 #include <chrono>
 #include <cstdint>
 #include <memory>
@@ -62,7 +62,9 @@ Exit RunBench(const ClientFlags& flags, BenchFlags& bench, const std::string& op
   if (!client.ok()) return Fail(Exit::kBadArguments, client.status().message());
 
   LoadOptions& load = bench.load;
-  load.operation = operation == "put" ? LoadOptions::Operation::kPut : LoadOptions::Operation::kGet;
+  load.operation = operation == "put"   ? LoadOptions::Operation::kPut
+                   : operation == "txn" ? LoadOptions::Operation::kTxn
+                                        : LoadOptions::Operation::kGet;
   load.duration = bench.duration.value;
   if (load.total == 0 && load.duration.count() == 0) load.total = kDefaultTotal;
   load.timeout = flags.timeout.value;
@@ -122,6 +124,7 @@ void AddBenchVerbs(Program& program) {
   bench->require_subcommand(0, 1);
   AddBenchVerb(program, *bench, "put", "write random values to random keys");
   AddBenchVerb(program, *bench, "get", "read random keys, linearizable");
+  AddBenchVerb(program, *bench, "txn", "read and write a random key in a transaction");
 }
 
 }  // namespace raftkv::cmd

@@ -54,15 +54,7 @@ class PairPrinter {
         if (!get_.print_value_only) PrintLine(ShowBytes(kv.key, flags_));
         if (!get_.keys_only) PrintLine(ShowBytes(kv.value, flags_));
         break;
-      case Format::kJson:
-        std::cout << (pairs_ ? "," : "")
-                  << Dump({{"key", JsonBytes(kv.key, flags_)},
-                           {"value", JsonBytes(kv.value, flags_)},
-                           {"create_revision", kv.create_revision},
-                           {"mod_revision", kv.mod_revision},
-                           {"version", kv.version},
-                           {"lease", kv.lease}});
-        break;
+      case Format::kJson: std::cout << (pairs_ ? "," : "") << Dump(PairJson(kv, flags_)); break;
       case Format::kTable:
         rows_.push_back({ShowCell(kv.key, flags_), ShowCell(kv.value, flags_),
                          std::to_string(kv.mod_revision)});

@@ -3,10 +3,12 @@
 
 #include <charconv>
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include <fmt/format.h>
 
@@ -30,9 +32,17 @@ Result<std::string> ReadValueFromStdin(std::uint32_t max_value_bytes) {
   return value;
 }
 
+/// What was there before, behind the answer in simple output.
+void AddPrevious(const std::vector<KeyValue>& previous, const ClientFlags& flags, Answer& answer) {
+  for (const KeyValue& kv : previous) {
+    answer.simple += '\n' + ShowBytes(kv.key, flags) + '\n' + ShowBytes(kv.value, flags);
+  }
+}
+
 struct PutFlags {
   std::string key;
   Positional value;
+  bool prev_kv = false;
 };
 
 Exit RunPut(const ClientFlags& flags, const PutFlags& put) {
@@ -49,14 +59,21 @@ Exit RunPut(const ClientFlags& flags, const PutFlags& put) {
     if (!from_stdin.ok()) return Fail(from_stdin.status());
     value = std::move(from_stdin).value();
   }
-  const auto result = (*client)->kv().Put(put.key, std::move(value), {flags.timeout.value});
+  const auto result =
+      (*client)->kv().Put(put.key, std::move(value), {flags.timeout.value, put.prev_kv});
   if (!result.ok()) return Fail(result.status());
-  PrintAnswer({"RESULT", "OK"}, (*client)->LastHeader(), result->revision, flags);
+  Answer answer{"RESULT", "OK"};
+  if (result->previous.has_value()) {
+    answer.fields["prev_kv"] = PairJson(*result->previous, flags);
+    if (flags.format() == Format::kSimple) AddPrevious({*result->previous}, flags, answer);
+  }
+  PrintAnswer(answer, (*client)->LastHeader(), result->revision, flags);
   return FinishOutput();
 }
 
 struct DelFlags {
   RangeFlags keys;
+  bool prev_kv = false;
 };
 
 Exit RunDel(const ClientFlags& flags, const DelFlags& del) {
@@ -64,12 +81,17 @@ Exit RunDel(const ClientFlags& flags, const DelFlags& del) {
   auto client = Connect(flags);
   if (!client.ok()) return Fail(Exit::kBadArguments, client.status().message());
   KV& kv = (*client)->kv();
-  const WriteOptions options{flags.timeout.value};
+  const WriteOptions options{flags.timeout.value, del.prev_kv};
   const auto result = del.keys.IsSingle() ? kv.Delete(del.keys.key, options)
                                           : kv.DeleteRange(del.keys.range(), options);
   if (!result.ok()) return Fail(result.status());
-  PrintAnswer({"DELETED", std::to_string(result->deleted), {{"deleted", result->deleted}}},
-              (*client)->LastHeader(), result->revision, flags);
+  Answer answer{"DELETED", std::to_string(result->deleted), {{"deleted", result->deleted}}};
+  if (del.prev_kv) {
+    Json& previous = answer.fields["prev_kvs"] = Json::array();
+    for (const KeyValue& kv : result->previous) previous.push_back(PairJson(kv, flags));
+    if (flags.format() == Format::kSimple) AddPrevious(result->previous, flags, answer);
+  }
+  PrintAnswer(answer, (*client)->LastHeader(), result->revision, flags);
   return FinishOutput();
 }
 
@@ -78,24 +100,36 @@ struct CasFlags {
   std::string first;
   Positional second;
   bool absent = false;
+  std::optional<std::uint64_t> mod_revision;
 };
 
+Compare ConditionOf(const CasFlags& cas) {
+  if (cas.absent) return Compare::Missing(cas.key);
+  if (cas.mod_revision.has_value()) {
+    return Compare::ModRevision(cas.key, Compare::kEqual, *cas.mod_revision);
+  }
+  return Compare::Value(cas.key, Compare::kEqual, cas.first);
+}
+
 Exit RunCas(const ClientFlags& flags, const CasFlags& cas) {
-  if (cas.absent == cas.second.given()) {
-    return Fail(Exit::kBadArguments, "cas takes KEY EXPECTED NEW, or KEY NEW --absent");
+  const bool without_expected = cas.absent || cas.mod_revision.has_value();
+  if (without_expected == cas.second.given() || (cas.absent && cas.mod_revision.has_value())) {
+    return Fail(Exit::kBadArguments,
+                "cas takes KEY EXPECTED NEW, KEY NEW --absent, or KEY NEW --mod-revision N");
   }
   auto client = Connect(flags);
   if (!client.ok()) return Fail(Exit::kBadArguments, client.status().message());
-  const auto expected = cas.absent ? std::nullopt : std::optional(cas.first);
-  const auto result = (*client)->kv().CompareAndSwap(
-      cas.key, expected, cas.absent ? cas.first : cas.second.text, {flags.timeout.value});
-  const bool succeeded = result.ok();
-  const auto revision = succeeded ? std::optional(result->revision) : std::nullopt;
-  if (!succeeded && result.code() != Code::kCompareFailed) return Fail(result.status());
-  PrintAnswer({"RESULT", succeeded ? "SUCCESS" : "FAILURE", {{"succeeded", succeeded}}},
-              (*client)->LastHeader(), revision, flags);
+  const auto result = (*client)->kv().Swap(
+      ConditionOf(cas), without_expected ? cas.first : cas.second.text, {flags.timeout.value});
+  if (!result.ok()) return Fail(result.status());
+  Answer answer{
+      "RESULT", result->succeeded ? "SUCCESS" : "FAILURE", {{"succeeded", result->succeeded}}};
+  if (result->current.has_value()) answer.fields["kv"] = PairJson(*result->current, flags);
+  // A failed one has written nothing, so that there is no revision of it.
+  const auto revision = result->succeeded ? std::optional(result->revision) : std::nullopt;
+  PrintAnswer(answer, (*client)->LastHeader(), revision, flags);
   const Exit printed = FinishOutput();
-  return succeeded ? printed : Exit::kCompareFailed;
+  return result->succeeded ? printed : Exit::kCompareFailed;
 }
 
 struct IncrFlags {
@@ -131,12 +165,14 @@ void AddKvVerbs(Program& program) {
   CLI::App* verb = program.AddClientVerb(program.app, "put", "write a key");
   verb->add_option("KEY", put->key)->required();
   put->value.AddTo(*verb, "VALUE", "value to write (default: read from stdin)");
+  verb->add_flag("--prev-kv", put->prev_kv, "print the pair that was there before");
   verb->callback(
       [&program, &client, put] { program.run = [&client, put] { return RunPut(client, *put); }; });
 
   auto del = std::make_shared<DelFlags>();
   verb = program.AddClientVerb(program.app, "del", "delete a key or the range [KEY, END)");
   del->keys.AddTo(*verb, "delete");
+  verb->add_flag("--prev-kv", del->prev_kv, "print the pairs that were deleted");
   verb->callback(
       [&program, &client, del] { program.run = [&client, del] { return RunDel(client, *del); }; });
 
@@ -144,11 +180,17 @@ void AddKvVerbs(Program& program) {
   verb = program.AddClientVerb(program.app, "cas",
                                "replace a value if it is the expected one (compare-and-swap)");
   verb->add_option("KEY", cas->key)->required();
-  verb->add_option("EXPECTED", cas->first, "value that the key must have; omitted with --absent")
+  verb->add_option("EXPECTED", cas->first,
+                   "value that the key must have; omitted with --absent and --mod-revision")
       ->required();
   cas->second.AddTo(*verb, "NEW", "value to write");
   verb->add_flag("--absent", cas->absent,
                  "write only if the key does not exist: cas KEY NEW --absent");
+  verb->add_option("--mod-revision", cas->mod_revision,
+                   "write only if the key was last modified at this revision (0: if it does not "
+                   "exist): cas KEY NEW --mod-revision N")
+      ->check(IsNumber(0, std::numeric_limits<std::uint64_t>::max()))
+      ->type_name("N");
   verb->callback(
       [&program, &client, cas] { program.run = [&client, cas] { return RunCas(client, *cas); }; });
 

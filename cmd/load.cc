@@ -88,6 +88,10 @@ void Load::Send(Client& client, Clock::time_point due) {
                             const bool missing = result.code() == Code::kNotFound;
                             Done(client, due, missing ? Status::Ok() : result.status());
                           });
+    case LoadOptions::Operation::kTxn:
+      return kv_.TxnAsync(
+          RandomTxn(client), {options_.timeout},
+          [this, &client, due](Result<TxnResult> result) { Done(client, due, result.status()); });
   }
 }
 
@@ -122,6 +126,14 @@ std::string Load::RandomKey(Client& client) const {
 
 std::string Load::RandomValue(Client& client) const {
   return pool_.substr(client.chance.Below(kPoolBytes), options_.value_bytes);
+}
+
+/// A read-modify-write: a compare that holds, a read and a put of one key.
+TxnRequest Load::RandomTxn(Client& client) const {
+  const std::string key = RandomKey(client);
+  return {{Compare::Version(key, Compare::kLess, UINT64_MAX)},
+          {Op::Get(key), Op::Put(key, RandomValue(client))},
+          {}};
 }
 
 }  // namespace raftkv::cmd

@@ -22,7 +22,7 @@
 namespace raftkv::cmd {
 
 struct LoadOptions {
-  enum class Operation : unsigned char { kPut, kGet };
+  enum class Operation : unsigned char { kPut, kGet, kTxn };
   Operation operation = Operation::kPut;
   std::uint32_t clients = 1;
   std::uint64_t total = 0;  ///< calls; 0: until `duration` is over
@@ -69,6 +69,7 @@ class Load {
   void Finish() RAFTKV_EXCLUDES(mutex_);
   std::string RandomKey(Client& client) const;
   std::string RandomValue(Client& client) const;
+  TxnRequest RandomTxn(Client& client) const;
 
   const LoadOptions options_;
   KV& kv_;

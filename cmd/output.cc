@@ -41,6 +41,15 @@ std::string JsonBytes(std::string_view bytes, const ClientFlags& flags) {
   return flags.json_strings ? std::string(bytes) : EncodeBase64(bytes);
 }
 
+Json PairJson(const KeyValue& kv, const ClientFlags& flags) {
+  return {{"key", JsonBytes(kv.key, flags)},
+          {"value", JsonBytes(kv.value, flags)},
+          {"create_revision", kv.create_revision},
+          {"mod_revision", kv.mod_revision},
+          {"version", kv.version},
+          {"lease", kv.lease}};
+}
+
 std::string Dump(const Json& json) {
   return json.dump(-1, ' ', false, Json::error_handler_t::replace);
 }

@@ -26,6 +26,8 @@ std::string ShowBytes(std::string_view bytes, const ClientFlags& flags);
 std::string ShowCell(std::string_view bytes, const ClientFlags& flags);
 /// For JSON: base64, or text with --json-strings.
 std::string JsonBytes(std::string_view bytes, const ClientFlags& flags);
+/// All that a key has.
+Json PairJson(const KeyValue& kv, const ClientFlags& flags);
 /// One line; bytes that are no UTF-8 (only with --json-strings) are replaced.
 std::string Dump(const Json& json);
 /// Without `revision` there is no such field: the answer does not belong to one.

@@ -24,6 +24,7 @@ class ScriptedKv final : public KV {
   void IncrementAsync(std::string, std::int64_t, WriteOptions, Callback<IncrementResult>) override {
   }
   void WriteAsync(Batch, WriteOptions, Callback<WriteResult>) override {}
+  void TxnAsync(TxnRequest, WriteOptions, Callback<TxnResult>) override {}
   void GetAsync(std::string, ReadOptions, Callback<KeyValue>) override {}
   void GetManyAsync(std::vector<std::string>, ReadOptions, Callback<GetManyResult>) override {}
   void ScanAsync(KeyRange, ScanOptions options, Callback<ScanResult> done) override {
