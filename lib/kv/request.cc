@@ -144,7 +144,9 @@ void FillOp(const Op& op, wire::TxnOperation::Builder out) {
     read.setKeysOnly(op.options.keys_only);
     read.setCountOnly(op.options.count_only);
     read.setUncounted(op.options.skip_count);
-    return FillOrder(OrderOf(op.options), read.initKeys());
+    auto keys = read.initKeys();
+    keys.setRevision(op.options.revision);
+    return FillOrder(OrderOf(op.options), keys);
   }
   auto write = out.initWrite();
   write.setReturnPrevious(op.return_previous);

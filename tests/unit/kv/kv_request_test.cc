@@ -159,11 +159,12 @@ TEST(KvRequest, ARequestThatDeletesTooManyRangesIsRefused) {
   EXPECT_EQ(Validate(EncodeRequest(kHeader, operations).view(), Limits()), Code::kOk);
   operations.push_back(DeleteOp{{Range::Kind::kUnbounded, "a", ""}});
   const auto refused = ValidateRequest(EncodeRequest(kHeader, operations).view(), Limits());
-  EXPECT_EQ(refused.status().ToString(),
-            Status(Code::kInvalidArgument,
-                   "the request deletes, compares, counts or sorts 17 ranges, the limit is 16: put the "
-                   "others into further requests")
-                .ToString());
+  EXPECT_EQ(
+      refused.status().ToString(),
+      Status(Code::kInvalidArgument,
+             "the request deletes, compares, counts or sorts 17 ranges, the limit is 16: put the "
+             "others into further requests")
+          .ToString());
 }
 
 TEST(KvRequest, AHeaderThatCannotBeIsRefused) {

@@ -147,19 +147,33 @@ TEST(KvTxnLimits, SizesAreThoseOfOperationsByThemselves) {
 TEST(KvTxnLimits, WholeRangesAreCountedWhereverTheyStand) {
   ScanOptions counted;
   counted.count_only = true;
-  ScanOptions limited = counted;
+  ScanOptions limited;
   limited.limit = 5;
+  ScanOptions sorted;
+  sorted.order = OrderBy::kVersion;
+  ScanOptions filtered;
+  filtered.min_mod_revision = 2;
   for (const std::size_t ranges : {15, 16, 17}) {
     const Code wanted = ranges <= 16 ? Code::kOk : Code::kInvalidArgument;
     const std::vector<Compare> compares(ranges, Compare::Missing("k").WithPrefix());
     EXPECT_EQ(Check({compares, {}, {}}).code(), wanted);
     EXPECT_EQ(Check(Then(std::vector<Op>(ranges, Op::DeleteRange({"a", "b"})))).code(), wanted);
-    EXPECT_EQ(Check(Then(std::vector<Op>(ranges, Op::Range({"a", "b"}, counted)))).code(), wanted);
+    for (const ScanOptions& options : {counted, limited, sorted, filtered}) {
+      const std::vector<Op> reads(ranges, Op::Range({"a", "b"}, options));
+      EXPECT_EQ(Check(Then(reads)).code(), wanted);
+    }
     EXPECT_EQ(Check(Then({Op::Txn(TxnRequest{compares, {}, {}})})).code(), wanted);
   }
+  limited.skip_count = true;
   EXPECT_TRUE(Check(Then(std::vector<Op>(100, Op::Range({"a", "b"}, limited)))).ok());
   EXPECT_TRUE(Check(Then(std::vector<Op>(100, Op::Range({"a", "b"})))).ok())
       << "its answer is bounded";
+}
+
+TEST(KvTxnLimits, AReadOfAnotherRevisionIsRefused) {
+  ScanOptions past;
+  past.revision = 1;
+  EXPECT_EQ(Check(Then({Op::Range({"a", "b"}, past)})).code(), Code::kInvalidArgument);
 }
 
 TEST(KvTxnLimits, ACompareAndSwapIsNoOperationOfATransaction) {

@@ -400,5 +400,36 @@ TEST(KvTxn, WhereTheAnswerOfARequestIsFullLaterCallsChangeNothing) {
   }
 }
 
+TEST(KvTxn, ReadsInItTakeOrderBoundsAndCount) {
+  AppliedLog log;
+  for (const char* key : {"a", "b", "c"}) log.Apply({PutOp{key, key}});  // revisions 2, 3, 4
+  ScanOptions newest;
+  newest.order = OrderBy::kModRevision;
+  newest.reverse = true;
+  newest.limit = 2;
+  ScanOptions last;
+  last.reverse = true;
+  last.limit = 1;
+  ScanOptions old;
+  old.max_mod_revision = 3;
+  ScanOptions uncounted = last;
+  uncounted.skip_count = true;
+  const TxnOutcome outcome =
+      Commit(log, {{},
+                   {Op::Put("a", "new"), Op::Range({"a", "z"}, newest), Op::Range({"a", "z"}, last),
+                    Op::Range({"a", "z"}, old), Op::Range({"a", "z"}, uncounted)},
+                   {}});
+  const auto read = [&](std::size_t i) { return outcome.results[i].read.value_or(ScanResult()); };
+  EXPECT_EQ(Pairs(outcome.results[1]), (Strings{"a=new", "c=c"})) << "its own write is the newest";
+  EXPECT_EQ(read(1).count, 3U);
+  EXPECT_TRUE(read(1).more);
+  EXPECT_EQ(Pairs(outcome.results[2]), Strings{"c=c"});
+  EXPECT_EQ(read(2).count, 3U);
+  EXPECT_EQ(Pairs(outcome.results[3]), Strings{"b=b"});
+  EXPECT_FALSE(read(3).more);
+  EXPECT_EQ(read(4).count, 1U);
+  EXPECT_TRUE(read(4).more);
+}
+
 }  // namespace
 }  // namespace raftkv::kv
