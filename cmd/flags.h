@@ -96,6 +96,7 @@ Result<std::unique_ptr<Client>> Connect(const ClientFlags& flags, ClientOptions 
 void AddServeVerb(Program& program);
 void AddKvVerbs(Program& program);
 void AddGetVerb(Program& program);
+void AddHistoryVerbs(Program& program);
 void AddEndpointVerbs(Program& program);
 void AddMemberVerbs(Program& program);
 void AddSnapshotVerbs(Program& program);

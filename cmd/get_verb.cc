@@ -19,6 +19,7 @@ struct GetFlags {
   Positional end;
   bool prefix = false;
   std::uint64_t limit = 0;
+  std::uint64_t revision = 0;
   bool keys_only = false;
   bool print_value_only = false;
   bool count_only = false;
@@ -122,6 +123,7 @@ Exit RunGet(const ClientFlags& flags, const GetFlags& get) {
   ScanOptions options;
   options.consistency = ConsistencyOf(get.consistency);
   options.max_staleness = get.max_staleness.value;
+  options.revision = get.revision;
   options.keys_only = get.keys_only;
   options.count_only = get.count_only;
   ClientOptions client_options;
@@ -172,6 +174,10 @@ void AddGetVerb(Program& program) {
   CLI::App* verb = program.AddClientVerb(program.app, "get", "read a key or the range [KEY, END)");
   verb->add_option("KEY", get->key)->required();
   get->end.AddTo(*verb, "END", "end of the range, exclusive");
+  verb->add_option("--rev", get->revision,
+                   "read the state right after this revision; 0: the latest")
+      ->check(IsNumber(0, std::numeric_limits<std::uint64_t>::max()))
+      ->type_name("N");
   verb->add_flag("--prefix", get->prefix, "read all keys with the prefix KEY");
   verb->add_option("--limit", get->limit, "largest number of pairs to return; 0: no limit")
       ->check(IsNumber(0, std::numeric_limits<std::uint64_t>::max()))

@@ -58,6 +58,7 @@ Exit Main(int argc, char** argv) {
   AddServeVerb(program);
   AddGetVerb(program);
   AddKvVerbs(program);
+  AddHistoryVerbs(program);
   AddEndpointVerbs(program);
   AddMemberVerbs(program);
   AddSnapshotVerbs(program);

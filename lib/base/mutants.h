@@ -73,6 +73,9 @@ namespace raftkv {
   X(kRevisionOfEntry, 49, "calls that share an entry share a revision")                  \
   X(kCountsOfFormerLife, 54, "a key that is created again keeps its counts")             \
   X(kRangeDeleteKeepsCounts, 55, "the cache of counts misses range deletes")             \
+  X(kEventsAtBoundDropped, 50, "a compaction drops the events at its bound")             \
+  X(kPastShowsDeleted, 62, "a read at a revision shows what was deleted before")         \
+  X(kBoundNotPersisted, 64, "a compact is applied and its bound not written")            \
   X(kVoteForgotten, 1, "a restarted member forgets its term and whom it voted for")      \
   X(kCommitWithoutMajority, 2, "a leader commits what only it has")
 

@@ -4,6 +4,7 @@
 
 #include "lib/kv/parse.h"
 #include "lib/kv/request.h"
+#include "lib/kv/settings.h"
 
 namespace raftkv::kv {
 namespace {
@@ -37,6 +38,11 @@ Status CheckRange(const RangeView& range, const Limits& limits) {
 }
 
 Status Check(const ParsedOperation& operation, const Limits& limits) {
+  if (operation.kind == ParsedOperation::Kind::kCompact) return Status::Ok();
+  if (operation.kind == ParsedOperation::Kind::kSetting) {
+    Settings settings;
+    return ChangeSetting(operation.range.begin, operation.value, settings).status();
+  }
   if (operation.kind == ParsedOperation::Kind::kDelete) return CheckRange(operation.range, limits);
   if (Status status = CheckKey(operation.range.begin, limits); !status.ok()) return status;
   if (Status status = CheckValue(operation.expected, limits); !status.ok()) return status;
@@ -69,6 +75,16 @@ struct ToParsed {
     parsed.delta = op.delta;
     return parsed;
   }
+  ParsedOperation operator()(const CompactOp& op) const {
+    ParsedOperation parsed = OfKey(ParsedOperation::Kind::kCompact, {});
+    parsed.revision = op.revision;
+    return parsed;
+  }
+  ParsedOperation operator()(const SettingOp& op) const {
+    ParsedOperation parsed = OfKey(ParsedOperation::Kind::kSetting, op.name);
+    parsed.value = op.value;
+    return parsed;
+  }
 
  private:
   static ParsedOperation OfKey(ParsedOperation::Kind kind, std::string_view key) {
@@ -92,6 +108,7 @@ Status CheckOperation(const Operation& operation, const Limits& limits) {
 }
 
 Status CheckRead(const ReadOp& read, const Limits& limits) {
+  if (read.settings) return Status::Ok();
   return CheckRange(ViewOf(read.range), limits);
 }
 
@@ -143,6 +160,7 @@ Status ValidateReadRequest(std::string_view bytes, const Limits& limits) {
   }
   if (reads.empty()) return {Code::kInvalidArgument, "the request has no read"};
   for (const ParsedRead& read : reads) {
+    if (read.settings) continue;
     if (Status status = CheckRange(read.range, limits); !status.ok()) return status;
   }
   return Status::Ok();

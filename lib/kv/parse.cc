@@ -77,6 +77,17 @@ Status ParseOperation(wire::Operation::Reader operation, ParsedOperation& out) {
       out.delta = increment.getDelta();
       return Status::Ok();
     }
+    case wire::Operation::COMPACT:
+      out.kind = ParsedOperation::Kind::kCompact;
+      out.revision = operation.getCompact();
+      return Status::Ok();
+    case wire::Operation::SETTING: {
+      const auto setting = operation.getSetting();
+      out.kind = ParsedOperation::Kind::kSetting;
+      out.range.begin = {setting.getName().begin(), setting.getName().size()};
+      out.value = {setting.getValue().begin(), setting.getValue().size()};
+      return Status::Ok();
+    }
     default: break;
   }
   return UnknownKind("an operation");
@@ -105,6 +116,10 @@ Status ParseRequest(std::string_view bytes, std::size_t max_operations, MessageB
       if (Status status = ParseOperation(operation, out.operations[i++]); !status.ok()) {
         return status;
       }
+      if (out.operations[i - 1].IsUpkeep() && operations.size() > 1) {
+        return Status(Code::kInvalidArgument,
+                      "a compact or a setting is not alone in its request: send it by itself");
+      }
     }
     return Status::Ok();
   };
@@ -124,7 +139,9 @@ Status ParseReadRequest(std::string_view bytes, std::size_t max_reads, MessageBy
     for (const auto read : reads) {
       ParsedRead& parsed = out[i++];
       if (Status status = ParseRange(read.getRange(), parsed.range); !status.ok()) return status;
-      if (!read.isKeys()) return UnknownKind("a kind of read");
+      if (!read.isKeys() && !read.isSettings()) return UnknownKind("a kind of read");
+      parsed.settings = read.isSettings();
+      if (read.isKeys()) parsed.revision = read.getKeys().getRevision();
       parsed.limit = read.getLimit();
       parsed.keys_only = read.getKeysOnly();
       parsed.count_only = read.getCountOnly();
@@ -159,8 +176,10 @@ bool OnlyDeletes(std::string_view request) {
   if (!ParseRequest(request, SIZE_MAX, storage, parsed).ok()) return false;
   const auto& operations = parsed.operations;
   return !operations.empty() &&
-         std::all_of(operations.begin(), operations.end(),
-                     [](const auto& o) { return o.kind == ParsedOperation::Kind::kDelete; });
+         std::all_of(operations.begin(), operations.end(), [](const auto& o) {
+           return o.kind == ParsedOperation::Kind::kDelete ||
+                  o.kind == ParsedOperation::Kind::kCompact;
+         });
 }
 
 }  // namespace raftkv::kv

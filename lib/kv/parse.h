@@ -21,15 +21,19 @@ struct RangeView {
 };
 
 struct ParsedOperation {
-  enum class Kind : std::uint8_t { kPut, kDelete, kCompareAndSwap, kIncrement };
+  enum class Kind : std::uint8_t { kPut, kDelete, kCompareAndSwap, kIncrement, kCompact, kSetting };
   Kind kind = Kind::kPut;
   /// Of the same call as the operation before it.
   bool same_call = false;
   bool expect_absent = false;
   std::int64_t delta = 0;
-  RangeView range;            ///< kDelete; otherwise `begin` is the key
+  std::uint64_t revision = 0;  ///< kCompact
+  RangeView range;            ///< kDelete; otherwise `begin` is the key, or the name of the setting
   std::string_view value;     ///< kPut, kCompareAndSwap: what the key shall hold
   std::string_view expected;  ///< kCompareAndSwap
+
+  /// It changes what the cluster keeps and not its keys, and is alone in its request.
+  [[nodiscard]] bool IsUpkeep() const { return kind == Kind::kCompact || kind == Kind::kSetting; }
 };
 
 struct ParsedRequest {
@@ -44,6 +48,8 @@ struct ParsedRead {
   bool count_only = false;
   Hold hold = Hold::kNever;
   ViewId view;  ///< of the whole request
+  std::uint64_t revision = 0;
+  bool settings = false;
 };
 
 /// `out` borrows `bytes` and `storage`. InvalidArgument: malformed, or more than `max_operations`.
@@ -57,7 +63,7 @@ Status ParseReadRequest(std::string_view bytes, std::size_t max_reads, MessageBy
 /// malformed.
 ViewId ViewOfRequest(std::string_view request);
 
-/// A valid request of deletes and nothing else: it makes room, in the end.
+/// A valid request of deletes, or a compact, and nothing else: it makes room, in the end.
 bool OnlyDeletes(std::string_view request);
 
 }  // namespace raftkv::kv

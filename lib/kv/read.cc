@@ -1,6 +1,9 @@
 // What does a read answer?
 #include <algorithm>
 #include <limits>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "lib/kv/arena.h"
 #include "lib/kv/command.capnp.h"
@@ -8,6 +11,8 @@
 #include "lib/kv/layout.h"
 #include "lib/kv/parse.h"
 #include "lib/kv/record.h"
+#include "lib/kv/revisions.h"
+#include "lib/kv/settings.h"
 #include "lib/kv/store.h"
 
 namespace raftkv::kv {
@@ -29,6 +34,7 @@ struct Pair {
 
 struct Found {
   std::vector<Pair> pairs;
+  std::vector<std::pair<std::string, std::string>> settings;
   std::uint64_t count = 0;
   bool more = false;
   bool at_limit = false;  ///< that is where it ended
@@ -53,6 +59,7 @@ class Reader {
       found.more = true;
       return Status::Ok();
     }
+    if (read.settings) return Show(found);
     if (read.range.kind == Range::Kind::kSingle) return Get(read, found);
     return Scan(read, found);
   }
@@ -62,8 +69,24 @@ class Reader {
   [[nodiscard]] std::size_t words() const { return words_; }
 
  private:
+  Status Show(Found& found) {
+    const auto settings = LoadSettings(view_);
+    if (!settings.ok()) return settings.status();
+    found.settings = ShowSettings(*settings);
+    found.count = found.settings.size();
+    for (const auto& [name, value] : found.settings) {
+      words_ +=
+          capnp::sizeInWords<wire::Setting>() + TextWords(name.size()) + TextWords(value.size());
+    }
+    return Status::Ok();
+  }
+
+  static std::uint64_t RevisionOf(const ParsedRead& read) {
+    return read.revision == 0 ? kLatestRevision : read.revision;
+  }
+
   Status Get(const ParsedRead& read, Found& found) {
-    const auto record = view_.Get(DataKey(read.range.begin));
+    const auto record = view_.GetAt(DataKey(read.range.begin), RevisionOf(read));
     if (!record.ok()) return record.status();
     if (!record->has_value()) {
       visited_bytes_ += kVisitBytes;
@@ -78,9 +101,10 @@ class Reader {
     const EngineRange range = DataRange(read.range);
     if (range.begin >= range.end) return Status::Ok();
     Status damage;
-    Status status = view_.Scan(range.begin, range.end, [&](auto key, auto record) {
+    const auto visit = [&](std::string_view key, std::string_view record) {
       return Add(read, found, key.substr(1), record, damage);
-    });
+    };
+    Status status = view_.ScanAt(range.begin, range.end, RevisionOf(read), visit);
     return status.ok() ? damage : status;
   }
 
@@ -145,9 +169,10 @@ bool WantsHold(const std::vector<ParsedRead>& reads, const std::vector<Found>& f
 Bytes EncodeAnswer(const Reader& reader, const Position& position, ViewId view) {
   constexpr std::size_t kListTagWords = 1;
   const auto& found = reader.found();
-  const std::size_t words = capnp::sizeInWords<wire::ReadResponse>() +
-                            capnp::sizeInWords<wire::ViewId>() + kListTagWords + reader.words() +
-                            found.size() * (capnp::sizeInWords<wire::ReadResult>() + kListTagWords);
+  const std::size_t words =
+      capnp::sizeInWords<wire::ReadResponse>() + capnp::sizeInWords<wire::ViewId>() +
+      kListTagWords + reader.words() +
+      found.size() * (capnp::sizeInWords<wire::ReadResult>() + 2 * kListTagWords);
   return BuildMessage(words, [&](capnp::MessageBuilder& message) {
     auto out = message.initRoot<wire::ReadResponse>();
     out.setFormatVersion(kRequestFormatVersion);
@@ -163,6 +188,14 @@ Bytes EncodeAnswer(const Reader& reader, const Position& position, ViewId view) 
       const Found& from = found[i];
       results[i].setCount(from.count);
       results[i].setMore(from.more);
+      if (!from.settings.empty()) {
+        auto settings = results[i].initSettings(static_cast<unsigned>(from.settings.size()));
+        for (unsigned k = 0; k < settings.size(); ++k) {
+          settings[k].setName(ToText(from.settings[k].first));
+          settings[k].setValue(ToText(from.settings[k].second));
+        }
+        continue;
+      }
       auto kvs = results[i].initKvs(static_cast<unsigned>(from.pairs.size()));
       for (unsigned k = 0; k < kvs.size(); ++k) {
         kvs[k].setKey(ToData(from.pairs[k].key));
@@ -183,6 +216,17 @@ Result<Position> PositionOf(View& view) {
   if (!record.ok()) return record.status();
   if (!record->has_value()) return Position();
   return DecodePosition(**record);
+}
+
+/// Whether each read's revision is there.
+Status CheckRevisions(const std::vector<ParsedRead>& reads, const Position& position) {
+  for (const ParsedRead& read : reads) {
+    if (read.revision > position.revision) return FutureRevision(read.revision, position.revision);
+    if (read.revision != 0 && read.revision < position.compacted) {
+      return CompactedStatus(read.revision, position.compacted);
+    }
+  }
+  return Status::Ok();
 }
 
 }  // namespace
@@ -212,6 +256,7 @@ Result<Bytes> Read(Engine& engine, ReadTier tier, std::string_view request, std:
   if (view == nullptr) return Status(Code::kCompacted, std::string(kViewGone));
   const auto position = PositionOf(*view);
   if (!position.ok()) return position.status();
+  if (status = CheckRevisions(reads, *position); !status.ok()) return status;
   Reader reader(*view, max_bytes, max_visited_bytes);
   for (const ParsedRead& read : reads) {
     if (status = reader.Run(read); !status.ok()) return status;

@@ -60,11 +60,22 @@ void FillOperation(const Operation& operation, wire::Operation::Builder out) {
                           auto increment = out.initIncrement();
                           increment.setIncrementKey(ToData(op.key));
                           increment.setDelta(op.delta);
+                        },
+                        [&](const CompactOp& op) { out.setCompact(op.revision); },
+                        [&](const SettingOp& op) {
+                          auto setting = out.initSetting();
+                          setting.setName(ToText(op.name));
+                          setting.setValue(ToText(op.value));
                         }},
              operation);
 }
 
 }  // namespace
+
+bool IsAlone(const Operation& operation) {
+  return std::holds_alternative<CompactOp>(operation) ||
+         std::holds_alternative<SettingOp>(operation);
+}
 
 Range Range::From(const KeyRange& range) {
   return {range.end.empty() ? Kind::kUnbounded : Kind::kBounded, range.begin, range.end};
@@ -79,7 +90,12 @@ std::size_t EncodedSize(const Operation& operation) {
             return DataWords(op.key.size()) + DataWords(op.desired.size()) +
                    (op.expected.has_value() ? DataWords(op.expected->size()) : 0);
           },
-          [](const IncrementOp& op) { return DataWords(op.key.size()); }},
+          [](const IncrementOp& op) { return DataWords(op.key.size()); },
+          [](const CompactOp&) { return std::size_t{0}; },
+          [](const SettingOp& op) {
+            return capnp::sizeInWords<wire::Setting>() + TextWords(op.name.size()) +
+                   TextWords(op.value.size());
+          }},
       operation);
   return (words + capnp::sizeInWords<wire::Operation>()) * kWordBytes;
 }
@@ -124,6 +140,16 @@ Bytes EncodeRequest(const RequestHeader& header, const std::vector<Operation>& o
   });
 }
 
+Bytes EncodeCompact(std::uint64_t revision) {
+  const std::size_t words =
+      EncodedHeaderSize() / kWordBytes + capnp::sizeInWords<wire::Operation>();
+  return BuildMessage(words, [&](capnp::MessageBuilder& message) {
+    auto request = message.initRoot<wire::Request>();
+    request.setFormatVersion(kRequestFormatVersion);
+    request.initOperations(1)[0].setCompact(revision);
+  });
+}
+
 Bytes EncodeReadRequest(const std::vector<ReadOp>& reads) {
   const ViewId view = reads.empty() ? ViewId() : reads.front().view;
   RAFTKV_CHECK(reads.size() <= 1 || std::none_of(reads.begin(), reads.end(), [](const auto& read) {
@@ -141,6 +167,11 @@ Bytes EncodeReadRequest(const std::vector<ReadOp>& reads) {
       list[i].setKeysOnly(reads[i].keys_only);
       list[i].setCountOnly(reads[i].count_only);
       list[i].setHold(static_cast<wire::Hold>(reads[i].hold));
+      if (reads[i].settings) {
+        list[i].setSettings();
+      } else {
+        list[i].initKeys().setRevision(reads[i].revision);
+      }
     }
     if (!view.IsSet()) return;
     auto id = request.initView();

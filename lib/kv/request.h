@@ -47,7 +47,16 @@ struct IncrementOp {
   std::string key;
   std::int64_t delta = 0;
 };
-using Operation = std::variant<PutOp, DeleteOp, CompareAndSwapOp, IncrementOp>;
+/// Raises the lowest revision that can be read; alone in its request, and so is the next one.
+struct CompactOp {
+  std::uint64_t revision = 0;
+};
+struct SettingOp {
+  std::string name;
+  std::string value;
+};
+using Operation =
+    std::variant<PutOp, DeleteOp, CompareAndSwapOp, IncrementOp, CompactOp, SettingOp>;
 
 /// Each may visit every key, on the one thread that applies. Checked before a request enters the
 /// log, so that it may change: what is in the log is carried out.
@@ -55,6 +64,9 @@ inline constexpr std::size_t kMaxRangeDeletes = 16;
 bool IsRangeDelete(const Operation& operation);
 /// InvalidArgument if `count` range deletes are too many for one request.
 Status CheckRangeDeletes(std::size_t count);
+
+/// It has to be the only one in its request.
+bool IsAlone(const Operation& operation);
 
 /// Bytes that `operation` will add to a request, not below the truth.
 std::size_t EncodedSize(const Operation& operation);
@@ -75,6 +87,9 @@ struct RequestHeader {
 /// call has, in order; empty: each operation is a call.
 Bytes EncodeRequest(const RequestHeader& header, const std::vector<Operation>& operations,
                     const std::vector<std::size_t>& call_sizes = {});
+
+/// What the leader itself proposes: it is of no session, and to apply it twice changes nothing.
+Bytes EncodeCompact(std::uint64_t revision);
 
 /// The server's check of bytes from outside: well formed, known version, known operations, within
 /// `limits`, session and sequence not 0. InvalidArgument otherwise (VersionMismatch for a newer
@@ -119,6 +134,10 @@ struct ReadOp {
   Hold hold = Hold::kNever;
   /// Set: from this state, and alone in its request.
   ViewId view = {};
+  /// As the keys were right after it; 0: the latest.
+  std::uint64_t revision = 0;
+  /// Not keys, but the settings of the cluster: one pair each.
+  bool settings = false;
 };
 std::size_t EncodedSize(const ReadOp& read);
 Status CheckRead(const ReadOp& read, const Limits& limits);

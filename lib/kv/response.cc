@@ -56,6 +56,11 @@ void DecodeScan(wire::ReadResult::Reader result, std::uint64_t revision, ViewId 
                        kv.getModRevision(), kv.getCreateRevision(), kv.getVersion(),
                        kv.getLease()});
   }
+  for (const auto setting : result.getSettings()) {
+    KeyValue& pair = out.kvs.emplace_back();
+    pair.key = FromText(setting.getName());
+    pair.value = FromText(setting.getValue());
+  }
   out.count = result.getCount();
   out.more = result.getMore();
   out.revision = revision;

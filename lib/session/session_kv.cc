@@ -121,7 +121,33 @@ class SessionKv final : public StoppableKv {
       if (result->kvs.empty()) return done(Status(Code::kNotFound, "no such key"));
       done(std::move(result->kvs.front()));
     };
-    ReadOne({.range = kv::Range::Single(std::move(key))}, options, std::move(finish));
+    ReadOne({.range = kv::Range::Single(std::move(key)), .revision = options.revision}, options,
+            std::move(finish));
+  }
+
+  void CompactAsync(std::uint64_t revision, WriteOptions options,
+                    Callback<WriteResult> done) override {
+    WriteOne(kv::CompactOp{revision}, options,
+             FinishWith<WriteResult>(std::move(done), ToWriteResult));
+  }
+
+  void ChangeSettingAsync(std::string name, std::string value, WriteOptions options,
+                          Callback<WriteResult> done) override {
+    WriteOne(kv::SettingOp{std::move(name), std::move(value)}, options,
+             FinishWith<WriteResult>(std::move(done), ToWriteResult));
+  }
+
+  void GetSettingsAsync(ReadOptions options, Callback<Settings> done) override {
+    auto finish = [done = Contained(std::move(done), thrown_)](Result<ScanResult> result) {
+      if (!result.ok()) return done(result.status());
+      Settings settings;
+      settings.revision = result->revision;
+      for (KeyValue& kv : result->kvs) {
+        settings.values.emplace(std::move(kv.key), std::move(kv.value));
+      }
+      done(std::move(settings));
+    };
+    ReadOne({.range = {}, .settings = true}, options, std::move(finish));
   }
 
   void ScanAsync(KeyRange range, ScanOptions options, Callback<ScanResult> done) override {
@@ -130,7 +156,8 @@ class SessionKv final : public StoppableKv {
                     .limit = options.limit,
                     .keys_only = options.keys_only,
                     .count_only = options.count_only,
-                    .hold = options.keep_state ? kv::Hold::kAlways : kv::Hold::kWhereFull};
+                    .hold = options.keep_state ? kv::Hold::kAlways : kv::Hold::kWhereFull,
+                    .revision = options.revision};
     if (!options.continuation.empty()) {
       if (options.count_only) {
         return done(Status(Code::kInvalidArgument, "a count has no further pages"));
@@ -176,6 +203,7 @@ class SessionKv final : public StoppableKv {
     if (!bad.ok()) return finish(bad, 0, nullptr);
     auto call = std::make_shared<WriteCall>(Deadline(options.timeout), budget_, bytes);
     call->operation_count = operations.size();
+    call->alone = kv::IsAlone(operations.front());
     call->range_deletes = range_deletes;
     call->operations = std::move(operations);
     call->finish = std::move(finish);
@@ -194,7 +222,8 @@ class SessionKv final : public StoppableKv {
     if (bad.ok()) bad = TakeBudget(bytes);
     if (!bad.ok()) return finish(bad);
     auto call = std::make_shared<ReadCall>(Deadline(options.timeout), budget_, bytes);
-    call->alone = read.view.IsSet();
+    // One whose revision may be gone may be refused, and its neighbours with it.
+    call->alone = read.view.IsSet() || read.revision != 0 || read.settings;
     call->read = std::move(read);
     call->max_staleness = BoundedTimeout(options.max_staleness);
     call->finish = std::move(finish);

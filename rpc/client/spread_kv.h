@@ -44,6 +44,17 @@ class SpreadKv final : public KV {
   void GetAsync(std::string key, ReadOptions options, Callback<KeyValue> done) override {
     Next().GetAsync(std::move(key), options, std::move(done));
   }
+  void CompactAsync(std::uint64_t revision, WriteOptions options,
+                    Callback<WriteResult> done) override {
+    Next().CompactAsync(revision, options, std::move(done));
+  }
+  void ChangeSettingAsync(std::string name, std::string value, WriteOptions options,
+                          Callback<WriteResult> done) override {
+    Next().ChangeSettingAsync(std::move(name), std::move(value), options, std::move(done));
+  }
+  void GetSettingsAsync(ReadOptions options, Callback<Settings> done) override {
+    Next().GetSettingsAsync(options, std::move(done));
+  }
   void ScanAsync(KeyRange range, ScanOptions options, Callback<ScanResult> done) override {
     std::size_t at = Turn();
     if (!options.continuation.empty() && !TakeConnection(options.continuation, at)) {

@@ -344,6 +344,8 @@ void Clients::Scan(Client& client) {
   if (random.Below(2) == 0) options.limit = 1 + random.Below(3);
   options.keep_state = random.Below(4) != 0;
   if (random.Below(3) == 0) options.consistency = Consistency::kLocal;
+  if (random.Below(3) == 0 && write_floor_ > 0) options.revision = 1 + random.Below(write_floor_);
+  if (random.Below(8) == 0 && write_floor_ > 0) Compact(client);
   ScanPage(client, DrawScanned(), options, 0);
 }
 
@@ -352,6 +354,7 @@ void Clients::ScanPage(Client& client, const KeyRange& range, const ScanOptions&
                        std::uint64_t revision) {
   Call call{&client, options.count_only ? OpKind::kCountKeys : OpKind::kScan, 0, {}, 0, false};
   call.pages_of = revision;
+  call.past = options.revision;
   if (revision == 0 && options.consistency == Consistency::kLinearizable) call.floor = write_floor_;
   ++client.open;
   client.kv->ScanAsync(range, options, [this, call, range, options](Result<ScanResult> result) {
@@ -370,6 +373,34 @@ void Clients::ScanPage(Client& client, const KeyRange& range, const ScanOptions&
   });
 }
 
+/// A member that was asked for what it has itself may be behind.
+bool Clients::PastIsRefused(const Call& call, const Status& status) {
+  if (call.past == 0) return false;
+  if (status.code() == Code::kInvalidArgument) return call.floor == 0;
+  if (status.code() != Code::kCompacted) return false;
+  if (call.past >= world_.checks().compacted()) {
+    world_.Fail("the past", "revision " + std::to_string(call.past) +
+                                " is refused, and no member has compacted it");
+  }
+  return true;
+}
+
+/// Up to somewhere; it is refused where another one was faster.
+void Clients::Compact(Client& client) {
+  const std::uint64_t revision = 1 + world_.chance().clients.Below(write_floor_);
+  ++client.open;
+  client.kv->CompactAsync(
+      revision, {Timeout()}, [this, &client](const Result<WriteResult>& result) {
+        if (stopped_) return;
+        const bool expected = result.ok() || result.code() == Code::kCompacted ||
+                              result.code() == Code::kUnknownOutcome || SaysFailed(result.code());
+        if (!expected) {
+          world_.Fail("outcomes", "a compact ends with " + result.status().ToString());
+        }
+        --client.open;
+      });
+}
+
 /// What it shows is judged where it was answered (judges/reads.h).
 void Clients::EndScan(const Call& call, const Status& status, std::uint64_t revision) {
   if (stopped_) return;
@@ -382,7 +413,7 @@ void Clients::EndScan(const Call& call, const Status& status, std::uint64_t revi
                                  " shows revision " + std::to_string(revision));
   }
   const bool gone = call.pages_of != 0 && status.code() == Code::kCompacted;
-  if (!status.ok() && !gone && !SaysFailed(status.code()) &&
+  if (!status.ok() && !gone && !PastIsRefused(call, status) && !SaysFailed(status.code()) &&
       status.code() != Code::kUnknownOutcome) {
     world_.Fail("outcomes", "a scan ends with " + status.ToString());
   }

@@ -98,6 +98,7 @@ class Clients {
     std::uint64_t floor = 0;
     bool recorded = true;        ///< stands in the history
     std::uint64_t pages_of = 0;  ///< a further page of a scan: the revision of the first
+    std::uint64_t past = 0;      ///< a scan of an earlier revision
   };
 
   Client& Add();
@@ -119,9 +120,11 @@ class Clients {
   [[nodiscard]] KeyRange DrawRange();
   [[nodiscard]] KeyRange DrawScanned();
   void Scan(Client& client);
+  void Compact(Client& client);
   void ScanPage(Client& client, const KeyRange& range, const ScanOptions& options,
                 std::uint64_t revision);
   void DeleteRange(Client& client);
+  bool PastIsRefused(const Call& call, const Status& status);
   void EndScan(const Call& call, const Status& status, std::uint64_t revision);
   void EndWrite(const Call& call, const Status& status, std::uint64_t revision,
                 test::ClientAnswer answer, bool changed = true);

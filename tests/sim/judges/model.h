@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -42,8 +43,13 @@ class Model {
   std::string Increment(const kv::ParsedOperation& operation, const kv::OperationResult& result,
                         bool& changed);
   void Put(std::string_view key, std::string value);
+  std::string Upkeep(const kv::ParsedOperation& operation, const kv::OperationResult* result);
+  [[nodiscard]] Keys KeysAt(std::uint64_t revision) const;
 
   Keys keys_;
+  /// What each key became at each revision that changed it.
+  std::map<std::string, std::map<std::uint64_t, std::optional<Value>>, std::less<>> past_;
+  std::uint64_t compacted_ = 0;
   std::uint64_t revision_ = 1;
   /// By session and sequence: what was answered when it was carried out.
   std::map<std::pair<std::uint64_t, std::uint64_t>, Bytes> answers_;

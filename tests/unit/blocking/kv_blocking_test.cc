@@ -47,6 +47,16 @@ class EchoKv : public KV {
   void ScanAsync(KeyRange, ScanOptions options, Callback<ScanResult> done) override {
     Answer([=] { done(ScanResult{{}, options.limit, false, 4}); });
   }
+  void CompactAsync(std::uint64_t revision, WriteOptions, Callback<WriteResult> done) override {
+    Answer([=] { done(WriteResult{revision}); });
+  }
+  void ChangeSettingAsync(std::string name, std::string value, WriteOptions,
+                          Callback<WriteResult> done) override {
+    Answer([=] { done(WriteResult{name.size() + value.size()}); });
+  }
+  void GetSettingsAsync(ReadOptions, Callback<Settings> done) override {
+    Answer([=] { done(Settings{{{"history", "10m"}}, 5}); });
+  }
 
  private:
   void Answer(std::function<void()> work) {
@@ -66,6 +76,9 @@ TEST(BlockingKv, EachCallReturnsWhatItsTwinIsTold) {
   EXPECT_EQ(kv.Increment("k", -4)->value, -4);
   EXPECT_EQ(kv.Write(Batch().Put("a", "b").Delete("c"))->revision, 2U);
   EXPECT_EQ(kv.Get("key")->key, "key");
+  EXPECT_EQ(kv.Compact(12)->revision, 12U);
+  EXPECT_EQ(kv.ChangeSetting("history", "1h")->revision, 9U);
+  EXPECT_EQ(kv.GetSettings()->values.at("history"), "10m");
   ScanOptions options;
   options.limit = 7;
   EXPECT_EQ(kv.Scan({"a", "b"}, options)->count, 7U);
