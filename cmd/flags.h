@@ -97,6 +97,7 @@ void AddServeVerb(Program& program);
 void AddKvVerbs(Program& program);
 void AddGetVerb(Program& program);
 void AddTxnVerb(Program& program);
+void AddHistoryVerbs(Program& program);
 void AddEndpointVerbs(Program& program);
 void AddMemberVerbs(Program& program);
 void AddSnapshotVerbs(Program& program);

@@ -27,6 +27,7 @@ struct GetFlags {
   std::uint64_t max_mod_revision = 0;
   std::uint64_t min_create_revision = 0;
   std::uint64_t max_create_revision = 0;
+  std::uint64_t revision = 0;
   bool keys_only = false;
   bool print_value_only = false;
   bool count_only = false;
@@ -141,6 +142,7 @@ ScanOptions OptionsOf(const ClientFlags& flags, const GetFlags& get) {
   options.consistency = ConsistencyOf(get.consistency);
   options.max_staleness = get.max_staleness.value;
   options.limit = get.limit;
+  options.revision = get.revision;
   options.keys_only = get.keys_only;
   options.count_only = get.count_only;
   options.order = OrderOf(get.sort_by);
@@ -216,6 +218,10 @@ void AddGetVerb(Program& program) {
   auto get = std::make_shared<GetFlags>();
   CLI::App* verb = program.AddClientVerb(program.app, "get", "read a key or the range [KEY, END)");
   get->keys.AddTo(*verb, "read");
+  verb->add_option("--rev", get->revision,
+                   "read the state right after this revision; 0: the latest")
+      ->check(IsNumber(0, std::numeric_limits<std::uint64_t>::max()))
+      ->type_name("N");
   AddOrderFlags(*verb, *get);
   verb->add_flag("--keys-only", get->keys_only, "print keys only");
   verb->add_flag("--print-value-only", get->print_value_only, "print values only");

@@ -59,6 +59,7 @@ Exit Main(int argc, char** argv) {
   AddGetVerb(program);
   AddKvVerbs(program);
   AddTxnVerb(program);
+  AddHistoryVerbs(program);
   AddEndpointVerbs(program);
   AddMemberVerbs(program);
   AddSnapshotVerbs(program);

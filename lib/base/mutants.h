@@ -71,6 +71,7 @@ namespace raftkv {
   X(kRolledBackDiskVotes, 47, "a rolled-back disk takes part")                           \
   X(kNoSync, 48, "nothing is synced")                                                    \
   X(kRevisionOfEntry, 49, "calls that share an entry share a revision")                  \
+  X(kEventsAtBoundDropped, 50, "a compaction drops the events at its bound")             \
   X(kCountsOfFormerLife, 54, "a key that is created again keeps its counts")             \
   X(kRangeDeleteKeepsCounts, 55, "the cache of counts misses range deletes")             \
   X(kLimitBeforeFilter, 61, "the limit of a range is taken before its filters")          \
@@ -78,6 +79,8 @@ namespace raftkv {
   X(kReversePageRepeats, 61, "a further page of a reverse scan repeats a key")           \
   X(kReversePageSkips, 61, "a further page of a reverse scan skips keys")                \
   X(kMultiGetOfTwoStates, 62, "the rest of a multi-get is read from a newer state")      \
+  X(kPastShowsDeleted, 62, "a read at a revision shows what was deleted before")         \
+  X(kBoundNotPersisted, 64, "a compact is applied and its bound not written")            \
   X(kTxnMissesOwnWrites, 65, "reads in a transaction miss its own writes")               \
   X(kTxnRefusedByHalves, 65, "a refused transaction keeps the writes before")            \
   X(kCompareOfMissingValue, 65, "a missing key is compared as if it had no bytes")       \

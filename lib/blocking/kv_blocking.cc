@@ -77,4 +77,20 @@ Result<ScanResult> KV::Scan(KeyRange range, ScanOptions options) {
       [&](Callback<ScanResult> done) { ScanAsync(std::move(range), options, std::move(done)); });
 }
 
+Result<WriteResult> KV::Compact(std::uint64_t revision, WriteOptions options) {
+  return Wait<WriteResult>(
+      [&](Callback<WriteResult> done) { CompactAsync(revision, options, std::move(done)); });
+}
+
+Result<WriteResult> KV::ChangeSetting(std::string name, std::string value, WriteOptions options) {
+  return Wait<WriteResult>([&](Callback<WriteResult> done) {
+    ChangeSettingAsync(std::move(name), std::move(value), options, std::move(done));
+  });
+}
+
+Result<Settings> KV::GetSettings(ReadOptions options) {
+  return Wait<Settings>(
+      [&](Callback<Settings> done) { GetSettingsAsync(options, std::move(done)); });
+}
+
 }  // namespace raftkv

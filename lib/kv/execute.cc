@@ -23,16 +23,16 @@ Status ExecutePut(std::string_view key, std::uint64_t revision, std::string_view
   return pending.PutData(key, revision, value);
 }
 
-Status ExecuteDelete(const ParsedOperation& operation, PendingWrite& pending,
-                     OperationResult& result) {
+Status ExecuteDelete(const ParsedOperation& operation, std::uint64_t revision,
+                     PendingWrite& pending, OperationResult& result) {
   if (operation.range.kind == Range::Kind::kSingle) {
-    const auto deleted = pending.DeleteData(operation.range.begin);
+    const auto deleted = pending.DeleteData(operation.range.begin, revision);
     if (!deleted.ok()) return deleted.status();
     result.number = *deleted ? 1 : 0;
     result.changed = *deleted;
     return Status::Ok();
   }
-  const auto deleted = pending.DeleteDataRange(operation.range);
+  const auto deleted = pending.DeleteDataRange(operation.range, revision);
   if (!deleted.ok()) return deleted.status();
   result.number = static_cast<std::int64_t>(*deleted);
   result.changed = *deleted > 0;
@@ -115,11 +115,13 @@ Status ExecuteWrite(const ParsedOperation& operation, std::uint64_t revision, Pe
   switch (operation.kind) {
     case ParsedOperation::Kind::kPut:
       return ExecutePut(operation.range.begin, revision, operation.value, pending, result);
-    case ParsedOperation::Kind::kDelete: return ExecuteDelete(operation, pending, result);
+    case ParsedOperation::Kind::kDelete: return ExecuteDelete(operation, revision, pending, result);
     case ParsedOperation::Kind::kIncrement:
       return ExecuteIncrement(operation, revision, pending, result);
     case ParsedOperation::Kind::kCompareAndSwap:
-    case ParsedOperation::Kind::kTxn: break;
+    case ParsedOperation::Kind::kTxn:
+    case ParsedOperation::Kind::kCompact:
+    case ParsedOperation::Kind::kSetting: break;  // the store's, which never come here
   }
   RAFTKV_CHECK(false, static_cast<int>(operation.kind));
   return Status::Ok();

@@ -5,6 +5,7 @@
 
 #include "lib/kv/parse.h"
 #include "lib/kv/request.h"
+#include "lib/kv/settings.h"
 #include "lib/kv/txn_limits.h"
 
 namespace raftkv::kv {
@@ -41,6 +42,11 @@ Status CheckRange(const RangeView& range, const Limits& limits) {
 Status CheckTxn(const ParsedTxn& txn, const Limits& limits);
 
 Status Check(const ParsedOperation& operation, const Limits& limits) {
+  if (operation.kind == ParsedOperation::Kind::kCompact) return Status::Ok();
+  if (operation.kind == ParsedOperation::Kind::kSetting) {
+    Settings settings;
+    return ChangeSetting(operation.range.begin, operation.value, settings).status();
+  }
   if (operation.kind == ParsedOperation::Kind::kDelete) return CheckRange(operation.range, limits);
   if (operation.kind == ParsedOperation::Kind::kTxn) return CheckTxn(*operation.txn, limits);
   if (Status status = CheckKey(operation.range.begin, limits); !status.ok()) return status;
@@ -103,6 +109,16 @@ struct ToParsed {
     return parsed;
   }
   ParsedOperation operator()(const TxnOp& op) const { return OfTxn(op.txn); }
+  ParsedOperation operator()(const CompactOp& op) const {
+    ParsedOperation parsed = OfKey(ParsedOperation::Kind::kCompact, {});
+    parsed.revision = op.revision;
+    return parsed;
+  }
+  ParsedOperation operator()(const SettingOp& op) const {
+    ParsedOperation parsed = OfKey(ParsedOperation::Kind::kSetting, op.name);
+    parsed.value = op.value;
+    return parsed;
+  }
 
  private:
   static ParsedOperation OfTxn(const TxnRequest& from) {
@@ -174,6 +190,7 @@ Status CheckOperation(const Operation& operation, const Limits& limits) {
 }
 
 Status CheckRead(const ReadOp& read, const Limits& limits) {
+  if (read.settings) return Status::Ok();
   return CheckRange(ViewOf(read.range), limits);
 }
 
@@ -226,6 +243,7 @@ Status ValidateReadRequest(std::string_view bytes, const Limits& limits) {
   }
   if (reads.empty()) return {Code::kInvalidArgument, "the request has no read"};
   for (const ParsedRead& read : reads) {
+    if (read.settings) continue;
     if (Status status = CheckRange(read.range, limits); !status.ok()) return status;
   }
   return Status::Ok();

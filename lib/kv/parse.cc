@@ -66,16 +66,19 @@ Status ParseOrder(wire::Order::Reader order, Order& out) {
 
 Status ParseRead(wire::Read::Reader read, ParsedRead& out) {
   if (Status status = ParseRange(read.getRange(), out.range); !status.ok()) return status;
-  if (!read.isKeys()) return UnknownKind("a kind of read");
+  if (!read.isKeys() && !read.isSettings()) return UnknownKind("a kind of read");
   out.limit = read.getLimit();
   out.keys_only = read.getKeysOnly();
   out.count_only = read.getCountOnly();
   out.uncounted = read.getUncounted();
   out.max_bytes = read.getMaxBytes();
-  out.revision = read.getKeys().getRevision();
-  if (read.getKeys().hasOrder()) {
-    Status status = ParseOrder(read.getKeys().getOrder(), out.order);
-    if (!status.ok()) return status;
+  out.settings = read.isSettings();
+  if (read.isKeys()) {
+    out.revision = read.getKeys().getRevision();
+    if (read.getKeys().hasOrder()) {
+      Status status = ParseOrder(read.getKeys().getOrder(), out.order);
+      if (!status.ok()) return status;
+    }
   }
   switch (read.getHold()) {
     case wire::Hold::NEVER: out.hold = Hold::kNever; return Status::Ok();
@@ -167,6 +170,17 @@ Status ParseOperation(wire::Operation::Reader operation, std::size_t depth, Oper
       out.txn = txn;
       return ParseTxn(operation.getTxn(), depth + 1, count, *txn);
     }
+    case wire::Operation::COMPACT:
+      out.kind = ParsedOperation::Kind::kCompact;
+      out.revision = operation.getCompact();
+      return Status::Ok();
+    case wire::Operation::SETTING: {
+      const auto setting = operation.getSetting();
+      out.kind = ParsedOperation::Kind::kSetting;
+      out.range.begin = {setting.getName().begin(), setting.getName().size()};
+      out.value = {setting.getValue().begin(), setting.getValue().size()};
+      return Status::Ok();
+    }
     default: break;
   }
   return UnknownKind("an operation");
@@ -177,11 +191,16 @@ Status ParseTxnOperation(wire::TxnOperation::Reader operation, std::size_t depth
   switch (operation.which()) {
     case wire::TxnOperation::READ:
       out.is_read = true;
+      if (operation.getRead().isSettings()) return UnknownKind("a read of a transaction");
       return ParseRead(operation.getRead(), out.read);
     case wire::TxnOperation::WRITE: break;
     default: return UnknownKind("an operation of a transaction");
   }
   Status status = ParseOperation(operation.getWrite(), depth, count, out.write);
+  if (status.ok() && out.write.IsUpkeep()) {
+    return {Code::kInvalidArgument,
+            "a transaction has a compact or a setting in it: send it by itself"};
+  }
   if (!status.ok() || out.write.kind != ParsedOperation::Kind::kCompareAndSwap) return status;
   return {Code::kInvalidArgument,
           "a transaction has a compare and swap in it: use a transaction with a compare instead"};
@@ -239,6 +258,10 @@ Status ParseRequest(std::string_view bytes, std::size_t max_operations, MessageB
     for (const auto operation : operations) {
       Status status = ParseOperation(operation, 0, count, out.operations[i++]);
       if (!status.ok()) return status;
+      if (out.operations[i - 1].IsUpkeep() && operations.size() > 1) {
+        return Status(Code::kInvalidArgument,
+                      "a compact or a setting is not alone in its request: send it by itself");
+      }
     }
     return Status::Ok();
   };
@@ -283,8 +306,10 @@ bool OnlyDeletes(std::string_view request) {
   if (!ParseRequest(request, SIZE_MAX, storage, parsed).ok()) return false;
   const auto& operations = parsed.operations;
   return !operations.empty() &&
-         std::all_of(operations.begin(), operations.end(),
-                     [](const auto& o) { return o.kind == ParsedOperation::Kind::kDelete; });
+         std::all_of(operations.begin(), operations.end(), [](const auto& o) {
+           return o.kind == ParsedOperation::Kind::kDelete ||
+                  o.kind == ParsedOperation::Kind::kCompact;
+         });
 }
 
 }  // namespace raftkv::kv

@@ -29,17 +29,29 @@ struct RangeView {
 struct ParsedTxn;
 
 struct ParsedOperation {
-  enum class Kind : std::uint8_t { kPut, kDelete, kCompareAndSwap, kIncrement, kTxn };
+  enum class Kind : std::uint8_t {
+    kPut,
+    kDelete,
+    kCompareAndSwap,
+    kIncrement,
+    kTxn,
+    kCompact,
+    kSetting
+  };
   Kind kind = Kind::kPut;
   /// Of the same call as the operation before it.
   bool same_call = false;
   bool expect_absent = false;
   std::int64_t delta = 0;
-  RangeView range;            ///< kDelete; otherwise `begin` is the key
+  std::uint64_t revision = 0;  ///< kCompact
+  RangeView range;            ///< kDelete; otherwise `begin` is the key, or the name of the setting
   std::string_view value;     ///< kPut, kCompareAndSwap: what the key shall hold
   std::string_view expected;  ///< kCompareAndSwap
   bool return_previous = false;
   std::shared_ptr<const ParsedTxn> txn;  ///< kTxn
+
+  /// It changes what the cluster keeps and not its keys, and is alone in its request.
+  [[nodiscard]] bool IsUpkeep() const { return kind == Kind::kCompact || kind == Kind::kSetting; }
 };
 
 struct ParsedRequest {
@@ -58,6 +70,7 @@ struct ParsedRead {
   Order order;
   bool uncounted = false;
   std::uint32_t max_bytes = 0;
+  bool settings = false;
 };
 
 struct ParsedCompare {
@@ -98,7 +111,7 @@ Status ParseReadRequest(std::string_view bytes, std::size_t max_reads, MessageBy
 /// malformed.
 ViewId ViewOfRequest(std::string_view request);
 
-/// A valid request of deletes and nothing else: it makes room, in the end.
+/// A valid request of deletes, or a compact, and nothing else: it makes room, in the end.
 bool OnlyDeletes(std::string_view request);
 
 }  // namespace raftkv::kv

@@ -39,7 +39,7 @@ Status PendingWrite::VisitData(const RangeView& range, const DataVisit& visit) {
     if (!more) return false;
     if (pending != end && pending->first == key) {
       show_pending();
-    } else if (!IsCovered(key)) {
+    } else {
       show(key, record);
     }
     return more;

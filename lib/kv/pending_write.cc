@@ -1,18 +1,11 @@
 #include "lib/kv/pending_write.h"
 
-#include <algorithm>
-#include <iterator>
+#include <cstring>
 
 #include "lib/base/check.h"
 #include "lib/base/mutants.h"
 
 namespace raftkv::kv {
-namespace {
-
-/// The keys of a range that are deleted one by one are no longer than this together.
-constexpr std::size_t kMaxPointDeleteBytes = 256 << 10;
-
-}  // namespace
 
 Status PendingWrite::PutData(std::string_view key, std::uint64_t revision, std::string_view value) {
   Counts* const known = counts_.Find(key);
@@ -30,7 +23,9 @@ Status PendingWrite::PutData(std::string_view key, std::uint64_t revision, std::
   if (!value.empty()) {
     std::memcpy(to + key_bytes + header_bytes, value.data(), value.size());
   }
-  mutations_.push_back({.key = {to, key_bytes}, .value = {to + key_bytes, record_bytes}});
+  mutations_.push_back(
+      {.key = {to, key_bytes}, .value = {to + key_bytes, record_bytes}, .revision = revision});
+  if (changes_ != nullptr) changes_->Put(revision, key, value, counts);
   if (known != nullptr) {
     *known = counts;
   } else {
@@ -39,7 +34,7 @@ Status PendingWrite::PutData(std::string_view key, std::uint64_t revision, std::
   return Status::Ok();
 }
 
-Result<bool> PendingWrite::DeleteData(std::string_view key) {
+Result<bool> PendingWrite::DeleteData(std::string_view key, std::uint64_t revision) {
   Counts* const known = counts_.Find(key);
   const Result<Counts> before = known != nullptr ? Result<Counts>(*known) : StoredCounts(key);
   if (!before.ok()) return before.status();
@@ -47,7 +42,9 @@ Result<bool> PendingWrite::DeleteData(std::string_view key) {
   char* const to = arena_.Allocate(key.size() + 1);
   to[0] = kDataPrefix;
   if (!key.empty()) std::memcpy(to + 1, key.data(), key.size());
-  mutations_.push_back({.kind = Mutation::Kind::kDelete, .key = {to, key.size() + 1}});
+  mutations_.push_back(
+      {.kind = Mutation::Kind::kDelete, .key = {to, key.size() + 1}, .revision = revision});
+  if (changes_ != nullptr) changes_->Delete(revision, key);
   if (!RAFTKV_MUTANT(kCountsOfFormerLife)) counts_.Put(key, {});
   return true;
 }
@@ -62,30 +59,8 @@ void PendingWrite::DeleteRecord(std::string_view engine_key) {
 
 void PendingWrite::Sort() {
   for (; sorted_count_ < mutations_.size(); ++sorted_count_) {
-    const Mutation& mutation = mutations_[sorted_count_];
-    if (mutation.kind == Mutation::Kind::kDeleteRange) {
-      Cover(mutation.key, mutation.end);
-    } else {
-      latest_[mutation.key] = sorted_count_;
-    }
+    latest_[mutations_[sorted_count_].key] = sorted_count_;
   }
-}
-
-void PendingWrite::Cover(std::string_view begin, std::string_view end) {
-  latest_.erase(latest_.lower_bound(begin), latest_.lower_bound(end));
-  auto at = covered_.upper_bound(begin);
-  if (at != covered_.begin() && std::prev(at)->second >= begin) --at;
-  while (at != covered_.end() && at->first <= end) {
-    begin = std::min(begin, at->first);
-    end = std::max(end, at->second);
-    at = covered_.erase(at);
-  }
-  covered_.emplace_hint(at, begin, end);
-}
-
-bool PendingWrite::IsCovered(std::string_view engine_key) const {
-  const auto after = covered_.upper_bound(engine_key);
-  return after != covered_.begin() && engine_key < std::prev(after)->second;
 }
 
 View& PendingWrite::view() {
@@ -100,7 +75,7 @@ Result<std::optional<DataRecord>> PendingWrite::Find(std::string_view key) {
   if (const auto found = latest_.find(engine_key); found != latest_.end()) {
     const Mutation& mutation = mutations_[found->second];
     if (mutation.kind == Mutation::Kind::kPut) record = mutation.value;
-  } else if (!IsCovered(engine_key)) {
+  } else {
     auto read = view().Get(engine_key);
     if (!read.ok()) return read.status();
     if (read->has_value()) {
@@ -147,69 +122,47 @@ bool PendingWrite::HasCountsInMemory(std::string_view key, std::unique_ptr<View>
   return data.ok();
 }
 
-Status PendingWrite::VisitStoredKeys(std::string_view begin, std::string_view end,
-                                     const Visit& visit) {
-  auto pending = latest_.lower_bound(begin);
-  return view().Scan(begin, end, [&](std::string_view key, std::string_view /*record*/) {
-    while (pending != latest_.end() && pending->first < key) ++pending;
-    if (pending == latest_.end() || pending->first != key) visit(key);
-    return true;
-  });
-}
-
-Status PendingWrite::VisitKeys(const EngineRange& bounds, const Visit& visit) {
-  // What the engine holds between the deleted ranges, ...
-  std::string_view at = bounds.begin;
-  auto covered = covered_.upper_bound(at);
-  if (covered != covered_.begin()) at = std::max(at, std::prev(covered)->second);
-  for (; covered != covered_.end() && covered->first < bounds.end; ++covered) {
-    if (Status status = VisitStoredKeys(at, covered->first, visit); !status.ok()) return status;
-    at = covered->second;
-  }
-  if (at < bounds.end) {
-    if (Status status = VisitStoredKeys(at, bounds.end, visit); !status.ok()) return status;
-  }
-  // ... and what is pending.
-  const auto end = latest_.lower_bound(bounds.end);
-  for (auto it = latest_.lower_bound(bounds.begin); it != end; ++it) {
-    if (mutations_[it->second].kind == Mutation::Kind::kPut) visit(it->first);
-  }
-  return Status::Ok();
-}
-
-Result<std::uint64_t> PendingWrite::DeleteDataRange(const RangeView& range) {
-  Sort();
-  const EngineRange bounds = DataRange(range);
-  std::uint64_t count = 0;
-  if (bounds.begin >= bounds.end) return count;
+Result<std::vector<std::string_view>> PendingWrite::KeysIn(const EngineRange& bounds) {
   std::vector<std::string_view> keys;
-  std::size_t key_bytes = 0;
-  Status status = VisitKeys(bounds, [&](std::string_view key) {
-    ++count;
-    key_bytes += key.size();
-    if (!RAFTKV_MUTANT(kRangeDeleteKeepsCounts)) counts_.Forget(key.substr(1));
-    if (count <= max_point_deletes_ && key_bytes <= kMaxPointDeleteBytes) {
+  auto pending = latest_.lower_bound(bounds.begin);
+  const auto end = latest_.lower_bound(bounds.end);
+  const auto add_pending = [&] {
+    if (mutations_[pending->second].kind == Mutation::Kind::kPut) keys.push_back(pending->first);
+    ++pending;
+  };
+  const Status status = view().Scan(bounds.begin, bounds.end, [&](std::string_view key, auto) {
+    while (pending != end && pending->first < key) add_pending();
+    if (pending != end && pending->first == key) {
+      add_pending();
+    } else {
       keys.push_back(arena_.Copy(key));
     }
+    return true;
   });
   if (!status.ok()) return status;
-  if (keys.size() == count) {
-    for (const std::string_view key : keys) {
-      mutations_.push_back({.kind = Mutation::Kind::kDelete, .key = key});
-    }
-    return count;
+  while (pending != end) add_pending();
+  return keys;
+}
+
+Result<std::uint64_t> PendingWrite::DeleteDataRange(const RangeView& range,
+                                                    std::uint64_t revision) {
+  Sort();
+  const EngineRange bounds = DataRange(range);
+  if (bounds.begin >= bounds.end) return std::uint64_t{0};
+  const auto keys = KeysIn(bounds);
+  if (!keys.ok()) return keys.status();
+  for (const std::string_view key : *keys) {
+    if (!RAFTKV_MUTANT(kRangeDeleteKeepsCounts)) counts_.Forget(key.substr(1));
+    mutations_.push_back({.kind = Mutation::Kind::kDelete, .key = key, .revision = revision});
+    if (changes_ != nullptr) changes_->Delete(revision, key.substr(1));
   }
-  range_deleted_keys_ += count;
-  mutations_.push_back({.kind = Mutation::Kind::kDeleteRange,
-                        .key = arena_.Copy(bounds.begin),
-                        .end = arena_.Copy(bounds.end)});
-  return count;
+  range_deleted_keys_ += keys->size();
+  return std::uint64_t{keys->size()};
 }
 
 Status PendingWrite::Write() {
   Status status = engine_.Write(mutations_);
   latest_.clear();
-  covered_.clear();
   sorted_count_ = 0;
   view_.reset();
   mutations_.clear();

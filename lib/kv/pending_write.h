@@ -2,11 +2,10 @@
 //
 // Gathers the mutations of several entries into one Engine::Write. A put whose key's counts are in
 // memory only appends; the first operation that reads sorts what was gathered, so that puts do not
-// pay for it. However many keys a range delete removes, it costs a bounded amount of memory.
+// pay for it. A range is deleted key by key, since each of them has a past and an event.
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -17,6 +16,7 @@
 #include <raftkv/status.h>
 
 #include "lib/kv/arena.h"
+#include "lib/kv/change_set.h"
 #include "lib/kv/counts_cache.h"
 #include "lib/kv/engine.h"
 #include "lib/kv/parse.h"
@@ -26,14 +26,15 @@ namespace raftkv::kv {
 
 class PendingWrite {
  public:
-  /// A range delete of more keys than `max_point_deletes` becomes one mutation: a few keys are
-  /// deleted one by one, since each later read has to look at every deleted range.
-  PendingWrite(Engine& engine, std::size_t max_point_deletes, std::size_t counts_cache_bytes)
-      : engine_(engine), max_point_deletes_(max_point_deletes), counts_(counts_cache_bytes) {}
+  PendingWrite(Engine& engine, std::size_t counts_cache_bytes)
+      : engine_(engine), counts_(counts_cache_bytes) {}
+
+  /// What changes data from now on is told to `changes`; null: to nobody.
+  void ReportTo(EntryChanges* changes) { changes_ = changes; }
 
   Status PutData(std::string_view key, std::uint64_t revision, std::string_view value);
   /// Whether there was such a key, as if everything so far were written.
-  Result<bool> DeleteData(std::string_view key);
+  Result<bool> DeleteData(std::string_view key, std::uint64_t revision);
   /// A record of the store itself, under its whole key.
   void PutRecord(std::string_view engine_key, std::string_view record);
   void DeleteRecord(std::string_view engine_key);
@@ -49,28 +50,22 @@ class PendingWrite {
   using DataVisit = std::function<bool(std::string_view key, const DataRecord& record)>;
   Status VisitData(const RangeView& range, const DataVisit& visit);
   /// Deletes the keys in `range`; how many there were, as if everything so far were written.
-  Result<std::uint64_t> DeleteDataRange(const RangeView& range);
+  Result<std::uint64_t> DeleteDataRange(const RangeView& range, std::uint64_t revision);
 
   /// Whether the counts of `key` are in memory, perhaps only now; nothing is pending. `memory`: the
   /// engine's memory as it is now, made here where it is needed.
   bool HasCountsInMemory(std::string_view key, std::unique_ptr<View>& memory);
 
   [[nodiscard]] std::size_t size_bytes() const { return arena_.used_bytes(); }
-  /// Keys that went as part of a range and not one by one, since the beginning.
+  /// Keys that went as part of a range, since the beginning.
   [[nodiscard]] std::uint64_t range_deleted_keys() const { return range_deleted_keys_; }
   /// All in one Engine::Write; afterwards nothing is pending.
   Status Write();
 
  private:
-  using Visit = std::function<void(std::string_view engine_key)>;
-
   void Sort();
-  /// Notes that what the engine holds in [begin, end) is deleted.
-  void Cover(std::string_view begin, std::string_view end);
-  [[nodiscard]] bool IsCovered(std::string_view engine_key) const;
-  /// Calls `visit` for each key in `bounds` that is there, not in order; everything is sorted.
-  Status VisitKeys(const EngineRange& bounds, const Visit& visit);
-  Status VisitStoredKeys(std::string_view begin, std::string_view end, const Visit& visit);
+  /// The keys in `bounds` that are there, in order, in the arena; everything is sorted.
+  Result<std::vector<std::string_view>> KeysIn(const EngineRange& bounds);
   /// The record of `key` as if everything so far were written, valid until the next call; notes its
   /// counts.
   Result<std::optional<DataRecord>> Find(std::string_view key);
@@ -79,13 +74,10 @@ class PendingWrite {
   View& view();
 
   Engine& engine_;
-  const std::size_t max_point_deletes_;
   Arena arena_;
   std::vector<Mutation> mutations_;
-  /// Of mutations_[0, sorted_count_): the latest of each key, if no later one deletes its range.
+  /// Of mutations_[0, sorted_count_): the latest of each key.
   std::map<std::string_view, std::size_t> latest_;
-  /// And the deleted ranges, disjoint: begin and end.
-  std::map<std::string_view, std::string_view> covered_;
   std::size_t sorted_count_ = 0;
   std::uint64_t range_deleted_keys_ = 0;
   /// The engine as it was before these mutations; made with the first read.
@@ -93,6 +85,7 @@ class PendingWrite {
   /// As if everything so far were written.
   CountsCache counts_;
   std::string found_;  ///< by Find in the engine
+  EntryChanges* changes_ = nullptr;
 };
 
 }  // namespace raftkv::kv

@@ -2,6 +2,8 @@
 #include <algorithm>
 #include <limits>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "lib/base/check.h"
 #include "lib/base/mutants.h"
@@ -12,6 +14,8 @@
 #include "lib/kv/order.h"
 #include "lib/kv/parse.h"
 #include "lib/kv/record.h"
+#include "lib/kv/revisions.h"
+#include "lib/kv/settings.h"
 #include "lib/kv/store.h"
 
 namespace raftkv::kv {
@@ -33,6 +37,7 @@ struct Pair {
 
 struct Found {
   std::vector<Pair> pairs;
+  std::vector<std::pair<std::string, std::string>> settings;
   std::uint64_t count = 0;
   bool more = false;
   bool at_limit = false;  ///< that is where it ended
@@ -71,7 +76,7 @@ class Reader {
       words_ = words_before;
       left_bytes_ = std::min(left_before, left_bytes_);
     }
-    if (read.uncounted && !read.count_only) found.count = found.pairs.size();
+    if (read.uncounted && !read.count_only && !read.settings) found.count = found.pairs.size();
     if (RAFTKV_MUTANT(kCountAfterLimit) && found.at_limit) found.count = found.pairs.size();
     return status;
   }
@@ -83,13 +88,30 @@ class Reader {
  private:
   Status Answer(const ParsedRead& read, Found& found) {
     page_bytes_ = read.max_bytes == 0 ? left_bytes_ : read.max_bytes;
+    if (read.settings) return Show(found);
     if (read.range.kind == Range::Kind::kSingle) return Get(read, found);
     if (read.order.NeedsAll() && !read.count_only) return Sort(read, found);
     return Scan(read, found);
   }
 
+  Status Show(Found& found) {
+    const auto settings = LoadSettings(view_);
+    if (!settings.ok()) return settings.status();
+    found.settings = ShowSettings(*settings);
+    found.count = found.settings.size();
+    for (const auto& [name, value] : found.settings) {
+      words_ +=
+          capnp::sizeInWords<wire::Setting>() + TextWords(name.size()) + TextWords(value.size());
+    }
+    return Status::Ok();
+  }
+
+  static std::uint64_t RevisionOf(const ParsedRead& read) {
+    return read.revision == 0 ? kLatestRevision : read.revision;
+  }
+
   Status Get(const ParsedRead& read, Found& found) {
-    const auto record = view_.Get(DataKey(read.range.begin));
+    const auto record = view_.GetAt(DataKey(read.range.begin), RevisionOf(read));
     if (!record.ok()) return record.status();
     if (!record->has_value()) {
       visited_bytes_ += kVisitBytes;
@@ -117,8 +139,10 @@ class Reader {
       return visitor(key.substr(1), record);
     };
     const bool by_key = !read.order.NeedsAll();
-    return by_key && read.order.descending ? view_.ScanReverse(range.begin, range.end, visit)
-                                           : view_.Scan(range.begin, range.end, visit);
+    const std::uint64_t revision = RevisionOf(read);
+    return by_key && read.order.descending
+               ? view_.ScanReverseAt(range.begin, range.end, revision, visit)
+               : view_.ScanAt(range.begin, range.end, revision, visit);
   }
 
   [[nodiscard]] bool TooMuch() const { return visited_bytes_ > max_visited_bytes_; }
@@ -232,9 +256,10 @@ bool WantsHold(const std::vector<ParsedRead>& reads, const std::vector<Found>& f
 Bytes EncodeAnswer(const Reader& reader, const Position& position, ViewId view) {
   constexpr std::size_t kListTagWords = 1;
   const auto& found = reader.found();
-  const std::size_t words = capnp::sizeInWords<wire::ReadResponse>() +
-                            capnp::sizeInWords<wire::ViewId>() + kListTagWords + reader.words() +
-                            found.size() * (capnp::sizeInWords<wire::ReadResult>() + kListTagWords);
+  const std::size_t words =
+      capnp::sizeInWords<wire::ReadResponse>() + capnp::sizeInWords<wire::ViewId>() +
+      kListTagWords + reader.words() +
+      found.size() * (capnp::sizeInWords<wire::ReadResult>() + 2 * kListTagWords);
   return BuildMessage(words, [&](capnp::MessageBuilder& message) {
     auto out = message.initRoot<wire::ReadResponse>();
     out.setFormatVersion(kRequestFormatVersion);
@@ -250,6 +275,14 @@ Bytes EncodeAnswer(const Reader& reader, const Position& position, ViewId view) 
       const Found& from = found[i];
       results[i].setCount(from.count);
       results[i].setMore(from.more);
+      if (!from.settings.empty()) {
+        auto settings = results[i].initSettings(static_cast<unsigned>(from.settings.size()));
+        for (unsigned k = 0; k < settings.size(); ++k) {
+          settings[k].setName(ToText(from.settings[k].first));
+          settings[k].setValue(ToText(from.settings[k].second));
+        }
+        continue;
+      }
       auto kvs = results[i].initKvs(static_cast<unsigned>(from.pairs.size()));
       for (unsigned k = 0; k < kvs.size(); ++k) {
         kvs[k].setKey(ToData(from.pairs[k].key));
@@ -272,12 +305,13 @@ Result<Position> PositionOf(View& view) {
   return DecodePosition(**record);
 }
 
-/// No state but that of `revision` is there.
-Status CheckRevisions(const std::vector<ParsedRead>& reads, std::uint64_t revision) {
+/// Whether each read's revision is there.
+Status CheckRevisions(const std::vector<ParsedRead>& reads, const Position& position) {
   for (const ParsedRead& read : reads) {
-    if (read.revision == 0 || read.revision == revision) continue;
-    return {Code::kCompacted, "revision " + std::to_string(read.revision) +
-                                  " is not kept: this member has " + std::to_string(revision)};
+    if (read.revision > position.revision) return FutureRevision(read.revision, position.revision);
+    if (read.revision != 0 && read.revision < position.compacted) {
+      return CompactedStatus(read.revision, position.compacted);
+    }
   }
   return Status::Ok();
 }
@@ -309,7 +343,7 @@ Result<Bytes> Read(Engine& engine, ReadTier tier, std::string_view request, std:
   if (view == nullptr) return Status(Code::kCompacted, std::string(kViewGone));
   const auto position = PositionOf(*view);
   if (!position.ok()) return position.status();
-  if (status = CheckRevisions(reads, position->revision); !status.ok()) return status;
+  if (status = CheckRevisions(reads, *position); !status.ok()) return status;
   Reader reader(*view, max_bytes, max_visited_bytes);
   for (const ParsedRead& read : reads) {
     if (status = reader.Run(read); !status.ok()) return status;

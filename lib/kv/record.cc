@@ -5,24 +5,12 @@
 #include "lib/base/bytes.h"
 #include "lib/base/check.h"
 #include "lib/kv/parse.h"
+#include "lib/kv/varint.h"
 
 namespace raftkv::kv {
 namespace {
 
 Status DamagedData() { return {Code::kCorruption, "a record of data is damaged"}; }
-
-bool TakeVarint(std::string_view& in, std::uint64_t& number) {
-  number = 0;
-  for (unsigned shift = 0; shift < 64 && !in.empty(); shift += 7) {
-    const auto byte = static_cast<unsigned char>(in.front());
-    in.remove_prefix(1);
-    const std::uint64_t bits = byte & 0x7f;
-    if (bits << shift >> shift != bits) return false;
-    number |= bits << shift;
-    if (byte < 0x80) return true;
-  }
-  return false;
-}
 
 }  // namespace
 
@@ -55,8 +43,7 @@ std::size_t EncodeDataHeader(const Counts& counts, char* out) {
   *at++ = static_cast<char>(kRecordFormatVersion);
   for (std::uint64_t number :
        {counts.mod_revision, counts.create_revision, counts.version, counts.lease}) {
-    for (; number >= 0x80; number >>= 7) *at++ = static_cast<char>(number | 0x80);
-    *at++ = static_cast<char>(number);
+    at = WriteVarint(at, number);
   }
   return static_cast<std::size_t>(at - out);
 }

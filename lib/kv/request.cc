@@ -206,7 +206,13 @@ void FillOperation(const Operation& operation, wire::Operation::Builder out) {
                           increment.setIncrementKey(ToData(op.key));
                           increment.setDelta(op.delta);
                         },
-                        [&](const TxnOp& op) { FillTxn(op.txn, out.initTxn()); }},
+                        [&](const TxnOp& op) { FillTxn(op.txn, out.initTxn()); },
+                        [&](const CompactOp& op) { out.setCompact(op.revision); },
+                        [&](const SettingOp& op) {
+                          auto setting = out.initSetting();
+                          setting.setName(ToText(op.name));
+                          setting.setValue(ToText(op.value));
+                        }},
              operation);
 }
 
@@ -218,12 +224,18 @@ void FillRead(const ReadOp& read, wire::Read::Builder out) {
   out.setHold(static_cast<wire::Hold>(read.hold));
   out.setUncounted(read.uncounted);
   out.setMaxBytes(read.max_bytes);
+  if (read.settings) return out.setSettings();
   auto keys = out.initKeys();
   keys.setRevision(read.revision);
   FillOrder(read.order, keys);
 }
 
 }  // namespace
+
+bool IsAlone(const Operation& operation) {
+  return std::holds_alternative<CompactOp>(operation) ||
+         std::holds_alternative<SettingOp>(operation);
+}
 
 Range Range::From(const KeyRange& range) { return {KindOf(range.end), range.begin, range.end}; }
 
@@ -258,7 +270,12 @@ std::size_t EncodedSize(const Operation& operation) {
                    (op.expected.has_value() ? DataWords(op.expected->size()) : 0);
           },
           [](const IncrementOp& op) { return DataWords(op.key.size()); },
-          [](const TxnOp& op) { return TxnWords(op.txn); }},
+          [](const TxnOp& op) { return TxnWords(op.txn); },
+          [](const CompactOp&) { return std::size_t{0}; },
+          [](const SettingOp& op) {
+            return capnp::sizeInWords<wire::Setting>() + TextWords(op.name.size()) +
+                   TextWords(op.value.size());
+          }},
       operation);
   return (words + capnp::sizeInWords<wire::Operation>()) * kWordBytes;
 }
@@ -302,6 +319,16 @@ Bytes EncodeRequest(const RequestHeader& header, const std::vector<Operation>& o
       first += static_cast<unsigned>(size);
     }
     RAFTKV_CHECK(call_sizes.empty() || first == operations.size(), first);
+  });
+}
+
+Bytes EncodeCompact(std::uint64_t revision) {
+  const std::size_t words =
+      EncodedHeaderSize() / kWordBytes + capnp::sizeInWords<wire::Operation>();
+  return BuildMessage(words, [&](capnp::MessageBuilder& message) {
+    auto request = message.initRoot<wire::Request>();
+    request.setFormatVersion(kRequestFormatVersion);
+    request.initOperations(1)[0].setCompact(revision);
   });
 }
 

@@ -57,7 +57,16 @@ struct IncrementOp {
 struct TxnOp {
   TxnRequest txn;
 };
-using Operation = std::variant<PutOp, DeleteOp, CompareAndSwapOp, IncrementOp, TxnOp>;
+/// Raises the lowest revision that can be read; alone in its request, and so is the next one.
+struct CompactOp {
+  std::uint64_t revision = 0;
+};
+struct SettingOp {
+  std::string name;
+  std::string value;
+};
+using Operation =
+    std::variant<PutOp, DeleteOp, CompareAndSwapOp, IncrementOp, TxnOp, CompactOp, SettingOp>;
 
 /// Deletes, compares and counts of a range: each may visit every key, on the one thread that
 /// applies. Checked before a request enters the log, so that it may change: what is in the log is
@@ -80,6 +89,9 @@ std::size_t CountOperations(const Operation& operation);
 inline constexpr std::size_t kMaxCallAnswerBytes = 1 << 20;
 inline constexpr std::size_t kMaxRequestAnswerBytes = 8 << 20;
 
+/// It has to be the only one in its request.
+bool IsAlone(const Operation& operation);
+
 /// Bytes that `operation` will add to a request, not below the truth.
 std::size_t EncodedSize(const Operation& operation);
 /// Bytes of a request without its operations or reads.
@@ -99,6 +111,9 @@ struct RequestHeader {
 /// call has, in order; empty: each operation is a call.
 Bytes EncodeRequest(const RequestHeader& header, const std::vector<Operation>& operations,
                     const std::vector<std::size_t>& call_sizes = {});
+
+/// What the leader itself proposes: it is of no session, and to apply it twice changes nothing.
+Bytes EncodeCompact(std::uint64_t revision);
 
 /// The server's check of bytes from outside: well formed, known version, known operations, within
 /// `limits`, session and sequence not 0. InvalidArgument otherwise (VersionMismatch for a newer
@@ -179,12 +194,14 @@ struct ReadOp {
   Hold hold = Hold::kNever;
   /// Set: from this state, and alone in its request.
   ViewId view = {};
-  /// 0: the latest.
+  /// As the keys were right after it; 0: the latest.
   std::uint64_t revision = 0;
   Order order = {};
   /// Nobody asks how many keys the range has.
   bool uncounted = false;
   std::uint32_t max_bytes = 0;  ///< of its pairs; 0: what fits into the answer
+  /// Not keys, but the settings of the cluster: one pair each.
+  bool settings = false;
 };
 std::size_t EncodedSize(const ReadOp& read);
 Status CheckRead(const ReadOp& read, const Limits& limits);

@@ -42,6 +42,11 @@ void DecodeScan(wire::ReadResult::Reader result, std::uint64_t revision, ViewId 
   const auto kvs = result.getKvs();
   out.kvs.reserve(kvs.size());
   for (const auto kv : kvs) out.kvs.push_back(FromKeyValue(kv));
+  for (const auto setting : result.getSettings()) {
+    KeyValue& pair = out.kvs.emplace_back();
+    pair.key = FromText(setting.getName());
+    pair.value = FromText(setting.getValue());
+  }
   out.count = result.getCount();
   out.more = result.getMore();
   out.revision = revision;

@@ -16,12 +16,15 @@ namespace {
 
 constexpr std::size_t kConvertedBytes = 4 << 20;
 
+Status NoPosition() { return {Code::kCorruption, "the backup does not say how far it is"}; }
+
 /// Writes what stands in a database of format 1 as today's records.
 class Converter {
  public:
-  explicit Converter(Engine& engine) : engine_(engine), view_(engine.NewView(ReadTier::kAll)) {}
+  Converter(View& view, Engine& engine) : view_(view), engine_(engine) {}
 
   Status Run() {
+    if (Status s = Position(); !s.ok()) return s;
     if (Status s = Visit(kDataPrefix, &Converter::Data); !s.ok()) return s;
     if (Status s = Visit(kSessionPrefix, &Converter::Session); !s.ok()) return s;
     if (Status s = Visit(kSessionFloorPrefix, &Converter::Floor); !s.ok()) return s;
@@ -39,12 +42,23 @@ class Converter {
     Status failure;
     const std::string begin(1, prefix);
     const std::string end(1, static_cast<char>(prefix + 1));
-    Status scanned = view_->Scan(begin, end, [&](std::string_view key, std::string_view record) {
+    Status scanned = view_.Scan(begin, end, [&](std::string_view key, std::string_view record) {
       failure = (this->*convert)(key, record);
       if (failure.ok() && arena_.used_bytes() > kConvertedBytes) failure = Write();
       return failure.ok();
     });
     return scanned.ok() ? failure : scanned;
+  }
+
+  Status Position() {
+    const std::string key(1, kAppliedPrefix);
+    const auto record = view_.Get(key);
+    if (!record.ok()) return record.status();
+    if (!record->has_value() || (*record)->empty()) return NoPosition();
+    const auto position = DecodePosition(**record, /*oldest_version=*/1);
+    if (!position.ok()) return position.status();
+    Put(key, EncodePosition(*position));
+    return Status::Ok();
   }
 
   Status Data(std::string_view key, std::string_view record) {
@@ -53,16 +67,14 @@ class Converter {
     char header[kMaxDataHeaderBytes];
     std::string converted(header, EncodeDataHeader(data->counts, header));
     converted += data->value;
-    Put(key, converted);
+    Put(key, converted, data->counts.mod_revision);
     return Status::Ok();
   }
 
   /// Its stored answers are of another format. It is dropped as if to make room: a late retry under
   /// it is refused.
-  Status Session(std::string_view key, std::string_view record) {
-    if (Status s = NoteFloor(record, "a session"); !s.ok()) return s;
-    mutations_.push_back({.kind = Mutation::Kind::kDelete, .key = arena_.Copy(key)});
-    return Status::Ok();
+  Status Session(std::string_view /*key*/, std::string_view record) {
+    return NoteFloor(record, "a session");
   }
 
   Status Floor(std::string_view /*key*/, std::string_view record) {
@@ -81,8 +93,9 @@ class Converter {
     return Status::Ok();
   }
 
-  void Put(std::string_view key, std::string_view record) {
-    mutations_.push_back({.key = arena_.Copy(key), .value = arena_.Copy(record)});
+  void Put(std::string_view key, std::string_view record, std::uint64_t revision = 0) {
+    mutations_.push_back(
+        {.key = arena_.Copy(key), .value = arena_.Copy(record), .revision = revision});
   }
 
   Status Write() {
@@ -92,8 +105,8 @@ class Converter {
     return written;
   }
 
+  View& view_;
   Engine& engine_;
-  const std::unique_ptr<View> view_;
   Arena arena_;
   std::vector<Mutation> mutations_;
   std::optional<std::uint64_t> floor_ms_;
@@ -101,18 +114,15 @@ class Converter {
 
 }  // namespace
 
+Status ConvertFormat1(View& backup, Engine& engine) { return Converter(backup, engine).Run(); }
+
 Status BeginFromBackup(Engine& engine) {
   const std::string key(1, kAppliedPrefix);
   const auto record = engine.NewView(ReadTier::kAll)->Get(key);
   if (!record.ok()) return record.status();
-  if (!record->has_value() || (*record)->empty()) {
-    return {Code::kCorruption, "the backup does not say how far it is"};
-  }
-  auto position = DecodePosition(**record, /*oldest_version=*/1);
+  if (!record->has_value() || (*record)->empty()) return NoPosition();
+  auto position = DecodePosition(**record);
   if (!position.ok()) return position.status();
-  if ((*record)->front() == 1) {
-    if (Status converted = Converter(engine).Run(); !converted.ok()) return converted;
-  }
   if (position->revision > UINT64_MAX - kRestoreJump) {
     return {Code::kCorruption, "the revision of the backup makes no sense"};
   }

@@ -11,10 +11,13 @@ namespace raftkv::kv {
 /// revisions that must not come again: this is far above what is written between two backups.
 inline constexpr std::uint64_t kRestoreJump = 1'000'000'000;
 
-/// Makes what a backup holds the beginning of a new store: the revision jumps, all before it counts
-/// as compacted, and records of format 1 become those of today. A function of the backup alone, so
-/// that all members that are restored from it are equal. After a failure it has to begin again from
-/// the backup. Corruption, VersionMismatch: the backup has a record that makes no sense.
+/// Makes `engine`, which holds what a backup has, the beginning of a new store: the revision jumps,
+/// and all before it counts as compacted. A function of the backup alone, so that all members that
+/// are restored from it are equal. After a failure it has to begin again from the backup.
+/// Corruption, VersionMismatch: the backup has a record that makes no sense.
 Status BeginFromBackup(Engine& engine);
+
+/// Writes what stands in a backup of format 1 into `engine`, which is empty, as today's records.
+Status ConvertFormat1(View& backup, Engine& engine);
 
 }  // namespace raftkv::kv

@@ -2,6 +2,9 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
+
+#include <raftkv/status.h>
 
 namespace raftkv::kv {
 
@@ -13,5 +16,17 @@ struct Revisions {
   /// Revisions below it are no longer available; 0: nothing was compacted.
   std::uint64_t compacted = 0;
 };
+
+inline Status FutureRevision(std::uint64_t asked, std::uint64_t revision) {
+  return {Code::kInvalidArgument, "revision " + std::to_string(asked) +
+                                      " is a future revision: the store is at " +
+                                      std::to_string(revision)};
+}
+
+inline Status CompactedStatus(std::uint64_t asked, std::uint64_t lowest) {
+  return {Code::kCompacted, "revision " + std::to_string(asked) +
+                                " has been compacted: the lowest one that can be read is " +
+                                std::to_string(lowest)};
+}
 
 }  // namespace raftkv::kv

@@ -5,6 +5,7 @@
 
 #include "lib/base/check.h"
 #include "lib/base/mutants.h"
+#include "lib/kv/change_set.h"
 #include "lib/kv/execute.h"
 #include "lib/kv/layout.h"
 #include "lib/kv/parse.h"
@@ -12,6 +13,7 @@
 #include "lib/kv/record.h"
 #include "lib/kv/response.h"
 #include "lib/kv/session.h"
+#include "lib/kv/settings.h"
 
 namespace raftkv::kv {
 namespace {
@@ -25,17 +27,22 @@ constexpr std::string_view kAppliedKey(&kAppliedPrefix, 1);
 
 struct Store::State {
   State(Engine& engine, const StoreOptions& options)
-      : sessions(options), pending(engine, options.max_point_deletes, options.counts_cache_bytes) {}
+      : sessions(options), pending(engine, options.counts_cache_bytes) {}
 
   Status ParseCommand(const raft::Entry& entry);
-  bool EvaluatesAgain(const Bytes& answer);
-  Result<Bytes> Command(Index index);
+  Status Command(const raft::Entry& entry, AppliedEntry& applied);
+  Status Carry(const Bytes& payload, AppliedEntry& applied);
+  bool EvaluatesAgain(const Bytes& payload, AppliedEntry& applied);
+  OperationResult Upkeep(const ParsedOperation& operation);
+  OperationResult Compact(std::uint64_t revision);
+  OperationResult Set(const ParsedOperation& operation);
   Status Write();
 
   SessionTable sessions;
   PendingWrite pending;
   Position written;  ///< as the engine has it
   Position reached;  ///< with what is pending
+  Settings settings;
   /// Not ok: memory may be ahead of the engine, so nothing more is applied.
   Status failure;
   /// Of the entry at hand; kept for their memory.
@@ -48,46 +55,98 @@ struct Store::State {
 Status Store::State::ParseCommand(const raft::Entry& entry) {
   constexpr auto kNoLimit = std::numeric_limits<std::size_t>::max();
   Status status = ParseRequest(entry.payload.view(), kNoLimit, message, request);
+  if (status.ok() && request.header.session == 0) {
+    const bool of_leader = request.operations.size() == 1 &&
+                           request.operations.front().kind == ParsedOperation::Kind::kCompact;
+    if (!of_leader) status = {Code::kInvalidArgument, "a request without a session"};
+  }
   if (status.ok()) return status;
   // What is malformed was refused where it entered: here it is damage.
   const Code code = status.code() == Code::kInvalidArgument ? Code::kCorruption : status.code();
   return {code, "log entry " + std::to_string(entry.index.value) + ": " + status.message()};
 }
 
+OperationResult Store::State::Compact(std::uint64_t revision) {
+  if (revision > reached.revision) {
+    return {.code = Code::kInvalidArgument,
+            .message = FutureRevision(revision, reached.revision).message()};
+  }
+  if (revision <= reached.compacted) {
+    return {.code = Code::kCompacted,
+            .message = "revision " + std::to_string(revision) +
+                       " has been compacted already, up to " + std::to_string(reached.compacted)};
+  }
+  reached.compacted = revision;
+  return {};
+}
+
+OperationResult Store::State::Set(const ParsedOperation& operation) {
+  const auto value = ChangeSetting(operation.range.begin, operation.value, settings);
+  if (!value.ok()) return {.code = value.code(), .message = value.status().message()};
+  const char version = static_cast<char>(kRecordFormatVersion);
+  pending.PutRecord(SettingKey(operation.range.begin), version + *value);
+  return {};
+}
+
+/// It takes no revision, and nobody watches it.
+OperationResult Store::State::Upkeep(const ParsedOperation& operation) {
+  return operation.kind == ParsedOperation::Kind::kCompact ? Compact(operation.revision)
+                                                           : Set(operation);
+}
+
+/// Carries out the operations, and writes with them what they changed.
+Status Store::State::Carry(const Bytes& payload, AppliedEntry& applied) {
+  if (!request.operations.empty() && request.operations.front().IsUpkeep()) {
+    response.results.assign(1, Upkeep(request.operations.front()));
+    return Status::Ok();
+  }
+  const auto changes = std::make_shared<EntryChanges>(payload);
+  pending.ReportTo(changes.get());
+  Status status = Execute(request.operations, reached.revision, pending, response.results);
+  pending.ReportTo(nullptr);
+  if (!status.ok() || changes->changes().empty()) return status;
+  changes->Finish();
+  for (const ChangeSetRow& row : EncodeChangeSets(*changes)) pending.PutRecord(row.key, row.value);
+  applied.changes = changes;
+  return status;
+}
+
 /// Planted bug: transactions that were answered are carried out again.
-bool Store::State::EvaluatesAgain(const Bytes& answer) {
-  const auto before = DecodeResponse(answer.view(), request.operations.size());
+bool Store::State::EvaluatesAgain(const Bytes& payload, AppliedEntry& applied) {
+  const auto before = DecodeResponse(applied.response.view(), request.operations.size());
   if (!before.ok() || before->code != Code::kOk) return false;
   std::erase_if(request.operations, [](const auto& operation) { return operation.txn == nullptr; });
   if (request.operations.size() != before->results.size()) return false;
   response.revision = reached.revision;
-  return Execute(request.operations, reached.revision, pending, response.results).ok();
+  if (!Carry(payload, applied).ok()) return false;
+  applied.response = EncodeResponse(response);
+  return true;
 }
 
-Result<Bytes> Store::State::Command(Index index) {
+Status Store::State::Command(const raft::Entry& entry, AppliedEntry& applied) {
+  if (request.header.session == 0) {
+    // Of the leader itself: nobody waits for an answer, and to carry it out twice does no harm.
+    return Carry(entry.payload, applied);
+  }
   SessionTable::Admission admission =
-      sessions.Admit(request.header, index, reached.time_ms, reached.revision);
+      sessions.Admit(request.header, entry.index, reached.time_ms, reached.revision);
   if (admission.execute == nullptr) {
-    if (RAFTKV_MUTANT(kTxnRetryEvaluates) && EvaluatesAgain(admission.response)) {
-      return EncodeResponse(response);
-    }
-    return std::move(admission.response);
+    applied.response = std::move(admission.response);
+    if (RAFTKV_MUTANT(kTxnRetryEvaluates)) EvaluatesAgain(entry.payload, applied);
+    return Status::Ok();
   }
   response.revision = reached.revision;
-  if (Status status = Execute(request.operations, reached.revision, pending, response.results);
-      !status.ok()) {
-    return status;
-  }
-  Bytes encoded = EncodeResponse(response);
+  if (Status status = Carry(entry.payload, applied); !status.ok()) return status;
+  applied.response = EncodeResponse(response);
   Answer answer;
   answer.sequence = request.header.sequence;
   answer.revision = response.revision;
   if (!response.results.empty()) {
     answer.kind = Answer::Kind::kResponse;
-    answer.response = encoded;
+    answer.response = applied.response;
   }
   sessions.Remember(*admission.execute, std::move(answer));
-  return encoded;
+  return Status::Ok();
 }
 
 Status Store::State::Write() {
@@ -96,7 +155,9 @@ Status Store::State::Write() {
     if (Status status = pending.Write(); !status.ok()) return status;
   }
   sessions.Save(pending);
-  pending.PutRecord(kAppliedKey, EncodePosition(reached));
+  Position position = reached;
+  if (RAFTKV_MUTANT(kBoundNotPersisted)) position.compacted = 0;
+  pending.PutRecord(kAppliedKey, EncodePosition(position));
   if (Status status = pending.Write(); !status.ok()) return status;
   written = reached;
   return Status::Ok();
@@ -119,6 +180,9 @@ Result<std::unique_ptr<Store>> Store::Open(Engine& engine, StoreOptions options)
     state.written = state.reached = *position;
   }
   if (Status status = state.sessions.Load(*view); !status.ok()) return status;
+  const auto settings = LoadSettings(*view);
+  if (!settings.ok()) return settings.status();
+  state.settings = *settings;
   return store;
 }
 
@@ -143,13 +207,12 @@ Result<std::vector<Store::AppliedEntry>> Store::Apply(const std::vector<raft::En
     state.reached.term = entry.term;
     state.reached.time_ms = std::max(state.reached.time_ms, entry.time_ms);
     state.sessions.Expire(state.reached.time_ms);
-    Bytes response;
+    applied.push_back({entry.index, {}});
     if (is_command) {
-      Result<Bytes> answer = state.Command(entry.index);
-      if (!answer.ok()) return state.failure = answer.status();
-      response = *std::move(answer);
+      if (Status status = state.Command(entry, applied.back()); !status.ok()) {
+        return state.failure = std::move(status);
+      }
     }
-    applied.push_back({entry.index, std::move(response)});
     if (state.pending.size_bytes() < kWriteBytes) continue;
     if (state.failure = state.Write(); !state.failure.ok()) return state.failure;
   }
@@ -181,6 +244,16 @@ bool Store::IsQuick(const std::vector<raft::Entry>& entries, std::size_t max_byt
 Index Store::applied() const { return state_->written.index; }
 
 Revisions Store::revisions() const { return {state_->written.revision, state_->written.compacted}; }
+
+std::size_t Store::PastBytes(const std::vector<AppliedEntry>& applied) {
+  std::size_t bytes = 0;
+  for (const AppliedEntry& entry : applied) {
+    if (entry.changes != nullptr) bytes += entry.changes->PastBytes();
+  }
+  return bytes;
+}
+
+Settings Store::settings() const { return state_->settings; }
 
 std::uint64_t Store::range_deleted_keys() const { return state_->pending.range_deleted_keys(); }
 

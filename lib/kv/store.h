@@ -14,8 +14,10 @@
 #include "lib/base/bytes.h"
 #include "lib/base/cancel_token.h"
 #include "lib/base/ids.h"
+#include "lib/kv/change_set.h"
 #include "lib/kv/engine.h"
 #include "lib/kv/revisions.h"
+#include "lib/kv/settings.h"
 #include "lib/raft/types.h"
 
 namespace raftkv::kv {
@@ -34,8 +36,6 @@ struct StoreOptions {
   /// Sequences of one session that are not acknowledged; a request beyond it is refused.
   std::size_t max_outstanding = 128;
   // The following may differ from member to member: the records that are left are the same.
-  /// A range of more keys is deleted as a range.
-  std::size_t max_point_deletes = 1000;
   /// For the counts of keys that were used lately: a put of another key reads its old record.
   std::size_t counts_cache_bytes = 64 << 20;
 };
@@ -53,7 +53,11 @@ class Store {
     Index index;
     /// An encoded Response (command.capnp); empty for entries that are no commands.
     Bytes response;
+    /// Null: nothing.
+    ChangesPtr changes = nullptr;
   };
+  /// See EntryChanges::PastBytes.
+  static std::size_t PastBytes(const std::vector<AppliedEntry>& applied);
 
   /// Applies `entries` in order (contiguous from applied + 1). One Engine::Write may cover several
   /// entries, but none is ever split over two. On an error nothing of the failing write is applied
@@ -67,7 +71,8 @@ class Store {
 
   [[nodiscard]] Index applied() const;
   [[nodiscard]] Revisions revisions() const;
-  /// Keys that were deleted as part of a range and not one by one, since the open.
+  [[nodiscard]] Settings settings() const;
+  /// Keys that were deleted as part of a range, since the open.
   [[nodiscard]] std::uint64_t range_deleted_keys() const;
   /// The largest time stamp of the entries applied so far, in ms since 1970; never goes back.
   [[nodiscard]] std::uint64_t replicated_time_ms() const;

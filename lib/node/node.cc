@@ -81,6 +81,7 @@ void Node::Pump() {
   if (now >= next_sweep_) Sweep();
   forwards_.Resend(now);
   if (!held_.empty() && core_.TakesProposals()) DispatchHeld();
+  MaybeCompactHistory(now);
   const auto disk = [this] { return write_under_way_ ? raft::Disk::kBusy : raft::Disk::kIdle; };
   while (true) {
     for (ReadQueue* queue : {&reads_, &lease_reads_}) {
@@ -100,6 +101,7 @@ MonoTime Node::NextDeadline() const {
   MonoTime next = core_.NextDeadline();
   if (waits) next = std::min(next, next_sweep_);
   next = std::min({next, forwards_.NextResend(), reads_.NextAsk(), lease_reads_.NextAsk()});
+  next = std::min(next, HistoryDeadline());
   if (snapshot_sender_) next = std::min(next, snapshot_sender_->NextDeadline());
   return next;
 }

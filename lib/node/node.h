@@ -162,6 +162,8 @@ class Node {
   void OnInstalled(const Result<std::uint64_t>& replicated_time_ms);
   void ServeReads();
   void MaybeCompact(Index durable);
+  void MaybeCompactHistory(MonoTime now);
+  [[nodiscard]] MonoTime HistoryDeadline() const;
   [[nodiscard]] Index WhereToCut(Index through) const;
   void Fetch(const raft::WantedEntries& wanted);
   void EndChanges();
@@ -190,6 +192,9 @@ class Node {
   bool apply_stalled_ = false;
   std::vector<raft::Message> after_persist_;
   Status failure_;
+
+  // --- The past that users may read (node_history.cc).
+  MonoTime next_history_look_{};
 
   // --- Requests.
   std::deque<Proposal> proposals_;        ///< ascending by index

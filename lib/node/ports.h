@@ -88,6 +88,10 @@ class StateMachine {
   virtual void Read(Bytes request, std::size_t max_bytes, Done<Bytes> done) = 0;
   /// Of what was applied last.
   [[nodiscard]] virtual kv::Revisions revisions() const = 0;
+  /// What the leader is to propose to compact at `now_ms`, in replicated time; 0: nothing.
+  /// `space_is_short`: whatever can go. At any time.
+  [[nodiscard]] virtual std::uint64_t CompactDue(std::uint64_t now_ms,
+                                                 bool space_is_short) const = 0;
 };
 
 /// How current a read must be.

@@ -55,12 +55,8 @@ void MultiGet::OnAnswer(Result<std::vector<ScanResult>> answer) {
   }
   RAFTKV_CHECK(answer->size() == rest_.size(), answer->size(), rest_.size());
   RAFTKV_CHECK(!LeftOut(answer->front()));
-  const std::uint64_t revision = answer->front().revision;
-  const bool another = result_.revision != 0 && revision != result_.revision;
-  if (another && !RAFTKV_MUTANT(kMultiGetOfTwoStates)) {
-    return done_(Status(Code::kCorruption, "the answer is of another revision than was asked for"));
-  }
-  result_.revision = revision;
+  const bool asked_for_latest = result_.revision == 0 || RAFTKV_MUTANT(kMultiGetOfTwoStates);
+  if (asked_for_latest) result_.revision = answer->front().revision;
   std::vector<std::size_t> left_out;
   for (std::size_t i = 0; i < rest_.size(); ++i) {
     ScanResult& found = (*answer)[i];

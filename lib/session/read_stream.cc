@@ -16,6 +16,13 @@ bool IsFinalForRead(Code code) {
          code == Code::kPermissionDenied || code == Code::kCorruption || code == Code::kCompacted;
 }
 
+bool IsBelowARevision(const ReadRequest& request, std::uint64_t revision) {
+  return std::any_of(request.calls.begin(), request.calls.end(), [&](const auto& call) {
+    return std::any_of(call->reads.begin(), call->reads.end(),
+                       [&](const kv::ReadOp& read) { return read.revision > revision; });
+  });
+}
+
 }  // namespace
 
 void ReadStream::Begin(const RequestPtr& request) {
@@ -55,6 +62,11 @@ void ReadStream::OnAnswer(const RequestPtr& request, const Result<Bytes>& answer
 void ReadStream::Deliver(const RequestPtr& request, std::vector<ScanResult> results) {
   if (LeftOut(results.front())) {
     return Fail(request, {Code::kCorruption, "the response answers none of the reads"});
+  }
+  if (IsBelowARevision(*request, results.front().revision)) {
+    return Fail(request, {Code::kCorruption,
+                          "the response is of a store that had not come to the revision that was "
+                          "asked for"});
   }
   Release(*request);
   std::vector<std::vector<ScanResult>> answers;

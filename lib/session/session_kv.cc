@@ -201,6 +201,31 @@ class SessionKv final : public StoppableKv {
         Contained(std::move(done), thrown_));
   }
 
+  void CompactAsync(std::uint64_t revision, WriteOptions options,
+                    Callback<WriteResult> done) override {
+    WriteOne(kv::CompactOp{revision}, options,
+             FinishWith<WriteResult>(std::move(done), ToWriteResult));
+  }
+
+  void ChangeSettingAsync(std::string name, std::string value, WriteOptions options,
+                          Callback<WriteResult> done) override {
+    WriteOne(kv::SettingOp{std::move(name), std::move(value)}, options,
+             FinishWith<WriteResult>(std::move(done), ToWriteResult));
+  }
+
+  void GetSettingsAsync(ReadOptions options, Callback<Settings> done) override {
+    auto finish = [done = Contained(std::move(done), thrown_)](Result<ScanResult> result) {
+      if (!result.ok()) return done(result.status());
+      Settings settings;
+      settings.revision = result->revision;
+      for (KeyValue& kv : result->kvs) {
+        settings.values.emplace(std::move(kv.key), std::move(kv.value));
+      }
+      done(std::move(settings));
+    };
+    ReadOne({.range = {}, .settings = true}, options, std::move(finish));
+  }
+
   void ScanAsync(KeyRange range, ScanOptions options, Callback<ScanResult> done) override {
     done = Contained(std::move(done), thrown_);
     kv::ReadOp read = kv::ReadOp::From(range, options);
@@ -257,6 +282,7 @@ class SessionKv final : public StoppableKv {
     call->operation_count = operations.size();
     call->counted_operations = counted;
     call->whole_ranges = whole_ranges;
+    call->alone = kv::IsAlone(operations.front());
     call->operations = std::move(operations);
     call->finish = std::move(finish);
     loop_.Post([call = std::move(call), stream = std::weak_ptr(writes_)]() mutable {
@@ -285,7 +311,8 @@ class SessionKv final : public StoppableKv {
       bytes += kv::EncodedSize(read);
       // One that has to be sorted, or whose revision may be gone, may be refused, and its
       // neighbours with it.
-      alone = alone || read.view.IsSet() || read.revision != 0 || read.order.NeedsAll();
+      alone = alone || read.view.IsSet() || read.revision != 0 || read.order.NeedsAll() ||
+              read.settings;
     }
     if (bad.ok() && options.max_staleness < std::chrono::milliseconds(0)) {
       bad = {Code::kInvalidArgument, "max_staleness is below zero"};

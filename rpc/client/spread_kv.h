@@ -51,6 +51,17 @@ class SpreadKv final : public KV {
                     Callback<GetManyResult> done) override {
     Next().GetManyAsync(std::move(keys), options, std::move(done));
   }
+  void CompactAsync(std::uint64_t revision, WriteOptions options,
+                    Callback<WriteResult> done) override {
+    Next().CompactAsync(revision, options, std::move(done));
+  }
+  void ChangeSettingAsync(std::string name, std::string value, WriteOptions options,
+                          Callback<WriteResult> done) override {
+    Next().ChangeSettingAsync(std::move(name), std::move(value), options, std::move(done));
+  }
+  void GetSettingsAsync(ReadOptions options, Callback<Settings> done) override {
+    Next().GetSettingsAsync(options, std::move(done));
+  }
   void ScanAsync(KeyRange range, ScanOptions options, Callback<ScanResult> done) override {
     std::size_t at = Turn();
     if (!options.continuation.empty() && !TakeConnection(options.continuation, at)) {

@@ -25,6 +25,8 @@ namespace {
 
 /// Until the record takes its place.
 constexpr std::string_view kMarkContent = "raftkv restore 1\n";
+/// Where the database of a backup of format 1 stands while it is converted.
+constexpr std::string_view kFormat1Folder = "kv-format-1";
 
 /// Ids are never 0.
 std::uint64_t IdOf(const std::string& text) {
@@ -45,8 +47,8 @@ struct Found {
 
 /// Whether a restore leaves `name` when it is cut short.
 bool IsOfRestore(std::string_view name) {
-  return name == kRestoringName || name == kFirstKvFolder || name == kLogFolder ||
-         IsOfNoMember(name);
+  return name == kRestoringName || name == kFirstKvFolder || name == kFormat1Folder ||
+         name == kLogFolder || IsOfNoMember(name);
 }
 
 /// PermissionDenied: the folder is not missing, empty, or what an earlier restore left.
@@ -74,8 +76,9 @@ Result<Found> CheckVacant(rocksdb::Env& env, const std::string& dir) {
 
 /// Removes what a restore makes; the mark goes last.
 Status RemoveRestored(rocksdb::Env& env, const std::string& dir) {
-  for (const std::string& name : {std::string(kFirstKvFolder), std::string(kLogFolder),
-                                  TemporaryName(kRecordName), TemporaryName(kRestoringName)}) {
+  for (const std::string& name :
+       {std::string(kFirstKvFolder), std::string(kFormat1Folder), std::string(kLogFolder),
+        TemporaryName(kRecordName), TemporaryName(kRestoringName)}) {
     if (Status s = RemoveTree(env, dir + "/" + name); !s.ok()) return s;
   }
   if (Status s = SyncFolder(env, dir); !s.ok()) return s;
@@ -122,7 +125,13 @@ class FolderBuilder final : public BackupTaker {
   /// All files are here, and the backup is whole. Ok: the folder is valid, and durable.
   Status Finish() {
     if (Status synced = SyncFolder(env_, KvFolder()); !synced.ok()) return synced;
-    if (Status checked = CheckState(); !checked.ok()) return checked;
+    Result<std::shared_ptr<KvEngine>> engine = KvEngine::OpenReadOnly(KvOptions());
+    const bool is_format_1 = engine.code() == Code::kVersionMismatch;
+    if (is_format_1) engine = KvEngine::OpenFormat1(KvOptions());
+    if (!engine.ok()) return engine.status();
+    if (Status checked = CheckState(**engine); !checked.ok()) return checked;
+    engine->reset();
+    if (Status made = is_format_1 ? Convert() : Status::Ok(); !made.ok()) return made;
     if (Status begun = BeginStore(); !begun.ok()) return begun;
     const auto self = std::find_if(cluster_.members.begin(), cluster_.members.end(),
                                    [&](const raft::Member& m) { return m.name == plan_.name; });
@@ -167,13 +176,33 @@ class FolderBuilder final : public BackupTaker {
   }
 
   /// Does the database hold what the manifest says?
-  Status CheckState() const {
-    const Result<kv::Position> position = KvEngine::AppliedOf(KvOptions());
+  Status CheckState(KvEngine& engine) const {
+    const Result<kv::Position> position = engine.Applied();
     if (!position.ok()) return position.status();
     if (position->index == base_.index && position->term == base_.term) return Status::Ok();
     return Status(Code::kCorruption, plan_.file + ": its database is at entry " +
                                          std::to_string(position->index.value) + " instead of " +
                                          std::to_string(base_.index.value));
+  }
+
+  /// Puts one of today in the place of a database of format 1.
+  Status Convert() const {
+    KvEngineOptions old = KvOptions();
+    old.folder = folder_ + "/" + std::string(kFormat1Folder);
+    const rocksdb::Status renamed = env_.RenameFile(KvFolder(), old.folder);
+    if (!renamed.ok()) return ToStatus(renamed, "rename " + KvFolder());
+    if (Status made = MakeFolder(env_, KvFolder()); !made.ok()) return made;
+    if (Status made = KvEngine::Create(KvOptions()); !made.ok()) return made;
+    const Result<std::shared_ptr<KvEngine>> engine = KvEngine::Open(KvOptions());
+    if (!engine.ok()) return engine.status();
+    const Result<std::shared_ptr<KvEngine>> from = KvEngine::OpenFormat1(old);
+    if (!from.ok()) return from.status();
+    Status converted = kv::ConvertFormat1(*(*from)->NewView(kv::ReadTier::kAll), **engine);
+    if (converted.code() == Code::kCorruption) {
+      converted = Status(Code::kCorruption, plan_.file + ": " + converted.message());
+    }
+    if (converted.ok()) converted = (*engine)->Close();
+    return converted.ok() ? RemoveTree(env_, old.folder) : converted;
   }
 
   /// Makes it the beginning of a new store.

@@ -8,10 +8,12 @@
 #include <rocksdb/metadata.h>
 #include <rocksdb/options.h>
 #include <rocksdb/sst_file_reader.h>
+#include <rocksdb/table_properties.h>
 
 #include "lib/base/bytes.h"
 #include "storage/disk/checksums.h"
 #include "storage/disk/files.h"
+#include "storage/disk/revision_order.h"
 
 namespace raftkv::storage {
 
@@ -112,9 +114,14 @@ Status VerifyTable(rocksdb::Env& env, const std::string& path, const Pace& pace)
       rocksdb::NewCompositeEnv(std::make_shared<PacedFiles>(env.GetFileSystem(), pace));
   rocksdb::Options options;
   options.env = paced.get();
-  rocksdb::SstFileReader reader(options);
-  rocksdb::Status status = reader.Open(path);
-  if (status.ok()) status = reader.VerifyChecksum(rocksdb::ReadOptions());
+  auto reader = std::make_unique<rocksdb::SstFileReader>(options);
+  rocksdb::Status status = reader->Open(path);
+  if (status.ok() && reader->GetTableProperties()->comparator_name == RevisionOrder()->Name()) {
+    options.comparator = RevisionOrder();
+    reader = std::make_unique<rocksdb::SstFileReader>(options);
+    status = reader->Open(path);
+  }
+  if (status.ok()) status = reader->VerifyChecksum(rocksdb::ReadOptions());
   if (status.IsAborted()) return Status(Code::kCancelled, "the check was stopped");
   return ToStatus(status, "verify " + path);
 }

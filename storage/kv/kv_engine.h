@@ -1,8 +1,8 @@
 // Where does the key-value state machine keep its keys?
 //
-// kv::Engine over one RocksDB with one column family and its write-ahead log off: the Raft log is
-// the redo log. After a crash a prefix of the writes is there, up to the last flush. Who reads
-// holds it alive: a snapshot may have put another one in its place.
+// kv::Engine over one RocksDB with one column family, revisions as its timestamps, and its
+// write-ahead log off: the Raft log is the redo log. After a crash a prefix of the writes is there,
+// up to the last flush. Who reads holds it alive: a snapshot may have put another one in its place.
 #pragma once
 
 #include <atomic>
@@ -23,8 +23,9 @@
 #include "lib/node/ports.h"
 
 namespace rocksdb {
+class Comparator;
 class DB;
-}
+}  // namespace rocksdb
 
 namespace raftkv::storage {
 
@@ -55,13 +56,18 @@ class KvEngine final : public kv::Engine {
   [[nodiscard]] std::uint64_t UnflushedBytes();
   /// Flush, if that surely fits. Safe from any thread.
   Status FlushIfFits();
-  /// Flushes, and compacts what was deleted, each if that surely fits. Safe from any thread. The
-  /// compaction ends early once `token` is cancelled.
+  /// Flushes, and compacts what can go since the lowest revision was raised, each if that surely
+  /// fits. On one thread at a time. The compaction ends early once `token` is cancelled.
   Status Reclaim(const CancelToken& token = {});
+  /// Reads below `revision` are refused from now on, and what only they could see goes with the
+  /// compactions to come. Lower than before: it stays. Safe from any thread.
+  Status RaiseLowestRevision(std::uint64_t revision);
   /// The applied index that the database has even after a crash. Safe from any thread.
   [[nodiscard]] Index flushed() const { return Index(flushed_->load()); }
   /// To look at one that nobody has open; changes nothing on disk.
   static Result<std::shared_ptr<KvEngine>> OpenReadOnly(const KvEngineOptions& options);
+  /// The same for a database of format 1, which knows no revisions: a backup may have one.
+  static Result<std::shared_ptr<KvEngine>> OpenFormat1(const KvEngineOptions& options);
   struct Head {
     kv::Position applied;
     /// What the tables' bytes were when they were written (XXH3-64), by file name.
@@ -70,6 +76,8 @@ class KvEngine final : public kv::Engine {
   /// Of a closed database, which is only looked at.
   static Result<Head> HeadOf(const KvEngineOptions& options);
   static Result<kv::Position> AppliedOf(const KvEngineOptions& options);
+  /// The applied entry, also of format 1.
+  [[nodiscard]] Result<kv::Position> Applied();
   /// The paths of the tables that it consists of now. Safe from any thread.
   [[nodiscard]] std::vector<std::string> Tables() const;
   /// Makes a copy of what is there, out of hard links where the file system has them, in `folder`,
@@ -86,15 +94,23 @@ class KvEngine final : public kv::Engine {
 
  private:
   KvEngine(KvEngineOptions options, std::unique_ptr<rocksdb::DB> db,
-           std::shared_ptr<std::atomic<std::uint64_t>> flushed);
+           std::shared_ptr<std::atomic<std::uint64_t>> flushed,
+           std::shared_ptr<std::atomic<std::uint64_t>> lowest);
+  static Result<std::shared_ptr<KvEngine>> OpenToRead(const KvEngineOptions& options,
+                                                      const rocksdb::Comparator* order);
+  Status FindLowestRevision();
   bool FlushFits();
-  /// All that are there now; too few once `token` is cancelled.
-  Result<std::uint64_t> CountEntries(const CancelToken& token);
+  /// How many entries a compaction leaves, at most; too few once `token` is cancelled.
+  Result<std::uint64_t> CountNeeded(const CancelToken& token);
 
   const KvEngineOptions options_;
   std::unique_ptr<rocksdb::DB> db_;
   /// Shared with the listener that RocksDB keeps.
   const std::shared_ptr<std::atomic<std::uint64_t>> flushed_;
+  /// Shared with views and compactions.
+  const std::shared_ptr<std::atomic<std::uint64_t>> lowest_;
+  /// The lowest revision when Reclaim last was at its end.
+  std::uint64_t reclaimed_ = 0;
   std::atomic<bool> remove_at_end_{false};
   /// A copy that is read through: what was read is not kept.
   bool reads_once_ = false;

@@ -38,13 +38,30 @@ KvStateMachine::KvStateMachine(const KvStateMachineOptions& options,
       store_(std::move(store)),
       apply_("raftkv-apply", kMaxQueuedApplies),
       readers_("raftkv-kvread", kMaxQueuedKvReads, kReaders) {
-  NoteRevisions();
+  NoteRevisions(/*past_bytes=*/0);
 }
 
-void KvStateMachine::NoteRevisions() {
+void KvStateMachine::NoteRevisions(std::uint64_t past_bytes) {
   const kv::Revisions revisions = store_->revisions();
   revision_ = revisions.revision;
   compacted_ = revisions.compacted;
+  {
+    const MutexLock lock(retention_mutex_);
+    retention_.Note(*store_, past_bytes);
+  }
+  if (revisions.compacted <= raised_ || raising_->exchange(true)) return;
+  // If it fails, or cannot be posted, what is compacted is refused all the same, and only its space
+  // comes back later.
+  const bool posted =
+      upkeep_.Post([engine = this->engine(), lowest = revisions.compacted, raising = raising_] {
+        static_cast<void>(engine->RaiseLowestRevision(lowest));
+        raising->store(false);
+      });
+  if (posted) {
+    raised_ = revisions.compacted;
+  } else {
+    raising_->store(false);
+  }
 }
 
 std::shared_ptr<KvEngine> KvStateMachine::engine() const {
@@ -57,14 +74,18 @@ std::shared_ptr<KvEngine> KvStateMachine::Replace(std::shared_ptr<KvEngine> engi
   RAFTKV_CHECK(store->applied() > store_->applied(), store->applied().value,
                store_->applied().value);
   store_ = std::move(store);
-  NoteRevisions();
   bytes_since_flush_ = 0;
   range_deletes_flushed_ = store_->range_deleted_keys();
   // The old views end outside of the lock.
   auto views = std::make_shared<SharedViews>();
-  const MutexLock lock(engine_mutex_);
-  views_.swap(views);
-  return std::exchange(engine_, std::move(engine));
+  {
+    const MutexLock lock(engine_mutex_);
+    views_.swap(views);
+    engine_.swap(engine);
+  }
+  raised_ = 0;
+  NoteRevisions(/*past_bytes=*/0);
+  return engine;
 }
 
 KvStateMachine::Readable KvStateMachine::readable() const {
@@ -82,7 +103,7 @@ Result<node::Applied> KvStateMachine::ApplyNow(const std::vector<raft::Entry>& e
     if (failure_.code() == Code::kCorruption) options_.on_damage(failure_);
     return failure_;
   }
-  NoteRevisions();
+  NoteRevisions(kv::Store::PastBytes(*outcome));
   MaybeFlush(entries);
   // Writes are what makes an old view cost something.
   readable().views->Sweep();

@@ -19,6 +19,7 @@
 #include "lib/base/mutex.h"
 #include "lib/base/time.h"
 #include "lib/kv/held_views.h"
+#include "lib/kv/retention.h"
 #include "lib/kv/store.h"
 #include "lib/node/ports.h"
 #include "storage/disk/completions.h"
@@ -91,6 +92,10 @@ class KvStateMachine final : public node::StateMachine {
   [[nodiscard]] kv::Revisions revisions() const override {
     return {revision_.load(), compacted_.load()};
   }
+  [[nodiscard]] std::uint64_t CompactDue(std::uint64_t now_ms, bool space_is_short) const override {
+    const MutexLock lock(retention_mutex_);
+    return retention_.Due(now_ms, compacted_.load(), space_is_short);
+  }
 
   /// The database as it is now; nobody may hold it any more at Close(). Safe from any thread.
   [[nodiscard]] std::shared_ptr<KvEngine> engine() const;
@@ -121,8 +126,8 @@ class KvStateMachine final : public node::StateMachine {
     std::shared_ptr<SharedViews> views;
   };
   [[nodiscard]] Readable readable() const;
-  /// What Store has applied, for whoever asks.
-  void NoteRevisions();
+  /// What Store has applied, for whoever asks; has the engine let go what is compacted.
+  void NoteRevisions(std::uint64_t past_bytes);
   void MaybeFlush(const std::vector<raft::Entry>& entries);
 
   // Constant after construction.
@@ -136,6 +141,8 @@ class KvStateMachine final : public node::StateMachine {
   /// Of `engine_`; replaced with it, while no apply is under way.
   std::shared_ptr<SharedViews> views_ RAFTKV_GUARDED_BY(engine_mutex_) =
       std::make_shared<SharedViews>();
+  mutable Mutex retention_mutex_;
+  kv::Retention retention_ RAFTKV_GUARDED_BY(retention_mutex_);
   // Of the apply thread while an apply is under way there, else of the loop.
   std::unique_ptr<kv::Store> store_;
   std::atomic<std::uint64_t> revision_{0};
@@ -147,6 +154,9 @@ class KvStateMachine final : public node::StateMachine {
   std::uint64_t range_deletes_flushed_ = 0;
   /// Shared with the task that flushes.
   const std::shared_ptr<std::atomic<bool>> flushing_ = std::make_shared<std::atomic<bool>>(false);
+  /// That the engine was told, or is being told.
+  std::uint64_t raised_ = 0;
+  const std::shared_ptr<std::atomic<bool>> raising_ = std::make_shared<std::atomic<bool>>(false);
   // End before what they run on.
   Worker apply_;
   Worker readers_;

@@ -29,6 +29,7 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -83,7 +84,7 @@ struct ReadOptions {
   /// kBounded only.
   std::chrono::milliseconds max_staleness{1000};
   /// The state right after the call that took this revision; 0: the latest. Compacted if it is no
-  /// longer kept.
+  /// longer kept; InvalidArgument if the store has not come to it yet.
   std::uint64_t revision = 0;
 };
 
@@ -313,6 +314,12 @@ struct GetManyResult {
   std::uint64_t revision = 0;
 };
 
+/// What is set for the whole cluster, by name.
+struct Settings {
+  std::map<std::string, std::string> values;
+  std::uint64_t revision = 0;
+};
+
 template <class T>
 using Callback = std::function<void(Result<T>)>;
 
@@ -416,6 +423,21 @@ class KV {
   /// kept; start the scan again.
   virtual void ScanAsync(KeyRange range, ScanOptions options, Callback<ScanResult> done) = 0;
 
+  /// Raises the lowest revision that can be read to `revision`, which remains readable itself. What
+  /// is below is refused with Compacted from then on, and its space comes back in the background.
+  /// The leader does it by itself, as the settings `history` and `history-bytes` say. Compacted:
+  /// it is that high already. InvalidArgument: the store has not come to that revision yet.
+  virtual void CompactAsync(std::uint64_t revision, WriteOptions options,
+                            Callback<WriteResult> done) = 0;
+  /// `history`: how long the past can be read ("10m"; "0s": only as long as scans of several pages
+  /// need, 30 s). `history-bytes`: how much of it is kept at most, on the disk ("256MiB").
+  /// `event-bytes`: how much memory the newest events take at each member ("32MiB").
+  /// InvalidArgument: there is no such setting, or it cannot have that value.
+  virtual void ChangeSettingAsync(std::string name, std::string value, WriteOptions options,
+                                  Callback<WriteResult> done) = 0;
+  /// `revision` of the options has no effect.
+  virtual void GetSettingsAsync(ReadOptions options, Callback<Settings> done) = 0;
+
   Result<WriteResult> Put(std::string key, std::string value, WriteOptions options = {});
   Result<DeleteResult> Delete(std::string key, WriteOptions options = {});
   Result<DeleteResult> DeleteRange(KeyRange range, WriteOptions options = {});
@@ -430,6 +452,9 @@ class KV {
   Result<ScanResult> Scan(KeyRange range, ScanOptions options = {});
   /// Returns at once, the first page is asked for. `options` are those of the first page.
   RangeIterator Range(KeyRange range, ScanOptions options = {});
+  Result<WriteResult> Compact(std::uint64_t revision, WriteOptions options = {});
+  Result<WriteResult> ChangeSetting(std::string name, std::string value, WriteOptions options = {});
+  Result<Settings> GetSettings(ReadOptions options = {});
   /// Reads all pages of a range, or the first `limit` pairs, from one state, into memory. Starts
   /// again, a few times and within the timeout, if the state is lost between two pages.
   Result<ScanResult> ScanAll(KeyRange range, ScanOptions options = {});

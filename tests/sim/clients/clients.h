@@ -99,6 +99,7 @@ class Clients {
     std::uint64_t floor = 0;
     bool recorded = true;        ///< stands in the history
     std::uint64_t pages_of = 0;  ///< a further page of a scan: the revision of the first
+    std::uint64_t past = 0;      ///< a scan of an earlier revision
   };
 
   static constexpr int kMaxOpen = 4;  ///< calls of a client
@@ -127,6 +128,7 @@ class Clients {
   [[nodiscard]] KeyRange DrawRange();
   [[nodiscard]] KeyRange DrawScanned();
   void Scan(Client& client);
+  void Compact(Client& client);
   /// `before`: what the pages before this one have shown.
   void ScanPage(Client& client, const KeyRange& range, const ScanOptions& options,
                 const Reads::Shown& before);
@@ -135,6 +137,7 @@ class Clients {
   void EndGetMany(const Call& call, const std::vector<std::string>& keys,
                   const Result<GetManyResult>& result);
   void DeleteRange(Client& client);
+  bool PastIsRefused(const Call& call, const Status& status);
   void EndScan(const Call& call, const ScanOptions& options, const Status& status,
                std::uint64_t revision);
   void EndWrite(const Call& call, const Status& status, std::uint64_t revision,

@@ -1,4 +1,5 @@
-// Clients that read ranges, page by page, in every order, and several keys at once.
+// Clients that read ranges, page by page, in every order, now and in the past, and several keys at
+// once; and that let the past go.
 #include <algorithm>
 #include <iterator>
 #include <utility>
@@ -15,7 +16,8 @@ constexpr Nanos kLongestPage = 3 * kSecond;
 /// What has to be sorted does not always fit into an answer that is smaller.
 constexpr std::size_t kRoomToSort = 1 << 20;
 
-bool ReadFailed(Code code) {
+/// The call says that it got no answer.
+bool GotNoAnswer(Code code) {
   return code == Code::kUnavailable || code == Code::kDeadlineExceeded ||
          code == Code::kSessionExpired || code == Code::kNotLeader || code == Code::kCancelled ||
          code == Code::kNoSpace || code == Code::kUnknownOutcome;
@@ -42,6 +44,7 @@ void Clients::ScanPage(Client& client, const KeyRange& range, const ScanOptions&
                        const Reads::Shown& before) {
   Call call{&client, options.count_only ? OpKind::kCountKeys : OpKind::kScan, 0, {}, 0, false};
   call.pages_of = before.result.revision;
+  call.past = options.revision;
   if (call.pages_of == 0 && options.consistency == Consistency::kLinearizable) {
     call.floor = write_floor_;
   }
@@ -72,6 +75,34 @@ void Clients::ScanPage(Client& client, const KeyRange& range, const ScanOptions&
       });
 }
 
+/// A member that was asked for what it has itself may be behind.
+bool Clients::PastIsRefused(const Call& call, const Status& status) {
+  if (call.past == 0) return false;
+  if (status.code() == Code::kInvalidArgument) return call.floor == 0;
+  if (status.code() != Code::kCompacted) return false;
+  if (call.past >= world_.checks().compacted()) {
+    world_.Fail("the past", "revision " + std::to_string(call.past) +
+                                " is refused, and no member has compacted it");
+  }
+  return true;
+}
+
+/// Up to somewhere; it is refused where another one was faster.
+void Clients::Compact(Client& client) {
+  const std::uint64_t revision = 1 + world_.chance().clients.Below(write_floor_);
+  ++client.open;
+  client.kv->CompactAsync(
+      revision, {Timeout()}, [this, &client](const Result<WriteResult>& result) {
+        if (stopped_) return;
+        const bool expected =
+            result.ok() || result.code() == Code::kCompacted || GotNoAnswer(result.code());
+        if (!expected) {
+          world_.Fail("outcomes", "a compact ends with " + result.status().ToString());
+        }
+        --client.open;
+      });
+}
+
 /// What each answer shows is judged where it was given, and all of them together at the end
 /// (judges/reads.h).
 void Clients::EndScan(const Call& call, const ScanOptions& options, const Status& status,
@@ -89,7 +120,8 @@ void Clients::EndScan(const Call& call, const ScanOptions& options, const Status
   const bool too_large = options.order != OrderBy::kKey &&
                          world_.plan().disk.max_answer_bytes < kRoomToSort &&
                          status.code() == Code::kInvalidArgument;
-  if (!status.ok() && !gone && !too_large && !ReadFailed(status.code())) {
+  if (!status.ok() && !gone && !too_large && !PastIsRefused(call, status) &&
+      !GotNoAnswer(status.code())) {
     world_.Fail("outcomes", "a scan ends with " + status.ToString());
   }
   End(call, status.ok() ? OpOutcome::kOk : OpOutcome::kFailed);
@@ -117,7 +149,7 @@ void Clients::EndGetMany(const Call& call, const std::vector<std::string>& keys,
                          const Result<GetManyResult>& result) {
   if (stopped_) return;
   // Where the answer has little room it takes several, and the state may be gone meanwhile.
-  if (!result.ok() && result.code() != Code::kCompacted && !ReadFailed(result.code())) {
+  if (!result.ok() && result.code() != Code::kCompacted && !GotNoAnswer(result.code())) {
     world_.Fail("outcomes", "a multi-get ends with " + result.status().ToString());
   }
   if (result.ok() && result->kvs.size() != keys.size()) {

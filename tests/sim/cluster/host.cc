@@ -8,6 +8,7 @@
 
 #include "lib/base/check.h"
 #include "lib/base/mutants.h"
+#include "lib/kv/change_set.h"
 #include "tests/sim/world.h"
 
 namespace raftkv::sim {
@@ -60,6 +61,8 @@ void Process::OpenStore() {
   auto store = kv::Store::Open(host_.disk.engine, options);
   RAFTKV_CHECK(store.ok(), store.status().ToString());
   store_ = *std::move(store);
+  retention_ = {};
+  retention_.Note(*store_, 0);
   // Another table for each open, and no view of what a snapshot has replaced.
   const std::uint64_t table = world_.chance().identity.Next() | 1;
   views_ = std::make_unique<kv::HeldViews>(
@@ -258,7 +261,32 @@ Status Process::ApplyEntries(const std::vector<raft::Entry>& entries, node::Appl
     world_.checks().OnResponse(result.index, result.response);
     applied.responses.push_back(std::move(result.response));
   }
+  retention_.Note(*store_, kv::Store::PastBytes(*results));
+  const kv::Revisions revisions = store_->revisions();
+  world_.checks().OnRevisions(host_, store_->applied(), revisions);
+  // What is compacted goes some time, or never.
+  const bool may_raise = revisions.compacted > host_.disk.engine.lowest_revision();
+  if (may_raise && world_.chance().disk.Below(2) == 0) {
+    host_.disk.engine.RaiseLowestRevision(revisions.compacted);
+    CheckChanges(revisions);
+  }
   return Status::Ok();
+}
+
+/// Each revision that is not compacted changed something, and that can still be read.
+void Process::CheckChanges(const kv::Revisions& revisions) {
+  const auto view = host_.disk.engine.NewView(kv::ReadTier::kAll);
+  const auto page =
+      kv::ReadChanges(*view, revisions.compacted, revisions.revision, /*max_bytes=*/SIZE_MAX);
+  std::uint64_t next = std::max(revisions.compacted, kv::kFirstRevision + 1);
+  if (page.ok()) {
+    for (const auto& change : page->changes) {
+      if (change.revision == next) ++next;
+    }
+  }
+  if (next > revisions.revision) return;
+  world_.Fail("change sets", host_.name + " lacks the changes of revision " + std::to_string(next) +
+                                 ", compacted to " + std::to_string(revisions.compacted));
 }
 
 void Process::ContinueApply() {

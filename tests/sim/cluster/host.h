@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "lib/kv/held_views.h"
+#include "lib/kv/retention.h"
 #include "lib/kv/store.h"
 #include "lib/node/member.h"
 #include "tests/sim/cluster/clock.h"
@@ -71,6 +72,9 @@ class Process final : public node::Clock,
   void Apply(std::vector<raft::Entry> entries, node::Done<node::Applied> done) override;
   void Read(Bytes request, std::size_t max_bytes, node::Done<Bytes> done) override;
   [[nodiscard]] kv::Revisions revisions() const override { return store_->revisions(); }
+  [[nodiscard]] std::uint64_t CompactDue(std::uint64_t now_ms, bool space_is_short) const override {
+    return retention_.Due(now_ms, store_->revisions().compacted, space_is_short);
+  }
   void Send(NodeId to, node::PeerMessage message) override;
   void SetPeers(std::vector<Peer> peers) override;
   void SaveFormation(ClusterId cluster, Bytes payload, node::DoneStatus done) override;
@@ -104,6 +108,7 @@ class Process final : public node::Clock,
   /// Runs `work` once the disk has been read.
   void AfterRead(Nanos time, OnceFunction<void()> work);
   Result<Bytes> Answer(std::string_view request, std::size_t max_bytes);
+  void CheckChanges(const kv::Revisions& revisions);
   Status ApplyEntries(const std::vector<raft::Entry>& entries, node::Applied& applied);
   Result<std::vector<raft::Entry>> ReadEntries(Index first, Index last, std::size_t max_bytes);
 
@@ -113,6 +118,7 @@ class Process final : public node::Clock,
   bool dead_ = false;
   int calls_left_ = -1;  ///< below 0: it lives on
   std::unique_ptr<kv::Store> store_;
+  kv::Retention retention_;
   std::unique_ptr<kv::HeldViews> views_;
   std::unique_ptr<node::Member> member_;
 

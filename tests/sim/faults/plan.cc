@@ -54,7 +54,6 @@ kv::StoreOptions DrawStore(Random& random) {
   // Short lives, so that sessions expire within a run.
   options.session_life_ms = static_cast<std::uint64_t>(OneOf(random, {900'000, 2'000, 6'000}));
   options.max_sessions = static_cast<std::size_t>(OneOf(random, {64 * 1024, 64 * 1024, 3, 8}));
-  options.max_point_deletes = 1;
   return options;
 }
 

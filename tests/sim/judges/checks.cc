@@ -435,6 +435,19 @@ void Checks::VisitCommitted(const std::function<void(const Entry&, const Result&
   }
 }
 
+void Checks::OnRevisions(const Host& host, Index index, const kv::Revisions& revisions) {
+  if (revisions_.size() <= index.value) revisions_.resize(index.value + 1, {0, 0});
+  kv::Revisions& known = revisions_[index.value];
+  if (known.revision == 0) known = revisions;
+  compacted_ = std::max(compacted_, revisions.compacted);
+  if (known.revision == revisions.revision && known.compacted == revisions.compacted) return;
+  Fail("equal revisions", host.name + " is at revision " + std::to_string(revisions.revision) +
+                              ", compacted to " + std::to_string(revisions.compacted) +
+                              ", at entry " + std::to_string(index.value) + "; others at " +
+                              std::to_string(known.revision) + " and " +
+                              std::to_string(known.compacted));
+}
+
 void Checks::OnApplied(const Host& host, const std::vector<Entry>& entries, std::uint64_t state,
                        bool data_changed) {
   const Entry& last = entries.back();

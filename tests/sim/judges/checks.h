@@ -39,6 +39,10 @@ class Checks {
   void OnDurable(const Host& host);
   void OnInstalled(const Host& host, const raft::SnapshotMeta& snapshot);
   /// `state`: the hash of the state machine after the last of `entries`.
+  /// After each apply: members at an equal index agree on them.
+  void OnRevisions(const Host& host, Index index, const kv::Revisions& revisions);
+  /// The highest bound below which some member ever refused to read.
+  [[nodiscard]] std::uint64_t compacted() const { return compacted_; }
   void OnApplied(const Host& host, const std::vector<raft::Entry>& entries, std::uint64_t state,
                  bool data_changed);
   /// The first answer to the entry at `index` is kept.
@@ -132,6 +136,8 @@ class Checks {
   std::array<Seen, kMaxHosts> seen_;
   /// By index: 0 where nobody has stopped there yet.
   std::vector<std::uint64_t> states_;
+  std::vector<kv::Revisions> revisions_;
+  std::uint64_t compacted_ = 0;
   /// (session, sequence) -> the entry that carried it out; only looked up, never walked through.
   std::unordered_map<std::uint64_t, Index> carried_out_;
 };

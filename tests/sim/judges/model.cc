@@ -30,11 +30,52 @@ void Model::Put(std::string_view key, std::string value) {
   now.value = std::move(value);
   now.mod_revision = revision_ + 1;
   if (now.version++ == 0) now.create_revision = revision_ + 1;
+  past_[std::string(key)][revision_ + 1] = now;
+}
+
+Model::Keys Model::KeysAt(std::uint64_t revision) const {
+  Keys keys;
+  for (const auto& [key, values] : past_) {
+    const auto after = values.upper_bound(revision);
+    if (after == values.begin() || !std::prev(after)->second.has_value()) continue;
+    keys.emplace(key, *std::prev(after)->second);
+  }
+  return keys;
+}
+
+void Model::TakeBackTo(Keys keys) {
+  keys_ = std::move(keys);
+  for (auto& [key, values] : past_) {
+    const auto found = keys_.find(key);
+    if (found == keys_.end()) {
+      // What only this call has created was never there; any other was deleted by it or before.
+      const auto made = values.find(revision_ + 1);
+      if (made != values.end()) made->second = std::nullopt;
+    } else if (found->second.mod_revision == revision_ + 1) {
+      values[revision_ + 1] = found->second;
+    } else {
+      values.erase(revision_ + 1);
+    }
+  }
+}
+
+/// Null: it is the leader's own, which nobody is answered.
+std::string Model::Upkeep(const kv::ParsedOperation& operation, const kv::OperationResult* result) {
+  if (operation.kind != kv::ParsedOperation::Kind::kCompact) return {};
+  Code code = Code::kOk;
+  if (operation.revision > revision_) code = Code::kInvalidArgument;
+  if (operation.revision <= compacted_) code = Code::kCompacted;
+  if (code == Code::kOk) compacted_ = operation.revision;
+  return result == nullptr || result->code == code ? std::string() : "a compact is told otherwise";
 }
 
 std::string Model::Delete(const kv::RangeView& range, std::int64_t told, bool& changed) {
-  const std::int64_t deleted = static_cast<std::int64_t>(
-      std::erase_if(keys_, [&](const auto& item) { return IsIn(range, item.first); }));
+  const std::int64_t deleted =
+      static_cast<std::int64_t>(std::erase_if(keys_, [&](const auto& item) {
+        if (!IsIn(range, item.first)) return false;
+        past_[item.first][revision_ + 1] = std::nullopt;
+        return true;
+      }));
   changed = deleted > 0;
   return deleted == told ? std::string() : Told("the number of deleted keys", told, deleted);
 }
@@ -95,6 +136,8 @@ std::string Model::Apply(const raft::Entry& entry, const Checks::Result& result)
   kv::MessageBytes storage;
   kv::ParsedRequest request;
   if (!kv::ParseRequest(entry.payload.view(), SIZE_MAX, storage, request).ok()) return {};
+  const bool is_upkeep = request.operations.size() == 1 && request.operations[0].IsUpkeep();
+  if (is_upkeep && request.header.session == 0) return Upkeep(request.operations[0], nullptr);
   const auto response = kv::DecodeResponse(result.response.view(), request.operations.size());
   if (!response.ok()) return "its answer cannot be read: " + response.status().ToString();
   if (response->code != Code::kOk) return {};  // refused as a whole
@@ -107,6 +150,7 @@ std::string Model::Apply(const raft::Entry& entry, const Checks::Result& result)
     return Told("the revision before it", static_cast<std::int64_t>(response->revision),
                 static_cast<std::int64_t>(revision_));
   }
+  if (is_upkeep) return Upkeep(request.operations[0], &response->results[0]);
   bool call_changed = false;
   for (std::size_t i = 0; i < request.operations.size(); ++i) {
     if (!request.operations[i].same_call && std::exchange(call_changed, false)) ++revision_;

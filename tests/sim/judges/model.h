@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -37,9 +38,8 @@ class Model {
   };
   using Keys = std::map<std::string, Value, std::less<>>;
   using Item = Keys::value_type;
-  static bool Holds(const kv::RangeView& range, std::string_view key);
-  /// All that `asked` may be shown, in its order, without its limit.
-  [[nodiscard]] std::vector<const Item*> Expected(const kv::ParsedRead& asked) const;
+  /// All of `keys` that `asked` may be shown, in its order, without its limit.
+  static std::vector<const Item*> Expected(const Keys& keys, const kv::ParsedRead& asked);
   /// `changed` becomes true where the operation changes something.
   std::string Carry(const kv::ParsedOperation& operation, const kv::OperationResult& result,
                     bool& changed);
@@ -58,8 +58,15 @@ class Model {
   std::string CheckRead(const kv::ParsedRead& read, const kv::TxnOperationResult* told) const;
   std::string RunWrite(const kv::ParsedOperation& write, const Keys& before,
                        const kv::TxnOperationResult* told, bool& changed, bool& refused);
+  std::string Upkeep(const kv::ParsedOperation& operation, const kv::OperationResult* result);
+  [[nodiscard]] Keys KeysAt(std::uint64_t revision) const;
+  /// The call at hand is as if it had only done what led to `keys`.
+  void TakeBackTo(Keys keys);
 
   Keys keys_;
+  /// What each key became at each revision that changed it.
+  std::map<std::string, std::map<std::uint64_t, std::optional<Value>>, std::less<>> past_;
+  std::uint64_t compacted_ = 0;
   std::uint64_t revision_ = 1;
   /// By session and sequence: what was answered when it was carried out.
   std::map<std::pair<std::uint64_t, std::uint64_t>, Bytes> answers_;

@@ -24,10 +24,10 @@ bool HasBounds(const kv::Order& order) {
 
 }  // namespace
 
-std::vector<const Model::Item*> Model::Expected(const kv::ParsedRead& asked) const {
+std::vector<const Model::Item*> Model::Expected(const Keys& keys, const kv::ParsedRead& asked) {
   const kv::Order& order = asked.order;
   std::vector<const Item*> items;
-  for (const Item& item : keys_) {
+  for (const Item& item : keys) {
     const Value& value = item.second;
     if (IsIn(asked.range, item.first) &&
         Within(value.mod_revision, order.min_mod_revision, order.max_mod_revision) &&
@@ -57,10 +57,14 @@ std::string Model::Compare(const kv::ParsedRead& asked, const ScanResult& found)
     return "the revision is told as " + std::to_string(found.revision) + ", and is " +
            std::to_string(revision_);
   }
+  if (asked.revision > revision_) return "it shows a revision that was to come";
+  if (asked.revision != 0 && asked.revision < compacted_) return "it shows what was compacted";
+  const Keys past = asked.revision == 0 ? Keys() : KeysAt(asked.revision);
+  const Keys& keys = asked.revision == 0 ? keys_ : past;
   // One that was left out says so without having looked.
   const bool left_out = found.more && found.kvs.empty() && found.count == 0;
   const auto total = static_cast<std::uint64_t>(std::count_if(
-      keys_.begin(), keys_.end(), [&](const Item& item) { return IsIn(asked.range, item.first); }));
+      keys.begin(), keys.end(), [&](const Item& item) { return IsIn(asked.range, item.first); }));
   const std::uint64_t count =
       asked.uncounted && !asked.count_only ? std::uint64_t{found.kvs.size()} : total;
   if (!left_out && found.count != count) {
@@ -68,7 +72,7 @@ std::string Model::Compare(const kv::ParsedRead& asked, const ScanResult& found)
            std::to_string(count);
   }
   if (asked.count_only) return found.kvs.empty() ? "" : "a count shows keys";
-  const std::vector<const Item*> items = Expected(asked);
+  const std::vector<const Item*> items = Expected(keys, asked);
   for (std::size_t i = 0; i < found.kvs.size(); ++i) {
     const KeyValue& kv = found.kvs[i];
     if (i == items.size()) return "'" + kv.key + "' should be absent";

@@ -64,7 +64,7 @@ std::string Model::CarryTxn(const kv::ParsedTxn& txn, const kv::OperationResult&
   bool refused = false;
   std::string wrong = RunTxn(txn, before, result.txn.get(), changed, refused);
   if (refused) {
-    keys_ = std::move(before);
+    TakeBackTo(std::move(before));
     changed = false;
     const bool told = result.code == Code::kInvalidArgument && result.txn == nullptr;
     return told ? "" : "a transaction is carried out that has to be refused";

@@ -19,6 +19,7 @@ kv::ParsedRead AsRead(const KeyRange& range, const ScanOptions& options) {
   read.count_only = options.count_only;
   read.uncounted = options.skip_count;
   read.max_bytes = options.page_bytes;
+  read.revision = options.revision;
   read.order = {.by = options.order,
                 .descending = options.reverse,
                 .min_mod_revision = options.min_mod_revision,

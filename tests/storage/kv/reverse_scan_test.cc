@@ -53,12 +53,12 @@ TEST_F(ReverseScan, ShowsWhatAForwardScanDoes) {
   Random dice(3);
   for (int i = 0; i < 3000; ++i) {
     const std::string key = KeyOf(dice.Below(300));
-    const std::string end = key + "5";
     const std::string value = std::to_string(i);
+    const auto revision = static_cast<std::uint64_t>(i) + 2;
     switch (dice.Below(10)) {
-      case 0: Write({.kind = kv::Mutation::Kind::kDelete, .key = key}); break;
-      case 1: Write({.kind = kv::Mutation::Kind::kDeleteRange, .key = key, .end = end}); break;
-      default: Write({.key = key, .value = value}); break;
+      case 0:
+      case 1: Write({.kind = kv::Mutation::Kind::kDelete, .key = key, .revision = revision}); break;
+      default: Write({.key = key, .value = value, .revision = revision}); break;
     }
     if (dice.Below(500) == 0) {
       ASSERT_TRUE(engine_->Flush().ok());

@@ -5,6 +5,7 @@
 
 #include <gtest/gtest.h>
 
+#include "lib/kv/change_set.h"
 #include "lib/kv/record.h"
 #include "storage/backup/archive_trailer.h"
 #include "storage/backup/backup_manifest.h"
@@ -155,6 +156,14 @@ TEST(Format, TheExamplesOfTheKeyValueDatabase) {
   ASSERT_TRUE(data.ok()) << data.status().ToString();
   EXPECT_EQ(data->counts, (kv::Counts{301, 300, 2, 0}));
   EXPECT_EQ(data->value, "pear");
+  kv::EntryChanges changes{Bytes()};
+  changes.Put(300, "pear", "", {300, 300, 1, 0});
+  changes.Delete(301, "fig");
+  changes.Finish();
+  const auto rows = kv::EncodeChangeSets(changes);
+  ASSERT_EQ(rows.size(), 1U);
+  EXPECT_EQ(rows[0].key, std::string("c\0\0\0\0\0\0\x01\x2d\0\0\0\0", 13));
+  EXPECT_EQ(rows[0].value, Example("change set"));
   const std::string bytes = Example("applied position");
   const auto position = kv::DecodePosition(bytes);
   ASSERT_TRUE(position.ok()) << position.status().ToString();

@@ -50,6 +50,7 @@ class AppliedLog {
     EXPECT_TRUE(applied.ok()) << applied.status().ToString();
     if (!applied.ok()) return {};
     last_answer_ = applied->front().response;
+    last_changes_ = applied->front().changes;
     const auto response = kv::DecodeResponse(last_answer_.view(), operations);
     EXPECT_TRUE(response.ok()) << response.status().ToString();
     return response.ok() ? *response : kv::Response();
@@ -75,6 +76,8 @@ class AppliedLog {
   kv::Store& store() { return *store_; }
   [[nodiscard]] const std::vector<raft::Entry>& entries() const { return entries_; }
   [[nodiscard]] const Bytes& last_answer() const { return last_answer_; }
+  /// Null: it changed nothing.
+  [[nodiscard]] const kv::ChangesPtr& last_changes() const { return last_changes_; }
 
   static constexpr std::uint64_t kStartMs = 1'000'000;
 
@@ -84,6 +87,7 @@ class AppliedLog {
   std::unique_ptr<kv::Store> store_;
   std::vector<raft::Entry> entries_;
   Bytes last_answer_;
+  kv::ChangesPtr last_changes_;
   std::uint64_t now_ms_ = kStartMs;
   kv::RequestHeader header_{
       .session = 7, .opened_at_ms = kStartMs, .sequence = 0, .acknowledged_below = 0};

@@ -46,6 +46,7 @@ WorldMember::WorldMember(NodeWorld& world, std::string name, std::string address
   auto store = kv::Store::Open(*disk_.engine, {});
   RAFTKV_CHECK(store.ok(), store.status().ToString());
   store_ = *std::move(store);
+  retention_.Note(*store_, /*bytes=*/0);
   node::Birth birth = disk_.birth;
   birth.raft = FromDisk(disk_);
   birth.raft.applied = store_->applied();
@@ -130,6 +131,7 @@ void WorldMember::Apply(std::vector<raft::Entry> entries, node::Done<node::Appli
             done(applied.status());
             return;
           }
+          retention_.Note(*store_, kv::Store::PastBytes(*applied));
           node::Applied result{store_->applied(), store_->replicated_time_ms(), {}};
           for (auto& entry : *applied) result.responses.push_back(std::move(entry.response));
           done(std::move(result));

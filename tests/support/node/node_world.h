@@ -16,6 +16,7 @@
 
 #include "lib/kv/held_views.h"
 #include "lib/kv/request.h"
+#include "lib/kv/retention.h"
 #include "lib/kv/store.h"
 #include "lib/node/member.h"
 #include "tests/support/node/fake_engine.h"
@@ -66,6 +67,9 @@ class WorldMember final : public node::Clock,
   void Apply(std::vector<raft::Entry> entries, node::Done<node::Applied> done) override;
   void Read(Bytes request, std::size_t max_bytes, node::Done<Bytes> done) override;
   kv::Revisions revisions() const override { return store_->revisions(); }
+  std::uint64_t CompactDue(std::uint64_t now_ms, bool space_is_short) const override {
+    return retention_.Due(now_ms, store_->revisions().compacted, space_is_short);
+  }
   void Send(NodeId to, node::PeerMessage message) override;
   void SetPeers(std::vector<Peer> peers) override;
   void SaveFormation(ClusterId cluster, Bytes payload, node::DoneStatus done) override;
@@ -87,6 +91,7 @@ class WorldMember final : public node::Clock,
   const std::string address_;
   WorldDisk& disk_;
   std::unique_ptr<kv::Store> store_;
+  kv::Retention retention_;
   kv::HeldViews views_;
   std::vector<Peer> peers_;
   std::uint64_t peers_version_ = 0;

@@ -60,6 +60,16 @@ class EchoKv : public KV {
   void ScanAsync(KeyRange, ScanOptions options, Callback<ScanResult> done) override {
     Answer([=] { done(ScanResult{{}, options.limit, false, 4}); });
   }
+  void CompactAsync(std::uint64_t revision, WriteOptions, Callback<WriteResult> done) override {
+    Answer([=] { done(WriteResult{revision}); });
+  }
+  void ChangeSettingAsync(std::string name, std::string value, WriteOptions,
+                          Callback<WriteResult> done) override {
+    Answer([=] { done(WriteResult{name.size() + value.size()}); });
+  }
+  void GetSettingsAsync(ReadOptions, Callback<Settings> done) override {
+    Answer([=] { done(Settings{{{"history", "10m"}}, 5}); });
+  }
 
  private:
   void Answer(std::function<void()> work) {
@@ -82,6 +92,9 @@ TEST(BlockingKv, EachCallReturnsWhatItsTwinIsTold) {
   EXPECT_TRUE(kv.Swap(Compare::Exists("k"), "x")->current.has_value());
   EXPECT_EQ(kv.Get("key")->key, "key");
   EXPECT_EQ(kv.GetMany({"a", "b"})->kvs.size(), 2U);
+  EXPECT_EQ(kv.Compact(12)->revision, 12U);
+  EXPECT_EQ(kv.ChangeSetting("history", "1h")->revision, 9U);
+  EXPECT_EQ(kv.GetSettings()->values.at("history"), "10m");
   ScanOptions options;
   options.limit = 7;
   EXPECT_EQ(kv.Scan({"a", "b"}, options)->count, 7U);

@@ -36,6 +36,10 @@ class ScriptedKv final : public KV {
     open = [done = std::move(done), page = std::move(page)] { done(page); };
   }
 
+  void CompactAsync(std::uint64_t, WriteOptions, Callback<WriteResult>) override {}
+  void ChangeSettingAsync(std::string, std::string, WriteOptions, Callback<WriteResult>) override {}
+  void GetSettingsAsync(ReadOptions, Callback<Settings>) override {}
+
   static ScanResult Page(const std::vector<std::string>& keys, std::string continuation) {
     ScanResult page;
     for (const std::string& key : keys) page.kvs.push_back({key, "v", 1});

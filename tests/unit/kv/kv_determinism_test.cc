@@ -15,8 +15,7 @@ constexpr StoreOptions kSmall{.session_life_ms = 500,
                               .max_sessions = 4,
                               .max_response_bytes = 300,
                               .max_stored_bytes = 800,
-                              .max_outstanding = 4,
-                              .max_point_deletes = 2};
+                              .max_outstanding = 4};
 
 Operation RandomOperation(Random& dice) {
   const std::string key = "k" + std::to_string(dice.Below(12));

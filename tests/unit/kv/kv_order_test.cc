@@ -362,15 +362,29 @@ TEST_F(KvOrder, APageKeepsToItsBytesAndHasAPair) {
   }
 }
 
-TEST_F(KvOrder, OnlyTheLatestRevisionCanBeRead) {
-  Put("a", "1");
-  ReadOp read{.range = Range::Single("a")};
-  read.revision = revision_;
-  EXPECT_EQ(Keys(One(read).kvs), "a ");
-  for (const std::uint64_t other : {revision_ - 1, revision_ + 1}) {
-    read.revision = other;
-    EXPECT_FALSE(Ask({read}, kRoom).ok()) << other;
-  }
+TEST_F(KvOrder, ThePastIsShownInEveryOrderAndCounted) {
+  for (const char* key : {"b", "a", "c"}) Put(key, "old");
+  const std::uint64_t past = revision_;
+  for (const char* key : {"c", "d", "a"}) Put(key, "new");
+  ReadOp read{.range = {Range::Kind::kUnbounded, "", ""}, .revision = past};
+  EXPECT_EQ(Keys(One(read).kvs), "a b c ");
+  read.order.descending = true;
+  read.limit = 2;
+  const ScanResult reverse = One(read);
+  EXPECT_EQ(Keys(reverse.kvs), "c b ");
+  EXPECT_EQ(reverse.kvs.at(0).value, "old");
+  EXPECT_EQ(reverse.count, 3U);
+  EXPECT_TRUE(reverse.more);
+  read.order.by = OrderBy::kModRevision;
+  EXPECT_EQ(Keys(One(read).kvs), "c a ");
+  read.order.max_mod_revision = past - 1;
+  EXPECT_EQ(Keys(One(read).kvs), "a b ");
+  read.count_only = true;
+  EXPECT_EQ(One(read).count, 3U);
+  read.revision = 0;
+  EXPECT_EQ(One(read).count, 4U);
+  read.revision = revision_ + 1;
+  EXPECT_EQ(Ask({read}, kRoom).code(), Code::kInvalidArgument);
 }
 
 }  // namespace

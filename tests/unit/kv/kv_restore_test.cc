@@ -38,6 +38,12 @@ Counts CountsOf(const test::FakeEngine& engine, const std::string& key) {
   return data.ok() ? data->counts : Counts();
 }
 
+/// From a backup of format 1.
+Status Begin(test::FakeEngine& old, test::FakeEngine& engine) {
+  Status begun = ConvertFormat1(*old.NewView(ReadTier::kAll), engine);
+  return begun.ok() ? BeginFromBackup(engine) : begun;
+}
+
 TEST(KvRestore, TheRevisionJumpsAndAllBeforeItCountsAsCompacted) {
   AppliedLog log;
   log.Apply({PutOp{"a", "1"}, PutOp{"a", "2"}});
@@ -55,9 +61,10 @@ TEST(KvRestore, TheRevisionJumpsAndAllBeforeItCountsAsCompacted) {
 }
 
 TEST(KvRestore, ABackupOfFormat1BecomesARightStore) {
-  test::FakeEngine engine(ContentOfFormat1());
-  ASSERT_EQ(Store::Open(engine, {}).code(), Code::kVersionMismatch);
-  const Status begun = BeginFromBackup(engine);
+  test::FakeEngine old(ContentOfFormat1());
+  ASSERT_EQ(Store::Open(old, {}).code(), Code::kVersionMismatch);
+  test::FakeEngine engine;
+  const Status begun = Begin(old, engine);
   ASSERT_TRUE(begun.ok()) << begun.ToString();
   const auto store = test::OpenStore(engine);
   EXPECT_EQ(store->applied(), Index(11));
@@ -84,10 +91,11 @@ TEST(KvRestore, IsAFunctionOfTheBackupAlsoWhereItIsWrittenInPieces) {
   for (int i = 0; i < 200; ++i) {
     content["dk" + std::to_string(i)] = Format1({5}, std::string(100'000, 'v'));
   }
-  test::FakeEngine one(content);
-  test::FakeEngine other(content);
-  ASSERT_TRUE(BeginFromBackup(one).ok());
-  ASSERT_TRUE(BeginFromBackup(other).ok());
+  test::FakeEngine old(content);
+  test::FakeEngine one;
+  test::FakeEngine other;
+  ASSERT_TRUE(Begin(old, one).ok());
+  ASSERT_TRUE(Begin(old, other).ok());
   EXPECT_EQ(one.content(), other.content());
   EXPECT_GT(one.writes(), 2U);
   EXPECT_EQ(HashContent(one)->keys, 202U);
@@ -97,8 +105,9 @@ TEST(KvRestore, WhatMakesNoSenseIsDamage) {
   const auto with = [](const std::string& key, const std::string& record) {
     test::FakeEngine::Content content = ContentOfFormat1();
     content[key] = record;
-    test::FakeEngine engine(content);
-    return BeginFromBackup(engine).code();
+    test::FakeEngine old(content);
+    test::FakeEngine engine;
+    return Begin(old, engine).code();
   };
   EXPECT_EQ(with("dfruit", "\x01short"), Code::kCorruption);
   EXPECT_EQ(with("dfruit", "\x02\x01\x01\x01"), Code::kCorruption) << "of today among old ones";
@@ -109,7 +118,9 @@ TEST(KvRestore, WhatMakesNoSenseIsDamage) {
   EXPECT_EQ(with("a", std::string("\x03 newer")), Code::kVersionMismatch);
   EXPECT_EQ(with("a", ""), Code::kCorruption);
   test::FakeEngine empty;
+  test::FakeEngine engine;
   EXPECT_EQ(BeginFromBackup(empty).code(), Code::kCorruption);
+  EXPECT_EQ(Begin(empty, engine).code(), Code::kCorruption);
   AppliedLog failing;
   failing.Apply({PutOp{"a", "1"}});
   failing.engine().FailWritesAfter(0);

@@ -158,7 +158,7 @@ TEST(KvRevision, AKeyThatIsCreatedAgainBeginsAnew) {
   for (const std::size_t cache : {64 << 20, 300, 0}) {
     for (const bool reopen : {false, true}) {
       for (const bool in_ranges : {false, true}) {
-        AppliedLog log(StoreOptions{.max_point_deletes = 1, .counts_cache_bytes = cache});
+        AppliedLog log(StoreOptions{.counts_cache_bytes = cache});
         const Operation deletion =
             in_ranges ? Operation(DeleteOp{{Range::Kind::kBounded, "a", "c"}}) : Delete("a");
         log.Apply({PutOp{"a", "1"}, PutOp{"a", "2"}, PutOp{"b", "1"}});

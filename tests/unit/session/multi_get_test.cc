@@ -23,6 +23,9 @@ class MultiGetTest : public test::SessionKvTest {
     kv_->GetManyAsync(keys, options, many_.Next());
     Run();
   }
+  void LetThePastGo() {
+    channel_.log.Apply({kv::CompactOp{channel_.log.store().revisions().revision}});
+  }
   std::string Found(std::size_t i) {
     if (many_.code(i) != Code::kOk) return many_.all[i]->status().ToString();
     std::string found;
@@ -64,10 +67,24 @@ TEST_F(MultiGetTest, NeverMixesTwoStates) {
   channel_.log.Apply({kv::PutOp{"a", "new"}, kv::PutOp{"b", "new"}});
   ASSERT_EQ(channel_.reads.size(), 2U);
   channel_.AnswerRead(1, /*max_bytes=*/1);
+  EXPECT_EQ(Found(0), "a=1 b=2 ");
+  EXPECT_EQ((*many_.all[0])->revision, 4U);
+}
+
+TEST_F(MultiGetTest, BeginsAgainWhereItsStateIsGone) {
+  Open();
+  GetMany({"a", "b"});
+  channel_.AnswerRead(0, /*max_bytes=*/1);
   Run();
-  ASSERT_EQ(channel_.reads.size(), 3U) << "that state is gone: from the start";
+  channel_.log.Apply({kv::PutOp{"a", "new"}, kv::PutOp{"b", "new"}});
+  LetThePastGo();
+  ASSERT_EQ(channel_.reads.size(), 2U);
+  channel_.AnswerRead(1, /*max_bytes=*/1);
+  Run();
+  ASSERT_EQ(channel_.reads.size(), 3U);
   channel_.AnswerRead(2);
   EXPECT_EQ(Found(0), "a=new b=new ");
+  EXPECT_EQ((*many_.all[0])->revision, 6U);
 }
 
 TEST_F(MultiGetTest, AStateThatIsGoneHarmsNoOtherRead) {
@@ -77,6 +94,7 @@ TEST_F(MultiGetTest, AStateThatIsGoneHarmsNoOtherRead) {
   Get("c");
   Run();
   channel_.log.Apply({kv::PutOp{"b", "new"}});
+  LetThePastGo();
   for (std::size_t i = 1; i < channel_.reads.size(); ++i) {
     channel_.AnswerRead(i);
     AdvanceMs(20);
@@ -96,21 +114,21 @@ TEST_F(MultiGetTest, GivesUpWhereEveryStateIsGoneTooSoon) {
     channel_.AnswerRead(answered++, /*max_bytes=*/1);
     Run();
     channel_.log.Apply({kv::PutOp{"b", std::to_string(answered)}});
+    LetThePastGo();
   }
   EXPECT_EQ(many_.code(0), Code::kCompacted);
   EXPECT_EQ(answered, 10U) << "five attempts";
 }
 
-TEST_F(MultiGetTest, AnAnswerOfAnotherRevisionIsNotTaken) {
+TEST_F(MultiGetTest, AnAnswerOfAStoreBelowItsRevisionIsNotTaken) {
   Open();
   GetMany({"a", "b"});
   channel_.AnswerRead(0, /*max_bytes=*/1);
   Run();
-  channel_.log.Apply({kv::PutOp{"b", "new"}});
   ASSERT_EQ(channel_.reads.size(), 2U);
+  test::AppliedLog behind;
   const Bytes latest = kv::EncodeReadRequest({kv::ReadOp{.range = kv::Range::Single("b")}});
-  channel_.reads[1].done(
-      kv::Read(channel_.log.engine(), kv::ReadTier::kAll, latest.view(), 1 << 20));
+  channel_.reads[1].done(kv::Read(behind.engine(), kv::ReadTier::kAll, latest.view(), 1 << 20));
   EXPECT_EQ(many_.code(0), Code::kCorruption);
 }
 

@@ -1,0 +1,69 @@
+// Does the past go by itself, on all members alike, and is a cluster left alone that has none?
+#include <chrono>
+#include <string>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "tests/support/node/node_world.h"
+
+namespace raftkv::test {
+namespace {
+
+using std::chrono::minutes;
+using std::chrono::seconds;
+
+const std::vector<std::string> kThree = {"n1", "n2", "n3"};
+
+std::uint64_t CompactedOf(NodeWorld& world, const std::string& name) {
+  return world.Find(name)->member().status().compacted_revision;
+}
+
+TEST(NodeHistory, TheLeaderLetsItGoOnceItIsOldEnough) {
+  NodeWorld world;
+  for (const std::string& name : kThree) world.Start(name, kThree);
+  for (int i = 0; i < 5; ++i) ASSERT_TRUE(world.Put("n1", "key", std::to_string(i)));
+  world.RunFor(minutes(9));
+  for (const std::string& name : kThree) EXPECT_EQ(CompactedOf(world, name), 0U);
+  ASSERT_TRUE(world.Put("n1", "key", "young"));
+  const auto all_have = [&](std::uint64_t compacted) {
+    return world.RunUntil(
+        [&] {
+          for (const std::string& name : kThree) {
+            if (CompactedOf(world, name) != compacted) return false;
+          }
+          return true;
+        },
+        minutes(3));
+  };
+  EXPECT_TRUE(all_have(6)) << "what was there ten minutes ago can be read";
+  world.RunFor(minutes(12));
+  EXPECT_TRUE(all_have(7));
+}
+
+TEST(NodeHistory, AnIdleClusterWritesNothing) {
+  NodeWorld world;
+  world.Start("n1", {"n1"});
+  ASSERT_TRUE(world.Put("n1", "key", "value"));
+  world.RunFor(minutes(15));
+  EXPECT_EQ(CompactedOf(world, "n1"), 2U);
+  const std::size_t entries = world.Disk("n1").log.size();
+  world.RunFor(minutes(30));
+  EXPECT_EQ(world.Disk("n1").log.size(), entries);
+}
+
+TEST(NodeHistory, ANewLeaderKnowsHowOldThePastIs) {
+  NodeWorld world;
+  for (const std::string& name : kThree) world.Start(name, kThree);
+  ASSERT_TRUE(world.Put("n1", "key", "1"));
+  ASSERT_TRUE(world.Put("n1", "key", "2"));
+  world.RunFor(minutes(8));
+  world.Crash(world.Leader()->name());
+  ASSERT_TRUE(world.RunUntil([&] { return world.Leader() != nullptr; }, seconds(30)));
+  const std::string leader = world.Leader()->name();
+  EXPECT_EQ(CompactedOf(world, leader), 0U);
+  EXPECT_TRUE(world.RunUntil([&] { return CompactedOf(world, leader) == 3; }, minutes(4)));
+}
+
+}  // namespace
+}  // namespace raftkv::test
