@@ -78,7 +78,7 @@ struct RangeIterator::State {
     if (ends) return true;
     if (page.continuation.empty()) {
       status = {Code::kVersionMismatch,
-                "the member that answered keeps no state for the next page: upgrade it"};
+                "the answer does not say where the next page begins: upgrade the member"};
       return false;
     }
     options.continuation = std::move(page.continuation);
@@ -154,7 +154,7 @@ Result<ScanResult> KV::ScanAll(KeyRange range, ScanOptions options) {
       return all;
     }
     lost = it.status();
-    if (lost.code() != Code::kCompacted) break;
+    if (lost.code() != Code::kCompacted || options.revision != 0) break;
   }
   return lost;
 }

@@ -105,7 +105,7 @@ struct Compare {                 # of every key in the range; a key that does no
 struct TxnOperation {
   union {
     write @0 :Operation;         # put, deleteRange, increment or txn
-    read @1 :Read;               # of keys; its `revision` and `hold` are not used
+    read @1 :Read;               # of keys, without a `revision`
   }
 }
 
@@ -179,8 +179,6 @@ struct TxnOperationResult {
 struct ReadRequest {
   formatVersion @0 :UInt16;      # 2
   reads @1 :List(Read);          # all are answered from one point in the log
-  view @2 :ViewId;               # not null: from the state that an earlier answer named; compacted,
-                                 # where the asked member does not keep it (any more)
 }
 
 struct Read {
@@ -188,19 +186,18 @@ struct Read {
   limit @1 :UInt64;              # 0: none but the size of the answer
   keysOnly @2 :Bool;
   countOnly @3 :Bool;
-  hold @4 :Hold;                 # whether the answer's state is kept, for the next page
   union {
     keys :group {                # those in `range`
-      revision @5 :UInt64;       # as they were right after it; 0: the latest
-      order @6 :Order;           # null: ascending by key, all of them
+      revision @4 :UInt64;       # as they were right after it; 0: the latest
+      order @5 :Order;           # null: ascending by key, all of them
     }
-    lease @7 :UInt64;            # that lease and its keys; nothing else is used
-    leases @8 :Void;             # all leases
-    settings @9 :Void;           # all settings of the cluster
+    lease @6 :UInt64;            # that lease and its keys; nothing else is used
+    leases @7 :Void;             # all leases
+    settings @8 :Void;           # all settings of the cluster
   }
-  uncounted @10 :Bool;           # the result's `count` is the number of its kvs, so that the rest
+  uncounted @9 :Bool;            # the result's `count` is the number of its kvs, so that the rest
                                  # of the range need not be visited
-  maxBytes @11 :UInt32;          # of the kvs, but never less than one; 0: as many as fit into the
+  maxBytes @10 :UInt32;          # of the kvs, but never less than one; 0: as many as fit into the
                                  # answer. Of no meaning where the order is not by key
 }
 
@@ -221,25 +218,13 @@ struct Order {                   # the limit is taken after filter and order. Eq
   }
 }
 
-enum Hold {
-  never @0;
-  whereFull @1;                  # where the answer's size or the work ended this read
-  always @2;                     # there, and where its limit did
-}
-
-struct ViewId {                  # a state that a member keeps for a while
-  table @0 :UInt64;              # random, of one open of one member; 0: none
-  number @1 :UInt64;
-}
-
 struct ReadResponse {
   formatVersion @0 :UInt16;      # 2
   code @1 :UInt16;
   message @2 :Text;
-  revision @3 :UInt64;           # of the store in the state that is reflected
+  revision @3 :UInt64;           # that the store has come to; a read that names one is of that one
   results @4 :List(ReadResult);  # one a read, in order
-  view @5 :ViewId;               # not null: what is reflected is kept under this id
-  index @6 :UInt64;              # the last log entry that is reflected
+  index @5 :UInt64;              # the last log entry that is reflected
 }
 
 struct ReadResult {

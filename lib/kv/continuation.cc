@@ -8,38 +8,36 @@ namespace raftkv::kv {
 
 namespace {
 
-/// Behind table, number and revision.
-constexpr std::size_t kCountAt = 3 * sizeof(std::uint64_t);
+/// Behind the revision.
+constexpr std::size_t kCountAt = sizeof(std::uint64_t);
 constexpr std::size_t kKeyAt = kCountAt + sizeof(std::uint64_t);
 
 }  // namespace
 
-std::string EncodeContinuation(ViewId view, std::uint64_t revision, std::uint64_t count,
-                               std::string_view last_key) {
-  std::string out;
-  AppendBigEndian64(out, view.table);
-  AppendBigEndian64(out, view.number);
-  AppendBigEndian64(out, revision);
-  AppendBigEndian64(out, count);
-  out += last_key;
-  return out;
+void CompletePage(const ReadOp& read, ScanResult& page) {
+  if (read.revision != 0) page.revision = read.revision;
+  if (!page.more || page.kvs.empty() || read.order.NeedsAll()) return;
+  AppendBigEndian64(page.continuation, page.revision);
+  AppendBigEndian64(page.continuation, page.count);
+  page.continuation += page.kvs.back().key;
 }
 
-Result<std::uint64_t> ContinueAt(std::string_view continuation, ReadOp& read) {
-  const auto table = TakeBigEndian64(continuation);
-  const auto number = TakeBigEndian64(continuation);
+Status ContinueAt(std::string_view continuation, ReadOp& read) {
   const auto revision = TakeBigEndian64(continuation);
-  const bool whole = table.has_value() && number.has_value() && revision.has_value() &&
-                     TakeBigEndian64(continuation).has_value();
-  if (!whole || *table == 0 || continuation.empty()) {
-    return Status(Code::kInvalidArgument,
-                  "the continuation is not one that a scan has returned: pass it on unchanged");
+  const bool whole = revision.has_value() && TakeBigEndian64(continuation).has_value();
+  if (!whole || *revision == 0 || continuation.empty()) {
+    return {Code::kInvalidArgument,
+            "the continuation is not one that a scan has returned: pass it on unchanged"};
+  }
+  if (read.revision != 0 && read.revision != *revision) {
+    return {Code::kInvalidArgument,
+            "the continuation is of a scan of another revision: pass the same revision again"};
   }
   const Range& range = read.range;
   const bool before_end = range.kind == Range::Kind::kUnbounded || continuation < range.end;
   if (continuation < range.begin || !before_end) {
-    return Status(Code::kInvalidArgument,
-                  "the continuation is of a scan of another range: pass the same range again");
+    return {Code::kInvalidArgument,
+            "the continuation is of a scan of another range: pass the same range again"};
   }
   if (read.order.descending) {
     read.range.kind = Range::Kind::kBounded;
@@ -49,8 +47,8 @@ Result<std::uint64_t> ContinueAt(std::string_view continuation, ReadOp& read) {
   } else {
     read.range.begin = std::string(continuation) + '\0';
   }
-  read.view = {*table, *number};
-  return *revision;
+  read.revision = *revision;
+  return Status::Ok();
 }
 
 void CarryCount(std::string_view continuation, ScanResult& page) {

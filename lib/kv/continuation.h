@@ -1,8 +1,7 @@
-// Where does a scan continue, and in which state? What a page's answer hands to its caller, who
+// Where does a scan continue, and at which revision? What a page's answer hands to its caller, who
 // hands it back as it is.
 #pragma once
 
-#include <cstdint>
 #include <string>
 #include <string_view>
 
@@ -12,12 +11,12 @@
 
 namespace raftkv::kv {
 
-std::string EncodeContinuation(ViewId view, std::uint64_t revision, std::uint64_t count,
-                               std::string_view last_key);
-/// Makes `read`, of the whole range, one of the next page, and returns the revision that the answer
-/// must have: a member of an earlier version does not know of views, and would answer from the
-/// state of now. InvalidArgument: `continuation` is malformed or of another range.
-Result<std::uint64_t> ContinueAt(std::string_view continuation, ReadOp& read);
+/// Completes `page`, as it was decoded, which answers `read`: the revision that it shows, and what
+/// asks for the page after it. That is of the same revision, whichever member answers it.
+void CompletePage(const ReadOp& read, ScanResult& page);
+/// Makes `read`, of the whole range, one of the next page. InvalidArgument: `continuation` is
+/// malformed, or of another range or revision.
+Status ContinueAt(std::string_view continuation, ReadOp& read);
 /// Gives `page`, which came of `continuation`, the count of the first page: the range is counted
 /// once.
 void CarryCount(std::string_view continuation, ScanResult& page);

@@ -80,12 +80,7 @@ Status ParseRead(wire::Read::Reader read, ParsedRead& out) {
       if (!status.ok()) return status;
     }
   }
-  switch (read.getHold()) {
-    case wire::Hold::NEVER: out.hold = Hold::kNever; return Status::Ok();
-    case wire::Hold::WHERE_FULL: out.hold = Hold::kWhereFull; return Status::Ok();
-    case wire::Hold::ALWAYS: out.hold = Hold::kAlways; return Status::Ok();
-  }
-  return UnknownKind("a way to hold a state");
+  return Status::Ok();
 }
 
 Status ParseCompare(wire::Compare::Reader compare, ParsedCompare& out) {
@@ -276,28 +271,28 @@ Status ParseReadRequest(std::string_view bytes, std::size_t max_reads, MessageBy
     const auto reads = request.getReads();
     if (Status status = CheckCount(reads.size(), max_reads, "reads"); !status.ok()) return status;
     out.resize(reads.size());
-    const ViewId view{request.getView().getTable(), request.getView().getNumber()};
     std::size_t i = 0;
     for (const auto read : reads) {
-      ParsedRead& parsed = out[i++];
-      if (Status status = ParseRead(read, parsed); !status.ok()) return status;
-      parsed.view = view;
+      if (Status status = ParseRead(read, out[i++]); !status.ok()) return status;
     }
     return Status::Ok();
   };
   return ReadMessage<wire::ReadRequest>(bytes, storage, "read request", visit);
 }
 
-ViewId ViewOfRequest(std::string_view request) {
+NamedRevisions RevisionsOfRequest(std::string_view request) {
   MessageBytes storage;
-  ViewId view;
-  const auto visit = [&](wire::ReadRequest::Reader read) {
-    const auto named = read.getView();
-    view = {named.getTable(), named.getNumber()};
+  NamedRevisions named{.highest = 0, .by_all = true};
+  const auto visit = [&](wire::ReadRequest::Reader reads) {
+    for (const auto read : reads.getReads()) {
+      const std::uint64_t revision = read.isKeys() ? read.getKeys().getRevision() : 0;
+      named.highest = std::max(named.highest, revision);
+      named.by_all = named.by_all && revision != 0;
+    }
     return Status::Ok();
   };
   const Status read = ReadMessage<wire::ReadRequest>(request, storage, "read request", visit);
-  return read.ok() ? view : ViewId();
+  return read.ok() ? named : NamedRevisions();
 }
 
 bool OnlyDeletes(std::string_view request) {

@@ -64,8 +64,6 @@ struct ParsedRead {
   std::uint64_t limit = 0;
   bool keys_only = false;
   bool count_only = false;
-  Hold hold = Hold::kNever;
-  ViewId view;  ///< of the whole request
   std::uint64_t revision = 0;
   Order order;
   bool uncounted = false;
@@ -107,9 +105,13 @@ Status ParseRequest(std::string_view bytes, std::size_t max_operations, MessageB
 Status ParseReadRequest(std::string_view bytes, std::size_t max_reads, MessageBytes& storage,
                         std::vector<ParsedRead>& out);
 
-/// The state that a read request is to be answered from; not set: none, or the request is
-/// malformed.
-ViewId ViewOfRequest(std::string_view request);
+/// The revisions that the reads of a request name.
+struct NamedRevisions {
+  std::uint64_t highest = 0;
+  bool by_all = false;  ///< none asks for the latest
+};
+/// Of a valid read request.
+NamedRevisions RevisionsOfRequest(std::string_view request);
 
 /// A valid request of deletes, or a compact, and nothing else: it makes room, in the end.
 bool OnlyDeletes(std::string_view request);

@@ -9,7 +9,6 @@
 #include "lib/base/mutants.h"
 #include "lib/kv/arena.h"
 #include "lib/kv/command.capnp.h"
-#include "lib/kv/held_views.h"
 #include "lib/kv/layout.h"
 #include "lib/kv/order.h"
 #include "lib/kv/parse.h"
@@ -24,10 +23,6 @@ namespace {
 /// What a record is at least counted for where the visited ones are bounded: a step to it costs
 /// about as much as this many bytes.
 constexpr std::size_t kVisitBytes = 256;
-
-constexpr std::string_view kViewGone =
-    "the state that the scan reads from is not kept any more (this member was restarted or is not "
-    "the one that answered before, or the next page was asked for too late): begin the scan again";
 
 struct Pair {
   std::string_view key;
@@ -243,33 +238,17 @@ class Reader {
   Arena bytes_;
 };
 
-/// Whether another page may be asked for.
-bool WantsHold(const std::vector<ParsedRead>& reads, const std::vector<Found>& found) {
-  for (std::size_t i = 0; i < found.size(); ++i) {
-    if (!found[i].more || found[i].pairs.empty() || reads[i].order.NeedsAll()) continue;
-    if (reads[i].hold == Hold::kAlways) return true;
-    if (reads[i].hold == Hold::kWhereFull && !found[i].at_limit) return true;
-  }
-  return false;
-}
-
-Bytes EncodeAnswer(const Reader& reader, const Position& position, ViewId view) {
+Bytes EncodeAnswer(const Reader& reader, const Position& position) {
   constexpr std::size_t kListTagWords = 1;
   const auto& found = reader.found();
   const std::size_t words =
-      capnp::sizeInWords<wire::ReadResponse>() + capnp::sizeInWords<wire::ViewId>() +
-      kListTagWords + reader.words() +
+      capnp::sizeInWords<wire::ReadResponse>() + kListTagWords + reader.words() +
       found.size() * (capnp::sizeInWords<wire::ReadResult>() + 2 * kListTagWords);
   return BuildMessage(words, [&](capnp::MessageBuilder& message) {
     auto out = message.initRoot<wire::ReadResponse>();
     out.setFormatVersion(kRequestFormatVersion);
     out.setRevision(position.revision);
     out.setIndex(position.index.value);
-    if (view.IsSet()) {
-      auto id = out.initView();
-      id.setTable(view.table);
-      id.setNumber(view.number);
-    }
     auto results = out.initResults(static_cast<unsigned>(found.size()));
     for (unsigned i = 0; i < results.size(); ++i) {
       const Found& from = found[i];
@@ -319,7 +298,7 @@ Status CheckRevisions(const std::vector<ParsedRead>& reads, const Position& posi
 }  // namespace
 
 Result<Bytes> Read(Engine& engine, ReadTier tier, std::string_view request, std::size_t max_bytes,
-                   std::size_t max_visited_bytes, ViewKeeper* views) {
+                   std::size_t max_visited_bytes) {
   constexpr auto kNoLimit = std::numeric_limits<std::size_t>::max();
   MessageBytes storage;
   std::vector<ParsedRead> reads;
@@ -327,20 +306,12 @@ Result<Bytes> Read(Engine& engine, ReadTier tier, std::string_view request, std:
   if (!status.ok()) return status;
   // A range in memory still may be a million keys: only gets are answered on the caller's thread.
   const bool gets_only = std::all_of(reads.begin(), reads.end(), [](const ParsedRead& read) {
-    return read.range.kind == Range::Kind::kSingle && !read.view.IsSet();
+    return read.range.kind == Range::Kind::kSingle;
   });
   if (tier == ReadTier::kMemory && !gets_only) {
     return Status(Code::kUnavailable, "a range is read by a reader thread");
   }
-  ViewId id = reads.empty() ? ViewId() : reads.front().view;
-  const bool continues = id.IsSet();
-  std::shared_ptr<View> view;
-  if (!continues) {
-    view = engine.NewView(tier);
-  } else if (views != nullptr) {
-    view = views->Find(id);
-  }
-  if (view == nullptr) return Status(Code::kCompacted, std::string(kViewGone));
+  const std::unique_ptr<View> view = engine.NewView(tier);
   const auto position = PositionOf(*view);
   if (!position.ok()) return position.status();
   if (status = CheckRevisions(reads, *position); !status.ok()) return status;
@@ -348,13 +319,7 @@ Result<Bytes> Read(Engine& engine, ReadTier tier, std::string_view request, std:
   for (const ParsedRead& read : reads) {
     if (status = reader.Run(read); !status.ok()) return status;
   }
-  if (views != nullptr && WantsHold(reads, reader.found())) {
-    if (!continues) id = views->Hold(std::move(view));
-  } else if (continues) {
-    views->End(id);
-    id = {};
-  }
-  return EncodeAnswer(reader, *position, id);
+  return EncodeAnswer(reader, *position);
 }
 
 }  // namespace raftkv::kv

@@ -1,6 +1,5 @@
 #include "lib/kv/request.h"
 
-#include <algorithm>
 #include <utility>
 
 #include "lib/base/check.h"
@@ -221,7 +220,6 @@ void FillRead(const ReadOp& read, wire::Read::Builder out) {
   out.setLimit(read.limit);
   out.setKeysOnly(read.keys_only);
   out.setCountOnly(read.count_only);
-  out.setHold(static_cast<wire::Hold>(read.hold));
   out.setUncounted(read.uncounted);
   out.setMaxBytes(read.max_bytes);
   if (read.settings) return out.setSettings();
@@ -253,7 +251,6 @@ ReadOp ReadOp::From(const KeyRange& range, const ScanOptions& options) {
           .limit = options.limit,
           .keys_only = options.keys_only,
           .count_only = options.count_only,
-          .hold = options.keep_state ? Hold::kAlways : Hold::kWhereFull,
           .revision = options.revision,
           .order = OrderOf(options),
           .uncounted = options.skip_count,
@@ -281,9 +278,7 @@ std::size_t EncodedSize(const Operation& operation) {
 }
 
 std::size_t EncodedSize(const ReadOp& read) {
-  const std::size_t view_words = read.view.IsSet() ? capnp::sizeInWords<wire::ViewId>() : 0;
-  return (capnp::sizeInWords<wire::Read>() + RangeWords(read.range) + view_words +
-          OrderWords(read.order)) *
+  return (capnp::sizeInWords<wire::Read>() + RangeWords(read.range) + OrderWords(read.order)) *
          kWordBytes;
 }
 
@@ -333,10 +328,6 @@ Bytes EncodeCompact(std::uint64_t revision) {
 }
 
 Bytes EncodeReadRequest(const std::vector<ReadOp>& reads) {
-  const ViewId view = reads.empty() ? ViewId() : reads.front().view;
-  RAFTKV_CHECK(reads.size() <= 1 || std::none_of(reads.begin(), reads.end(), [](const auto& read) {
-                 return read.view.IsSet();
-               }));
   std::size_t bytes = EncodedHeaderSize();
   for (const ReadOp& read : reads) bytes += EncodedSize(read);
   return BuildMessage(bytes / kWordBytes, [&](capnp::MessageBuilder& message) {
@@ -344,10 +335,6 @@ Bytes EncodeReadRequest(const std::vector<ReadOp>& reads) {
     request.setFormatVersion(kRequestFormatVersion);
     auto list = request.initReads(static_cast<unsigned>(reads.size()));
     for (unsigned i = 0; i < list.size(); ++i) FillRead(reads[i], list[i]);
-    if (!view.IsSet()) return;
-    auto id = request.initView();
-    id.setTable(view.table);
-    id.setNumber(view.number);
   });
 }
 

@@ -153,17 +153,6 @@ struct Response {
 /// `operations`: how many the request had. Corruption if malformed.
 Result<Response> DecodeResponse(std::string_view bytes, std::size_t operations);
 
-/// Whether the state that a read was answered from is kept for the next page.
-enum class Hold : std::uint8_t { kNever, kWhereFull, kAlways };
-
-/// A state that a member keeps for a while (lib/kv/held_views.h).
-struct ViewId {
-  std::uint64_t table = 0;  ///< 0: none
-  std::uint64_t number = 0;
-  [[nodiscard]] bool IsSet() const { return table != 0; }
-  friend bool operator==(const ViewId&, const ViewId&) = default;
-};
-
 /// Which pairs of a range are shown, and in which order. The limit is taken after both.
 struct Order {
   OrderBy by = OrderBy::kKey;
@@ -191,9 +180,6 @@ struct ReadOp {
   std::uint64_t limit = 0;
   bool keys_only = false;
   bool count_only = false;
-  Hold hold = Hold::kNever;
-  /// Set: from this state, and alone in its request.
-  ViewId view = {};
   /// As the keys were right after it; 0: the latest.
   std::uint64_t revision = 0;
   Order order = {};
@@ -209,9 +195,8 @@ Bytes EncodeReadRequest(const std::vector<ReadOp>& reads);
 Status ValidateReadRequest(std::string_view bytes, const Limits& limits);
 /// The log index that is reflected; 0: it cannot be read.
 Index IndexOfReadResponse(std::string_view bytes);
-/// The state that is kept for the next page, if one is.
-ViewId ViewOfReadResponse(std::string_view bytes);
-/// One ScanResult a read. The Status is the whole request's.
+/// One ScanResult a read, each of the revision that the store had come to, and without a
+/// continuation (see continuation.h). The Status is the whole request's.
 Result<std::vector<ScanResult>> DecodeReadResponse(std::string_view bytes);
 
 }  // namespace raftkv::kv

@@ -5,7 +5,6 @@
 #include <vector>
 
 #include "lib/kv/command.capnp.h"
-#include "lib/kv/continuation.h"
 #include "lib/kv/message_reader.h"
 
 namespace raftkv::kv {
@@ -37,8 +36,7 @@ KeyValue FromKeyValue(wire::KeyValue::Reader kv) {
           kv.getLease()};
 }
 
-void DecodeScan(wire::ReadResult::Reader result, std::uint64_t revision, ViewId view,
-                ScanResult& out) {
+void DecodeScan(wire::ReadResult::Reader result, std::uint64_t revision, ScanResult& out) {
   const auto kvs = result.getKvs();
   out.kvs.reserve(kvs.size());
   for (const auto kv : kvs) out.kvs.push_back(FromKeyValue(kv));
@@ -50,9 +48,6 @@ void DecodeScan(wire::ReadResult::Reader result, std::uint64_t revision, ViewId 
   out.count = result.getCount();
   out.more = result.getMore();
   out.revision = revision;
-  if (out.more && view.IsSet() && !out.kvs.empty()) {
-    out.continuation = EncodeContinuation(view, revision, out.count, out.kvs.back().key);
-  }
 }
 
 /// A transaction's reads belong to the revision of its call, which the response does not repeat.
@@ -79,7 +74,7 @@ Status DecodeTxn(wire::TxnResult::Reader from, TxnOutcome& out) {
   out.results.resize(results.size());
   for (unsigned i = 0; i < results.size(); ++i) {
     if (results[i].isRead()) {
-      DecodeScan(results[i].getRead(), kRevisionOfCall, {}, out.results[i].read.emplace());
+      DecodeScan(results[i].getRead(), kRevisionOfCall, out.results[i].read.emplace());
       continue;
     }
     if (!results[i].isWrite()) return {Code::kCorruption, "an unknown kind of result"};
@@ -212,18 +207,6 @@ Index IndexOfReadResponse(std::string_view bytes) {
   return read.ok() ? index : Index();
 }
 
-ViewId ViewOfReadResponse(std::string_view bytes) {
-  MessageBytes storage;
-  ViewId view;
-  const auto visit = [&](wire::ReadResponse::Reader in) {
-    const auto kept = in.getView();
-    view = {kept.getTable(), kept.getNumber()};
-    return Status::Ok();
-  };
-  const Status read = ReadMessage<wire::ReadResponse>(bytes, storage, "read response", visit);
-  return read.ok() ? view : ViewId();
-}
-
 Result<std::vector<ScanResult>> DecodeReadResponse(std::string_view bytes) {
   std::vector<ScanResult> results;
   MessageBytes storage;
@@ -238,8 +221,7 @@ Result<std::vector<ScanResult>> DecodeReadResponse(std::string_view bytes) {
     const std::uint64_t revision = in.getRevision();
     const auto list = in.getResults();
     results.resize(list.size());
-    const ViewId view{in.getView().getTable(), in.getView().getNumber()};
-    for (unsigned i = 0; i < list.size(); ++i) DecodeScan(list[i], revision, view, results[i]);
+    for (unsigned i = 0; i < list.size(); ++i) DecodeScan(list[i], revision, results[i]);
     return Status::Ok();
   };
   Status status = ReadMessage<wire::ReadResponse>(bytes, storage, "read response", visit);

@@ -41,7 +41,6 @@ struct StoreOptions {
 };
 
 class SessionTable;
-class ViewKeeper;
 
 class Store {
  public:
@@ -92,10 +91,10 @@ inline constexpr std::size_t kMaxVisitedBytes = 64 << 20;
 /// range to count: what did not fit is left out and says `more` (command.capnp). Unavailable: tier
 /// kMemory was not enough, or a range was asked for, which may be long; ask again with kAll.
 /// InvalidArgument: malformed, or what the first read has to sort takes more than `max_bytes` (a
-/// later one is left out, so ask for it alone). Views of pages that are not the last are left in
-/// `views` (null: none are kept); Compacted: the request names one that is not there.
+/// later one is left out, so ask for it alone), or a read names a revision that the store has not
+/// come to. Compacted: it names one that is not kept any more.
 Result<Bytes> Read(Engine& engine, ReadTier tier, std::string_view request, std::size_t max_bytes,
-                   std::size_t max_visited_bytes = kMaxVisitedBytes, ViewKeeper* views = nullptr);
+                   std::size_t max_visited_bytes = kMaxVisitedBytes);
 
 /// XXH3 over all data records, in order, and the applied index they reflect: equal on members at an
 /// equal index.

@@ -145,6 +145,7 @@ class Node {
   void DispatchHeld();
   void WarnOfShortTimeout();
   bool JoinProposal(const RequestKey& key, SubmitDone& done);
+  [[nodiscard]] bool IsFreshEnough(const ReadPolicy& policy) const;
   void Confirm(ReadQueue& queue, std::size_t bytes, MonoTime deadline, DoneStatus done);
   void Propose(Bytes request, const RequestKey& key, SubmitDone done);
   void ForwardToLeader(Held held);

@@ -17,17 +17,20 @@ void Node::Read(Bytes request, ReadPolicy policy, MonoTime deadline, Done<Bytes>
     done(Status(Code::kUnavailable, failure_.message()));
     return;
   }
-  const Status valid = kv::ValidateReadRequest(request.view(), config_.limits);
+  if (Status valid = kv::ValidateReadRequest(request.view(), config_.limits); !valid.ok()) {
+    done(valid);
+    return;
+  }
+  // What a revision left stays as it was: whoever has come to it may show it, and needs no leader.
+  // Who has not may be behind: then it is not known yet whether there is such a revision.
+  const kv::NamedRevisions named = kv::RevisionsOfRequest(request.view());
+  const bool has_come_to_all = named.highest <= ports_.machine.revisions().revision;
+  const bool is_settled = named.by_all && has_come_to_all;
   const bool local = policy.consistency == Consistency::kLocal;
-  // Its state was as current as was asked for when the first page was read: the rest of it needs no
-  // leader, and this member need not be the one that it was then.
-  const bool continues = valid.ok() && kv::ViewOfRequest(request.view()).IsSet();
-  const Status may = local ? MayAnswerAlone() : Status::Ok();
-  if (!valid.ok() || !may.ok()) {
-    done(valid.ok() ? may : valid);
-  } else if (local || continues ||
-             (policy.consistency == Consistency::kBounded &&
-              reads_.IsFresh(ports_.clock.Now(), policy.max_staleness, core_.applied_index()))) {
+  const Status may = local && !is_settled ? MayAnswerAlone() : Status::Ok();
+  if (!may.ok()) {
+    done(may);
+  } else if (is_settled || (has_come_to_all && (local || IsFreshEnough(policy)))) {
     ports_.machine.Read(std::move(request), config_.max_answer_bytes, std::move(done));
   } else {
     const std::size_t bytes = request.size();
@@ -39,6 +42,12 @@ void Node::Read(Bytes request, ReadPolicy policy, MonoTime deadline, Done<Bytes>
               ports_.machine.Read(std::move(request), config_.max_answer_bytes, std::move(done));
             });
   }
+}
+
+/// A bounded read may be answered from what this member has.
+bool Node::IsFreshEnough(const ReadPolicy& policy) const {
+  return policy.consistency == Consistency::kBounded &&
+         reads_.IsFresh(ports_.clock.Now(), policy.max_staleness, core_.applied_index());
 }
 
 /// Safety: a session must not begin at a time in the cluster's past. Its first request would be

@@ -5,7 +5,7 @@
 #include <iterator>
 #include <utility>
 
-#include "lib/base/check.h"
+#include "lib/kv/continuation.h"
 
 namespace raftkv::node {
 namespace {
@@ -89,11 +89,7 @@ void ReadStream::Deliver(const RequestPtr& request, std::vector<ScanResult> resu
     if (call.ended || call.request != request.get()) continue;
     queue_.Forget(call);
     for (std::size_t k = 0; k < call.reads.size(); ++k) {
-      // A neighbour's state, that is kept for its next page, is none of this call's.
-      const kv::ReadOp& read = call.reads[k];
-      const bool at_limit = answers[i][k].kvs.size() == read.limit;
-      const bool ends = read.order.NeedsAll() || (at_limit && read.hold != kv::Hold::kAlways);
-      if (ends) answers[i][k].continuation.clear();
+      kv::CompletePage(call.reads[k], answers[i][k]);
     }
     call.End(std::move(answers[i]));
   }

@@ -81,18 +81,6 @@ TxnRequest ToTxn(const Batch& batch) {
   return txn;
 }
 
-/// Passes on the page of a scan that is of the same state as those before.
-Callback<ScanResult> OnlyOfRevision(std::uint64_t revision, Callback<ScanResult> done) {
-  return [revision, done = std::move(done)](Result<ScanResult> page) {
-    if (page.ok() && page->revision != revision) {
-      return done(Status(Code::kCompacted,
-                         "the member that answered does not have the state that the scan reads "
-                         "from: begin the scan again"));
-    }
-    done(std::move(page));
-  };
-}
-
 /// Gives the page that came of `continuation` the count of the pages before it.
 Callback<ScanResult> WithCountOf(std::string continuation, Callback<ScanResult> done) {
   return [continuation = std::move(continuation), done = std::move(done)](Result<ScanResult> page) {
@@ -235,10 +223,8 @@ class SessionKv final : public StoppableKv {
                            "a count, and a range that is not in the order of its keys, has no "
                            "further pages"));
       }
-      const auto revision = kv::ContinueAt(options.continuation, read);
-      if (!revision.ok()) return done(revision.status());
+      if (Status bad = kv::ContinueAt(options.continuation, read); !bad.ok()) return done(bad);
       read.uncounted = true;
-      done = OnlyOfRevision(*revision, std::move(done));
       if (!options.skip_count) done = WithCountOf(std::move(options.continuation), std::move(done));
     }
     ReadOne(std::move(read), options, std::move(done));
@@ -311,8 +297,7 @@ class SessionKv final : public StoppableKv {
       bytes += kv::EncodedSize(read);
       // One that has to be sorted, or whose revision may be gone, may be refused, and its
       // neighbours with it.
-      alone = alone || read.view.IsSet() || read.revision != 0 || read.order.NeedsAll() ||
-              read.settings;
+      alone = alone || read.revision != 0 || read.order.NeedsAll() || read.settings;
     }
     if (bad.ok() && options.max_staleness < std::chrono::milliseconds(0)) {
       bad = {Code::kInvalidArgument, "max_staleness is below zero"};

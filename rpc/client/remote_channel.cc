@@ -15,10 +15,6 @@ constexpr Duration kFollowPause = std::chrono::milliseconds(500);
 constexpr Duration kOtherClusterPause = std::chrono::seconds(5);
 constexpr Duration kMovePause = std::chrono::milliseconds(200);
 constexpr auto kMinAttempt = std::chrono::milliseconds(1000);
-/// A member does not keep the state of a scan for longer between pages (kv::HeldViewsOptions).
-constexpr Duration kKeeperLife = std::chrono::seconds(30);
-/// More than a cluster has members; the least recently used one goes first.
-constexpr std::size_t kMaxKeepers = 32;
 /// After the timeout sent to the server: it answers by itself, but late.
 constexpr Duration kAnswerGrace = std::chrono::milliseconds(250);
 
@@ -292,60 +288,10 @@ void RemoteChannel::Read(Bytes request, node::ReadPolicy policy, MonoTime deadli
     }
     return nearby_->Read(std::move(request), policy, deadline, std::move(done));
   }
-  const std::uint64_t table = kv::ViewOfRequest(request.view()).table;
-  if (keepers_.contains(table)) {
-    return ReadAtKeeper(table, std::move(request), policy, deadline, std::move(done));
-  }
-  ReadAnywhere(std::move(request), policy, deadline, std::move(done));
-}
-
-void RemoteChannel::ReadAnywhere(Bytes request, node::ReadPolicy policy, MonoTime deadline,
-                                 node::Done<Bytes> done) {
   GetLink(deadline, [this, request = std::move(request), policy, deadline,
                      done = std::move(done)](Result<LinkPtr> link) mutable {
     if (!link.ok()) return done(link.status());
     ReadOn(*link, request, policy, deadline, std::move(done));
-  });
-}
-
-void RemoteChannel::ReadAtKeeper(std::uint64_t table, Bytes request, node::ReadPolicy policy,
-                                 MonoTime deadline, node::Done<Bytes> done) {
-  const LinkPtr link = keepers_.at(table).link;
-  if (link->ended().empty()) return ReadOn(link, request, policy, deadline, std::move(done));
-  // Only the connection may be gone.
-  tasks_.add(ClientLink::Open(loop_, link->address(), options_.pin, options_.connect_timeout)
-                 .then([](LinkPtr&& again) { return kj::mv(again); },
-                       [](kj::Exception&&) -> LinkPtr { return nullptr; })
-                 .then([this, table, request = std::move(request), policy, deadline,
-                        done = std::move(done)](LinkPtr&& again) mutable {
-                   if (again != nullptr) {
-                     NoteKeeper(table, again);
-                     ReadOn(again, request, policy, deadline, std::move(done));
-                   } else {
-                     keepers_.erase(table);
-                     ReadAnywhere(std::move(request), policy, deadline, std::move(done));
-                   }
-                 }));
-}
-
-void RemoteChannel::NoteKeeper(std::uint64_t table, const LinkPtr& link) {
-  if (table == 0) return;
-  if (keepers_.size() >= kMaxKeepers && !keepers_.contains(table)) {
-    keepers_.erase(std::min_element(keepers_.begin(), keepers_.end(), [](auto& a, auto& b) {
-      return a.second.used < b.second.used;
-    }));
-  }
-  keepers_[table] = {.link = link, .used = loop_.Now()};
-  if (!std::exchange(forgetting_, true)) tasks_.add(ForgetKeepers());
-}
-
-kj::Promise<void> RemoteChannel::ForgetKeepers() {
-  return loop_.timer().afterDelay(ToKj(kKeeperLife)).then([this]() -> kj::Promise<void> {
-    std::erase_if(keepers_, [now = loop_.Now()](const auto& keeper) {
-      return now - keeper.second.used >= kKeeperLife;
-    });
-    forgetting_ = !keepers_.empty();
-    return forgetting_ ? ForgetKeepers() : kj::READY_NOW;
   });
 }
 
@@ -360,12 +306,10 @@ void RemoteChannel::ReadOn(const LinkPtr& link, const Bytes& bytes, node::ReadPo
   request.setTimeoutMs(AttemptMs(deadline));
   Carry<wire::KvService::ReadResults>(
       link, Patience(deadline), Code::kUnavailable, request.send(),
-      [this, link, done = std::move(done)](Status status,
-                                           wire::KvService::ReadResults::Reader* results) mutable {
+      [done = std::move(done)](Status status,
+                               wire::KvService::ReadResults::Reader* results) mutable {
         if (!status.ok()) return done(std::move(status));
-        Bytes response = ToBytes(results->getResponse());
-        NoteKeeper(kv::ViewOfReadResponse(response.view()).table, link);
-        done(std::move(response));
+        done(ToBytes(results->getResponse()));
       });
 }
 

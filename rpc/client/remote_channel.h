@@ -1,14 +1,11 @@
 // How do a client's requests reach the cluster, whichever members are up and whichever leads?
 //
 // One connection at a time, to the leader if it is known. When it fails, the next call connects
-// again, starting with the next endpoint. Nothing is retried here: the session does that. Only the
-// next page of a scan is requested from the member that keeps its state, whichever member leads by
-// then.
+// again, starting with the next endpoint. Nothing is retried here: the session does that.
 #pragma once
 
 #include <cstdint>
 #include <functional>
-#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -53,11 +50,6 @@ class RemoteChannel final : public node::Channel, private kj::TaskSet::ErrorHand
   using LinkPtr = std::shared_ptr<ClientLink>;
   using WithLink = OnceFunction<void(Result<LinkPtr>)>;
   struct Round;
-  /// The connection to the member that keeps states for scans, and when it was last used.
-  struct Keeper {
-    LinkPtr link;
-    MonoTime used{};
-  };
 
   void GetLink(MonoTime deadline, WithLink then);
   void StartRound();
@@ -86,15 +78,6 @@ class RemoteChannel final : public node::Channel, private kj::TaskSet::ErrorHand
                 node::SubmitDone done);
   void ReadOn(const LinkPtr& link, const Bytes& request, node::ReadPolicy policy, MonoTime deadline,
               node::Done<Bytes> done);
-  void ReadAnywhere(Bytes request, node::ReadPolicy policy, MonoTime deadline,
-                    node::Done<Bytes> done);
-  /// From the state of `table`, at the member that keeps it. If that member is gone, at any: its
-  /// answer says that the state is gone as well.
-  void ReadAtKeeper(std::uint64_t table, Bytes request, node::ReadPolicy policy, MonoTime deadline,
-                    node::Done<Bytes> done);
-  /// The member at `link` keeps the states of `table` (kv::ViewId); 0: of none.
-  void NoteKeeper(std::uint64_t table, const LinkPtr& link);
-  kj::Promise<void> ForgetKeepers();
   [[nodiscard]] Duration LeftUntil(MonoTime deadline);
   /// For one attempt: the timeout sent to the server, and a little more.
   [[nodiscard]] Duration Patience(MonoTime deadline);
@@ -110,9 +93,6 @@ class RemoteChannel final : public node::Channel, private kj::TaskSet::ErrorHand
   MonoTime follow_not_before_{};
   MonoTime move_not_before_{};
   std::vector<std::shared_ptr<WithLink>> waiters_;
-  /// By kv::ViewId::table: one per boot of a member.
-  std::map<std::uint64_t, Keeper> keepers_;
-  bool forgetting_ = false;
   /// For bounded reads, which need no leader; created with the first.
   std::unique_ptr<RemoteChannel> nearby_;
   kj::TaskSet tasks_;  // last: goes first

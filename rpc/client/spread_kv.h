@@ -1,6 +1,5 @@
 // How are concurrent calls spread over several connections, each with a session of its own?
-// Round-robin; all pages of a scan use one connection, since only the member that keeps its state
-// can continue it.
+// Round-robin.
 #pragma once
 
 #include <atomic>
@@ -63,33 +62,11 @@ class SpreadKv final : public KV {
     Next().GetSettingsAsync(options, std::move(done));
   }
   void ScanAsync(KeyRange range, ScanOptions options, Callback<ScanResult> done) override {
-    std::size_t at = Turn();
-    if (!options.continuation.empty() && !TakeConnection(options.continuation, at)) {
-      return done(Status(Code::kInvalidArgument, "the continuation is of another client"));
-    }
-    kvs_[at]->ScanAsync(std::move(range), std::move(options),
-                        [at, done = std::move(done)](Result<ScanResult> page) {
-                          if (page.ok() && !page->continuation.empty()) {
-                            page->continuation.insert(0, ConnectionPrefix(at));
-                          }
-                          done(std::move(page));
-                        });
+    Next().ScanAsync(std::move(range), std::move(options), std::move(done));
   }
 
  private:
-  std::size_t Turn() { return turn_.fetch_add(1, std::memory_order_relaxed) % kvs_.size(); }
-  static std::string ConnectionPrefix(std::size_t at) {
-    return {static_cast<char>(at >> 8), static_cast<char>(at)};
-  }
-  /// A continuation begins with the connection that answered the previous pages.
-  bool TakeConnection(std::string& continuation, std::size_t& at) const {
-    if (continuation.size() <= 2) return false;
-    at = std::size_t{static_cast<unsigned char>(continuation[0])} << 8 |
-         static_cast<unsigned char>(continuation[1]);
-    continuation.erase(0, 2);
-    return at < kvs_.size();
-  }
-  KV& Next() { return *kvs_[Turn()]; }
+  KV& Next() { return *kvs_[turn_.fetch_add(1, std::memory_order_relaxed) % kvs_.size()]; }
 
   const std::vector<KV*> kvs_;
   std::atomic<std::size_t> turn_{0};

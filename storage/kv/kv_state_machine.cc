@@ -76,24 +76,14 @@ std::shared_ptr<KvEngine> KvStateMachine::Replace(std::shared_ptr<KvEngine> engi
   store_ = std::move(store);
   bytes_since_flush_ = 0;
   range_deletes_flushed_ = store_->range_deleted_keys();
-  // The old views end outside of the lock.
-  auto views = std::make_shared<SharedViews>();
   {
     const MutexLock lock(engine_mutex_);
-    views_.swap(views);
     engine_.swap(engine);
   }
   raised_ = 0;
   NoteRevisions(/*past_bytes=*/0);
   return engine;
 }
-
-KvStateMachine::Readable KvStateMachine::readable() const {
-  const MutexLock lock(engine_mutex_);
-  return {engine_, views_};
-}
-
-void KvStateMachine::DropViews() { readable().views->Clear(); }
 
 Result<node::Applied> KvStateMachine::ApplyNow(const std::vector<raft::Entry>& entries) {
   if (!failure_.ok()) return failure_;
@@ -105,8 +95,6 @@ Result<node::Applied> KvStateMachine::ApplyNow(const std::vector<raft::Entry>& e
   }
   NoteRevisions(kv::Store::PastBytes(*outcome));
   MaybeFlush(entries);
-  // Writes are what makes an old view cost something.
-  readable().views->Sweep();
   node::Applied applied;
   applied.index = store_->applied();
   applied.durable = engine()->flushed();
@@ -170,9 +158,8 @@ void KvStateMachine::Read(Bytes request, std::size_t max_bytes, node::Done<Bytes
   }
   RunOn(
       readers_, completions_,
-      [this, from = readable(), request = std::move(request), max_bytes] {
-        Result<Bytes> answer = kv::Read(*from.engine, kv::ReadTier::kAll, request.view(), max_bytes,
-                                        kv::kMaxVisitedBytes, from.views.get());
+      [this, engine = this->engine(), request = std::move(request), max_bytes] {
+        Result<Bytes> answer = kv::Read(*engine, kv::ReadTier::kAll, request.view(), max_bytes);
         if (answer.code() == Code::kCorruption) options_.on_damage(answer.status());
         return answer;
       },
@@ -183,7 +170,6 @@ Status KvStateMachine::Close(bool clean) {
   if (std::exchange(closed_, true)) return Status::Ok();
   apply_.Stop();
   readers_.Stop();
-  DropViews();
   if (!clean || !failure_.ok()) return failure_;
   return engine()->Close();
 }

@@ -10,7 +10,6 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <random>
 #include <utility>
 #include <vector>
 
@@ -18,7 +17,6 @@
 
 #include "lib/base/mutex.h"
 #include "lib/base/time.h"
-#include "lib/kv/held_views.h"
 #include "lib/kv/retention.h"
 #include "lib/kv/store.h"
 #include "lib/node/ports.h"
@@ -28,43 +26,6 @@
 #include "storage/kv/kv_engine.h"
 
 namespace raftkv::storage {
-
-/// kv::HeldViews behind a lock. Safe from any thread.
-class SharedViews final : public kv::ViewKeeper {
- public:
-  SharedViews() : views_(RandomTable(), Now) {}
-
-  kv::ViewId Hold(std::shared_ptr<kv::View> view) override {
-    const MutexLock lock(mutex_);
-    return views_.Hold(std::move(view));
-  }
-  std::shared_ptr<kv::View> Find(kv::ViewId id) override {
-    const MutexLock lock(mutex_);
-    return views_.Find(id);
-  }
-  void End(kv::ViewId id) override {
-    const MutexLock lock(mutex_);
-    views_.End(id);
-  }
-  void Sweep() {
-    const MutexLock lock(mutex_);
-    views_.Sweep();
-  }
-  void Clear() {
-    const MutexLock lock(mutex_);
-    views_.Clear();
-  }
-
- private:
-  static std::uint64_t RandomTable() {
-    std::random_device device;
-    return (std::uint64_t{device()} << 32 | device()) | 1;
-  }
-  static MonoTime Now() { return MonoTime(std::chrono::steady_clock::now().time_since_epoch()); }
-
-  Mutex mutex_;
-  kv::HeldViews views_ RAFTKV_GUARDED_BY(mutex_);
-};
 
 struct KvStateMachineOptions {
   kv::StoreOptions kv;
@@ -99,9 +60,6 @@ class KvStateMachine final : public node::StateMachine {
 
   /// The database as it is now; nobody may hold it any more at Close(). Safe from any thread.
   [[nodiscard]] std::shared_ptr<KvEngine> engine() const;
-  /// Drops the states that are kept for scans of more than one page, which have to begin again.
-  /// Safe from any thread.
-  void DropViews();
   /// What comes after the present state of both; no Apply is under way. Returns the database that
   /// was there, which readers may still hold. On the loop.
   std::shared_ptr<KvEngine> Replace(std::shared_ptr<KvEngine> engine,
@@ -120,12 +78,6 @@ class KvStateMachine final : public node::StateMachine {
   KvStateMachine(const KvStateMachineOptions& options, std::shared_ptr<KvEngine> engine,
                  std::unique_ptr<kv::Store> store, Completions completions, Worker& upkeep);
   Result<node::Applied> ApplyNow(const std::vector<raft::Entry>& entries);
-  /// Views end before the database that they are of.
-  struct Readable {
-    std::shared_ptr<KvEngine> engine;
-    std::shared_ptr<SharedViews> views;
-  };
-  [[nodiscard]] Readable readable() const;
   /// What Store has applied, for whoever asks; has the engine let go what is compacted.
   void NoteRevisions(std::uint64_t past_bytes);
   void MaybeFlush(const std::vector<raft::Entry>& entries);
@@ -138,9 +90,6 @@ class KvStateMachine final : public node::StateMachine {
   Worker& upkeep_;
   mutable Mutex engine_mutex_;
   std::shared_ptr<KvEngine> engine_ RAFTKV_GUARDED_BY(engine_mutex_);
-  /// Of `engine_`; replaced with it, while no apply is under way.
-  std::shared_ptr<SharedViews> views_ RAFTKV_GUARDED_BY(engine_mutex_) =
-      std::make_shared<SharedViews>();
   mutable Mutex retention_mutex_;
   kv::Retention retention_ RAFTKV_GUARDED_BY(retention_mutex_);
   // Of the apply thread while an apply is under way there, else of the loop.

@@ -279,8 +279,6 @@ void Store::Reclaim() {
   if (reclaiming_.exchange(true)) return;
   const bool posted = upkeep_->Post([this] {
     disk_->SetReclaims(true);
-    // What was deleted cannot go while a scan may still have to show it.
-    machine_->DropViews();
     // It is tried again as long as space is short.
     static_cast<void>(machine_->engine()->Reclaim(cancel_));
     disk_->SetReclaims(false);

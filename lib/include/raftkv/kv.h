@@ -84,7 +84,9 @@ struct ReadOptions {
   /// kBounded only.
   std::chrono::milliseconds max_staleness{1000};
   /// The state right after the call that took this revision; 0: the latest. Compacted if it is no
-  /// longer kept; InvalidArgument if the store has not come to it yet.
+  /// longer kept; InvalidArgument if the store has not come to it yet. Every member that has come
+  /// to it answers alike, without a quorum, whatever the consistency; one that has not waits until
+  /// it knows what the cluster has come to.
   std::uint64_t revision = 0;
 };
 
@@ -99,8 +101,6 @@ struct ScanOptions : ReadOptions {
   /// ScanResult::continuation of the previous page; empty: the first page. The range and the other
   /// options, except the timeout, must be those of the first page.
   std::string continuation = {};
-  /// Keep the state for a continuation even if `limit` ends the page.
-  bool keep_state = false;
   /// Any order but that of the keys needs the whole range in the memory of the member that answers.
   /// There is one page, and InvalidArgument if what has to be sorted does not fit into an answer.
   OrderBy order = OrderBy::kKey;
@@ -125,12 +125,14 @@ struct ScanResult {
   std::uint64_t count = 0;
   /// True if further pairs follow those in `kvs` (with filters: if some may follow).
   bool more = false;
-  /// Revision of the state that the result shows; the same on all pages of a scan.
+  /// Revision of the state that the result shows; the same on all pages of a scan. That of the
+  /// options, if they name one.
   std::uint64_t revision = 0;
-  /// If not empty: pass it in ScanOptions to read the next page from the same state. The member
-  /// that answered keeps the state for 30 s between pages and for 10 minutes altogether. (A scan
-  /// that starts at the last key + '\0' without it reads a newer state.) Empty if nothing follows,
-  /// or if `limit` ended the page and keep_state was not set.
+  /// If not empty: pass it in ScanOptions to read the next page at the same revision, from any
+  /// member and also after a restart, until that revision is compacted: after 30 s at the earliest,
+  /// unless `history-bytes` or a full disk ends it sooner (see KV::ChangeSettingAsync). A scan that
+  /// starts at the last key + '\0' without it reads a newer state. Empty if nothing follows, or if
+  /// the order is not by key.
   std::string continuation = {};
 };
 
@@ -419,7 +421,7 @@ class KV {
   /// Reads several keys from one state; not more than a request may have operations.
   virtual void GetManyAsync(std::vector<std::string> keys, ReadOptions options,
                             Callback<GetManyResult> done) = 0;
-  /// Reads one page of a range. Compacted: the state that `continuation` refers to is no longer
+  /// Reads one page of a range. Compacted: the revision that `continuation` refers to is no longer
   /// kept; start the scan again.
   virtual void ScanAsync(KeyRange range, ScanOptions options, Callback<ScanResult> done) = 0;
 

@@ -195,7 +195,7 @@ class LeaderChange : public testing::Test {
   ProcessCluster cluster_{{.members = 3, .steady = true}};
 };
 
-TEST_F(LeaderChange, AScanGoesOnAtTheMemberThatKeepsItsStateThoughTheClientFollowsTheLeader) {
+TEST_F(LeaderChange, AScanShowsOneStateThoughTheClientFollowsTheLeader) {
   Begun begun;
   ASSERT_NO_FATAL_FAILURE(BeginScan(cluster_, begun));
   const std::uint64_t member = begun.client->LastHeader().member_id;
@@ -285,36 +285,47 @@ TEST_F(LeaderChange, AMultiGetAnswersFromOneState) {
   }
 }
 
-TEST(Scan, NoOtherMemberAndNoLaterStartContinuesAScan) {
+TEST(Scan, AnotherMemberAndALaterStartContinueAScan) {
   ProcessCluster cluster({.members = 3});
   ASSERT_TRUE(cluster.StartAll());
   const auto client = cluster.Connect();
   Fill(client->kv());
-  ASSERT_TRUE(client->kv().Write(Batch().Put("a", "1").Put("z", "1")).ok());
+  WriteOptions patient;
+  patient.timeout = kPatience;
+  ASSERT_TRUE(client->kv().Write(Batch().Put("a", "1").Put("z", "1"), patient).ok());
   for (const bool restart : {false, true}) {
     SCOPED_TRACE(restart ? "restarted" : "another member");
-    const auto leader = cluster.WaitForLeader(kPatience);
-    ASSERT_TRUE(leader.has_value());
-    ScanOptions scan = Patient();
-    const auto reader = cluster.Connect(*leader);
-    const auto first = reader->kv().Scan(KeyRange::Prefix(""), scan);
-    ASSERT_TRUE(first.ok()) << first.status().ToString();
-    ASSERT_TRUE(first->more);
-    ASSERT_NE(first->continuation, "");
-    cluster.Kill(*leader);
+    Begun begun;
+    ASSERT_NO_FATAL_FAILURE(BeginScan(cluster, begun));
+    cluster.Kill(begun.leader);
     if (restart) {
-      ASSERT_TRUE(cluster.Start(*leader));
+      ASSERT_TRUE(cluster.Start(begun.leader));
     }
-    scan.continuation = first->continuation;
-    const auto second = reader->kv().Scan(KeyRange::Prefix(""), scan);
-    EXPECT_EQ(second.code(), Code::kCompacted) << second.status().ToString();
-    const auto all = reader->kv().ScanAll(KeyRange::Prefix(""), Patient());
-    ASSERT_TRUE(all.ok()) << all.status().ToString();
-    EXPECT_EQ(Mixture(all->kvs, all->revision), "");
+    const auto put = cluster.Connect((begun.leader + 1) % 3)
+                         ->kv()
+                         .Write(Batch().Put("a", "2").Put("z", "2"), patient);
+    ASSERT_TRUE(put.ok()) << put.status().ToString();
+    ExpectOneState(begun);
     if (!restart) {
-      ASSERT_TRUE(cluster.Start(*leader));
+      ASSERT_TRUE(cluster.Start(begun.leader));
     }
   }
+}
+
+TEST(Scan, EndsWhereItsRevisionIsCompacted) {
+  ProcessCluster cluster({.members = 1, .flags = {}});
+  ASSERT_TRUE(cluster.StartAll());
+  const auto client = cluster.Connect();
+  Fill(client->kv());
+  const auto first = client->kv().Scan(KeyRange::Prefix(""), Patient());
+  ASSERT_TRUE(first.ok()) << first.status().ToString();
+  const auto put = client->kv().Put("z", "new");
+  ASSERT_TRUE(put.ok()) << put.status().ToString();
+  ASSERT_TRUE(client->kv().Compact(put->revision).ok());
+  ScanOptions scan = Patient();
+  scan.continuation = first->continuation;
+  const auto second = client->kv().Scan(KeyRange::Prefix(""), scan);
+  EXPECT_EQ(second.code(), Code::kCompacted) << second.status().ToString();
 }
 
 }  // namespace

@@ -342,7 +342,6 @@ void Clients::Scan(Client& client) {
   options.count_only = random.Below(3) == 0;
   options.keys_only = random.Below(3) == 0;
   if (random.Below(2) == 0) options.limit = 1 + random.Below(3);
-  options.keep_state = random.Below(4) != 0;
   if (random.Below(3) == 0) options.consistency = Consistency::kLocal;
   if (random.Below(3) == 0 && write_floor_ > 0) options.revision = 1 + random.Below(write_floor_);
   if (random.Below(8) == 0 && write_floor_ > 0) Compact(client);

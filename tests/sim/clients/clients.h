@@ -99,7 +99,7 @@ class Clients {
     std::uint64_t floor = 0;
     bool recorded = true;        ///< stands in the history
     std::uint64_t pages_of = 0;  ///< a further page of a scan: the revision of the first
-    std::uint64_t past = 0;      ///< a scan of an earlier revision
+    std::uint64_t past = 0;      ///< what it asks for was there at this revision; 0: the latest
   };
 
   static constexpr int kMaxOpen = 4;  ///< calls of a client
@@ -135,7 +135,7 @@ class Clients {
   void DrawOrder(ScanOptions& options);
   void GetMany(Client& client);
   void EndGetMany(const Call& call, const std::vector<std::string>& keys,
-                  const Result<GetManyResult>& result);
+                  const ReadOptions& options, const Result<GetManyResult>& result);
   void DeleteRange(Client& client);
   bool PastIsRefused(const Call& call, const Status& status);
   void EndScan(const Call& call, const ScanOptions& options, const Status& status,

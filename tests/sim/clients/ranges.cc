@@ -44,8 +44,8 @@ void Clients::ScanPage(Client& client, const KeyRange& range, const ScanOptions&
                        const Reads::Shown& before) {
   Call call{&client, options.count_only ? OpKind::kCountKeys : OpKind::kScan, 0, {}, 0, false};
   call.pages_of = before.result.revision;
-  call.past = options.revision;
-  if (call.pages_of == 0 && options.consistency == Consistency::kLinearizable) {
+  call.past = call.pages_of != 0 ? call.pages_of : options.revision;
+  if (call.past == 0 && options.consistency == Consistency::kLinearizable) {
     call.floor = write_floor_;
   }
   ++client.open;
@@ -75,11 +75,9 @@ void Clients::ScanPage(Client& client, const KeyRange& range, const ScanOptions&
       });
 }
 
-/// A member that was asked for what it has itself may be behind.
+/// It was there, so that it can only be gone; no member that is behind may say anything else.
 bool Clients::PastIsRefused(const Call& call, const Status& status) {
-  if (call.past == 0) return false;
-  if (status.code() == Code::kInvalidArgument) return call.floor == 0;
-  if (status.code() != Code::kCompacted) return false;
+  if (call.past == 0 || status.code() != Code::kCompacted) return false;
   if (call.past >= world_.checks().compacted()) {
     world_.Fail("the past", "revision " + std::to_string(call.past) +
                                 " is refused, and no member has compacted it");
@@ -116,12 +114,10 @@ void Clients::EndScan(const Call& call, const ScanOptions& options, const Status
     world_.Fail("one state", "a page of a scan of revision " + std::to_string(call.pages_of) +
                                  " shows revision " + std::to_string(revision));
   }
-  const bool gone = call.pages_of != 0 && status.code() == Code::kCompacted;
   const bool too_large = options.order != OrderBy::kKey &&
                          world_.plan().disk.max_answer_bytes < kRoomToSort &&
                          status.code() == Code::kInvalidArgument;
-  if (!status.ok() && !gone && !too_large && !PastIsRefused(call, status) &&
-      !GotNoAnswer(status.code())) {
+  if (!status.ok() && !too_large && !PastIsRefused(call, status) && !GotNoAnswer(status.code())) {
     world_.Fail("outcomes", "a scan ends with " + status.ToString());
   }
   End(call, status.ok() ? OpOutcome::kOk : OpOutcome::kFailed);
@@ -137,19 +133,26 @@ void Clients::GetMany(Client& client) {
   ReadOptions options;
   options.timeout = Timeout();
   if (random.Below(3) == 0) options.consistency = Consistency::kLocal;
+  if (random.Below(3) == 0 && write_floor_ > 0) options.revision = 1 + random.Below(write_floor_);
   Call call{&client, OpKind::kGetMany, 0, {}, 0, false};
-  if (options.consistency == Consistency::kLinearizable) call.floor = write_floor_;
+  call.past = options.revision;
+  if (call.past == 0 && options.consistency == Consistency::kLinearizable) {
+    call.floor = write_floor_;
+  }
   ++client.open;
-  client.kv->GetManyAsync(keys, options, [this, call, keys](const Result<GetManyResult>& result) {
-    EndGetMany(call, keys, result);
-  });
+  client.kv->GetManyAsync(keys, options,
+                          [this, call, keys, options](const Result<GetManyResult>& result) {
+                            EndGetMany(call, keys, options, result);
+                          });
 }
 
 void Clients::EndGetMany(const Call& call, const std::vector<std::string>& keys,
-                         const Result<GetManyResult>& result) {
+                         const ReadOptions& options, const Result<GetManyResult>& result) {
   if (stopped_) return;
   // Where the answer has little room it takes several, and the state may be gone meanwhile.
-  if (!result.ok() && result.code() != Code::kCompacted && !GotNoAnswer(result.code())) {
+  const bool gone =
+      call.past == 0 ? result.code() == Code::kCompacted : PastIsRefused(call, result.status());
+  if (!result.ok() && !gone && !GotNoAnswer(result.code())) {
     world_.Fail("outcomes", "a multi-get ends with " + result.status().ToString());
   }
   if (result.ok() && result->kvs.size() != keys.size()) {
@@ -163,6 +166,7 @@ void Clients::EndGetMany(const Call& call, const std::vector<std::string>& keys,
     Reads::Shown shown;
     shown.client = "c" + std::to_string(call.client->id);
     shown.keys = keys;
+    shown.options.revision = options.revision;
     shown.result.revision = result->revision;
     for (const auto& kv : result->kvs) {
       if (kv.has_value()) shown.result.kvs.push_back(*kv);

@@ -63,10 +63,6 @@ void Process::OpenStore() {
   store_ = *std::move(store);
   retention_ = {};
   retention_.Note(*store_, 0);
-  // Another table for each open, and no view of what a snapshot has replaced.
-  const std::uint64_t table = world_.chance().identity.Next() | 1;
-  views_ = std::make_unique<kv::HeldViews>(
-      table, [this] { return Now(); }, world_.plan().disk.views);
 }
 
 node::MemberOptions Process::Options() const {
@@ -334,9 +330,8 @@ void Process::FinishApply() {
 
 Result<Bytes> Process::Answer(std::string_view request, std::size_t max_bytes) {
   const DiskPlan& plan = world_.plan().disk;
-  views_->Sweep();
   return kv::Read(host_.disk.engine, kv::ReadTier::kAll, request,
-                  std::min(max_bytes, plan.max_answer_bytes), plan.max_visited_bytes, views_.get());
+                  std::min(max_bytes, plan.max_answer_bytes), plan.max_visited_bytes);
 }
 
 void Process::Read(Bytes request, std::size_t max_bytes, node::Done<Bytes> done) {

@@ -13,7 +13,6 @@
 #include <string>
 #include <vector>
 
-#include "lib/kv/held_views.h"
 #include "lib/kv/retention.h"
 #include "lib/kv/store.h"
 #include "lib/node/member.h"
@@ -119,7 +118,6 @@ class Process final : public node::Clock,
   int calls_left_ = -1;  ///< below 0: it lives on
   std::unique_ptr<kv::Store> store_;
   kv::Retention retention_;
-  std::unique_ptr<kv::HeldViews> views_;
   std::unique_ptr<node::Member> member_;
 
   // --- Under way; at most one each.

@@ -177,10 +177,6 @@ void DrawReads(Plan& plan) {
   disk.together_ppm = static_cast<std::uint32_t>(OneOf(random, {0, 300'000, 800'000}));
   disk.max_answer_bytes = static_cast<std::size_t>(OneOf(random, {4 << 20, 4 << 20, 1, 200}));
   disk.max_visited_bytes = static_cast<std::size_t>(OneOf(random, {64 << 20, 64 << 20, 0, 1'000}));
-  disk.views.max_views = static_cast<std::size_t>(OneOf(random, {256, 256, 1, 3}));
-  disk.views.max_idle = Duration(OneOf(random, {30 * kSecond, 2 * kSecond, 300 * kMillisecond}));
-  disk.views.max_age = Duration(OneOf(random, {600 * kSecond, 3 * kSecond}));
-  disk.views.max_idle_at_end = Duration(OneOf(random, {5 * kSecond, 100 * kMillisecond}));
   plan.clients.max_staleness = std::chrono::milliseconds(OneOf(random, {800, 200, 20}));
   plan.clients.large_ppm = static_cast<std::uint32_t>(OneOf(random, {0, 0, 20'000}));
 }

@@ -8,7 +8,6 @@
 
 #include "lib/base/random.h"
 #include "lib/base/time.h"
-#include "lib/kv/held_views.h"
 #include "lib/kv/store.h"
 #include "lib/raft/raft.h"
 #include "tests/sim/cluster/scheduler.h"
@@ -59,8 +58,6 @@ struct DiskPlan {
   /// Of one answer to a read, and of what one may look at for it, in bytes.
   std::size_t max_answer_bytes = SIZE_MAX;
   std::size_t max_visited_bytes = kv::kMaxVisitedBytes;
-  /// States that are kept for the next page of a scan.
-  kv::HeldViewsOptions views;
 };
 
 struct ClientPlan {

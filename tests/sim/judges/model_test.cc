@@ -251,6 +251,25 @@ TEST_F(ModelRangeTest, FindsKeysThatPagesRepeatOrSkip) {
   EXPECT_NE(Shown({a_, b_, c_}, 3, true), "");
 }
 
+TEST_F(ModelRangeTest, KnowsThePastAndThatARefusedTransactionIsNoneOfIt) {
+  const kv::OperationResult refused{Code::kInvalidArgument, "", 0, false};
+  const kv::TxnRequest txn = {
+      {}, {Op::Put("a", "x"), Op::Put("d", "x"), Op::Delete("c"), Op::Increment("b", 1)}, {}};
+  EXPECT_EQ(Write(kv::TxnOp{txn}, refused), "") << "b is no number";
+  EXPECT_EQ(Write(kv::DeleteOp{kv::Range::Single("a")}, {Code::kOk, "", 1, true}), "");
+  asked_.revision = 4;
+  const KeyValue b = Pair("b", "v", 3, 3, 1);
+  EXPECT_EQ(Shown({a_, b, c_}, 3), "");
+  EXPECT_NE(Shown({a_, b_, c_}, 3), "");
+  asked_.order.descending = true;
+  EXPECT_EQ(Shown({c_, b, a_}, 3), "");
+  asked_.order = {};
+  asked_.revision = 6;
+  EXPECT_EQ(Shown({b_, c_}, 2), "");
+  asked_.revision = 7;
+  EXPECT_NE(Shown({b_, c_}, 2), "") << "it is to come";
+}
+
 TEST(ModelEnd, ASortedRangeIsShownWholeOrNotAtAll) {
   kv::ParsedRead asked;
   asked.order.by = OrderBy::kValue;

@@ -64,13 +64,6 @@ void Reads::CheckNewness(const Host& host, const Question& question, Index refle
                                       std::to_string(floor.value) + " " + what);
 }
 
-void Reads::CheckPage(const Host& host, const kv::ViewId& view, Index reflects) {
-  const auto first = pages_.find({view.table, view.number});
-  if (first != pages_.end() && first->second == reflects) return;
-  world_.Fail("one state", host.name + " answers a further page from the state at " +
-                               std::to_string(reflects.value) + ", which is not that of the first");
-}
-
 void Reads::CheckSession(const Host& host, Index committed, std::uint64_t time_ms) {
   const std::uint64_t left_behind = world_.checks().TimeAt(committed);
   if (time_ms >= left_behind) return;
@@ -81,8 +74,6 @@ void Reads::CheckSession(const Host& host, Index committed, std::uint64_t time_m
 
 void Reads::OnAnswer(const Host& host, const Question& question, const Bytes& answer) {
   const auto results = kv::DecodeReadResponse(answer.view());
-  const kv::ViewId asked_of = kv::ViewOfRequest(question.request.view());
-  const kv::ViewId kept = kv::ViewOfReadResponse(answer.view());
   if (!results.ok()) {
     world_.Fail("answers", "a read's answer cannot be read: " + results.status().ToString());
     return;
@@ -97,14 +88,8 @@ void Reads::OnAnswer(const Host& host, const Question& question, const Bytes& an
   if (reflects > world_.checks().committed()) {
     world_.Fail("reads", host.name + " shows what is not committed");
   }
-  // A further page shows the state of the first, which was as new as was asked for.
-  if (asked_of.IsSet()) {
-    CheckPage(host, asked_of, reflects);
-  } else {
+  if (!kv::RevisionsOfRequest(question.request.view()).by_all) {
     CheckNewness(host, question, reflects);
-  }
-  if (kept.IsSet() && pages_.try_emplace({kept.table, kept.number}, reflects).second) {
-    if (asked_of.IsSet()) world_.Fail("one state", host.name + " keeps another state than asked");
   }
   answers_.emplace(reflects.value, Answer{host.name, question.request, answer});
 }

@@ -2,9 +2,9 @@
 //
 // Every read that a member answers is looked at where the answer leaves it, whoever still waits:
 // local and bounded ones, absent keys, scans and counts. The answer names the log index that it
-// reflects; it must be new enough for what was asked, and at the end of the run it is compared with
-// a model that carries out the committed log by itself. The same model knows what each write had to
-// answer.
+// reflects; it must be new enough for what was asked (a state of the past always is), and at the
+// end of the run it is compared with a model that carries out the committed log by itself. The same
+// model knows what each write had to answer.
 #pragma once
 
 #include <cstdint>
@@ -76,7 +76,6 @@ class Reads {
   /// What is wrong with `shown` in the model's present state.
   static std::string CompareShown(const Model& model, const Shown& shown);
   void CompareAllShown(const Model& model);
-  void CheckPage(const Host& host, const kv::ViewId& view, Index reflects);
   void CheckNewness(const Host& host, const Question& question, Index reflects);
 
   World& world_;
@@ -85,8 +84,6 @@ class Reads {
   std::multimap<std::uint64_t, Shown> shown_to_clients_;  ///< by the revision that they show
   /// By host and epoch: what its local reads have shown.
   std::map<std::pair<std::uint16_t, std::uint32_t>, Index> shown_;
-  /// The states that are kept for further pages, by table and number.
-  std::map<std::pair<std::uint64_t, std::uint64_t>, Index> pages_;
 };
 
 }  // namespace raftkv::sim

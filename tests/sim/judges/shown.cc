@@ -41,14 +41,17 @@ std::string Reads::CompareShown(const Model& model, const Shown& shown) {
     kv::ParsedRead asked = AsRead(shown.range, shown.options);
     // Each page has the limit.
     asked.limit = 0;
-    return model.Compare(asked, shown.result);
+    ScanResult result = shown.result;
+    result.revision = model.revision();
+    return model.Compare(asked, result);
   }
   auto found = shown.result.kvs.begin();
   for (const std::string& key : shown.keys) {
     kv::ParsedRead asked;
     asked.range.begin = key;
+    asked.revision = shown.options.revision;
     ScanResult one;
-    one.revision = shown.result.revision;
+    one.revision = model.revision();
     if (found != shown.result.kvs.end() && found->key == key) one.kvs.push_back(*found++);
     one.count = one.kvs.size();
     std::string wrong = model.Compare(asked, one);
@@ -61,8 +64,9 @@ void Reads::CompareAllShown(const Model& model) {
   while (!shown_to_clients_.empty() && shown_to_clients_.begin()->first <= model.revision()) {
     const Shown shown = std::move(shown_to_clients_.begin()->second);
     shown_to_clients_.erase(shown_to_clients_.begin());
-    // No read sees the middle of an entry.
-    const std::string wrong = shown.result.revision < model.revision()
+    // No read sees the middle of an entry, unless it asks for that revision.
+    const bool latest = shown.options.revision == 0;
+    const std::string wrong = latest && shown.result.revision < model.revision()
                                   ? "no entry left the store at this revision"
                                   : CompareShown(model, shown);
     if (wrong.empty()) continue;

@@ -9,7 +9,6 @@
 
 #include <gtest/gtest.h>
 
-#include "lib/kv/held_views.h"
 #include "lib/kv/parse.h"
 #include "lib/session/session_kv.h"
 #include "tests/support/node/kv_log.h"
@@ -59,14 +58,13 @@ class FakeChannel : public node::Channel {
                   std::size_t max_visited_bytes = kv::kMaxVisitedBytes) {
     auto& read = reads.at(i);
     read.done(kv::Read(log.engine(), kv::ReadTier::kAll, read.request.view(), max_bytes,
-                       max_visited_bytes, &views));
+                       max_visited_bytes));
   }
 
   static std::size_t Operations(const Bytes& request) { return Parsed(request).operations.size(); }
   static kv::RequestHeader Header(const Bytes& request) { return Parsed(request).header; }
 
   AppliedLog log{kv::StoreOptions{.session_life_ms = 60'000}};
-  kv::HeldViews views{7, [this] { return loop_.Now(); }};
   std::vector<SubmitAttempt> submits;
   std::vector<ReadAttempt> reads;
   int sessions_opened = 0;

@@ -34,11 +34,7 @@ raft::InitialState FromDisk(const WorldDisk& disk) {
 
 WorldMember::WorldMember(NodeWorld& world, std::string name, std::string address, WorldDisk& disk,
                          std::vector<MemberAddress> cluster, bool join)
-    : world_(world),
-      name_(std::move(name)),
-      address_(std::move(address)),
-      disk_(disk),
-      views_(world.random_.Next() | 1, [this] { return Now(); }) {
+    : world_(world), name_(std::move(name)), address_(std::move(address)), disk_(disk) {
   if (disk_.birth.member == kNobody) disk_.birth.member = NodeId(world_.random_.Next() | 1);
   disk_.birth.name = name_;
   ++disk_.birth.boot.counter;
@@ -139,8 +135,7 @@ void WorldMember::Apply(std::vector<raft::Entry> entries, node::Done<node::Appli
 }
 
 void WorldMember::Read(Bytes request, std::size_t max_bytes, node::Done<Bytes> done) {
-  Result<Bytes> answer = kv::Read(*disk_.engine, kv::ReadTier::kAll, request.view(), max_bytes,
-                                  kv::kMaxVisitedBytes, &views_);
+  Result<Bytes> answer = kv::Read(*disk_.engine, kv::ReadTier::kAll, request.view(), max_bytes);
   Later(Duration(1), [answer, done = std::move(done)]() mutable { done(answer); });
 }
 
@@ -348,11 +343,13 @@ bool NodeWorld::Put(const std::string& at, const std::string& key, const std::st
 }
 
 Result<std::string> NodeWorld::Read(const std::string& at, const std::string& key,
-                                    Consistency consistency, Duration limit) {
+                                    Consistency consistency, Duration limit,
+                                    std::uint64_t revision) {
   WorldMember* member = Find(at);
   if (member == nullptr) return Status(Code::kUnavailable, at + " does not run");
   auto answer = std::make_shared<std::optional<Result<Bytes>>>();
-  const Bytes request = kv::EncodeReadRequest({kv::ReadOp{kv::Range::Single(key)}});
+  const Bytes request =
+      kv::EncodeReadRequest({kv::ReadOp{.range = kv::Range::Single(key), .revision = revision}});
   member->member().Read(request, {consistency}, now_ + limit,
                         [answer](Result<Bytes> bytes) { *answer = std::move(bytes); });
   RunUntil([&] { return answer->has_value(); }, limit + std::chrono::seconds(1));

@@ -14,7 +14,6 @@
 
 #include <raftkv/kv.h>
 
-#include "lib/kv/held_views.h"
 #include "lib/kv/request.h"
 #include "lib/kv/retention.h"
 #include "lib/kv/store.h"
@@ -92,7 +91,6 @@ class WorldMember final : public node::Clock,
   WorldDisk& disk_;
   std::unique_ptr<kv::Store> store_;
   kv::Retention retention_;
-  kv::HeldViews views_;
   std::vector<Peer> peers_;
   std::uint64_t peers_version_ = 0;
   std::set<NodeId> connected_;  ///< to whom messages may be sent
@@ -153,6 +151,11 @@ class NodeWorld {
 
   /// As Get, but local.
   Result<std::string> GetLocal(const std::string& at, const std::string& key);
+  /// A get of the past, asked once.
+  Result<std::string> GetAt(const std::string& at, const std::string& key, std::uint64_t revision,
+                            Consistency consistency, Duration limit = std::chrono::seconds(10)) {
+    return Read(at, key, consistency, limit, revision);
+  }
 
   [[nodiscard]] const std::vector<std::string>& lines() const { return lines_; }
   [[nodiscard]] bool Logged(const std::string& text) const;
@@ -167,7 +170,7 @@ class NodeWorld {
   WorldMember* FindAt(const std::string& address);
   /// A get, asked once: "" for no such key.
   Result<std::string> Read(const std::string& at, const std::string& key, Consistency consistency,
-                           Duration limit);
+                           Duration limit, std::uint64_t revision = 0);
   void At(MonoTime when, OnceFunction<void()> work);
   bool Step(MonoTime until);
   void PumpAll();

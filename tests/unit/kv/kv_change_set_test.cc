@@ -1,5 +1,6 @@
 // Is whoever is told of changes told each of them once, in order, by the entry itself and later by
 // the engine alike?
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -201,6 +202,27 @@ TEST(KvChangeSet, FromWhereChangesMayBeGoneNothingIsRead) {
   const auto page = ReadChanges(*view, 3, 4, 1 << 20);
   ASSERT_TRUE(page.ok());
   EXPECT_EQ(page->changes.size(), 2U) << "the events of the bound itself are there";
+}
+
+TEST(KvChangeSet, ATransactionIsToldOfAtItsOneRevisionAndARefusedOneNotAtAll) {
+  AppliedLog log;
+  log.Apply({PutOp{"a", "1"}, PutOp{"b", "1"}, PutOp{"c", "1"}});
+  TxnRequest inner;
+  inner.success = {Op::Increment("n", 3)};
+  TxnRequest txn;
+  txn.success = {Op::Put("a", "2"), Op::DeleteRange({"b", "d"}), Op::Get("a"), Op::Txn(inner)};
+  log.Apply({TxnOp{txn}, CompareAndSwapOp{"a", "2", "3"}});
+  const std::vector<std::string> expected = {"5 put a", "5 delete b", "5 delete c", "5 put n",
+                                             "6 put a"};
+  ASSERT_NE(log.last_changes(), nullptr);
+  EXPECT_EQ(Show(*log.last_changes()), expected);
+  EXPECT_EQ(log.last_changes()->changes()[3].value, "3");
+  EXPECT_EQ(ReadAll(log, 5, 1 << 20), expected);
+  txn.success.push_back(Op::Increment("a", INT64_MAX));
+  txn.success.erase(txn.success.begin());
+  EXPECT_EQ(log.Apply({TxnOp{txn}}).results.at(0).code, Code::kInvalidArgument);
+  EXPECT_EQ(log.last_changes(), nullptr);
+  EXPECT_EQ(ReadAll(log, 5, 1 << 20), expected);
 }
 
 }  // namespace

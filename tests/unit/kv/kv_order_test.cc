@@ -10,7 +10,6 @@
 
 #include "lib/base/random.h"
 #include "lib/kv/continuation.h"
-#include "lib/kv/held_views.h"
 #include "lib/kv/order.h"
 #include "lib/kv/store.h"
 #include "tests/support/node/kv_log.h"
@@ -109,10 +108,14 @@ class KvOrder : public testing::Test {
                                       std::size_t max_visited_bytes = kMaxVisitedBytes) {
     const Bytes request = EncodeReadRequest(reads);
     EXPECT_TRUE(ValidateReadRequest(request.view(), Limits()).ok());
-    const auto answer = kv::Read(log_.engine(), ReadTier::kAll, request.view(), max_bytes,
-                                 max_visited_bytes, &views_);
+    const auto answer =
+        kv::Read(log_.engine(), ReadTier::kAll, request.view(), max_bytes, max_visited_bytes);
     if (!answer.ok()) return answer.status();
-    return DecodeReadResponse(answer->view());
+    auto results = DecodeReadResponse(answer->view());
+    for (std::size_t i = 0; results.ok() && i < results->size(); ++i) {
+      CompletePage(reads[i], (*results)[i]);
+    }
+    return results;
   }
   ScanResult One(const ReadOp& read, std::size_t max_bytes = kRoom,
                  std::size_t max_visited_bytes = kMaxVisitedBytes) {
@@ -192,7 +195,6 @@ class KvOrder : public testing::Test {
   std::map<std::string, KeyValue> expected_;
   std::uint64_t revision_ = 1;
   std::uint64_t sequence_ = 0;
-  HeldViews views_{7, [] { return MonoTime(); }};
 };
 
 TEST_F(KvOrder, ShowsWhatAPlainSortAndFilterOfTheSameKeysDoes) {
@@ -228,7 +230,6 @@ TEST_F(KvOrder, PagesInTheOrderOfTheKeysRepeatAndSkipNothing) {
     ReadOp read = Draw(random);
     read.order.by = OrderBy::kKey;
     read.limit = 0;
-    read.hold = Hold::kWhereFull;
     if (read.range.kind == Range::Kind::kSingle) read.range = {Range::Kind::kUnbounded, "", ""};
     const bool by_size = random.Below(2) == 0;
     if (random.Below(3) == 0) read.max_bytes = 1 + static_cast<std::uint32_t>(random.Below(400));
@@ -247,8 +248,7 @@ TEST_F(KvOrder, PagesOfALimitRepeatAndSkipNothing) {
   for (const char* key : {"a", "b", "c", "d", "e"}) Put(key, "v");
   for (const bool reverse : {false, true}) {
     for (std::uint64_t limit = 1; limit <= 6; ++limit) {
-      ReadOp read{
-          .range = {Range::Kind::kUnbounded, "", ""}, .limit = limit, .hold = Hold::kAlways};
+      ReadOp read{.range = {Range::Kind::kUnbounded, "", ""}, .limit = limit};
       read.order.descending = reverse;
       const ScanResult found = AllPages(read, kRoom, kMaxVisitedBytes);
       EXPECT_EQ(Keys(found.kvs), reverse ? "e d c b a " : "a b c d e ") << limit;
@@ -321,19 +321,16 @@ TEST_F(KvSort, TooMuchWorkLeavesALaterOneOutAndNeverTheFirst) {
 }
 
 TEST_F(KvSort, HasNoFurtherPages) {
-  ReadOp read = Newest(2);
-  read.hold = Hold::kAlways;
-  const ScanResult found = One(read);
+  const ScanResult found = One(Newest(2));
   EXPECT_TRUE(found.more);
   EXPECT_EQ(found.continuation, "");
-  EXPECT_EQ(views_.size(), 0U);
 }
 
 TEST_F(KvOrder, AFilterThatFindsLittleGetsOnWithBoundedWork) {
   for (int i = 0; i < 50; ++i) Put("k" + std::to_string(10 + i), "v");
   Put("k30", "new");
   Put("k55", "new");
-  ReadOp read{.range = {Range::Kind::kUnbounded, "", ""}, .hold = Hold::kWhereFull};
+  ReadOp read{.range = {Range::Kind::kUnbounded, "", ""}};
   read.uncounted = true;
   read.order.min_mod_revision = revision_ - 1;
   const ScanResult first = One(read, kRoom, /*max_visited_bytes=*/600);
@@ -349,7 +346,7 @@ TEST_F(KvOrder, AFilterThatFindsLittleGetsOnWithBoundedWork) {
 
 TEST_F(KvOrder, APageKeepsToItsBytesAndHasAPair) {
   for (const char* key : {"a", "b", "c"}) Put(key, "12345678");
-  ReadOp read{.range = {Range::Kind::kUnbounded, "", ""}, .hold = Hold::kWhereFull};
+  ReadOp read{.range = {Range::Kind::kUnbounded, "", ""}};
   const std::vector<std::pair<std::uint32_t, std::string>> pages = {
       {1, "a "}, {127, "a "}, {128, "a b "}, {129, "a b "}, {191, "a b "}, {192, "a b c "}};
   for (const auto& [bytes, keys] : pages) {

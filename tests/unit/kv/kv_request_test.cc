@@ -1,4 +1,5 @@
 #include <cstring>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -204,6 +205,29 @@ TEST(KvRequest, TheFirstOperationIsOfNoCallBeforeIt) {
   EXPECT_EQ(Validate(Flat(message)), Code::kOk);
   operation.setSameCall(true);
   EXPECT_EQ(Validate(Flat(message)), Code::kInvalidArgument);
+}
+
+TEST(KvRequest, ATransactionHasNoUpkeepInItAndReadsNoSettings) {
+  const auto validate = [](const std::function<void(wire::TxnOperation::Builder)>& fill) {
+    capnp::MallocMessageBuilder message;
+    auto request = message.initRoot<wire::Request>();
+    request.setFormatVersion(kRequestFormatVersion);
+    request.setSession(1);
+    request.setSequence(1);
+    fill(request.initOperations(1)[0].initTxn().initSuccess(1)[0]);
+    return Validate(Flat(message));
+  };
+  using Builder = wire::TxnOperation::Builder;
+  EXPECT_EQ(validate([](Builder op) { op.initWrite().initPut().setPutKey(ToData("k")); }),
+            Code::kOk);
+  EXPECT_EQ(validate([](Builder op) { op.initWrite().setCompact(1); }), Code::kInvalidArgument);
+  EXPECT_EQ(validate([](Builder op) {
+              auto setting = op.initWrite().initSetting();
+              setting.setName("history");
+              setting.setValue("1h");
+            }),
+            Code::kInvalidArgument);
+  EXPECT_NE(validate([](Builder op) { op.initRead().setSettings(); }), Code::kOk);
 }
 
 TEST(KvRequest, NothingMayFollowOrBeMissing) {

@@ -65,5 +65,54 @@ TEST(NodeHistory, ANewLeaderKnowsHowOldThePastIs) {
   EXPECT_TRUE(world.RunUntil([&] { return CompactedOf(world, leader) == 3; }, minutes(4)));
 }
 
+TEST(NodeHistory, WhoHasComeToARevisionShowsItWithoutAQuorum) {
+  NodeWorld world;
+  for (const std::string& name : kThree) world.Start(name, kThree);
+  for (int i = 0; i < 3; ++i) ASSERT_TRUE(world.Put("n1", "key", std::to_string(i)));
+  world.RunFor(seconds(1));
+  world.Cut("n1", "n2");
+  world.Cut("n2", "n3");
+  world.Cut("n1", "n3");
+  for (const std::string& name : kThree) {
+    for (const Consistency consistency : {Consistency::kLinearizable, Consistency::kLease,
+                                          Consistency::kBounded, Consistency::kLocal}) {
+      const auto found = world.GetAt(name, "key", 3, consistency);
+      ASSERT_TRUE(found.ok()) << name << ": " << found.status().ToString();
+      EXPECT_EQ(*found, "1");
+    }
+  }
+}
+
+// Nobody who is behind may call a revision that was acknowledged one of the future.
+TEST(NodeHistory, WhoIsBehindWaitsForARevisionAndSaysOtherwiseThatItCannot) {
+  NodeWorld world;
+  for (const std::string& name : kThree) world.Start(name, kThree);
+  ASSERT_TRUE(world.Put("n1", "key", "old"));
+  world.RunFor(seconds(1));
+  const std::string behind = world.Leader()->name() == "n3" ? "n2" : "n3";
+  for (const std::string& name : kThree) {
+    if (name != behind) world.Cut(name, behind);
+  }
+  ASSERT_TRUE(world.Put("n1", "key", "new"));
+  for (const Consistency consistency : {Consistency::kLinearizable, Consistency::kLocal}) {
+    const auto refused = world.GetAt(behind, "key", 3, consistency, seconds(2));
+    EXPECT_TRUE(refused.code() == Code::kUnavailable || refused.code() == Code::kDeadlineExceeded)
+        << refused.status().ToString();
+  }
+  const auto past = world.GetAt(behind, "key", 2, Consistency::kLocal);
+  ASSERT_TRUE(past.ok()) << past.status().ToString();
+  EXPECT_EQ(*past, "old");
+  world.Heal();
+  ASSERT_TRUE(world.RunUntil([&] {
+    const auto found = world.GetAt(behind, "key", 3, Consistency::kLocal, seconds(2));
+    EXPECT_NE(found.code(), Code::kInvalidArgument) << found.status().ToString();
+    return found.ok() && *found == "new";
+  }));
+  for (const std::string& name : kThree) {
+    const auto future = world.GetAt(name, "key", 4, Consistency::kLocal);
+    EXPECT_EQ(future.code(), Code::kInvalidArgument) << name << future.status().ToString();
+  }
+}
+
 }  // namespace
 }  // namespace raftkv::test

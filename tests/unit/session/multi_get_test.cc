@@ -182,7 +182,6 @@ TEST_F(MultiGetTest, ScansSayWhichOrderAndHaveNoPagesBeyondTheKeys) {
   newest.order = OrderBy::kValue;
   newest.reverse = true;
   newest.limit = 2;
-  newest.keep_state = true;
   Get("a");
   kv_->ScanAsync(KeyRange::Prefix(""), newest, scans.Next());
   Run();

@@ -169,58 +169,61 @@ TEST_F(SessionKvReadTest, TheNextPageOfAScanIsOfTheSameStateAndSharesItsRequestW
   EXPECT_EQ((*gets_.all[1])->value, "new");
 }
 
-TEST_F(SessionKvReadTest, AScanWhoseStateIsGoneEndsAtOnce) {
+TEST_F(SessionKvReadTest, AScanWhoseRevisionIsGoneEndsAtOnce) {
   Open();
   test::Outcomes<ScanResult> scans;
   ScanOptions options;
   options.limit = 1;
-  options.keep_state = true;
   kv_->ScanAsync(KeyRange::Prefix(""), options, scans.Next());
   Run();
   channel_.AnswerRead(0);
-  channel_.views.Clear();
+  channel_.log.Apply({kv::PutOp{"c", "new"}});
+  channel_.log.Apply({kv::CompactOp{5}});
   options.continuation = (*scans.all[0])->continuation;
   kv_->ScanAsync(KeyRange::Prefix(""), options, scans.Next());
   kv_->ScanAsync({"b", ""}, options, scans.Next());
   EXPECT_EQ(scans.code(2), Code::kInvalidArgument) << "a continuation of another range";
+  options.revision = 2;
+  kv_->ScanAsync(KeyRange::Prefix(""), options, scans.Next());
+  EXPECT_EQ(scans.code(3), Code::kInvalidArgument) << "and of another revision";
   Run();
   channel_.AnswerRead(1);
   EXPECT_EQ(scans.code(1), Code::kCompacted);
 }
 
-// As a member of an earlier version would, which takes no notice of the state that is named.
-TEST_F(SessionKvReadTest, APageOfAnotherStateIsNotHandedOut) {
-  Open();
-  test::Outcomes<ScanResult> scans;
-  ScanOptions options;
-  kv_->ScanAsync(KeyRange::Prefix(""), options, scans.Next());
-  Run();
-  channel_.AnswerRead(0, /*max_bytes=*/1);
-  options.continuation = (*scans.all[0])->continuation;
-  channel_.log.Apply({kv::PutOp{"c", "new"}});
-  kv_->ScanAsync(KeyRange::Prefix(""), options, scans.Next());
-  Run();
-  ASSERT_EQ(channel_.reads.size(), 2U);
-  kv::ReadOp plain{.range = kv::Range::From({"b", ""})};
-  const auto answer = kv::Read(channel_.log.engine(), kv::ReadTier::kAll,
-                               kv::EncodeReadRequest({plain}).view(), 1 << 20);
-  channel_.reads[1].done(answer);
-  EXPECT_EQ(scans.code(1), Code::kCompacted);
-}
-
-TEST_F(SessionKvReadTest, ALimitEndsAScanUnlessItsStateIsToBeKept) {
+TEST_F(SessionKvReadTest, APageThatAnotherOneFollowsSaysWhere) {
   Open();
   test::Outcomes<ScanResult> scans;
   ScanOptions limited;
   limited.limit = 1;
   kv_->ScanAsync(KeyRange::Prefix(""), limited, scans.Next());
-  limited.keep_state = true;
+  kv_->ScanAsync({"c", ""}, limited, scans.Next());
+  limited.count_only = true;
   kv_->ScanAsync(KeyRange::Prefix(""), limited, scans.Next());
   Run();
   channel_.AnswerRead(0);
   EXPECT_TRUE((*scans.all[0])->more);
-  EXPECT_TRUE((*scans.all[0])->continuation.empty());
-  EXPECT_FALSE((*scans.all[1])->continuation.empty());
+  EXPECT_NE((*scans.all[0])->continuation, "");
+  EXPECT_EQ((*scans.all[1])->continuation, "") << "nothing follows";
+  EXPECT_EQ((*scans.all[2])->continuation, "");
+}
+
+TEST_F(SessionKvReadTest, AReadOfThePastIsToldItsRevisionAndSharesItsRequestWithNoOther) {
+  Open();
+  test::Outcomes<ScanResult> scans;
+  ScanOptions past;
+  past.revision = 2;
+  past.limit = 1;
+  Get("a");
+  kv_->ScanAsync(KeyRange::Prefix(""), past, scans.Next());
+  Run();
+  AdvanceMs(20);
+  Run();
+  ASSERT_EQ(channel_.reads.size(), 2U);
+  channel_.AnswerRead(1);
+  EXPECT_EQ((*scans.all[0])->revision, 2U);
+  EXPECT_EQ((*scans.all[0])->count, 1U);
+  EXPECT_FALSE((*scans.all[0])->more);
 }
 
 TEST_F(SessionKvReadTest, AReadIsTriedAgainUntilItsDeadline) {
