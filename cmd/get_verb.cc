@@ -66,9 +66,9 @@ class PairPrinter {
 
   /// The range was cut short: what was begun is ended, so that a reader of JSON has a document, and
   /// one that says so.
-  Exit Cut(const Status& status, std::uint64_t count) {
+  Exit Cut(const Status& status) {
     if (flags_.format() == Format::kJson && begun_) {
-      std::cout << R"(],"count":)" << count << R"(,"more":true,"error":)" << Dump(status.message())
+      std::cout << R"(],"count":)" << pairs_ << R"(,"more":true,"error":)" << Dump(status.message())
                 << "}\n";
     }
     return Fail(status);
@@ -169,7 +169,7 @@ Exit RunGet(const ClientFlags& flags, const GetFlags& get) {
     printer.Begin(**client, it.revision());
     printer.Pair(*it);
   }
-  if (!it.status().ok()) return printer.Cut(it.status(), it.count());
+  if (!it.status().ok()) return printer.Cut(it.status());
   printer.Begin(**client, it.revision());
   printer.End(it.count(), it.more());
   const Exit printed = FinishOutput();
