@@ -162,10 +162,16 @@ Exit RunGet(const ClientFlags& flags, const GetFlags& get) {
   auto client = Connect(flags, std::move(client_options));
   if (!client.ok()) return Fail(Exit::kBadArguments, client.status().message());
 
+  using std::chrono::steady_clock;
+  const auto deadline = steady_clock::now() + flags.timeout.value;
   PairPrinter printer(flags, get);
   RangeIterator it = (*client)->kv().Range(get.keys.range(), options);
   // Nobody takes the rest once stdout fails.
   while (std::cout.good() && it.Next()) {
+    if (printer.pairs() > 0 && steady_clock::now() >= deadline) {
+      return printer.Cut({Code::kDeadlineExceeded,
+                          "the range could not be read within the timeout; raise --timeout"});
+    }
     printer.Begin(**client, it.revision());
     printer.Pair(*it);
   }

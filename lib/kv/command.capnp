@@ -105,7 +105,7 @@ struct Compare {                 # of every key in the range; a key that does no
 struct TxnOperation {
   union {
     write @0 :Operation;         # put, deleteRange, increment or txn
-    read @1 :Read;               # of keys; its `revision` and `hold` are not used
+    read @1 :Read;               # of keys, without a revision; its `hold` is not used
   }
 }
 
