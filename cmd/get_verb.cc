@@ -67,9 +67,9 @@ class PairPrinter {
 
   /// The range was cut short: what was begun is ended, so that a reader of JSON has a document, and
   /// one that says so.
-  Exit Cut(const Status& status, std::uint64_t count) {
+  Exit Cut(const Status& status) {
     if (flags_.format() == Format::kJson && begun_) {
-      std::cout << R"(],"count":)" << count << R"(,"more":true,"error":)" << Dump(status.message())
+      std::cout << R"(],"count":)" << pairs_ << R"(,"more":true,"error":)" << Dump(status.message())
                 << "}\n";
     }
     return Fail(status);
@@ -164,14 +164,20 @@ Exit RunGet(const ClientFlags& flags, const GetFlags& get) {
   auto client = Connect(flags, std::move(client_options));
   if (!client.ok()) return Fail(Exit::kBadArguments, client.status().message());
 
+  using std::chrono::steady_clock;
+  const auto deadline = steady_clock::now() + flags.timeout.value;
   PairPrinter printer(flags, get);
   RangeIterator it = (*client)->kv().Range(get.keys.range(), options);
   // Nobody takes the rest once stdout fails.
   while (std::cout.good() && it.Next()) {
+    if (printer.pairs() > 0 && steady_clock::now() >= deadline) {
+      return printer.Cut({Code::kDeadlineExceeded,
+                          "the range could not be read within the timeout; raise --timeout"});
+    }
     printer.Begin(**client, it.revision());
     printer.Pair(*it);
   }
-  if (!it.status().ok()) return printer.Cut(it.status(), it.count());
+  if (!it.status().ok()) return printer.Cut(it.status());
   printer.Begin(**client, it.revision());
   printer.End(it.count(), it.more());
   const Exit printed = FinishOutput();

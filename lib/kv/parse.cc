@@ -138,6 +138,7 @@ Status ParseOperation(wire::Operation::Reader operation, std::size_t depth, Oper
       out.kind = ParsedOperation::Kind::kPut;
       out.range.begin = FromData(put.getPutKey());
       out.value = FromData(put.getPutValue());
+      if (put.getPutLease() != 0) return UnknownKind("a put with a lease");
       return Status::Ok();
     }
     case wire::Operation::DELETE_RANGE:

@@ -42,8 +42,6 @@ class PendingWrite {
 
   /// The value of `key` as if everything so far were written.
   Result<std::optional<std::string>> GetData(std::string_view key);
-  /// The record of `key` as if everything so far were written, valid until the next call.
-  Result<std::optional<DataRecord>> Lookup(std::string_view key) { return Find(key); }
   /// Its counts alone, from memory where they are.
   Result<Counts> CountsOf(std::string_view key);
   /// Calls `visit` for each key of `range` that is there, in order, until it returns false, as if

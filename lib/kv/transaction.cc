@@ -108,6 +108,7 @@ void Transaction::CommitAsync(WriteOptions options, Callback<TxnResult> done) {
 void KV::SwapAsync(Compare condition, std::string desired, WriteOptions options,
                    Callback<SwapResult> done) {
   if (condition.end.has_value()) {
+    if (!done) return;
     return done(Status(Code::kInvalidArgument, "the condition of a swap is of one key"));
   }
   TxnRequest txn;

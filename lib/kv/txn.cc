@@ -5,6 +5,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -135,7 +136,7 @@ class TxnExecution {
     }
     switch (write.kind) {
       case ParsedOperation::Kind::kPut: return Note(write.range.begin, write.value);
-      case ParsedOperation::Kind::kDelete: deleted_.push_back(write.range); return Status::Ok();
+      case ParsedOperation::Kind::kDelete: NoteDelete(write.range); return Status::Ok();
       case ParsedOperation::Kind::kIncrement: break;
       default: RAFTKV_CHECK(false, static_cast<int>(write.kind));
     }
@@ -158,8 +159,19 @@ class TxnExecution {
     return Status::Ok();
   }
 
+  void NoteDelete(const RangeView& range) {
+    if (range.kind == Range::Kind::kSingle) {
+      deleted_keys_.insert(range.begin);
+    } else {
+      deleted_ranges_.push_back(range);
+    }
+  }
+
+  /// A read may ask for each key that it visits: the ranges are few (kMaxWholeRanges), keys are
+  /// not.
   [[nodiscard]] bool IsDeleted(std::string_view key) const {
-    return std::any_of(deleted_.begin(), deleted_.end(),
+    return deleted_keys_.contains(key) ||
+           std::any_of(deleted_ranges_.begin(), deleted_ranges_.end(),
                        [key](const RangeView& range) { return range.Contains(key); });
   }
 
@@ -269,7 +281,8 @@ class TxnExecution {
   bool reads_ = false;
   /// Planned so far. What is put is never deleted.
   std::map<std::string_view, DataRecord> put_;
-  std::vector<RangeView> deleted_;
+  std::set<std::string_view> deleted_keys_;
+  std::vector<RangeView> deleted_ranges_;
   std::deque<std::string> sums_;
 };
 

@@ -177,7 +177,21 @@ struct Compare {
   std::uint64_t number = 0;  ///< the others
 };
 
-struct TxnRequest;
+struct Op;
+
+/// If all compares hold, `success` is carried out, otherwise `failure`: in order, each operation
+/// sees the writes before it, all of it or nothing, at one revision.
+///
+/// The compares, those of nested transactions included, look at the state before the whole
+/// transaction. In a branch each key may be written once: a key that is put (or incremented) twice,
+/// or put and deleted, is refused. Whatever is refused in it (an increment of a value that is no
+/// number, an answer of more than 1 MiB) refuses the whole: InvalidArgument, nothing is changed. At
+/// most 4,096 compares and operations, nested ones counted; nested 8 deep.
+struct TxnRequest {
+  std::vector<Compare> compares;
+  std::vector<Op> success;
+  std::vector<Op> failure;
+};
 
 /// An operation of a transaction.
 struct Op {
@@ -202,20 +216,6 @@ struct Op {
   ScanOptions options = {};  ///< kRange
   bool return_previous = false;
   std::vector<TxnRequest> txn = {};  ///< kTxn: the one
-};
-
-/// If all compares hold, `success` is carried out, otherwise `failure`: in order, each operation
-/// sees the writes before it, all of it or nothing, at one revision.
-///
-/// The compares, those of nested transactions included, look at the state before the whole
-/// transaction. In a branch each key may be written once: a key that is put (or incremented) twice,
-/// or put and deleted, is refused. Whatever is refused in it (an increment of a value that is no
-/// number, an answer of more than 1 MiB) refuses the whole: InvalidArgument, nothing is changed. At
-/// most 4,096 compares and operations, nested ones counted; nested 8 deep.
-struct TxnRequest {
-  std::vector<Compare> compares;
-  std::vector<Op> success;
-  std::vector<Op> failure;
 };
 
 struct TxnResult;

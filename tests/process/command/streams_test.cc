@@ -181,26 +181,42 @@ TEST_F(Streams, FilesThatAreNone) {
   }
 }
 
-TEST_F(Streams, ATimeoutLeavesAWholeDocument) {
-  const std::string value(1024 * 1024, 'x');
-  for (int i = 10; i < 34; ++i) {
-    ASSERT_EQ(
-        cluster_
-            ->Cli({"put", "cut/" + std::to_string(i)}, {.environment = {}, .stdin_content = value})
-            .exit_code,
-        0);
+class CutStreams : public Streams {
+ protected:
+  static void SetUpTestSuite() {
+    Streams::SetUpTestSuite();
+    const std::string value(1024 * 1024, 'x');
+    for (int i = 10; i < 34; ++i) {
+      const std::vector<std::string> put = {"put", "cut/" + std::to_string(i)};
+      ASSERT_EQ(cluster_->Cli(put, {.environment = {}, .stdin_content = value}).exit_code, 0);
+    }
   }
+  /// It ended with the timeout, and left a document that says so.
+  static void ExpectCut(const RunResult& get) {
+    EXPECT_EQ(get.exit_code, 2) << get.err;
+    const auto json = nlohmann::json::parse(get.out, nullptr, /*allow_exceptions=*/false);
+    ASSERT_TRUE(json.is_object()) << get.out.substr(0, 200);
+    EXPECT_EQ(json["more"], true);
+    EXPECT_EQ(json["count"], json["kvs"].size());
+    EXPECT_NE(json.value("error", ""), "");
+  }
+};
+
+TEST_F(CutStreams, ATimeoutLeavesAWholeDocument) {
   // Nobody takes the first page in time for a second one.
-  const RunResult get = Shell(
-      "get cut/ --prefix -w json --timeout 3s | (read -N 1 -t 4 first; read -N 1 -t 0.1 x; "
-      "until [ -e /proc/nothing ] || (( SECONDS > 5 )); do :; done; printf '%s' \"$first$x\";"
-      " cat); exit ${PIPESTATUS[0]}");
-  EXPECT_EQ(get.exit_code, 2) << get.err;
-  const auto json = nlohmann::json::parse(get.out, nullptr, /*allow_exceptions=*/false);
-  ASSERT_TRUE(json.is_object()) << get.out.substr(0, 200);
-  EXPECT_EQ(json["more"], true);
-  EXPECT_EQ(json["count"], json["kvs"].size());
-  EXPECT_NE(json.value("error", ""), "");
+  ExpectCut(
+      Shell("get cut/ --prefix -w json --timeout 3s | (read -N 1 -t 4 first; read -N 1 -t 0.1 x; "
+            "until [ -e /proc/nothing ] || (( SECONDS > 5 )); do :; done; printf '%s' \"$first$x\";"
+            " cat); exit ${PIPESTATUS[0]}"));
+}
+
+TEST_F(CutStreams, AMemberThatStopsAnsweringLeavesAWholeDocument) {
+  const std::string member = std::to_string(cluster_->process(0).pid());
+  const RunResult get =
+      Shell("get cut/ --prefix -w json --timeout 2s | (read -N 1 first; kill -STOP " + member +
+            "; printf '%s' \"$first\"; cat); exit ${PIPESTATUS[0]}");
+  cluster_->Continue(0);
+  ExpectCut(get);
 }
 
 }  // namespace

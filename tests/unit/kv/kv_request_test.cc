@@ -9,6 +9,7 @@
 
 #include "lib/base/random.h"
 #include "lib/kv/command.capnp.h"
+#include "lib/kv/message_builder.h"
 #include "lib/kv/parse.h"
 #include "lib/kv/request.h"
 #include "lib/kv/response.h"
@@ -166,6 +167,22 @@ TEST(KvRequest, ARequestThatDeletesTooManyRangesIsRefused) {
              "the request deletes, compares, counts or sorts 17 ranges, the limit is 16: put the "
              "others into further requests")
           .ToString());
+}
+
+TEST(KvRequest, APutWithALeaseIsRefusedWhileThereAreNone) {
+  const auto code = [](std::uint64_t lease) {
+    capnp::MallocMessageBuilder message;
+    auto request = message.initRoot<wire::Request>();
+    request.setFormatVersion(kRequestFormatVersion);
+    request.setSession(1);
+    request.setSequence(1);
+    auto put = request.initOperations(1)[0].initPut();
+    put.setPutKey(ToData("k"));
+    put.setPutLease(lease);
+    return ValidateRequest(Flat(message), Limits()).code();
+  };
+  EXPECT_EQ(code(0), Code::kOk);
+  EXPECT_EQ(code(1), Code::kVersionMismatch);
 }
 
 TEST(KvRequest, AHeaderThatCannotBeIsRefused) {

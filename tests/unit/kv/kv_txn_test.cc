@@ -431,5 +431,13 @@ TEST(KvTxn, ReadsInItTakeOrderBoundsAndCount) {
   EXPECT_TRUE(read(4).more);
 }
 
+TEST(KvTxn, ReadsMissTheKeysAndRangesThatItHasDeleted) {
+  AppliedLog log;
+  for (const char* key : {"a", "b", "c", "d", "e"}) log.Apply({PutOp{key, key}});
+  const TxnOutcome outcome =
+      Commit(log, {{}, {Op::Delete("b"), Op::DeleteRange({"d", "e"}), Op::Range({"a", "z"})}, {}});
+  EXPECT_EQ(Pairs(outcome.results[2]), (Strings{"a=a", "c=c", "e=e"}));
+}
+
 }  // namespace
 }  // namespace raftkv::kv

@@ -169,5 +169,12 @@ TEST_F(SessionKvTxn, OperationsOfTransactionsFillARequestLikeOthers) {
   EXPECT_EQ(channel_.submits.size(), 2U) << "three in each";
 }
 
+TEST_F(SessionKvTxn, ASwapWithoutACallbackMayBeRefused) {
+  Open();
+  kv_->SwapAsync(Compare::Missing("k").WithPrefix(), "v", {}, nullptr);
+  Run();
+  EXPECT_EQ(channel_.submits.size(), 0U);
+}
+
 }  // namespace
 }  // namespace raftkv::node
