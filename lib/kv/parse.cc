@@ -185,10 +185,12 @@ Status ParseOperation(wire::Operation::Reader operation, std::size_t depth, Oper
 Status ParseTxnOperation(wire::TxnOperation::Reader operation, std::size_t depth,
                          OperationCount& count, ParsedTxnOperation& out) {
   switch (operation.which()) {
-    case wire::TxnOperation::READ:
+    case wire::TxnOperation::READ: {
       out.is_read = true;
-      if (operation.getRead().isSettings()) return UnknownKind("a read of a transaction");
-      return ParseRead(operation.getRead(), out.read);
+      const auto read = operation.getRead();
+      if (read.isSettings()) return UnknownKind("a read of a transaction");
+      return ParseRead(read, out.read);
+    }
     case wire::TxnOperation::WRITE: break;
     default: return UnknownKind("an operation of a transaction");
   }

@@ -20,14 +20,15 @@ constexpr Duration kHistoryInterval = std::chrono::seconds(2);
 }  // namespace
 
 MonoTime Node::HistoryDeadline() const {
-  if (core_.role() != raft::Role::kLeader) return kNever;
+  // Whatever makes it take proposals again wakes the node up by itself.
+  if (core_.role() != raft::Role::kLeader || !core_.TakesProposals()) return kNever;
   const kv::Revisions revisions = ports_.machine.revisions();
   const bool has_past = revisions.revision > std::max(revisions.compacted, kv::kFirstRevision);
   return has_past ? next_history_look_ : kNever;
 }
 
 void Node::MaybeCompactHistory(MonoTime now) {
-  if (now < HistoryDeadline() || !core_.TakesProposals()) return;
+  if (now < HistoryDeadline()) return;
   next_history_look_ = now + kHistoryInterval;
   const raft::Space space = core_.SpaceForWrites();
   if (space == raft::Space::kNone) return;

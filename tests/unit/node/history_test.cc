@@ -52,6 +52,23 @@ TEST(NodeHistory, AnIdleClusterWritesNothing) {
   EXPECT_EQ(world.Disk("n1").log.size(), entries);
 }
 
+// Otherwise it would be due all the time until then.
+TEST(NodeHistory, ALeaderThatTakesNoProposalsIsNotWokenUpToMakeOne) {
+  NodeWorld world;
+  for (const std::string& name : kThree) world.Start(name, kThree);
+  ASSERT_TRUE(world.Put("n1", "key", "value"));
+  world.RunFor(seconds(5));
+  WorldMember& leader = *world.Leader();
+  for (const std::string& name : kThree) {
+    if (name != leader.name()) world.Cut(leader.name(), name);
+  }
+  world.StandStill(seconds(3));
+  leader.member().Pump();
+  ASSERT_EQ(leader.member().core()->role(), raft::Role::kLeader);
+  ASSERT_FALSE(leader.member().core()->TakesProposals()) << "it may have been replaced";
+  EXPECT_GT(leader.member().NextDeadline(), world.now());
+}
+
 TEST(NodeHistory, ANewLeaderKnowsHowOldThePastIs) {
   NodeWorld world;
   for (const std::string& name : kThree) world.Start(name, kThree);
