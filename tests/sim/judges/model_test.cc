@@ -253,7 +253,7 @@ TEST_F(ModelRangeTest, FindsKeysThatPagesRepeatOrSkip) {
 
 TEST_F(ModelRangeTest, KnowsThePastAndThatARefusedTransactionIsNoneOfIt) {
   const kv::OperationResult refused{Code::kInvalidArgument, "", 0, false};
-  const kv::TxnRequest txn = {
+  const TxnRequest txn = {
       {}, {Op::Put("a", "x"), Op::Put("d", "x"), Op::Delete("c"), Op::Increment("b", 1)}, {}};
   EXPECT_EQ(Write(kv::TxnOp{txn}, refused), "") << "b is no number";
   EXPECT_EQ(Write(kv::DeleteOp{kv::Range::Single("a")}, {Code::kOk, "", 1, true}), "");
