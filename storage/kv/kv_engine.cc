@@ -65,7 +65,9 @@ class ChangeSetFilterFactory final : public rocksdb::CompactionFilterFactory {
   const std::shared_ptr<std::atomic<std::uint64_t>> lowest_;
 };
 
-rocksdb::Options KvDatabaseOptions(const KvEngineOptions& options) {
+/// `lowest`: the lowest revision that can be read, kept up to date.
+rocksdb::Options KvDatabaseOptions(const KvEngineOptions& options,
+                                   std::shared_ptr<std::atomic<std::uint64_t>> lowest) {
   rocksdb::Options out = CommonOptions(options.env, "kv", options.log_sink);
   out.write_buffer_size = 64 << 20;
   out.max_write_buffer_number = 3;
@@ -78,6 +80,7 @@ rocksdb::Options KvDatabaseOptions(const KvEngineOptions& options) {
   out.table_factory.reset(rocksdb::NewBlockBasedTableFactory(table));
   out.file_checksum_gen_factory = KeepTableChecksums();
   out.comparator = RevisionOrder();
+  out.compaction_filter_factory = std::make_shared<ChangeSetFilterFactory>(std::move(lowest));
   return out;
 }
 
@@ -231,14 +234,15 @@ Status OpenFailure(const rocksdb::Status& opened, const std::string& what) {
 }  // namespace
 
 Status KvEngine::Create(const KvEngineOptions& options) {
+  auto lowest = std::make_shared<std::atomic<std::uint64_t>>(0);
+  const Timestamp begin(*lowest);
   std::unique_ptr<rocksdb::DB> db;
-  const rocksdb::Status made =
-      OpenRocksdb(Opening::kMake, KvDatabaseOptions(options), options.folder, db);
+  const rocksdb::Status made = OpenRocksdb(
+      Opening::kMake, KvDatabaseOptions(options, std::move(lowest)), options.folder, db);
   if (!made.ok()) return ToStatus(made, "make the key-value database " + options.folder);
   // RocksDB cannot be asked for what was never set.
-  const Timestamp lowest(0);
   const rocksdb::Status begun =
-      db->IncreaseFullHistoryTsLow(db->DefaultColumnFamily(), lowest.slice().ToString());
+      db->IncreaseFullHistoryTsLow(db->DefaultColumnFamily(), begin.slice().ToString());
   if (!begun.ok()) return ToStatus(begun, "make the key-value database " + options.folder);
   return ToStatus(db->Close(), "close the key-value database");
 }
@@ -246,9 +250,8 @@ Status KvEngine::Create(const KvEngineOptions& options) {
 Result<std::shared_ptr<KvEngine>> KvEngine::Open(const KvEngineOptions& options) {
   auto flushed = std::make_shared<std::atomic<std::uint64_t>>(0);
   auto lowest = std::make_shared<std::atomic<std::uint64_t>>(0);
-  rocksdb::Options database = KvDatabaseOptions(options);
+  rocksdb::Options database = KvDatabaseOptions(options, lowest);
   database.listeners.push_back(std::make_shared<FlushWatch>(flushed));
-  database.compaction_filter_factory = std::make_shared<ChangeSetFilterFactory>(lowest);
   std::unique_ptr<rocksdb::DB> db;
   const rocksdb::Status opened = OpenRocksdb(Opening::kThere, database, options.folder, db);
   if (!opened.ok()) return OpenFailure(opened, "open the key-value database " + options.folder);
@@ -412,14 +415,14 @@ std::vector<std::string> KvEngine::Tables() const {
 
 Result<std::shared_ptr<KvEngine>> KvEngine::OpenToRead(const KvEngineOptions& options,
                                                        const rocksdb::Comparator* order) {
-  rocksdb::Options database = KvDatabaseOptions(options);
+  auto lowest = std::make_shared<std::atomic<std::uint64_t>>(0);
+  rocksdb::Options database = KvDatabaseOptions(options, lowest);
   database.comparator = order;
   std::unique_ptr<rocksdb::DB> db;
   const rocksdb::Status opened = OpenRocksdb(Opening::kReadOnly, database, options.folder, db);
   if (!opened.ok()) return OpenFailure(opened, "open the checkpoint " + options.folder);
-  std::shared_ptr<KvEngine> engine(new KvEngine(options, std::move(db),
-                                                std::make_shared<std::atomic<std::uint64_t>>(0),
-                                                std::make_shared<std::atomic<std::uint64_t>>(0)));
+  std::shared_ptr<KvEngine> engine(new KvEngine(
+      options, std::move(db), std::make_shared<std::atomic<std::uint64_t>>(0), std::move(lowest)));
   engine->reads_once_ = true;
   return engine;
 }

@@ -8,6 +8,7 @@
 #include "lib/base/bytes.h"
 #include "lib/base/random.h"
 #include "lib/kv/request.h"
+#include "lib/kv/revisions.h"
 #include "storage/log/log_sizes.h"
 #include "storage/snapshot/snapshots.h"
 #include "tests/storage/member/store_world.h"
@@ -209,8 +210,12 @@ raft::Entry PutEntry(Index index, std::uint64_t key, Random& chance) {
   return entry;
 }
 
-// Twenty times the limit is written, with one live kilobyte in a hundred: the disk has little more
-// than the limit at any time.
+raft::Entry CompactEntry(Index index, std::uint64_t revision) {
+  return {index, Term(1), raft::EntryKind::kCommand, 1000, kv::EncodeCompact(revision)};
+}
+
+// Twenty times the limit is written, with one live kilobyte in a hundred, and the past is compacted
+// as it comes: the disk has little more than the limit at any time.
 TEST(Compaction, SpaceComesBack) {
   constexpr std::uint64_t kLimit = 4 * kMiB;
   const TempFolder folder;
@@ -224,16 +229,19 @@ TEST(Compaction, SpaceComesBack) {
   Random chance{1};
   std::uint64_t written = 0;
   std::uint64_t peak = 0;
+  std::uint64_t revision = kv::kFirstRevision;
   Index last(1);
   Index base;
   int cuts = 0;
   while (written < 20 * kLimit) {
     node::LogWrite write;
-    for (int i = 0; i < 8; ++i) {
+    for (int i = 0; i < 7; ++i, ++revision) {
       ++last;
       write.entries.push_back(PutEntry(last, last.value % 10, chance));
       written += write.entries.back().Footprint();
     }
+    ++last;
+    write.entries.push_back(CompactEntry(last, revision));
     write.hard_state = raft::HardState{Term(1), kNobody, last};
     write.sync = true;
     ASSERT_TRUE(world.Write(write).ok());
