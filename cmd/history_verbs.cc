@@ -86,8 +86,8 @@ void AddHistoryVerbs(Program& program) {
     program.run = [&client, revision] { return RunCompact(client, *revision); };
   });
 
-  CLI::App* settings = program.app.add_subcommand(
-      "settings", "settings of the cluster: history, history-bytes, event-bytes");
+  CLI::App* settings = program.AddClientVerb(
+      program.app, "settings", "settings of the cluster: history, history-bytes, event-bytes");
   settings->require_subcommand(1);
 
   auto name = std::make_shared<std::string>();
