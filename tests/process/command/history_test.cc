@@ -1,11 +1,17 @@
-// Does every member show the past that is kept, until it is compacted, also after a restart?
+// Does every member show the past that is kept, until it is compacted, whoever was killed or came
+// later?
 #include <chrono>
+#include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
+#include <rocksdb/db.h>
 
+#include "storage/log/log_format.h"
+#include "storage/log/log_handles.h"
 #include "tests/support/process/process_cluster.h"
 
 namespace raftkv::test {
@@ -78,6 +84,109 @@ TEST_F(HistoryVerbs, CompactedIsRefusedAlsoAfterARestart) {
     for (std::size_t member = 0; member < 3; ++member) cluster_.Kill(member);
     ASSERT_TRUE(cluster_.StartAll());
   }
+}
+
+// Whoever is asked, also while one is down, and the one that was down itself.
+TEST_F(HistoryVerbs, ThePastIsTheSameWhoeverLeads) {
+  std::vector<std::pair<std::uint64_t, std::string>> past;
+  const auto expect_at = [&](std::size_t member) {
+    for (const auto& [revision, value] : past) {
+      Expect({"get", "key", "--rev", std::to_string(revision), "--endpoints",
+              cluster_.address(member)},
+             "key\n" + value + "\n");
+    }
+  };
+  for (int round = 0; round < 3; ++round) {
+    SCOPED_TRACE("round " + std::to_string(round));
+    const auto leader = cluster_.WaitForLeader(60s);
+    ASSERT_TRUE(leader.has_value());
+    for (int i = 0; i < 2; ++i) {
+      const std::string value = std::to_string(round) + "." + std::to_string(i);
+      if (i == 1) cluster_.Kill(*leader);
+      const std::uint64_t revision = Put("key", value);
+      ASSERT_NE(revision, 0U);
+      EXPECT_TRUE(past.empty() || revision > past.back().first);
+      past.emplace_back(revision, value);
+    }
+    expect_at((*leader + 1) % 3);
+    expect_at((*leader + 2) % 3);
+    ASSERT_TRUE(cluster_.Start(*leader));
+    expect_at(*leader);
+  }
+}
+
+TEST(HistoryOfAJoiner, AMemberThatGotASnapshotShowsThePast) {
+  ProcessClusterOptions options;
+  options.members = 2;
+  options.founders = 1;
+  options.flags = {"--log-keep-entries", "32"};
+  ProcessCluster cluster(std::move(options));
+  ASSERT_TRUE(cluster.StartAll());
+  const auto client = cluster.Connect();
+  std::vector<std::uint64_t> revisions;
+  std::vector<std::string> values;
+  for (int i = 0; i < 10; ++i) {
+    values.push_back(std::to_string(i));
+    const auto put = client->kv().Put("key", values.back());
+    ASSERT_TRUE(put.ok()) << put.status().ToString();
+    revisions.push_back(put->revision);
+  }
+  ASSERT_TRUE(client->kv().Compact(revisions[5]).ok());
+  // Until the log does not reach back to any of it.
+  ASSERT_TRUE(WaitFor(60s, [&] {
+    for (int i = 0; i < 50; ++i) EXPECT_TRUE(client->kv().Put("other", std::to_string(i)).ok());
+    const auto status = cluster.Status(0);
+    return status.ok() && status->node.log_first_index > 20;
+  }));
+  ASSERT_EQ(cluster.Cli({"member", "add", "n2", cluster.address(1)}).exit_code, 0);
+  ASSERT_TRUE(cluster.Start(1));
+  ASSERT_TRUE(cluster.process(1).WaitForStderr("received the snapshot at entry ", 60s));
+  ASSERT_TRUE(cluster.WaitForRole(1, MemberRole::kLearner, 60s));
+  ASSERT_EQ(cluster.WaitUntilEqual(60s).size(), 2U);
+  const auto joined = cluster.ConnectOnlyTo(1);
+  for (std::size_t i = 0; i < revisions.size(); ++i) {
+    ReadOptions at;
+    at.revision = revisions[i];
+    at.consistency = Consistency::kLocal;
+    const auto get = joined->kv().Get("key", at);
+    if (i < 5) {
+      EXPECT_EQ(get.code(), Code::kCompacted) << i;
+      continue;
+    }
+    ASSERT_TRUE(get.ok()) << get.status().ToString();
+    EXPECT_EQ(get->value, values[i]);
+  }
+}
+
+// One that the program of before would have written says so in its log.
+TEST(HistoryOfAnOlderProgram, ItsFolderIsRefusedWithTheWayToCarryItOver) {
+  ProcessCluster cluster({.members = 1, .flags = {}});
+  ASSERT_TRUE(cluster.StartAll());
+  ASSERT_EQ(cluster.Terminate(0, 60s), 0);
+  storage::LogDbOptions log;
+  log.folder = cluster.data_dir(0) / "log";
+  log.env = rocksdb::Env::Default();
+  {
+    const auto handles = storage::OpenLogHandles(log, {});
+    ASSERT_TRUE(handles.ok()) << handles.status().ToString();
+    // Into a table: what stands in the write-ahead log has to be numbered.
+    rocksdb::WriteOptions unlogged;
+    unlogged.disableWAL = true;
+    ASSERT_TRUE((*handles)
+                    ->db()
+                    .Put(unlogged, (*handles)->state(), std::string(storage::kFormatVersionKey),
+                         storage::EncodeFormatVersion(1))
+                    .ok());
+    ASSERT_TRUE((*handles)->db().Flush({}, (*handles)->state()).ok());
+    ASSERT_TRUE((*handles)->Close().ok());
+  }
+  std::vector<std::string> serve = cluster.Command(0);
+  serve.erase(serve.begin());
+  const RunResult refused = RunRaftkv(serve);
+  EXPECT_EQ(refused.exit_code, 1) << refused.err;
+  EXPECT_NE(refused.err.find("snapshot save"), std::string::npos) << refused.err;
+  EXPECT_NE(refused.err.find("snapshot restore"), std::string::npos) << refused.err;
+  EXPECT_EQ(refused.out, "");
 }
 
 TEST_F(HistoryVerbs, SettingsAreThoseOfTheCluster) {
