@@ -100,6 +100,10 @@ class Scanner {
     for (const WalFile& file : files) {
       std::size_t at = 0;
       batch_.reset();
+      // A process that is killed while it writes to a file has not begun the next one.
+      if (scan_.state == WalState::kCutShort && !file.content.empty()) {
+        scan_.state = WalState::kTorn;
+      }
       if (scan_.state == WalState::kWhole) at = ScanIntact(file);
       if (scan_.state != WalState::kWhole) ScanBehind(file, at);
       if (scan_.state == WalState::kDamaged) break;

@@ -24,7 +24,7 @@ namespace raftkv::storage {
 
 enum class WalState : std::uint8_t {
   kWhole,
-  /// The file ends inside the last batch, and the part that is there is as it was written: the
+  /// The last file ends inside the last batch, and the part that is there is as it was written: the
   /// process was killed while writing.
   kCutShort,
   /// The last, unsynced batches are broken or missing, and nothing else is: only a machine that
