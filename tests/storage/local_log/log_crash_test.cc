@@ -10,6 +10,7 @@
 
 #include "lib/base/random.h"
 #include "tests/storage/local_log/log_world.h"
+#include "tests/support/faults/torn_manifest.h"
 
 namespace raftkv::test {
 namespace {
@@ -278,6 +279,22 @@ TEST(LogPowerCut, MayShortenAFileAndTearTheNextOne) {
         EXPECT_EQ(*again.log->Read(2), "on");
       }
     }
+  }
+}
+
+TEST(LogPowerCut, MayTearTheLastRecordOfTheListOfTables) {
+  LogWorld world;
+  ASSERT_TRUE(world.Open().ok());
+  ASSERT_TRUE(world.log->Append("one").ok());
+  const std::string path = ManifestPath(*world.fs, "/data/log/log");
+  for (const bool rebooted : {true, false}) {
+    LogWorld after(world.CopyAsKilled());
+    after.fs->SetContent(path, WithTornRecord(after.fs->Content(path)));
+    if (rebooted) after.ground.machine_boot = "boot-2";
+    const Status opened = after.Open();
+    EXPECT_EQ(opened.code(), rebooted ? Code::kOk : Code::kCorruption) << opened.ToString();
+    if (!opened.ok()) continue;
+    EXPECT_EQ(*after.log->Read(1), "one");
   }
 }
 
