@@ -9,6 +9,7 @@
 #include "storage/disk/machine.h"
 #include "storage/disk/real_fs.h"
 #include "storage/folder/folder_key.h"
+#include "storage/folder/torn_manifest.h"
 #include "storage/local_log/local_log.h"
 #include "storage/log/log_recovery.h"
 
@@ -122,6 +123,9 @@ Result<LocalLogFound> Find(const LogOptions& options, LogGround& ground) {
   const std::optional<std::string> wide = WiderModeOf(*ground.env, options.dir);
   if (wide && options.on_warning) options.on_warning(*wide);
 
+  const Result<bool> cut =
+      CutTornManifest(*ground.env, database.folder, found.record, ground.machine_boot);
+  if (!cut.ok()) return cut.status();
   const auto check = [&](const LogHandles& handles) -> Result<BatchMark> {
     Result<Contents> contents = LoadContents(handles, found.record);
     if (!contents.ok()) return contents.status();

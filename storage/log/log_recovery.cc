@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "storage/disk/files.h"
+#include "storage/disk/log_file.h"
 #include "storage/folder/folder_key.h"
 #include "storage/log/entry_log.h"
 #include "storage/log/wal_filter.h"

@@ -5,21 +5,15 @@
 #include <rocksdb/slice.h>
 #include <rocksdb/write_batch.h>
 
-#include "storage/log/crc32c.h"
+#include "storage/disk/log_file.h"
 #include "storage/log/log_format.h"
 
 namespace raftkv::storage {
 
 namespace {
 
-constexpr std::size_t kWalBlockBytes = 32 * 1024;
-constexpr std::size_t kFragmentHeaderBytes = 4 + 2 + 1;
-/// Disks write one whole or not at all; the smallest that there are.
-constexpr std::size_t kSectorBytes = 512;
 /// Of the representation of a WriteBatch; an empty one has nothing else.
 constexpr std::size_t kBatchHeaderBytes = 8 + 4;
-
-enum FragmentType : unsigned char { kZero = 0, kFull = 1, kFirst = 2, kMiddle = 3, kLast = 4 };
 
 /// Finds the batch mark, which is the first put of every batch.
 class MarkFinder final : public rocksdb::WriteBatch::Handler {
@@ -41,57 +35,6 @@ class MarkFinder final : public rocksdb::WriteBatch::Handler {
   bool done_ = false;
 };
 
-/// What stands at a place of a file.
-struct Fragment {
-  enum class Kind : std::uint8_t { kIntact, kPadding, kEnd, kCutShort, kBroken };
-  Kind kind = Kind::kBroken;
-  unsigned char type = kZero;
-  std::string_view payload;
-  /// Bytes to the next fragment, for kIntact and kPadding; for kBroken to where it ends at most.
-  std::size_t size = 0;
-};
-
-Fragment ReadFragment(std::string_view file, std::size_t at) {
-  Fragment fragment;
-  const std::size_t in_file = file.size() - at;
-  const std::size_t in_block = kWalBlockBytes - at % kWalBlockBytes;
-  if (in_file == 0) {
-    fragment.kind = Fragment::Kind::kEnd;
-    return fragment;
-  }
-  if (in_block < kFragmentHeaderBytes) {
-    fragment.kind = Fragment::Kind::kPadding;
-    fragment.size = std::min(in_block, in_file);
-    return fragment;
-  }
-  if (in_file < kFragmentHeaderBytes) {
-    fragment.kind = Fragment::Kind::kCutShort;
-    return fragment;
-  }
-  fragment.size = std::min(in_block, in_file);
-  const auto* p = reinterpret_cast<const unsigned char*>(file.data() + at);
-  const std::uint32_t crc =
-      static_cast<std::uint32_t>(p[0]) | static_cast<std::uint32_t>(p[1]) << 8 |
-      static_cast<std::uint32_t>(p[2]) << 16 | static_cast<std::uint32_t>(p[3]) << 24;
-  const std::size_t length = static_cast<std::size_t>(p[4]) | static_cast<std::size_t>(p[5]) << 8;
-  fragment.type = p[6];
-  if (fragment.type < kFull || fragment.type > kLast || length > in_block - kFragmentHeaderBytes) {
-    return fragment;
-  }
-  // The CRC covers type and payload, not the length: a wrong length can look like a short file.
-  const std::size_t there = std::min(length, in_file - kFragmentHeaderBytes);
-  const bool fits = MaskedCrc32c(file.substr(at + 6, 1 + there)) == crc;
-  if (there < length) {
-    fragment.kind = fits ? Fragment::Kind::kBroken : Fragment::Kind::kCutShort;
-    return fragment;
-  }
-  fragment.size = kFragmentHeaderBytes + length;
-  if (!fits) return fragment;
-  fragment.kind = Fragment::Kind::kIntact;
-  fragment.payload = file.substr(at + kFragmentHeaderBytes, length);
-  return fragment;
-}
-
 class Scanner {
  public:
   explicit Scanner(std::uint64_t flushed) : flushed_(flushed) {}
@@ -100,6 +43,10 @@ class Scanner {
     for (const WalFile& file : files) {
       std::size_t at = 0;
       batch_.reset();
+      // A process that is killed while it writes to a file has not begun the next one.
+      if (scan_.state == WalState::kCutShort && !file.content.empty()) {
+        scan_.state = WalState::kTorn;
+      }
       if (scan_.state == WalState::kWhole) at = ScanIntact(file);
       if (scan_.state != WalState::kWhole) ScanBehind(file, at);
       if (scan_.state == WalState::kDamaged) break;
@@ -152,8 +99,8 @@ class Scanner {
   /// Adds an intact fragment to the batch; false: it does not belong here (state as it was), or
   /// batches are missing before the one that it ends (state kTorn or kDamaged).
   bool Take(const Fragment& fragment) {
-    const bool begins = fragment.type == kFull || fragment.type == kFirst;
-    const bool ends = fragment.type == kFull || fragment.type == kLast;
+    const bool begins = fragment.begins();
+    const bool ends = fragment.ends();
     if (begins == batch_.has_value()) return false;
     if (begins) batch_.emplace();
     batch_->append(fragment.payload);
@@ -186,8 +133,7 @@ class Scanner {
         ++at;
         continue;
       }
-      const bool begins = fragment.type == kFull || fragment.type == kFirst;
-      if (begins) {
+      if (fragment.begins()) {
         batch.emplace(fragment.payload);
       } else if (batch.has_value()) {
         batch->append(fragment.payload);
@@ -202,7 +148,7 @@ class Scanner {
         }
         scan_.state = WalState::kTorn;
       }
-      if (fragment.type == kFull || fragment.type == kLast) batch.reset();
+      if (fragment.ends()) batch.reset();
       at += fragment.size;
     }
   }
@@ -214,18 +160,6 @@ class Scanner {
 };
 
 }  // namespace
-
-bool LacksASector(std::string_view stored, std::size_t begin, std::size_t end) {
-  // All of its last sector: what is behind it there was written with it, or later.
-  end = std::min((end + kSectorBytes - 1) / kSectorBytes * kSectorBytes, stored.size());
-  while (begin < end) {
-    const std::size_t next = std::min((begin / kSectorBytes + 1) * kSectorBytes, end);
-    const std::string_view part = stored.substr(begin, next - begin);
-    if (part.find_first_not_of('\0') == std::string_view::npos) return true;
-    begin = next;
-  }
-  return false;
-}
 
 std::optional<BatchMark> BatchMarkOf(std::string_view batch) {
   if (batch.size() <= kBatchHeaderBytes) return std::nullopt;

@@ -5,9 +5,8 @@
 // criterion. After a crash only unsynced batches can be broken, so nothing that was written after
 // the sync of a batch can follow a place where that batch is broken. In a member's log at most one
 // batch is ever unsynced: there nothing of a later batch can follow a broken place. The scanner
-// reads the files as they are on disk (format: 32 KiB blocks of fragments, each with CRC-32C,
-// length u16 and type u8, little-endian) and looks for intact fragments after the first broken
-// place at every offset.
+// reads the files as they are on disk (storage/disk/log_file.h) and looks for intact fragments
+// after the first broken place at every offset.
 #pragma once
 
 #include <cstdint>
@@ -24,7 +23,7 @@ namespace raftkv::storage {
 
 enum class WalState : std::uint8_t {
   kWhole,
-  /// The file ends inside the last batch, and the part that is there is as it was written: the
+  /// The last file ends inside the last batch, and the part that is there is as it was written: the
   /// process was killed while writing.
   kCutShort,
   /// The last, unsynced batches are broken or missing, and nothing else is: only a machine that
@@ -61,11 +60,6 @@ struct WalScan {
 /// `files`: the live ones, in the order of their numbers. `flushed`: the last batch that is in the
 /// tables.
 WalScan ScanWal(const std::vector<WalFile>& files, std::uint64_t flushed = 0);
-
-/// Whether a power cut may have left a fragment like this: one of its sectors, or its part of a
-/// sector, was never written, so there are zeros. `stored`: the file as it is on disk. An
-/// interrupted write lacks whole sectors; a byte that changed later does not.
-bool LacksASector(std::string_view stored, std::size_t begin, std::size_t end);
 
 /// The mark of a batch, from the first bytes of its representation; nullopt if they do not contain
 /// it.

@@ -14,6 +14,7 @@
 #include "storage/disk/real_fs.h"
 #include "storage/folder/data_folder.h"
 #include "storage/folder/folder_key.h"
+#include "storage/folder/torn_manifest.h"
 #include "storage/kv/kv_state_machine.h"
 #include "storage/log/log_recovery.h"
 #include "storage/log/log_store.h"
@@ -61,9 +62,21 @@ KvStateMachineOptions MachineOptionsOf(const StoreOptions& options, const DiskWa
   return out;
 }
 
+Status MendManifest(const StoreOptions& options, const std::string& folder, const Record& record) {
+  const Result<bool> cut = CutTornManifest(*options.env, folder, record, options.machine_boot);
+  if (!cut.ok()) return cut.status();
+  if (*cut && options.log_sink) {
+    options.log_sink(node::LogSeverity::kWarn,
+                     "the machine stopped while the list of tables in " + folder +
+                         " was written: its last record, which nothing depends on, is cut off");
+  }
+  return Status::Ok();
+}
+
 Result<std::unique_ptr<LogDb>> OpenLog(const StoreOptions& options, const Record& record) {
   const bool rebooted = WasRebooted(record.machine_boot, options.machine_boot);
   const LogDbOptions log_options = LogOptionsOf(options);
+  if (Status s = MendManifest(options, log_options.folder, record); !s.ok()) return s;
   const auto check = [&record](const LogHandles& handles) -> Result<BatchMark> {
     Result<LogContents> contents = LoadContents(handles);
     if (!contents.ok()) return contents.status();
@@ -362,7 +375,9 @@ class Opener {
     Result<std::unique_ptr<LogDb>> log = OpenLog(options_, record_);
     if (!log.ok()) return log.status();
     kv_is_next_ = true;
-    Result<std::shared_ptr<KvEngine>> engine = KvEngine::Open(KvOptions((*log)->found().live_kv));
+    const KvEngineOptions kv = KvOptions((*log)->found().live_kv);
+    if (Status s = MendManifest(options_, kv.folder, record_); !s.ok()) return s;
+    Result<std::shared_ptr<KvEngine>> engine = KvEngine::Open(kv);
     if (!engine.ok()) return engine.status();
     if (Status s = CheckApplied((*engine)->flushed(), (*log)->found()); !s.ok()) return s;
     KvStateMachineOptions machine_options = MachineOptionsOf(options_, *store_->disk_);

@@ -43,7 +43,7 @@ TEST_F(CrashFsTest, SyncedBytesAndNamesStay) {
 TEST_F(CrashFsTest, UnsyncedBytesAndNamesMayGo) {
   std::set<std::string> seen;
   bool gone = false;
-  for (std::uint64_t seed = 0; seed < 100; ++seed) {
+  for (std::uint64_t seed = 0; seed < 300; ++seed) {
     fs_ = std::make_shared<CrashFs>();
     env_ = rocksdb::NewCompositeEnv(fs_);
     auto file = Create("/f");

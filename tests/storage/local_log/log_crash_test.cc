@@ -10,6 +10,7 @@
 
 #include "lib/base/random.h"
 #include "tests/storage/local_log/log_world.h"
+#include "tests/support/faults/torn_manifest.h"
 
 namespace raftkv::test {
 namespace {
@@ -236,6 +237,64 @@ TEST(LogPowerCut, WhatIsWholeBehindABrokenUnsyncedWriteGoesWithIt) {
       ASSERT_TRUE(again.Open().ok());
       EXPECT_EQ(*again.log->Read(broken), "on");
     }
+  }
+}
+
+// RocksDB begins a file where its buffer is full, whether the one before was synced or not.
+TEST(LogPowerCut, MayShortenAFileAndTearTheNextOne) {
+  LogWorld world;
+  ASSERT_TRUE(world.Open().ok());
+  std::vector<std::size_t> ends;
+  for (int i = 1; i <= 3; ++i) {
+    ASSERT_TRUE(world.log->Append(EntryText(i, 6000), {.sync = i == 1}).ok());
+    ends.push_back(world.fs->Content(WalOf(*world.fs)).size());
+  }
+  const std::string path = WalOf(*world.fs);
+  const std::string content = world.fs->Content(path);
+  const std::string number = std::to_string(std::stoul(path.substr(path.rfind('/') + 1)) + 1);
+  const std::string next =
+      path.substr(0, path.rfind('/') + 1) + std::string(6 - number.size(), '0') + number + ".log";
+  const std::string third = content.substr(ends[1], ends[2] - ends[1]);
+  std::string broken = third;
+  std::fill(broken.begin() + 4096, broken.end(), '\0');
+  const std::string nothing(third.size(), '\0');
+  for (const std::string& after_it : {third, broken, third.substr(0, 4096), nothing}) {
+    for (const std::size_t kept : {ends[0] + 3, ends[0] + 4096, ends[1] - 1}) {
+      for (const bool rebooted : {true, false}) {
+        LogWorld after(world.CopyAsKilled());
+        after.fs->SetContent(path, content.substr(0, kept));
+        after.fs->SetContent(next, after_it);
+        if (rebooted) after.ground.machine_boot = "boot-2";
+        const Status opened = after.Open();
+        if (!rebooted) {
+          EXPECT_EQ(opened.code(), Code::kCorruption) << "a kill does not leave that";
+          continue;
+        }
+        ASSERT_TRUE(opened.ok()) << opened.ToString();
+        EXPECT_EQ(after.torn, 1);
+        EXPECT_EQ(after.log->Seq(), 1u);
+        EXPECT_EQ(*after.log->Append("on"), 2u);
+        LogWorld again(after.CopyAsKilled());
+        ASSERT_TRUE(again.Open().ok());
+        EXPECT_EQ(*again.log->Read(2), "on");
+      }
+    }
+  }
+}
+
+TEST(LogPowerCut, MayTearTheLastRecordOfTheListOfTables) {
+  LogWorld world;
+  ASSERT_TRUE(world.Open().ok());
+  ASSERT_TRUE(world.log->Append("one").ok());
+  const std::string path = ManifestPath(*world.fs, "/data/log/log");
+  for (const bool rebooted : {true, false}) {
+    LogWorld after(world.CopyAsKilled());
+    after.fs->SetContent(path, WithTornRecord(after.fs->Content(path)));
+    if (rebooted) after.ground.machine_boot = "boot-2";
+    const Status opened = after.Open();
+    EXPECT_EQ(opened.code(), rebooted ? Code::kOk : Code::kCorruption) << opened.ToString();
+    if (!opened.ok()) continue;
+    EXPECT_EQ(*after.log->Read(1), "one");
   }
 }
 

@@ -12,8 +12,8 @@
 #include "storage/cipher/file_cipher.h"
 #include "storage/cipher/sealed_file.h"
 #include "storage/cipher/secret.h"
+#include "storage/disk/crc32c.h"
 #include "storage/folder/record.h"
-#include "storage/log/crc32c.h"
 #include "storage/log/log_format.h"
 #include "storage/snapshot/snapshot_manifest.h"
 

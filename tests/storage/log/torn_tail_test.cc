@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "lib/base/random.h"
+#include "storage/disk/log_file.h"
 #include "storage/folder/record.h"
 #include "storage/log/wal_scan.h"
 #include "tests/storage/member/store_world.h"

@@ -14,6 +14,8 @@ namespace raftkv::test {
 namespace {
 
 constexpr std::size_t kPageBytes = 4096;
+/// The disk itself writes these whole or not at all.
+constexpr std::size_t kSectorBytes = 512;
 
 rocksdb::IOStatus NotFound(const std::string& path) {
   return rocksdb::IOStatus::NotFound("No such file or directory", path);
@@ -80,10 +82,11 @@ std::string CrashFs::SurvivingBytes(const Inode& file, Random& random) {
     default: break;
   }
   std::string data = file.data;
-  for (std::size_t page = file.synced / kPageBytes; page * kPageBytes < data.size(); ++page) {
+  const std::size_t unit = random.Below(2) == 0 ? kPageBytes : kSectorBytes;
+  for (std::size_t at = file.synced / unit; at * unit < data.size(); ++at) {
     if (random.Below(2) == 0) continue;
-    const std::size_t begin = std::max(page * kPageBytes, file.synced);
-    const std::size_t end = std::min((page + 1) * kPageBytes, data.size());
+    const std::size_t begin = std::max(at * unit, file.synced);
+    const std::size_t end = std::min((at + 1) * unit, data.size());
     std::fill(data.begin() + static_cast<std::ptrdiff_t>(begin),
               data.begin() + static_cast<std::ptrdiff_t>(end), '\0');
   }

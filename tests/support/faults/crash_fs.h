@@ -2,9 +2,9 @@
 //
 // Bytes of a file are durable once the file was synced, names in a folder once the folder was. Of
 // the rest a power cut keeps what a seed draws: of a file's unsynced bytes a subset of 4 KiB pages
-// (lost ones read as zeros, also in the middle), or a shorter file; of a folder's unsynced changes
-// (creations, deletions, renames) a prefix, as a journal does, each folder on its own. The same
-// operations and the same seed give the same disk.
+// or of 512-byte sectors (lost ones read as zeros, also in the middle), or a shorter file; of a
+// folder's unsynced changes (creations, deletions, renames) a prefix, as a journal does, each
+// folder on its own. The same operations and the same seed give the same disk.
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,4 @@
-#include "storage/log/crc32c.h"
+#include "storage/disk/crc32c.h"
 
 #include <array>
 #include <cstddef>

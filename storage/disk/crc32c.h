@@ -1,4 +1,4 @@
-// Is a fragment of a write-ahead log whole? RocksDB guards each with a masked CRC-32C.
+// Is a fragment of a log file whole? RocksDB guards each with a masked CRC-32C.
 #pragma once
 
 #include <cstdint>
