@@ -5,12 +5,13 @@
 
 #include <fmt/format.h>
 
+#include "cmd/maelstrom/txn.h"
 #include "lib/base/mutants.h"  // check:allow include: only the tests' own build sees more than false
 
 namespace raftkv::cmd::maelstrom {
 namespace {
 
-/// Keys of lin-kv, and the one counter, do not get in each other's way.
+/// Keys of lin-kv and transactions, and the one counter, do not get in each other's way.
 constexpr char kKeyPrefix[] = "key ";
 constexpr char kCounterKey[] = "counter";
 
@@ -35,6 +36,8 @@ ErrorCode CodeOf(const Status& status) {
   }
 }
 
+}  // namespace
+
 Answer Failure(const Status& status) { return Answer::Error(CodeOf(status), status.message()); }
 
 Answer Missing(const std::string& type, const char* field) {
@@ -43,8 +46,6 @@ Answer Missing(const std::string& type, const char* field) {
 }
 
 std::string StoreKey(const Value& key) { return kKeyPrefix + ToText(key); }
-
-}  // namespace
 
 Answer Answer::Error(ErrorCode code, const std::string& text) {
   return {"error", fmt::format(",\"code\":{},\"text\":{}", static_cast<int>(code), ToText(text))};
@@ -59,6 +60,7 @@ void Workloads::Handle(const std::string& type, const Value& body, KV& kv,
   if (type == "read") return Read(body, kv, done);
   if (type == "write") return Write(body, kv, done);
   if (type == "cas") return CompareAndSwap(body, kv, done);
+  if (type == "txn") return HandleTxn(body, kv, timeout_, std::move(done));
   if (type == "add") return Add(body, kv, done);
   if (type == "generate") return Generate(node_id, done);
   done(Answer::Error(ErrorCode::kNotSupported, fmt::format("unknown request '{}'", type)));

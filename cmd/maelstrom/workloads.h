@@ -23,6 +23,7 @@ enum class ErrorCode : int {
   kCrash = 13,
   kKeyDoesNotExist = 20,
   kPreconditionFailed = 22,
+  kTxnConflict = 30,
 };
 
 /// What stands in an answer's body behind "in_reply_to".
@@ -33,6 +34,14 @@ struct Answer {
 
   static Answer Error(ErrorCode code, const std::string& text);
 };
+
+/// The answer to a request that the store did not carry out, or may not have.
+Answer Failure(const Status& status);
+/// The answer to a request without one of its fields.
+Answer Missing(const std::string& type, const char* field);
+/// Where the value of a key of lin-kv and of transactions is.
+std::string StoreKey(const Value& key);
+
 /// Runs once; on any thread, also before Handle() returns.
 using Done = std::function<void(const Answer&)>;
 

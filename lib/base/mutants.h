@@ -89,9 +89,10 @@ namespace raftkv {
   X(kCommitWithoutMajority, 2, "a leader commits what only it has")
 
 // In code that is not simulated, `raftkv maelstrom`.
-#define RAFTKV_FOR_EACH_MAELSTROM_MUTANT(X)                           \
-  X(kLocalReads, 9, "any node answers reads from what it has itself") \
-  X(kUnknownIsDefinite, 38, "a write of unknown fate is answered by error 11")
+#define RAFTKV_FOR_EACH_MAELSTROM_MUTANT(X)                                    \
+  X(kLocalReads, 9, "any node answers reads from what it has itself")          \
+  X(kUnknownIsDefinite, 38, "a write of unknown fate is answered by error 11") \
+  X(kAppendWithoutCompare, 73, "an append does not look whether its list has changed")
 
 enum class Mutant {
   kNone,

@@ -8,6 +8,7 @@
 #include <iostream>
 #include <map>
 #include <string>
+#include <utility>
 
 #include <nlohmann/json.hpp>
 
@@ -76,7 +77,8 @@ class FakeNode {
     const Json answer = Carry(request, wrong);
     if (!file_.empty()) Save();
     // Only what adds something, so that what is wrong does not come to nothing in the end.
-    const bool more = request.at("type") == "write" || request.value("delta", 0) > 0;
+    const bool more = request.at("type") == "write" || request.at("type") == "txn" ||
+                      request.value("delta", 0) > 0;
     if (fault_ == "definite" && more && ++refusable_ % kEach == 0) return Error(11);
     if (fault_ == "blames" && wrong) return Error(12);
     return answer;
@@ -97,6 +99,7 @@ class FakeNode {
       counter_ += miscounts ? delta + std::abs(delta) + 1 : delta;
       return {{"type", "add_ok"}};
     }
+    if (type == "txn") return Transact(request.at("txn"), wrong);
     if (!request.contains("key")) return {{"type", "read_ok"}, {"value", counter_}};
     const std::string key = request.at("key").dump();
     const bool there = values_.count(key) != 0;
@@ -113,6 +116,26 @@ class FakeNode {
     if (values_[key] != request.at("from") && fault_ != "swaps") return Error(22);
     values_[key] = request.at("to");
     return {{"type", "cas_ok"}};
+  }
+
+  /// What "loses" forgets all of its writes, what "halves" all but the first.
+  Json Transact(Json operations, bool wrong) {
+    std::map<std::string, Json> after = values_;
+    bool first = true;
+    for (Json& operation : operations) {
+      Json& value = after[operation.at(1).dump()];
+      if (operation.at(0) == "r") {
+        operation.at(2) = value;
+        continue;
+      }
+      if (operation.at(0) == "w") value = operation.at(2);
+      if (operation.at(0) == "append") value.push_back(operation.at(2));
+      if (fault_ == "halves" && wrong && std::exchange(first, false)) {
+        values_[operation.at(1).dump()] = value;
+      }
+    }
+    if (!wrong || (fault_ != "loses" && fault_ != "halves")) values_ = std::move(after);
+    return {{"type", "txn_ok"}, {"txn", std::move(operations)}};
   }
 
   void Save() {

@@ -109,7 +109,7 @@ class Program {
   RunReport One(const char* part, const RunOptions& options, std::uint64_t seed) {
     const RunReport report = RunMaelstrom(options);
     sum_.Add(report);
-    std::printf("%-12s %-10s %zu nodes %3lld ms seed %-3llu %s, p50 %.0f ms, p99 %.0f ms%s\n", part,
+    std::printf("%-12s %-15s %zu nodes %3lld ms seed %-3llu %s, p50 %.0f ms, p99 %.0f ms%s\n", part,
                 options.workload.c_str(), options.network.nodes,
                 static_cast<long long>(options.network.latency.count()),
                 static_cast<unsigned long long>(seed), Fractions(report.counts).c_str(),
@@ -156,7 +156,8 @@ class Program {
 
   void Workloads() {
     constexpr std::uint64_t kSeeds = 3;
-    for (const char* workload : {"echo", "g-counter", "pn-counter", "unique-ids"}) {
+    for (const char* workload :
+         {"txn-rw-register", "txn-list-append", "echo", "g-counter", "pn-counter", "unique-ids"}) {
       EachSeed(kSeeds, [&](std::uint64_t seed) {
         const int latency_ms = arguments_.latencies_ms[seed % arguments_.latencies_ms.size()];
         One("workloads", With(arguments_, workload, arguments_.nodes.front(), latency_ms, seed),

@@ -55,6 +55,12 @@ INSTANTIATE_TEST_SUITE_P(
         Wrong{"definite", "lin-kv", "not linearizable"},
         Wrong{"changes", "lin-kv", "not linearizable"},
         Wrong{"swaps", "lin-kv", "not linearizable"}, Wrong{"blames", "lin-kv", "the answer to"},
+        Wrong{"loses", "txn-rw-register", "not linearizable"},
+        Wrong{"halves", "txn-rw-register", "not linearizable"},
+        Wrong{"definite", "txn-rw-register", "not linearizable"},
+        Wrong{"loses", "txn-list-append", "not strictly serializable"},
+        Wrong{"halves", "txn-list-append", "not strictly serializable"},
+        Wrong{"definite", "txn-list-append", "not strictly serializable"},
         Wrong{"twice", "lin-kv", "what was not asked, or again"},
         Wrong{"stray", "lin-kv", "what was not asked, or again"},
         Wrong{"noise", "lin-kv", "printed what is no message"},
@@ -98,7 +104,8 @@ TEST_P(MaelstromPasses, ARightNode) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Each, MaelstromPasses,
-                         testing::Values("echo", "lin-kv", "g-counter", "pn-counter", "unique-ids"),
+                         testing::Values("echo", "lin-kv", "txn-rw-register", "txn-list-append",
+                                         "g-counter", "pn-counter", "unique-ids"),
                          [](const auto& info) {
                            std::string name = info.param;
                            for (char& c : name) c = c == '-' ? '_' : c;

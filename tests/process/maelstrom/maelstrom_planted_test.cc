@@ -25,12 +25,12 @@ RunOptions Planted(const std::string& mutant) {
 }
 
 /// Whether a seed finds it; `problems` of the one that did.
-bool Found(RunOptions options, std::string* problems) {
+bool Found(RunOptions options, std::string* problems, const char* found = "not linearizable") {
   for (std::uint64_t seed = 1; seed <= kSeeds; ++seed) {
     options.SetSeed(seed);
     *problems = RunMaelstrom(options).Problems();
     // A node that merely hangs, or dies, was not found out.
-    if (problems->find("not linearizable") != std::string::npos) {
+    if (problems->find(found) != std::string::npos) {
       std::cout << "seed " << seed << ": " << *problems << std::flush;
       return true;
     }
@@ -57,6 +57,17 @@ TEST(MaelstromPlanted, ADefiniteErrorForAWriteThatIsCarriedOutLaterIsFound) {
   std::string problems;
   ASSERT_TRUE(Found(options, &problems));
   EXPECT_NE(problems.find("not linearizable"), std::string::npos) << problems;
+}
+
+/// Few keys and many clients, so that two append to one list at the same time.
+TEST(MaelstromPlanted, AnAppendToAListThatHasChangedIsFound) {
+  RunOptions options = Planted("kAppendWithoutCompare");
+  options.workload = "txn-list-append";
+  options.clients.a_node = 6;
+  options.clients.rate = 60;
+  options.network.latency = 10ms;
+  std::string problems;
+  EXPECT_TRUE(Found(options, &problems, "not strictly serializable")) << problems;
 }
 
 /// A leader that is cut off goes on acknowledging; when it is back, that is lost.

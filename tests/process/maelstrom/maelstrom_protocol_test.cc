@@ -118,6 +118,99 @@ TEST(MaelstromProtocol, ANodeOfOneServesEveryWorkload) {
   EXPECT_TRUE(IsEmpty(folder / "tmp")) << "the temporary folder is gone";
 }
 
+/// A transaction, and what it is answered.
+Json Txn(const std::string& operations) {
+  return {{"type", "txn"}, {"txn", Json::parse(operations)}};
+}
+
+void ExpectTxn(MaelstromNode& node, const std::string& asked, const std::string& told) {
+  const Json answer = node.Ask(Txn(asked));
+  EXPECT_EQ(answer["type"], "txn_ok") << answer;
+  EXPECT_EQ(answer["txn"], Json::parse(told)) << answer;
+}
+
+TEST(MaelstromProtocol, ATransactionReadsAndWritesInOrder) {
+  const TempFolder folder;
+  MaelstromNode node(folder);
+  node.Init();
+  ExpectTxn(node, "[]", "[]");
+  ExpectTxn(node, R"([["r",1,null]])", R"([["r",1,null]])");
+  ExpectTxn(node, R"([["r",1,null],["w",1,"a"],["r",1,null],["w",1,"b"],["r",1,null]])",
+            R"([["r",1,null],["w",1,"a"],["r",1,"a"],["w",1,"b"],["r",1,"b"]])");
+  ExpectTxn(node, R"([["w",2,{"any":["JSON",null]}],["r",1,null],["r",3,null],["r",2,null]])",
+            R"([["w",2,{"any":["JSON",null]}],["r",1,"b"],["r",3,null],
+                ["r",2,{"any":["JSON",null]}]])");
+  // Keys are any JSON, and those of lin-kv.
+  ExpectTxn(node, R"([["w",[{"b":1,"a":2}],0],["r",[{"a":2,"b":1}],null],["w",null,null]])",
+            R"([["w",[{"b":1,"a":2}],0],["r",[{"a":2,"b":1}],0],["w",null,null]])");
+  EXPECT_EQ(node.Ask({{"type", "read"}, {"key", 1}})["value"], "b");
+  EXPECT_EQ(node.Ask({{"type", "read"}, {"key", nullptr}})["value"], nullptr);
+}
+
+TEST(MaelstromProtocol, ATransactionAppendsToLists) {
+  const TempFolder folder;
+  MaelstromNode node(folder);
+  node.Init();
+  ExpectTxn(node, R"([["append",1,5],["r",1,null],["append",1,[6]],["r",1,null]])",
+            R"([["append",1,5],["r",1,[5]],["append",1,[6]],["r",1,[5,[6]]]])");
+  ExpectTxn(node, R"([["r",1,null],["r",2,null],["append",2,"]"],["append",1,7],["r",2,null]])",
+            R"([["r",1,[5,[6]]],["r",2,null],["append",2,"]"],["append",1,7],["r",2,["]"]]])");
+  ExpectTxn(node, R"([["r",1,null],["r",2,null]])", R"([["r",1,[5,[6],7]],["r",2,["]"]]])");
+  // To what it has written itself, and to an empty list.
+  ExpectTxn(node, R"([["w",1,[]],["append",1,1],["r",1,null],["w",3,[]]])",
+            R"([["w",1,[]],["append",1,1],["r",1,[1]],["w",3,[]]])");
+  ExpectTxn(node, R"([["append",3,1],["r",3,null]])", R"([["append",3,1],["r",3,[1]]])");
+
+  // To what is no list: nothing at all is written.
+  for (const char* const value : {"1", "null", "\"[]\"", R"({"a":[]})"}) {
+    const Json write = {{"type", "write"}, {"key", "x"}, {"value", Json::parse(value)}};
+    EXPECT_EQ(node.Ask(write)["type"], "write_ok");
+    const Json answer = node.Ask(Txn(R"([["append",1,2],["w",2,0],["append","x",1]])"));
+    ExpectError(answer, 12);
+    EXPECT_NE(answer["text"].dump().find("is not a list"), std::string::npos) << answer;
+  }
+  ExpectError(node.Ask(Txn(R"([["append",1,2],["w","x",0],["append","x",1]])")), 12);
+  ExpectTxn(node, R"([["r",1,null],["r",2,null],["r","x",null]])",
+            R"([["r",1,[1]],["r",2,["]"]],["r","x",{"a":[]}]])");
+}
+
+TEST(MaelstromProtocol, AMalformedTransactionIsAnsweredByWhatIsWrong) {
+  const TempFolder folder;
+  MaelstromNode node(folder);
+  node.Init();
+  const auto refused = [&node](const Json& request, const std::string& why) {
+    const Json answer = node.Ask(request);
+    ExpectError(answer, 12);
+    EXPECT_NE(answer.value("text", "").find(why), std::string::npos) << answer;
+  };
+  refused({{"type", "txn"}}, "no field 'txn'");
+  for (const char* const value : {"null", "1", "\"r\"", R"({"r":1})"}) {
+    refused(Txn(value), "'txn' is not a list");
+  }
+  for (const char* const value : {"[1]", "[null]", "[[]]", R"([["r"]])", R"([["r",1]])",
+                                  R"([["w",1,2,3]])", R"([{"f":"r"}])", R"(["abc"])"}) {
+    refused(Txn(value), "operation 1 is not a list of function, key and value");
+  }
+  for (const char* const function : {"\"cas\"", "\"R\"", "\"\"", "1", "null", "[\"r\"]"}) {
+    refused(Txn(std::string(R"([["w",1,1],[)") + function + ",1,null]]"),
+            "operation 2 has an unknown function");
+  }
+  refused(Txn(R"([["w",1,1],["w",2,2],["r",1,1]])"), "operation 3 is a read with a value");
+  const auto write = [](const Json& key, const Json& value) {
+    return Txn(Json::array({Json::array({"w", key, value})}).dump());
+  };
+  refused(write(std::string(70'000, 'k'), 1), "key");
+  refused(write(1, std::string(2'000'000, 'v')), "value");
+
+  // As many as there may be, of as many keys, are carried out; one more is not.
+  Json many = Json::array();
+  for (int i = 0; i < 1024; ++i) many.push_back(Json::array({"append", i, "v"}));
+  EXPECT_EQ(node.Ask({{"type", "txn"}, {"txn", many}})["type"], "txn_ok");
+  many.push_back(Json::array({"r", 1, nullptr}));
+  refused({{"type", "txn"}, {"txn", many}}, "1025 operations are too many");
+  ExpectTxn(node, R"([["r",0,null],["r",1023,null]])", R"([["r",0,["v"]],["r",1023,["v"]]])");
+}
+
 TEST(MaelstromProtocol, AnyJsonValueIsAKeyAndAValueAndComesBackEqual) {
   const TempFolder folder;
   MaelstromNode node(folder);
@@ -277,6 +370,8 @@ TEST(MaelstromProtocol, WithoutAMajorityRequestsAreRefusedForSureWithinTheirTime
   ExpectError(node.Ask({{"type", "cas"}, {"key", 1}, {"from", 1}, {"to", 2}}), 11);
   ExpectError(node.Ask({{"type", "read"}, {"key", 1}}), 11);
   ExpectError(node.Ask({{"type", "add"}, {"delta", 1}}), 11);
+  ExpectError(node.Ask(Txn(R"([["w",1,1],["r",1,null]])")), 11);
+  ExpectError(node.Ask(Txn(R"([["append",1,1]])")), 11);
   // These ask nobody.
   EXPECT_EQ(node.Ask({{"type", "echo"}, {"echo", 1}})["type"], "echo_ok");
   EXPECT_EQ(node.Ask({{"type", "generate"}})["type"], "generate_ok");

@@ -59,6 +59,29 @@ TEST(Maelstrom, LinKvWithKillsAndDoubledMessages) {
   ExpectNoViolation(options);
 }
 
+class MaelstromTxn : public testing::TestWithParam<const char*> {};
+
+TEST_P(MaelstromTxn, WithPartitions) { ExpectNoViolation(Real(GetParam(), 3, 10ms)); }
+
+TEST_P(MaelstromTxn, WithKillsAndDoubledMessages) {
+  RunOptions options = Real(GetParam(), 3, 10ms);
+  options.duration = 7s;
+  options.nemesis.partition_every = 5s;
+  options.nemesis.partition_for = 2s;
+  options.nemesis.restart_every = 2s;
+  options.network.doubled_percent = 10;
+  ExpectNoViolation(options);
+}
+
+std::string NameOf(const testing::TestParamInfo<const char*>& info) {
+  std::string name = info.param;
+  for (char& c : name) c = c == '-' ? '_' : c;
+  return name;
+}
+
+INSTANTIATE_TEST_SUITE_P(Each, MaelstromTxn, testing::Values("txn-rw-register", "txn-list-append"),
+                         NameOf);
+
 /// The schedule that finds the planted vote that is forgotten.
 TEST(Maelstrom, LinKvWithVotersKilledAtElections) {
   RunOptions options = Real("lin-kv", 3, 50ms);
@@ -77,12 +100,7 @@ TEST_P(MaelstromWorkload, HasNoViolation) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Each, MaelstromWorkload,
-                         testing::Values("echo", "g-counter", "pn-counter", "unique-ids"),
-                         [](const auto& info) {
-                           std::string name = info.param;
-                           for (char& c : name) c = c == '-' ? '_' : c;
-                           return name;
-                         });
+                         testing::Values("echo", "g-counter", "pn-counter", "unique-ids"), NameOf);
 
 }  // namespace
 }  // namespace raftkv::test::maelstrom

@@ -40,8 +40,8 @@ struct ClientOp {
   static ClientOp MultiGet(std::vector<std::string> keys);
   static ClientOp Scan(KeyRange range);
   static ClientOp DeleteRange(KeyRange range);
-  /// If all keys have what is expected of them, the puts are carried out, one for each key;
-  /// otherwise it tells what they have.
+  /// If all keys have what is expected of them, the puts are carried out, at most one for each key,
+  /// be it one of these or another; otherwise it tells what they have.
   static ClientOp Txn(std::vector<std::pair<std::string, std::optional<std::string>>> expected,
                       const Batch& puts);
 

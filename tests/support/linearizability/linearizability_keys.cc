@@ -57,6 +57,7 @@ void KeyTable::AddNames(const History::Record& record) {
     look_at(part.value);
   }
   for (const std::string& key : record.op.keys) add(key);
+  for (const auto& [key, value] : record.op.all_expected) add(key);
   for (const auto& [key, value] : record.answer.pairs) add(key);
   const Kind kind = record.op.kind;
   if (kind == Kind::kBatch || kind == Kind::kMultiGet || kind == Kind::kTxn) return;
@@ -69,6 +70,11 @@ void KeyTable::AddTouched(const History::Record& record, std::vector<std::uint32
     case Kind::kScan:
     case Kind::kDeleteRange: return AddRange(record, into);
     case Kind::kTxn:
+      // One of unknown outcome tells nothing of what it expected.
+      if (record.outcome == Outcome::kOk) {
+        for (const auto& [key, value] : record.op.all_expected) into.push_back(ids_.at(key));
+      }
+      [[fallthrough]];
     case Kind::kBatch:
       for (const Batch::Operation& part : record.op.batch) into.push_back(ids_.at(part.key));
       break;

@@ -197,15 +197,18 @@ class Writer {
       } else if (op.kind == Kind::kDelete || op.kind == Kind::kDeleteRange) {
         for (const Slot slot : slots_) add(slot, 0);
       } else if (op.kind == Kind::kBatch || op.kind == Kind::kTxn) {
-        for (const Slot slot : slots_) add(slot, LastValue(op, problem_.slots[slot].key));
+        for (const Slot slot : slots_) {
+          // A transaction may read a key that it does not write.
+          if (const auto value = LastValue(op, problem_.slots[slot].key)) add(slot, *value);
+        }
       }
     }
     span.end = static_cast<std::uint32_t>(problem_.sets.size());
     return span;
   }
 
-  std::uint32_t LastValue(const ClientOp& op, std::string_view key) {
-    std::uint32_t value = 0;
+  std::optional<std::uint32_t> LastValue(const ClientOp& op, std::string_view key) {
+    std::optional<std::uint32_t> value;
     for (const Batch::Operation& part : op.batch) {
       if (part.key == key) value = part.is_delete ? 0 : problem_.values.Of(part.value);
     }

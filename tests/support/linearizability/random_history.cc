@@ -72,8 +72,10 @@ class Calls {
     for (std::uint64_t i = begin; i < begin + GroupSize() && expected.size() < 3; ++i) {
       if (Percent(random_, 30)) continue;
       const std::string key = Key(i);
-      expected.emplace_back(key, Old(key));
-      puts.Put(key, New(key));
+      // Most keys are read and written, some only the one or the other.
+      const std::uint64_t use = random_.Below(4);
+      if (use != 0 || expected.empty()) expected.emplace_back(key, Old(key));
+      if (use != 1) puts.Put(key, New(key));
     }
     if (expected.empty()) return ClientOp::Get(Key(begin));
     return ClientOp::Txn(std::move(expected), puts);

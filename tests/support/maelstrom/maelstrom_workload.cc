@@ -100,6 +100,8 @@ std::unique_ptr<Workload> NewUniqueIds() { return std::make_unique<UniqueIds>();
 std::unique_ptr<Workload> NewWorkload(const std::string& name) {
   if (name == "echo") return NewEcho();
   if (name == "lin-kv") return NewLinKv();
+  if (name == "txn-rw-register") return NewTxnRegister();
+  if (name == "txn-list-append") return NewTxnList();
   if (name == "g-counter") return NewCounter(false);
   if (name == "pn-counter") return NewCounter(true);
   if (name == "unique-ids") return NewUniqueIds();

@@ -64,11 +64,14 @@ class Workload {
   std::vector<std::string> problems_;
 };
 
-/// "echo", "lin-kv", "g-counter", "pn-counter" or "unique-ids"; nothing for another name.
+/// "echo", "lin-kv", "txn-rw-register", "txn-list-append", "g-counter", "pn-counter" or
+/// "unique-ids"; nothing for another name.
 std::unique_ptr<Workload> NewWorkload(const std::string& name);
 
 // Each in a file of its own.
 std::unique_ptr<Workload> NewLinKv();
+std::unique_ptr<Workload> NewTxnRegister();
+std::unique_ptr<Workload> NewTxnList();
 std::unique_ptr<Workload> NewCounter(bool may_shrink);
 std::unique_ptr<Workload> NewEcho();
 std::unique_ptr<Workload> NewUniqueIds();

@@ -324,6 +324,42 @@ TEST_F(LinearizabilityTest, ATransactionChangesAllOrTellsWhatItFound) {
   ExpectGood();
 }
 
+/// Reads one key and writes another.
+Op Copy(std::string from, std::optional<std::string> value, std::string to, std::string written) {
+  return Op::Txn({{std::move(from), std::move(value)}},
+                 Batch().Put(std::move(to), std::move(written)));
+}
+
+TEST_F(LinearizabilityTest, ATransactionMayReadAKeyThatItDoesNotWrite) {
+  Do(1, Copy("a", std::nullopt, "b", "1"));
+  const History::Id one = Begin(1, Copy("a", std::nullopt, "b", "2"));
+  const History::Id two = Begin(2, Copy("b", "2", "a", "3"));
+  history_.Ok(one);
+  history_.Ok(two);
+  Do(3, Op::Txn({{"a", "3"}, {"b", "2"}}, Batch()));
+  Reads(3, "b", "2");
+  // It expects what was never there, but nobody says that it was carried out.
+  history_.Unknown(Begin(4, Copy("c", "x", "b", "4")));
+  Reads(3, "b", "4");
+  Reads(3, "a", "3");
+  ExpectGood();
+}
+
+TEST_F(LinearizabilityTest, TwoTransactionsThatEachReadWhatTheOtherWritesAreBad) {
+  const History::Id one = Begin(1, Copy("a", std::nullopt, "b", "1"));
+  const History::Id two = Begin(2, Copy("b", std::nullopt, "a", "2"));
+  history_.Ok(one);
+  history_.Ok(two);
+  ExpectBad();
+}
+
+TEST_F(LinearizabilityTest, ATransactionThatReadsWhatIsGoneIsBad) {
+  Do(1, Op::Put("a", "1"));
+  Do(1, Op::Put("a", "2"));
+  Do(2, Copy("a", "1", "b", "3"));
+  ExpectBad();
+}
+
 TEST_F(LinearizabilityTest, ATransactionThatTakesTheWrongBranchIsBad) {
   Do(1, Op::Put("a", "1"));
   Do(2, Transfer("1", std::nullopt, "3", "4"), Answer::FoundPairs({{"a", "1"}}));
