@@ -10,6 +10,8 @@
 
 #include <fmt/format.h>
 
+#include "lib/base/address.h"
+
 namespace raftkv::cmd {
 namespace {
 
@@ -130,7 +132,7 @@ class LineReader {
     static constexpr std::string_view kNames = "abfnrtv\\\"'";
     static constexpr std::string_view kMeanings = "\a\b\f\n\r\t\v\\\"'";
     const std::size_t at = kNames.find(c);
-    if (at == std::string_view::npos) return Bad(fmt::format("'\\{}' is no escape", c));
+    if (at == std::string_view::npos) return Bad(Quoted(std::string{'\\', c}) + " is no escape");
     rest_.remove_prefix(1);
     word += kMeanings[at];
     return Status::Ok();
@@ -176,7 +178,7 @@ Result<Compare> ParseCompare(std::string_view line) {
   const std::string_view name = reader.Plain("(");
   const auto target = TargetOf(name);
   if (!target) {
-    return malformed(fmt::format("'{}' is none of value, create, mod, version, lease", name));
+    return malformed(Quoted(name) + " is none of value, create, mod, version, lease");
   }
   if (!reader.Skip("(")) return malformed("'(' is missing");
   Compare compare;
@@ -204,7 +206,7 @@ Result<Compare> ParseCompare(std::string_view line) {
     return compare;
   }
   const auto number = ToNumber<std::uint64_t>(*operand);
-  if (!number) return Bad(fmt::format("'{}' is no unsigned 64-bit decimal number", *operand));
+  if (!number) return Bad(Quoted(*operand) + " is no unsigned 64-bit decimal number");
   compare.number = *number;
   return compare;
 }
@@ -233,12 +235,13 @@ Status TakeFlag(const std::string& flag, LineReader& reader, Words& out) {
     if (flag == "--limit") {
       auto next = reader.Word("");
       if (!next.ok()) return Bad("--limit needs a number");
+      if (!reader.AtBoundary("")) return Bad("a space is missing behind a quote");
       text = *std::move(next);
     }
     out.limit = ToNumber<std::uint64_t>(text);
-    if (!out.limit) return Bad(fmt::format("--limit: '{}' is no number", text));
+    if (!out.limit) return Bad("--limit: " + Quoted(text) + " is no number");
   } else {
-    return Bad(fmt::format("'{}' is no flag of an operation", flag));
+    return Bad(Quoted(flag) + " is no flag of an operation");
   }
   return Status::Ok();
 }
@@ -292,7 +295,7 @@ Result<Op> ParseOperation(std::string_view line) {
   const bool is_get = verb == "get";
   const bool is_del = verb == "del";
   if (!is_put && !is_get && !is_del && verb != "incr") {
-    return Bad(fmt::format("'{}' is none of put, get, del, incr", verb));
+    return Bad(Quoted(verb) + " is none of put, get, del, incr");
   }
   if (is_put && size != 3) return Bad("put takes KEY VALUE");
   if (!is_put && (size < 2 || size > 3)) {
@@ -319,7 +322,7 @@ Result<Op> ParseOperation(std::string_view line) {
     }
   } else {
     const auto delta = size == 3 ? ToNumber<std::int64_t>(words[2]) : 1;
-    if (!delta) return Bad(fmt::format("'{}' is not a signed 64-bit decimal number", words[2]));
+    if (!delta) return Bad(Quoted(words[2]) + " is not a signed 64-bit decimal number");
     op = Op::Increment(words[1], *delta);
   }
   op.return_previous = split->prev_kv;

@@ -5,6 +5,7 @@
 #include <optional>
 #include <utility>
 
+#include "lib/base/address.h"
 #include "storage/backup/archive.h"
 #include "storage/backup/sealed_stream.h"
 #include "storage/disk/checksums.h"
@@ -48,14 +49,14 @@ class BackupReader {
 
  private:
   static Status Unknown(const std::string& name) {
-    return Status(Code::kCorruption, "it holds '" + name + "' in an unexpected place");
+    return Status(Code::kCorruption, "it holds " + Quoted(name) + " in an unexpected place");
   }
 
   /// The next file, which must be this one.
   Result<std::uint64_t> Expect(const std::string& name) {
     const Result<std::optional<ArchiveReader::File>> file = archive_.NextFile();
     if (!file.ok()) return file.status();
-    if (!file->has_value()) return Status(Code::kCorruption, "it lacks its '" + name + "'");
+    if (!file->has_value()) return Status(Code::kCorruption, "it lacks its " + Quoted(name));
     if ((*file)->name != name) return Unknown((*file)->name);
     return (*file)->size;
   }
@@ -78,7 +79,8 @@ class BackupReader {
     const Result<std::uint64_t> size = Expect(kBackupFilesPrefix + file.name);
     if (!size.ok()) return size.status();
     if (*size != file.size) {
-      return Status(Code::kCorruption, "its " + file.name + " does not have the announced size");
+      return Status(Code::kCorruption,
+                    "its " + Quoted(file.name) + " does not have the announced size");
     }
     if (taker_ != nullptr) {
       if (Status begun = taker_->BeginFile(file); !begun.ok()) return begun;
@@ -90,7 +92,7 @@ class BackupReader {
     });
     if (!read.ok()) return read;
     if (checksum.Value() != file.checksum) {
-      return Status(Code::kCorruption, "its " + file.name + " is damaged");
+      return Status(Code::kCorruption, "its " + Quoted(file.name) + " is damaged");
     }
     return taker_ == nullptr ? Status::Ok() : taker_->EndFile();
   }

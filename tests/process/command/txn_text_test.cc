@@ -147,6 +147,7 @@ TEST(TxnText, AnErrorNamesItsLine) {
                                                "get k --rev 5",
                                                "del k --keys-only",
                                                "put \"k\"v w",
+                                               "get k --limit \"5\"x",
                                                "--prev-kv",
                                                "''"};
   for (const std::string& line : operations) {
@@ -156,6 +157,22 @@ TEST(TxnText, AnErrorNamesItsLine) {
     EXPECT_TRUE(in_else.message().starts_with("line 4: ")) << line << ": " << in_else.message();
   }
   EXPECT_TRUE(ParseTxnText("\n\n\nput a 1").status().message().starts_with("line 4: "));
+}
+
+TEST(TxnText, AnErrorIsOneShortLineWhateverTheTextIs) {
+  const std::string clear_screen = "\x1b[2J";
+  const std::string long_word(1 << 20, 'w');
+  for (const std::string& word :
+       {std::string(R"("a\nb")"), std::string(R"("\0")"), clear_screen, long_word}) {
+    for (const std::string& text :
+         {word + "(k) = v", "mod(k) = " + word, "\n" + word + " k", "\nincr k " + word,
+          "\nget k --limit " + word, "\nget k --" + word, "\nput \"\\" + word + "\" v"}) {
+      const Status status = ParseTxnText(text).status();
+      ASSERT_EQ(status.code(), Code::kInvalidArgument) << text.substr(0, 100);
+      EXPECT_LT(status.message().size(), 512U);
+      for (const char c : status.message()) EXPECT_GE(static_cast<unsigned char>(c), ' ') << text;
+    }
+  }
 }
 
 }  // namespace

@@ -315,6 +315,10 @@ TEST_F(HostileBackup, FilesThatAreNotItsOwnAreRefused) {
   EXPECT_EQ(Read(other).code(), Code::kCorruption);
   EXPECT_EQ(Read({}).code(), Code::kCorruption);
   EXPECT_EQ(Read({{"README", "hello"}}).code(), Code::kCorruption);
+  const Status two_lines = Read({{"a\nb\x1b[2J", "hello"}});
+  EXPECT_EQ(two_lines.code(), Code::kCorruption);
+  EXPECT_NE(two_lines.message().find(R"('a\x0ab\x1b[2J')"), std::string::npos)
+      << two_lines.message();
   // What ordinary tools write has no trailer.
   const std::string whole = Archive(files_);
   world_.fs->SetContent("/data/hostile", whole.substr(0, whole.size() - storage::kTrailerBytes));

@@ -1,0 +1,62 @@
+// The records of the key-value store: what is taken is written again as it was read.
+#include <string>
+
+#include "lib/kv/record.h"
+#include "lib/kv/session.h"
+#include "tests/fuzz/fuzz.h"
+
+namespace raftkv::fuzz {
+namespace {
+
+void CheckDamage(const Status& refused) {
+  CheckRefusal(refused, {Code::kCorruption, Code::kVersionMismatch});
+}
+
+void CheckData(std::string_view bytes, bool of_format_1) {
+  const Result<kv::DataRecord> data =
+      of_format_1 ? kv::DecodeDataRecordOfFormat1(bytes) : kv::DecodeDataRecord(bytes);
+  if (!data.ok()) return CheckDamage(data.status());
+  const kv::Counts& counts = data->counts;
+  RAFTKV_CHECK(counts.version != 0);
+  RAFTKV_CHECK(counts.create_revision != 0);
+  RAFTKV_CHECK(counts.create_revision <= counts.mod_revision, counts.create_revision);
+  RAFTKV_CHECK(bytes.ends_with(data->value));
+  std::string again(kv::kMaxDataHeaderBytes, '\0');
+  again.resize(kv::EncodeDataHeader(counts, again.data()));
+  RAFTKV_CHECK(again.size() <= kv::kMaxDataHeaderBytes, again.size());
+  again.append(data->value);
+  const Result<kv::DataRecord> decoded = kv::DecodeDataRecord(again);
+  RAFTKV_CHECK(decoded.ok(), decoded.status().ToString());
+  RAFTKV_CHECK(decoded->counts == counts);
+  RAFTKV_CHECK(decoded->value == data->value);
+}
+
+void CheckPosition(std::string_view bytes, unsigned char oldest_version) {
+  const Result<kv::Position> position = kv::DecodePosition(bytes, oldest_version);
+  if (!position.ok()) return CheckDamage(position.status());
+  RAFTKV_CHECK(position->revision >= kv::kFirstRevision, position->revision);
+  RAFTKV_CHECK(position->compacted <= position->revision, position->compacted);
+  const std::string again = kv::EncodePosition(*position);
+  RAFTKV_CHECK(oldest_version == 1 || again == bytes);
+  RAFTKV_CHECK(kv::DecodePosition(again).ok());
+}
+
+void CheckSession(std::string_view bytes) {
+  const Result<kv::Session> session = kv::DecodeSession(7, bytes);
+  if (!session.ok()) return CheckDamage(session.status());
+  RAFTKV_CHECK(kv::EncodeSession(*session) == bytes);
+}
+
+}  // namespace
+}  // namespace raftkv::fuzz
+
+RAFTKV_FUZZ_TARGET(kv_record) {
+  if (input.empty()) return;
+  switch (TakeCase(input, 5)) {
+    case 0: return CheckData(input, false);
+    case 1: return CheckData(input, true);
+    case 2: return CheckPosition(input, kv::kRecordFormatVersion);
+    case 3: return CheckPosition(input, 1);
+    default: return CheckSession(input);
+  }
+}

@@ -1,0 +1,248 @@
+#include "tests/fuzz/parsed_request.h"
+
+#include <string_view>
+#include <utility>
+
+#include "lib/base/check.h"
+
+namespace raftkv::fuzz {
+namespace {
+
+using Kind = kv::ParsedOperation::Kind;
+using RangeKind = kv::Range::Kind;
+
+/// Text in which no two values look alike.
+class Writer {
+ public:
+  Writer& Number(std::uint64_t number) {
+    text_ += std::to_string(number) + ' ';
+    return *this;
+  }
+  Writer& Text(std::string_view bytes) {
+    Number(bytes.size());
+    text_.append(bytes);
+    return *this;
+  }
+  Writer& Range(const kv::RangeView& range) {
+    Number(static_cast<std::uint64_t>(range.kind)).Text(range.begin);
+    return Text(range.kind == RangeKind::kBounded ? range.end : std::string_view());
+  }
+  Writer& Read(const kv::ParsedRead& read, bool in_txn);
+  Writer& Operation(const kv::ParsedOperation& operation, bool in_txn);
+  Writer& Txn(const kv::ParsedTxn& txn);
+  std::string Take() { return std::move(text_); }
+
+ private:
+  std::string text_;
+};
+
+Writer& Writer::Read(const kv::ParsedRead& read, bool in_txn) {
+  Range(read.range).Number(read.limit).Number(read.keys_only).Number(read.count_only);
+  Number(read.uncounted).Number(read.revision);
+  const kv::Order& order = read.order;
+  Number(static_cast<std::uint64_t>(order.by)).Number(order.descending);
+  Number(order.min_mod_revision).Number(order.max_mod_revision);
+  Number(order.min_create_revision).Number(order.max_create_revision);
+  // A transaction has one page and no state to keep.
+  if (in_txn) return *this;
+  Number(static_cast<std::uint64_t>(read.hold)).Number(read.max_bytes);
+  return Number(read.view.table).Number(read.view.number);
+}
+
+Writer& Writer::Operation(const kv::ParsedOperation& operation, bool in_txn) {
+  Number(static_cast<std::uint64_t>(operation.kind));
+  if (!in_txn) Number(operation.same_call);
+  switch (operation.kind) {
+    case Kind::kPut:
+      return Text(operation.range.begin).Text(operation.value).Number(operation.return_previous);
+    case Kind::kDelete: return Range(operation.range).Number(operation.return_previous);
+    case Kind::kCompareAndSwap:
+      Text(operation.range.begin).Text(operation.value).Number(operation.return_previous);
+      Number(operation.expect_absent);
+      return Text(operation.expect_absent ? std::string_view() : operation.expected);
+    case Kind::kIncrement:
+      return Text(operation.range.begin).Number(static_cast<std::uint64_t>(operation.delta));
+    case Kind::kTxn: return Txn(*operation.txn);
+  }
+  RAFTKV_CHECK(false, static_cast<int>(operation.kind));
+  return *this;
+}
+
+Writer& Writer::Txn(const kv::ParsedTxn& txn) {
+  Number(txn.compares.size());
+  for (const kv::ParsedCompare& compare : txn.compares) {
+    Range(compare.range).Number(static_cast<std::uint64_t>(compare.target)).Number(compare.op);
+    Text(compare.value).Number(compare.number);
+  }
+  for (const auto* const branch : {&txn.success, &txn.failure}) {
+    Number(branch->size());
+    for (const kv::ParsedTxnOperation& each : *branch) {
+      Number(each.is_read);
+      each.is_read ? Read(each.read, true) : Operation(each.write, true);
+    }
+  }
+  return *this;
+}
+
+/// An empty end is no bound there.
+bool HasWords(const kv::RangeView& range) {
+  return range.kind != RangeKind::kBounded || !range.end.empty();
+}
+
+std::string EndOf(const kv::RangeView& range) {
+  return range.kind == RangeKind::kBounded ? std::string(range.end) : std::string();
+}
+
+kv::Range RangeOf(const kv::RangeView& range) {
+  return {range.kind, std::string(range.begin), EndOf(range)};
+}
+
+std::optional<TxnRequest> TxnOf(const kv::ParsedTxn& txn);
+
+Op ReadOf(const kv::ParsedRead& read) {
+  Op op;
+  op.kind = read.range.kind == RangeKind::kSingle ? Op::Kind::kGet : Op::Kind::kRange;
+  op.key = std::string(read.range.begin);
+  op.end = EndOf(read.range);
+  ScanOptions& options = op.options;
+  options.limit = read.limit;
+  options.keys_only = read.keys_only;
+  options.count_only = read.count_only;
+  options.skip_count = read.uncounted;
+  options.revision = read.revision;
+  options.order = read.order.by;
+  options.reverse = read.order.descending;
+  options.min_mod_revision = read.order.min_mod_revision;
+  options.max_mod_revision = read.order.max_mod_revision;
+  options.min_create_revision = read.order.min_create_revision;
+  options.max_create_revision = read.order.max_create_revision;
+  return op;
+}
+
+std::optional<Op> WriteOf(const kv::ParsedOperation& write) {
+  Op op;
+  op.key = std::string(write.range.begin);
+  op.return_previous = write.return_previous;
+  switch (write.kind) {
+    case Kind::kPut:
+      op.kind = Op::Kind::kPut;
+      op.value = std::string(write.value);
+      return op;
+    case Kind::kDelete: {
+      const bool single = write.range.kind == RangeKind::kSingle;
+      op.kind = single ? Op::Kind::kDelete : Op::Kind::kDeleteRange;
+      op.end = EndOf(write.range);
+      return op;
+    }
+    case Kind::kIncrement:
+      op.kind = Op::Kind::kIncrement;
+      op.delta = write.delta;
+      return op;
+    case Kind::kTxn: {
+      std::optional<TxnRequest> txn = TxnOf(*write.txn);
+      if (!txn.has_value()) return std::nullopt;
+      op.kind = Op::Kind::kTxn;
+      op.txn.push_back(*std::move(txn));
+      return op;
+    }
+    case Kind::kCompareAndSwap: break;
+  }
+  RAFTKV_CHECK(false, static_cast<int>(write.kind));
+  return std::nullopt;
+}
+
+std::optional<TxnRequest> TxnOf(const kv::ParsedTxn& txn) {
+  TxnRequest out;
+  for (const kv::ParsedCompare& from : txn.compares) {
+    if (!HasWords(from.range)) return std::nullopt;
+    Compare compare;
+    compare.target = from.target;
+    compare.op = from.op;
+    compare.key = std::string(from.range.begin);
+    if (from.range.kind != RangeKind::kSingle) compare.end = EndOf(from.range);
+    compare.value = std::string(from.value);
+    compare.number = from.number;
+    out.compares.push_back(std::move(compare));
+  }
+  for (const bool success : {true, false}) {
+    for (const kv::ParsedTxnOperation& from : success ? txn.success : txn.failure) {
+      if (!HasWords(from.is_read ? from.read.range : from.write.range)) return std::nullopt;
+      std::optional<Op> op = from.is_read ? ReadOf(from.read) : WriteOf(from.write);
+      if (!op.has_value()) return std::nullopt;
+      (success ? out.success : out.failure).push_back(*std::move(op));
+    }
+  }
+  return out;
+}
+
+std::optional<kv::Operation> OperationOf(const kv::ParsedOperation& from) {
+  std::string key(from.range.begin);
+  switch (from.kind) {
+    case Kind::kPut:
+      return kv::PutOp{std::move(key), std::string(from.value), from.return_previous};
+    case Kind::kDelete: return kv::DeleteOp{RangeOf(from.range), from.return_previous};
+    case Kind::kCompareAndSwap: {
+      std::optional<std::string> expected;
+      if (!from.expect_absent) expected = std::string(from.expected);
+      return kv::CompareAndSwapOp{std::move(key), std::move(expected), std::string(from.value),
+                                  from.return_previous};
+    }
+    case Kind::kIncrement: return kv::IncrementOp{std::move(key), from.delta};
+    case Kind::kTxn: {
+      std::optional<TxnRequest> txn = TxnOf(*from.txn);
+      if (!txn.has_value()) return std::nullopt;
+      return kv::TxnOp{*std::move(txn)};
+    }
+  }
+  RAFTKV_CHECK(false, static_cast<int>(from.kind));
+  return std::nullopt;
+}
+
+}  // namespace
+
+std::string Describe(const kv::ParsedRequest& request) {
+  Writer out;
+  out.Number(request.header.session).Number(request.header.opened_at_ms);
+  out.Number(request.header.sequence).Number(request.header.acknowledged_below);
+  for (const kv::ParsedOperation& operation : request.operations) out.Operation(operation, false);
+  return out.Take();
+}
+
+std::string Describe(const std::vector<kv::ParsedRead>& reads) {
+  Writer out;
+  for (const kv::ParsedRead& read : reads) out.Read(read, false);
+  return out.Take();
+}
+
+std::optional<Rebuilt> Rebuild(const kv::ParsedRequest& request) {
+  Rebuilt out;
+  for (const kv::ParsedOperation& from : request.operations) {
+    std::optional<kv::Operation> operation = OperationOf(from);
+    if (!operation.has_value()) return std::nullopt;
+    out.operations.push_back(*std::move(operation));
+    if (!from.same_call) out.call_sizes.push_back(0);
+    ++out.call_sizes.back();
+  }
+  return out;
+}
+
+std::vector<kv::ReadOp> Rebuild(const std::vector<kv::ParsedRead>& reads) {
+  std::vector<kv::ReadOp> out;
+  for (const kv::ParsedRead& from : reads) {
+    kv::ReadOp read;
+    read.range = RangeOf(from.range);
+    read.limit = from.limit;
+    read.keys_only = from.keys_only;
+    read.count_only = from.count_only;
+    read.hold = from.hold;
+    read.view = from.view;
+    read.revision = from.revision;
+    read.order = from.order;
+    read.uncounted = from.uncounted;
+    read.max_bytes = from.max_bytes;
+    out.push_back(std::move(read));
+  }
+  return out;
+}
+
+}  // namespace raftkv::fuzz
