@@ -1,6 +1,9 @@
 // The records of the key-value store: what is taken is written again as it was read.
 #include <string>
+#include <vector>
 
+#include "lib/base/bytes.h"
+#include "lib/kv/change_set.h"
 #include "lib/kv/record.h"
 #include "lib/kv/session.h"
 #include "tests/fuzz/fuzz.h"
@@ -41,6 +44,21 @@ void CheckPosition(std::string_view bytes, unsigned char oldest_version) {
   RAFTKV_CHECK(kv::DecodePosition(again).ok());
 }
 
+void CheckChangeSet(std::string_view bytes) {
+  constexpr std::uint64_t kLast = 100;
+  std::string key = kv::ChangeSetsFrom(kLast);
+  AppendBigEndian32(key, 0);
+  const Result<std::vector<kv::LoggedChange>> changes = kv::DecodeChangeSet(key, bytes);
+  if (!changes.ok()) return CheckDamage(changes.status());
+  RAFTKV_CHECK(!changes->empty());
+  std::uint64_t revision = 0;
+  for (const kv::LoggedChange& change : *changes) {
+    RAFTKV_CHECK(change.revision >= revision, change.revision, revision);
+    revision = change.revision;
+  }
+  RAFTKV_CHECK(revision == kLast, revision);
+}
+
 void CheckSession(std::string_view bytes) {
   const Result<kv::Session> session = kv::DecodeSession(7, bytes);
   if (!session.ok()) return CheckDamage(session.status());
@@ -52,11 +70,12 @@ void CheckSession(std::string_view bytes) {
 
 RAFTKV_FUZZ_TARGET(kv_record) {
   if (input.empty()) return;
-  switch (TakeCase(input, 5)) {
+  switch (TakeCase(input, 6)) {
     case 0: return CheckData(input, false);
     case 1: return CheckData(input, true);
     case 2: return CheckPosition(input, kv::kRecordFormatVersion);
     case 3: return CheckPosition(input, 1);
-    default: return CheckSession(input);
+    case 4: return CheckSession(input);
+    default: return CheckChangeSet(input);
   }
 }

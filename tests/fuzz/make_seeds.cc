@@ -14,6 +14,7 @@
 
 #include "lib/base/bytes.h"
 #include "lib/base/check.h"
+#include "lib/kv/change_set.h"
 #include "lib/kv/command.capnp.h"
 #include "lib/kv/continuation.h"
 #include "lib/kv/message_builder.h"
@@ -111,6 +112,12 @@ void SeedRequests() {
   SeedRequest("increment-overflow", {kv::IncrementOp{"n", INT64_MAX}});
   SeedRequest("increment-of-text", {kv::IncrementOp{"a", 1}});
   SeedRequest("empty-key", {kv::PutOp{"", "value"}});
+  SeedRequest("compact", {kv::CompactOp{5}});
+  SeedRequest("compact-future", {kv::CompactOp{1'000'000}});
+  SeedRequest("compact-not-alone", {kv::CompactOp{5}, kv::PutOp{"x", "1"}});
+  SeedRequest("setting", {kv::SettingOp{"history", "5m"}});
+  SeedRequest("setting-unknown", {kv::SettingOp{"no-such-setting", "5m"}});
+  Seed("command", "compact-of-leader", kv::EncodeCompact(5).view());
   SeedRequest("several", {kv::PutOp{"x", "1"}, kv::DeleteOp{Range::Single("x")},
                           kv::IncrementOp{"n", 2}, kv::PutOp{"x", "2"}});
   SeedRequest("calls", {kv::PutOp{"x", "1"}, kv::PutOp{"y", "1"}, kv::IncrementOp{"n", 2}}, {2, 1});
@@ -137,7 +144,6 @@ void SeedReads() {
   sorted.limit = 3;
   ScanOptions backwards;
   backwards.reverse = true;
-  backwards.keep_state = true;
   ScanOptions filtered;
   filtered.min_mod_revision = 2;
   filtered.max_mod_revision = 5;
@@ -150,7 +156,11 @@ void SeedReads() {
   counted.revision = 10;
   kv::ReadOp get{.range = kv::Range::Single("a")};
   kv::ReadOp page = kv::ReadOp::From({"k1", "k9"}, {});
-  page.view = {.table = 5, .number = 6};
+  page.revision = 9;
+  page.max_bytes = 100;
+  kv::ReadOp settings;
+  settings.range = kv::Range::From({});
+  settings.settings = true;
   kv::ReadOp uncounted = kv::ReadOp::From(KeyRange::Prefix("k"), {});
   uncounted.uncounted = true;
   uncounted.limit = 1;
@@ -164,12 +174,13 @@ void SeedReads() {
   seed("counted", {kv::ReadOp::From({}, counted)});
   seed("uncounted", {uncounted});
   seed("page", {page});
+  seed("settings", {settings});
   seed("mixed", {get, uncounted, kv::ReadOp::From({}, sorted)});
   seed("empty-key", {{.range = kv::Range::Single("")}});
   seed("none", {});
 }
 
-/// A page that is not the last, of a state that is kept.
+/// A page that is not the last.
 Bytes ReadPage() {
   constexpr std::size_t kWords = 64;
   return kv::BuildMessage(kWords, [](capnp::MessageBuilder& message) {
@@ -177,7 +188,6 @@ Bytes ReadPage() {
     out.setFormatVersion(kv::kRequestFormatVersion);
     out.setRevision(12);
     out.setIndex(9);
-    out.initView().setTable(5);
     auto result = out.initResults(1)[0];
     result.setCount(7);
     result.setMore(true);
@@ -186,6 +196,13 @@ Bytes ReadPage() {
     pair.setValue(kv::ToData("value"));
     pair.setModRevision(3);
   });
+}
+
+std::string Continuation(std::uint64_t revision, const std::string& last_key) {
+  std::string bytes;
+  AppendBigEndian64(bytes, revision);
+  AppendBigEndian64(bytes, 8);  // how many keys the range has
+  return bytes + last_key;
 }
 
 void SeedResponses() {
@@ -225,9 +242,10 @@ void SeedResponses() {
     Seed("response", 1, std::string("read-") + (*prefix == 0 ? "all" : prefix), answer->view());
   }
   Seed("response", 1, "read-page", ReadPage().view());
-  Seed("response", 2, "continuation", kv::EncodeContinuation({5, 6}, 7, 8, "key"));
-  Seed("response", 2, "continuation-other", kv::EncodeContinuation({5, 6}, 7, 8, "z"));
-  Seed("response", 2, "continuation-no-view", kv::EncodeContinuation({}, 7, 8, "key"));
+  for (const std::string key : {"key", "z", ""}) {
+    Seed("response", 2, "continuation-" + key, Continuation(7, key));
+  }
+  Seed("response", 2, "continuation-of-nothing", Continuation(0, "key"));
 }
 
 // --- Connections.
@@ -396,6 +414,12 @@ void SeedKvRecords() {
                      {3, kv::Answer::Kind::kResponse, 0, Bytes(std::string("answer"))},
                      {9, kv::Answer::Kind::kLost, 0, {}}};
   Seed("kv_record", 4, "session", kv::EncodeSession(session));
+  kv::EntryChanges changes{Bytes()};
+  changes.Put(99, "a", "value", {});
+  changes.Put(100, "b", "value", {});
+  changes.Delete(100, "c");
+  changes.Finish();
+  Seed("kv_record", 5, "change-set", kv::EncodeChangeSets(changes).front().value);
 }
 
 void SeedLogRecords() {

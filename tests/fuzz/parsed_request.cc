@@ -43,10 +43,8 @@ Writer& Writer::Read(const kv::ParsedRead& read, bool in_txn) {
   Number(static_cast<std::uint64_t>(order.by)).Number(order.descending);
   Number(order.min_mod_revision).Number(order.max_mod_revision);
   Number(order.min_create_revision).Number(order.max_create_revision);
-  // A transaction has one page and no state to keep.
-  if (in_txn) return *this;
-  Number(static_cast<std::uint64_t>(read.hold)).Number(read.max_bytes);
-  return Number(read.view.table).Number(read.view.number);
+  // A transaction has one page, and reads keys only.
+  return in_txn ? *this : Number(read.max_bytes).Number(read.settings);
 }
 
 Writer& Writer::Operation(const kv::ParsedOperation& operation, bool in_txn) {
@@ -63,6 +61,8 @@ Writer& Writer::Operation(const kv::ParsedOperation& operation, bool in_txn) {
     case Kind::kIncrement:
       return Text(operation.range.begin).Number(static_cast<std::uint64_t>(operation.delta));
     case Kind::kTxn: return Txn(*operation.txn);
+    case Kind::kCompact: return Number(operation.revision);
+    case Kind::kSetting: return Text(operation.range.begin).Text(operation.value);
   }
   RAFTKV_CHECK(false, static_cast<int>(operation.kind));
   return *this;
@@ -145,7 +145,9 @@ std::optional<Op> WriteOf(const kv::ParsedOperation& write) {
       op.txn.push_back(*std::move(txn));
       return op;
     }
-    case Kind::kCompareAndSwap: break;
+    case Kind::kCompareAndSwap:
+    case Kind::kCompact:
+    case Kind::kSetting: break;
   }
   RAFTKV_CHECK(false, static_cast<int>(write.kind));
   return std::nullopt;
@@ -193,6 +195,8 @@ std::optional<kv::Operation> OperationOf(const kv::ParsedOperation& from) {
       if (!txn.has_value()) return std::nullopt;
       return kv::TxnOp{*std::move(txn)};
     }
+    case Kind::kCompact: return kv::CompactOp{from.revision};
+    case Kind::kSetting: return kv::SettingOp{std::move(key), std::string(from.value)};
   }
   RAFTKV_CHECK(false, static_cast<int>(from.kind));
   return std::nullopt;
@@ -234,12 +238,11 @@ std::vector<kv::ReadOp> Rebuild(const std::vector<kv::ParsedRead>& reads) {
     read.limit = from.limit;
     read.keys_only = from.keys_only;
     read.count_only = from.count_only;
-    read.hold = from.hold;
-    read.view = from.view;
     read.revision = from.revision;
     read.order = from.order;
     read.uncounted = from.uncounted;
     read.max_bytes = from.max_bytes;
+    read.settings = from.settings;
     out.push_back(std::move(read));
   }
   return out;

@@ -20,8 +20,6 @@ constexpr Limits kLimits{.max_key_bytes = 64,
 
 void CheckEncoding(const std::vector<kv::ParsedRead>& reads) {
   const std::vector<kv::ReadOp> rebuilt = Rebuild(reads);
-  // Only what continues a scan names a state, and it is alone.
-  if (reads.size() > 1 && reads.front().view.IsSet()) return;
   std::size_t most_bytes = kv::EncodedHeaderSize();
   for (const kv::ReadOp& read : rebuilt) {
     most_bytes += kv::EncodedSize(read);
@@ -36,10 +34,19 @@ void CheckEncoding(const std::vector<kv::ParsedRead>& reads) {
       kv::ParseReadRequest(encoded.view(), kLimits.max_operations, storage, again);
   RAFTKV_CHECK(status.ok(), status.ToString());
   RAFTKV_CHECK(Describe(again) == Describe(reads));
-  RAFTKV_CHECK(kv::ViewOfRequest(encoded.view()) == reads.front().view);
+  const kv::NamedRevisions named = kv::RevisionsOfRequest(encoded.view());
+  bool by_all = true;
+  std::uint64_t highest = 0;
+  for (const kv::ParsedRead& read : reads) {
+    by_all = by_all && read.revision != 0;
+    highest = std::max(highest, read.revision);
+  }
+  RAFTKV_CHECK(named.highest == highest, named.highest, highest);
+  RAFTKV_CHECK(named.by_all == by_all);
 }
 
 void CheckPairs(const kv::ParsedRead& read, const ScanResult& result) {
+  if (read.settings) return;
   RAFTKV_CHECK(read.limit == 0 || result.kvs.size() <= read.limit, result.kvs.size());
   RAFTKV_CHECK(!read.count_only || result.kvs.empty(), result.kvs.size());
   for (const KeyValue& kv : result.kvs) {

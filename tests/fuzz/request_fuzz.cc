@@ -80,7 +80,9 @@ RAFTKV_FUZZ_TARGET(request) {
   }
   bool only_deletes = !request.operations.empty();
   for (const kv::ParsedOperation& operation : request.operations) {
-    only_deletes = only_deletes && operation.kind == kv::ParsedOperation::Kind::kDelete;
+    const bool gives_space = operation.kind == kv::ParsedOperation::Kind::kDelete ||
+                             operation.kind == kv::ParsedOperation::Kind::kCompact;
+    only_deletes = only_deletes && gives_space;
   }
   RAFTKV_CHECK(kv::OnlyDeletes(input) == only_deletes);
   if (!valid.ok()) return;
