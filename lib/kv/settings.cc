@@ -4,6 +4,7 @@
 #include <charconv>
 #include <optional>
 
+#include "lib/base/address.h"
 #include "lib/kv/layout.h"
 #include "lib/kv/record.h"
 
@@ -88,18 +89,17 @@ Result<std::string> ChangeSetting(std::string_view name, std::string_view value,
     for (const Setting& one : kSettings) {
       known += (known.empty() ? "" : ", ") + std::string(one.name);
     }
-    return Status(
-        Code::kInvalidArgument,
-        "there is no setting '" + std::string(name.substr(0, 64)) + "': there are " + known);
+    return Status(Code::kInvalidArgument,
+                  "there is no setting " + Quoted(name) + ": there are " + known);
   }
   const auto number = setting->is_time ? Parse(value, kTimes) : Parse(value, kSizes);
   if (!number.has_value() || *number < setting->least || *number > setting->most) {
     const char* const how =
         setting->is_time ? "a duration such as 90s, 10m or 2h" : "a size such as 64MiB or 1GiB";
-    return Status(Code::kInvalidArgument, std::string(name) + " cannot be '" +
-                                              std::string(value.substr(0, 64)) + "': it is " + how +
-                                              ", from " + ShowValue(*setting, setting->least) +
-                                              " to " + ShowValue(*setting, setting->most));
+    return Status(Code::kInvalidArgument, std::string(name) + " cannot be " + Quoted(value) +
+                                              ": it is " + how + ", from " +
+                                              ShowValue(*setting, setting->least) + " to " +
+                                              ShowValue(*setting, setting->most));
   }
   settings.*(setting->value) = *number;
   return ShowValue(*setting, *number);

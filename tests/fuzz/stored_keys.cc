@@ -35,7 +35,10 @@ const test::FakeEngine::Content& StoredKeys() {
 }
 
 std::unique_ptr<kv::Store> OpenStore(kv::Engine& engine) {
-  Result<std::unique_ptr<kv::Store>> store = kv::Store::Open(engine, {});
+  // A store that is opened for each input has no use for a large cache.
+  kv::StoreOptions options;
+  options.counts_cache_bytes = 64 << 10;
+  Result<std::unique_ptr<kv::Store>> store = kv::Store::Open(engine, options);
   RAFTKV_CHECK(store.ok(), store.status().ToString());
   return *std::move(store);
 }

@@ -211,6 +211,10 @@ TEST(KvHistory, SettingsThatCannotBeAreRefusedWithWhatCan) {
             "there is no setting 'histroy': there are event-bytes, history, history-bytes");
   EXPECT_EQ(Set(log, "history", "1"),
             "history cannot be '1': it is a duration such as 90s, 10m or 2h, from 0s to 366d");
+  EXPECT_EQ(Set(log, "a\nb", "1h"),
+            "there is no setting 'a\\x0ab': there are event-bytes, history, history-bytes");
+  EXPECT_NE(Set(log, "history", "1\n\x1b[2J").find("'1\\x0a\\x1b[2J'"), std::string::npos)
+      << "whatever it is, on one line";
   for (const char* value :
        {"", "-1s", "1 h", "1h ", "h", "367d", "99999999999999999999s", "1.5h"}) {
     EXPECT_NE(Set(log, "history", value), "ok") << value;
