@@ -55,27 +55,32 @@ std::optional<Torn> FindTorn(std::string_view content) {
 
 }  // namespace
 
-Result<bool> CutTornManifest(rocksdb::Env& env, const std::string& folder, const Record& record,
-                             const std::string& machine_boot) {
+Result<std::optional<std::string>> CutTornManifest(rocksdb::Env& env, const std::string& folder,
+                                                   const Record& record,
+                                                   const std::string& machine_boot) {
+  const std::optional<std::string> nothing;
   const bool may_be_torn =
       WasRebooted(record.machine_boot, machine_boot) || record.tail_may_be_torn;
-  if (record.clean_close || !may_be_torn) return false;
+  if (record.clean_close || !may_be_torn) return nothing;
   const Result<std::optional<std::string>> name = ManifestOf(env, folder);
   if (!name.ok()) return name.status();
-  if (!name->has_value()) return false;
+  if (!name->has_value()) return nothing;
   const std::string path = folder + "/" + **name;
   const Result<std::optional<std::string>> content = ReadFileIfExists(env, path);
   if (!content.ok()) return content.status();
-  if (!content->has_value()) return false;
+  if (!content->has_value()) return nothing;
   const std::optional<Torn> torn = FindTorn(**content);
-  if (!torn.has_value()) return false;
+  if (!torn.has_value()) return nothing;
   const Result<std::string> stored = ReadFileAsStored(env, path);
   if (!stored.ok()) return stored.status();
-  if (!LacksASector(*stored, torn->fragment, torn->end)) return false;
+  if (!LacksASector(*stored, torn->fragment, torn->end)) return nothing;
   if (Status s = ReplaceFile(env, folder, **name, (*content)->substr(0, torn->record)); !s.ok()) {
     return s;
   }
-  return true;
+  return std::optional<std::string>(
+      "the list of tables in " + folder +
+      " was being written when the machine stopped or a write failed: its last record, which "
+      "nothing depends on, is cut off");
 }
 
 }  // namespace raftkv::storage

@@ -5,6 +5,7 @@
 // RocksDB itself tolerates one that ends early, and refuses to open where one has a hole.
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include <rocksdb/env.h>
@@ -20,7 +21,8 @@ namespace raftkv::storage {
 /// lacks a sector, and nothing whole is behind it. True: it was cut off, durably. Everything else
 /// is left as it is, for RocksDB to judge. The folder is locked by the caller, the database not
 /// open.
-Result<bool> CutTornManifest(rocksdb::Env& env, const std::string& folder, const Record& record,
-                             const std::string& machine_boot);
+Result<std::optional<std::string>> CutTornManifest(rocksdb::Env& env, const std::string& folder,
+                                                   const Record& record,
+                                                   const std::string& machine_boot);
 
 }  // namespace raftkv::storage

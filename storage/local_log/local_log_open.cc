@@ -123,9 +123,10 @@ Result<LocalLogFound> Find(const LogOptions& options, LogGround& ground) {
   const std::optional<std::string> wide = WiderModeOf(*ground.env, options.dir);
   if (wide && options.on_warning) options.on_warning(*wide);
 
-  const Result<bool> cut =
+  const Result<std::optional<std::string>> cut =
       CutTornManifest(*ground.env, database.folder, found.record, ground.machine_boot);
   if (!cut.ok()) return cut.status();
+  if (cut->has_value() && options.on_warning) options.on_warning(**cut);
   const auto check = [&](const LogHandles& handles) -> Result<BatchMark> {
     Result<Contents> contents = LoadContents(handles, found.record);
     if (!contents.ok()) return contents.status();

@@ -63,13 +63,10 @@ KvStateMachineOptions MachineOptionsOf(const StoreOptions& options, const DiskWa
 }
 
 Status MendManifest(const StoreOptions& options, const std::string& folder, const Record& record) {
-  const Result<bool> cut = CutTornManifest(*options.env, folder, record, options.machine_boot);
+  const Result<std::optional<std::string>> cut =
+      CutTornManifest(*options.env, folder, record, options.machine_boot);
   if (!cut.ok()) return cut.status();
-  if (*cut && options.log_sink) {
-    options.log_sink(node::LogSeverity::kWarn,
-                     "the machine stopped while the list of tables in " + folder +
-                         " was written: its last record, which nothing depends on, is cut off");
-  }
+  if (cut->has_value() && options.log_sink) options.log_sink(node::LogSeverity::kWarn, **cut);
   return Status::Ok();
 }
 

@@ -293,6 +293,7 @@ TEST(LogPowerCut, MayTearTheLastRecordOfTheListOfTables) {
     if (rebooted) after.ground.machine_boot = "boot-2";
     const Status opened = after.Open();
     EXPECT_EQ(opened.code(), rebooted ? Code::kOk : Code::kCorruption) << opened.ToString();
+    EXPECT_EQ(after.torn, rebooted ? 1 : 0) << "it is told";
     if (!opened.ok()) continue;
     EXPECT_EQ(*after.log->Read(1), "one");
   }
