@@ -74,6 +74,11 @@ namespace raftkv {
   X(kEventsAtBoundDropped, 50, "a compaction drops the events at its bound")             \
   X(kCountsOfFormerLife, 54, "a key that is created again keeps its counts")             \
   X(kRangeDeleteKeepsCounts, 55, "the cache of counts misses range deletes")             \
+  X(kClockCountsPauses, 56, "the cluster clock counts what a leader slept through")      \
+  X(kLeasesRenewedByElection, 56, "a new leader gives every lease its whole time again") \
+  X(kExpireUnchecked, 57, "an expiry ends a lease without a look at its deadline")       \
+  X(kRenewalNotWritten, 58, "a keep-alive is answered, and forgotten by a restart")      \
+  X(kOverwriteStaysAttached, 59, "a key stays with a lease that it was taken from")      \
   X(kLimitBeforeFilter, 61, "the limit of a range is taken before its filters")          \
   X(kCountAfterLimit, 61, "a limited range counts only what it shows")                   \
   X(kReversePageRepeats, 61, "a further page of a reverse scan repeats a key")           \

@@ -77,6 +77,33 @@ Result<ScanResult> KV::Scan(KeyRange range, ScanOptions options) {
       [&](Callback<ScanResult> done) { ScanAsync(std::move(range), options, std::move(done)); });
 }
 
+Result<LeaseInfo> KV::GrantLease(std::chrono::milliseconds ttl, std::uint64_t id,
+                                 WriteOptions options) {
+  return Wait<LeaseInfo>(
+      [&](Callback<LeaseInfo> done) { GrantLeaseAsync(ttl, id, options, std::move(done)); });
+}
+
+Result<std::vector<LeaseInfo>> KV::KeepAlive(std::vector<std::uint64_t> ids, WriteOptions options) {
+  return Wait<std::vector<LeaseInfo>>([&](Callback<std::vector<LeaseInfo>> done) {
+    KeepAliveAsync(std::move(ids), options, std::move(done));
+  });
+}
+
+Result<DeleteResult> KV::RevokeLease(std::uint64_t id, WriteOptions options) {
+  return Wait<DeleteResult>(
+      [&](Callback<DeleteResult> done) { RevokeLeaseAsync(id, options, std::move(done)); });
+}
+
+Result<LeaseInfo> KV::GetLease(std::uint64_t id, LeaseReadOptions options) {
+  return Wait<LeaseInfo>(
+      [&](Callback<LeaseInfo> done) { GetLeaseAsync(id, options, std::move(done)); });
+}
+
+Result<std::vector<LeaseInfo>> KV::ListLeases(ReadOptions options) {
+  return Wait<std::vector<LeaseInfo>>(
+      [&](Callback<std::vector<LeaseInfo>> done) { ListLeasesAsync(options, std::move(done)); });
+}
+
 Result<WriteResult> KV::Compact(std::uint64_t revision, WriteOptions options) {
   return Wait<WriteResult>(
       [&](Callback<WriteResult> done) { CompactAsync(revision, options, std::move(done)); });

@@ -60,10 +60,12 @@ struct Operation {
       expected @4 :Data;
       expectAbsent @5 :Bool;     # instead of `expected`: create only
       desired @6 :Data;
+      casLease @16 :UInt64;      # as putLease
     }
     increment :group {
       incrementKey @7 :Data;
       delta @8 :Int64;
+      incrementLease @17 :UInt64;  # as putLease
     }
     txn @11 :Txn;
     lease @12 :LeaseOperation;
@@ -117,7 +119,9 @@ struct LeaseOperation {
     }
     renew @2 :List(UInt64);
     revoke @3 :UInt64;
-    expire @4 :List(UInt64);     # proposed by the leader only: each goes if its deadline has passed
+    expire @4 :Void;             # proposed by the leader only, of no session: the leases whose
+                                 # deadlines have passed by the clock of the entry go, the first
+                                 # to end first, as many as one entry may end
   }
 }
 
@@ -130,7 +134,7 @@ struct LeaseInfo {
   id @0 :UInt64;
   ttlMs @1 :UInt64;              # as granted; 0: there is no such lease
   remainingMs @2 :UInt64;
-  keys @3 :List(Data);           # that are attached to it, where they were asked for
+  keys @3 :List(Data);           # that are attached to it, where they were asked for; ascending
 }
 
 struct KeyRange {
@@ -191,8 +195,9 @@ struct Read {
       revision @4 :UInt64;       # as they were right after it; 0: the latest
       order @5 :Order;           # null: ascending by key, all of them
     }
-    lease @6 :UInt64;            # that lease and its keys; nothing else is used
-    leases @7 :Void;             # all leases
+    lease @6 :UInt64;            # that lease and, unless `countOnly`, those of its keys that are in
+                                 # `range`: as many as fit
+    leases @7 :UInt64;           # the leases from this number on, by number: as many as fit
     settings @8 :Void;           # all settings of the cluster
   }
   uncounted @9 :Bool;            # the result's `count` is the number of its kvs, so that the rest

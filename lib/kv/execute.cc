@@ -14,13 +14,15 @@ namespace {
 
 bool IsPlain(const OperationResult& result) {
   return result.code == Code::kOk && result.number == 0 && result.message.empty() &&
-         result.changed && result.previous.empty() && result.txn == nullptr;
+         result.changed && result.previous.empty() && result.txn == nullptr &&
+         result.leases.empty();
 }
 
-Status ExecutePut(std::string_view key, std::uint64_t revision, std::string_view value,
+Status ExecutePut(const ParsedOperation& operation, std::uint64_t revision, std::string_view value,
                   PendingWrite& pending, OperationResult& result) {
+  if (RefusesLease(operation, pending, result)) return Status::Ok();
   result.changed = true;
-  return pending.PutData(key, revision, value);
+  return pending.PutData(operation.range.begin, revision, value, operation.lease);
 }
 
 Status ExecuteDelete(const ParsedOperation& operation, std::uint64_t revision,
@@ -53,7 +55,7 @@ Status ExecuteCompareAndSwap(const ParsedOperation& operation, std::uint64_t rev
                              PendingWrite& pending, AnswerRoom& room, OperationResult& result) {
   const auto holds = Holds(CompareOf(operation), pending);
   if (!holds.ok()) return holds.status();
-  if (*holds) return ExecutePut(operation.range.begin, revision, operation.value, pending, result);
+  if (*holds) return ExecutePut(operation, revision, operation.value, pending, result);
   const auto counts = pending.CountsOf(operation.range.begin);
   if (!counts.ok()) return counts.status();
   result.code = Code::kCompareFailed;
@@ -74,8 +76,7 @@ Status ExecuteIncrement(const ParsedOperation& operation, std::uint64_t revision
                         PendingWrite& pending, OperationResult& result) {
   Status status = Increment(operation, pending, result);
   if (!status.ok() || result.code != Code::kOk) return status;
-  return ExecutePut(operation.range.begin, revision, std::to_string(result.number), pending,
-                    result);
+  return ExecutePut(operation, revision, std::to_string(result.number), pending, result);
 }
 
 Status ExecuteOne(const ParsedOperation& operation, std::uint64_t revision, PendingWrite& pending,
@@ -87,6 +88,7 @@ Status ExecuteOne(const ParsedOperation& operation, std::uint64_t revision, Pend
   if (operation.kind == Kind::kCompareAndSwap) {
     return ExecuteCompareAndSwap(operation, revision, pending, room, result);
   }
+  if (operation.IsOfLease()) return ExecuteLease(operation, revision, pending, result);
   if (operation.return_previous) {
     Status status = CollectPrevious(operation.range, pending, room, result);
     if (!status.ok() || result.code != Code::kOk) return status;
@@ -95,6 +97,14 @@ Status ExecuteOne(const ParsedOperation& operation, std::uint64_t revision, Pend
 }
 
 }  // namespace
+
+bool RefusesLease(const ParsedOperation& operation, PendingWrite& pending,
+                  OperationResult& result) {
+  if (operation.lease == 0 || pending.leases().Find(operation.lease) != nullptr) return false;
+  const Status missing = NoSuchLease(operation.lease);
+  result = {.code = missing.code(), .message = missing.message()};
+  return true;
+}
 
 Status Increment(const ParsedOperation& operation, PendingWrite& pending, OperationResult& result) {
   const auto value = pending.GetData(operation.range.begin);
@@ -114,12 +124,16 @@ Status ExecuteWrite(const ParsedOperation& operation, std::uint64_t revision, Pe
                     OperationResult& result) {
   switch (operation.kind) {
     case ParsedOperation::Kind::kPut:
-      return ExecutePut(operation.range.begin, revision, operation.value, pending, result);
+      return ExecutePut(operation, revision, operation.value, pending, result);
     case ParsedOperation::Kind::kDelete: return ExecuteDelete(operation, revision, pending, result);
     case ParsedOperation::Kind::kIncrement:
       return ExecuteIncrement(operation, revision, pending, result);
     case ParsedOperation::Kind::kCompareAndSwap:
     case ParsedOperation::Kind::kTxn:
+    case ParsedOperation::Kind::kGrantLease:
+    case ParsedOperation::Kind::kRenewLeases:
+    case ParsedOperation::Kind::kRevokeLease:
+    case ParsedOperation::Kind::kExpire:
     case ParsedOperation::Kind::kCompact:
     case ParsedOperation::Kind::kSetting: break;  // the store's, which never come here
   }

@@ -19,6 +19,15 @@ namespace raftkv::kv {
 Status Execute(const std::vector<ParsedOperation>& operations, std::uint64_t& revision,
                PendingWrite& pending, std::vector<OperationResult>& results);
 
+/// Grants, renews or revokes leases. A revocation is at `revision`.
+Status ExecuteLease(const ParsedOperation& operation, std::uint64_t revision, PendingWrite& pending,
+                    OperationResult& result);
+/// Ends leases whose deadlines have passed, as many as one entry may. Each that had keys takes a
+/// revision: `revision` is the store's, before and afterwards.
+Status ExpireLeases(std::uint64_t& revision, PendingWrite& pending);
+/// Refuses a put whose lease there is not.
+bool RefusesLease(const ParsedOperation& operation, PendingWrite& pending, OperationResult& result);
+
 /// A put, delete or increment by itself, at `revision`.
 Status ExecuteWrite(const ParsedOperation& operation, std::uint64_t revision, PendingWrite& pending,
                     OperationResult& result);

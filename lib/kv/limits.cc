@@ -3,6 +3,7 @@
 #include <optional>
 #include <string>
 
+#include "lib/kv/lease_table.h"
 #include "lib/kv/parse.h"
 #include "lib/kv/request.h"
 #include "lib/kv/settings.h"
@@ -41,12 +42,25 @@ Status CheckRange(const RangeView& range, const Limits& limits) {
 
 Status CheckTxn(const ParsedTxn& txn, const Limits& limits);
 
+Status CheckLease(const ParsedOperation& operation) {
+  if (operation.kind == ParsedOperation::Kind::kRenewLeases && operation.leases.empty()) {
+    return {Code::kInvalidArgument, "a keep-alive names no lease"};
+  }
+  if (operation.kind != ParsedOperation::Kind::kGrantLease) return Status::Ok();
+  Status status = CheckLeaseId(operation.lease);
+  return status.ok() ? CheckLeaseTtl(operation.ttl_ms) : status;
+}
+
 Status Check(const ParsedOperation& operation, const Limits& limits) {
   if (operation.kind == ParsedOperation::Kind::kCompact) return Status::Ok();
   if (operation.kind == ParsedOperation::Kind::kSetting) {
     Settings settings;
     return ChangeSetting(operation.range.begin, operation.value, settings).status();
   }
+  if (operation.kind == ParsedOperation::Kind::kExpire) {
+    return {Code::kInvalidArgument, "only the leader by itself ends leases"};
+  }
+  if (operation.IsOfLease()) return CheckLease(operation);
   if (operation.kind == ParsedOperation::Kind::kDelete) return CheckRange(operation.range, limits);
   if (operation.kind == ParsedOperation::Kind::kTxn) return CheckTxn(*operation.txn, limits);
   if (Status status = CheckKey(operation.range.begin, limits); !status.ok()) return status;
@@ -88,6 +102,7 @@ struct ToParsed {
   ParsedOperation operator()(const PutOp& op) const {
     ParsedOperation parsed = OfKey(ParsedOperation::Kind::kPut, op.key);
     parsed.value = op.value;
+    parsed.lease = op.lease;
     return parsed;
   }
   ParsedOperation operator()(const DeleteOp& op) const {
@@ -109,6 +124,22 @@ struct ToParsed {
     return parsed;
   }
   ParsedOperation operator()(const TxnOp& op) const { return OfTxn(op.txn); }
+  ParsedOperation operator()(const GrantLeaseOp& op) const {
+    ParsedOperation parsed = OfKey(ParsedOperation::Kind::kGrantLease, {});
+    parsed.lease = op.id;
+    parsed.ttl_ms = op.ttl_ms;
+    return parsed;
+  }
+  ParsedOperation operator()(const RenewLeasesOp& op) const {
+    ParsedOperation parsed = OfKey(ParsedOperation::Kind::kRenewLeases, {});
+    parsed.leases = op.ids;
+    return parsed;
+  }
+  ParsedOperation operator()(const RevokeLeaseOp& op) const {
+    ParsedOperation parsed = OfKey(ParsedOperation::Kind::kRevokeLease, {});
+    parsed.lease = op.id;
+    return parsed;
+  }
   ParsedOperation operator()(const CompactOp& op) const {
     ParsedOperation parsed = OfKey(ParsedOperation::Kind::kCompact, {});
     parsed.revision = op.revision;
@@ -190,7 +221,7 @@ Status CheckOperation(const Operation& operation, const Limits& limits) {
 }
 
 Status CheckRead(const ReadOp& read, const Limits& limits) {
-  if (read.settings) return Status::Ok();
+  if (!read.IsOfKeys() && read.range.kind == Range::Kind::kSingle) return Status::Ok();
   return CheckRange(ViewOf(read.range), limits);
 }
 
@@ -243,7 +274,7 @@ Status ValidateReadRequest(std::string_view bytes, const Limits& limits) {
   }
   if (reads.empty()) return {Code::kInvalidArgument, "the request has no read"};
   for (const ParsedRead& read : reads) {
-    if (read.settings) continue;
+    if (!read.IsOfKeys() && read.range.kind == Range::Kind::kSingle) continue;
     if (Status status = CheckRange(read.range, limits); !status.ok()) return status;
   }
   return Status::Ok();

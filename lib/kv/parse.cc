@@ -5,6 +5,7 @@
 #include <string>
 
 #include "lib/kv/command.capnp.h"
+#include "lib/kv/lease_table.h"
 
 namespace raftkv::kv {
 namespace {
@@ -66,7 +67,13 @@ Status ParseOrder(wire::Order::Reader order, Order& out) {
 
 Status ParseRead(wire::Read::Reader read, ParsedRead& out) {
   if (Status status = ParseRange(read.getRange(), out.range); !status.ok()) return status;
-  if (!read.isKeys() && !read.isSettings()) return UnknownKind("a kind of read");
+  switch (read.which()) {
+    case wire::Read::KEYS:
+    case wire::Read::SETTINGS: break;
+    case wire::Read::LEASE: out.lease = read.getLease(); break;
+    case wire::Read::LEASES: out.leases_from = read.getLeases(); break;
+    default: return UnknownKind("a kind of read");
+  }
   out.limit = read.getLimit();
   out.keys_only = read.getKeysOnly();
   out.count_only = read.getCountOnly();
@@ -128,6 +135,38 @@ class OperationCount {
 
 Status ParseTxn(wire::Txn::Reader txn, std::size_t depth, OperationCount& count, ParsedTxn& out);
 
+Status ParseLease(wire::LeaseOperation::Reader operation, OperationCount& count,
+                  ParsedOperation& out) {
+  switch (operation.which()) {
+    case wire::LeaseOperation::GRANT: {
+      const auto grant = operation.getGrant();
+      out.kind = ParsedOperation::Kind::kGrantLease;
+      out.lease = grant.getGrantId();
+      out.ttl_ms = grant.getTtlMs();
+      if (Status status = CheckLeaseId(out.lease); !status.ok()) return status;
+      return CheckLeaseTtl(out.ttl_ms);
+    }
+    case wire::LeaseOperation::RENEW: {
+      out.kind = ParsedOperation::Kind::kRenewLeases;
+      const auto leases = operation.getRenew();
+      // It counts for one operation as it is.
+      if (leases.size() == 0) return {Code::kInvalidArgument, "a keep-alive names no lease"};
+      if (Status status = count.Add(leases.size() - 1); !status.ok()) return status;
+      out.leases.reserve(leases.size());
+      for (const std::uint64_t id : leases) out.leases.push_back(id);
+      return Status::Ok();
+    }
+    case wire::LeaseOperation::REVOKE:
+      out.kind = ParsedOperation::Kind::kRevokeLease;
+      out.lease = operation.getRevoke();
+      return Status::Ok();
+    case wire::LeaseOperation::EXPIRE:
+      out.kind = ParsedOperation::Kind::kExpire;
+      return Status::Ok();
+  }
+  return UnknownKind("an operation on leases");
+}
+
 Status ParseOperation(wire::Operation::Reader operation, std::size_t depth, OperationCount& count,
                       ParsedOperation& out) {
   out.same_call = operation.getSameCall();
@@ -138,7 +177,7 @@ Status ParseOperation(wire::Operation::Reader operation, std::size_t depth, Oper
       out.kind = ParsedOperation::Kind::kPut;
       out.range.begin = FromData(put.getPutKey());
       out.value = FromData(put.getPutValue());
-      if (put.getPutLease() != 0) return UnknownKind("a put with a lease");
+      out.lease = put.getPutLease();
       return Status::Ok();
     }
     case wire::Operation::DELETE_RANGE:
@@ -151,6 +190,7 @@ Status ParseOperation(wire::Operation::Reader operation, std::size_t depth, Oper
       out.expected = FromData(cas.getExpected());
       out.expect_absent = cas.getExpectAbsent();
       out.value = FromData(cas.getDesired());
+      out.lease = cas.getCasLease();
       return Status::Ok();
     }
     case wire::Operation::INCREMENT: {
@@ -158,6 +198,7 @@ Status ParseOperation(wire::Operation::Reader operation, std::size_t depth, Oper
       out.kind = ParsedOperation::Kind::kIncrement;
       out.range.begin = FromData(increment.getIncrementKey());
       out.delta = increment.getDelta();
+      out.lease = increment.getIncrementLease();
       return Status::Ok();
     }
     case wire::Operation::TXN: {
@@ -166,6 +207,7 @@ Status ParseOperation(wire::Operation::Reader operation, std::size_t depth, Oper
       out.txn = txn;
       return ParseTxn(operation.getTxn(), depth + 1, count, *txn);
     }
+    case wire::Operation::LEASE: return ParseLease(operation.getLease(), count, out);
     case wire::Operation::COMPACT:
       out.kind = ParsedOperation::Kind::kCompact;
       out.revision = operation.getCompact();
@@ -182,22 +224,28 @@ Status ParseOperation(wire::Operation::Reader operation, std::size_t depth, Oper
   return UnknownKind("an operation");
 }
 
+bool MayStandInTxn(const ParsedOperation& operation) {
+  return !operation.IsUpkeep() && !operation.IsOfLease() &&
+         operation.kind != ParsedOperation::Kind::kExpire;
+}
+
 Status ParseTxnOperation(wire::TxnOperation::Reader operation, std::size_t depth,
                          OperationCount& count, ParsedTxnOperation& out) {
   switch (operation.which()) {
     case wire::TxnOperation::READ: {
       out.is_read = true;
       const auto read = operation.getRead();
-      if (read.isSettings()) return UnknownKind("a read of a transaction");
+      if (!read.isKeys()) return UnknownKind("a read of a transaction");
       return ParseRead(read, out.read);
     }
     case wire::TxnOperation::WRITE: break;
     default: return UnknownKind("an operation of a transaction");
   }
   Status status = ParseOperation(operation.getWrite(), depth, count, out.write);
-  if (status.ok() && out.write.IsUpkeep()) {
+  if (status.ok() && !MayStandInTxn(out.write)) {
     return {Code::kInvalidArgument,
-            "a transaction has a compact or a setting in it: send it by itself"};
+            "a transaction has an operation on leases, a compact or a setting in it: send it by "
+            "itself"};
   }
   if (!status.ok() || out.write.kind != ParsedOperation::Kind::kCompareAndSwap) return status;
   return {Code::kInvalidArgument,
@@ -260,6 +308,10 @@ Status ParseRequest(std::string_view bytes, std::size_t max_operations, MessageB
         return Status(Code::kInvalidArgument,
                       "a compact or a setting is not alone in its request: send it by itself");
       }
+      if (out.operations[i - 1].kind == ParsedOperation::Kind::kExpire &&
+          (operations.size() > 1 || out.header.session != 0)) {
+        return Status(Code::kInvalidArgument, "only the leader by itself ends leases");
+      }
     }
     return Status::Ok();
   };
@@ -306,6 +358,8 @@ bool OnlyDeletes(std::string_view request) {
   return !operations.empty() &&
          std::all_of(operations.begin(), operations.end(), [](const auto& o) {
            return o.kind == ParsedOperation::Kind::kDelete ||
+                  o.kind == ParsedOperation::Kind::kRenewLeases ||
+                  o.kind == ParsedOperation::Kind::kRevokeLease ||
                   o.kind == ParsedOperation::Kind::kCompact;
          });
 }

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string_view>
 #include <vector>
 
@@ -35,6 +36,10 @@ struct ParsedOperation {
     kCompareAndSwap,
     kIncrement,
     kTxn,
+    kGrantLease,
+    kRenewLeases,
+    kRevokeLease,
+    kExpire,
     kCompact,
     kSetting
   };
@@ -49,7 +54,14 @@ struct ParsedOperation {
   std::string_view expected;  ///< kCompareAndSwap
   bool return_previous = false;
   std::shared_ptr<const ParsedTxn> txn;  ///< kTxn
+  /// kPut: what the key is attached to; 0: nothing. kGrantLease: 0: the store chooses.
+  std::uint64_t lease = 0;
+  std::uint64_t ttl_ms = 0;           ///< kGrantLease
+  std::vector<std::uint64_t> leases;  ///< kRenewLeases
 
+  [[nodiscard]] bool IsOfLease() const {
+    return kind == Kind::kGrantLease || kind == Kind::kRenewLeases || kind == Kind::kRevokeLease;
+  }
   /// It changes what the cluster keeps and not its keys, and is alone in its request.
   [[nodiscard]] bool IsUpkeep() const { return kind == Kind::kCompact || kind == Kind::kSetting; }
 };
@@ -69,6 +81,13 @@ struct ParsedRead {
   bool uncounted = false;
   std::uint32_t max_bytes = 0;
   bool settings = false;
+  /// One lease, with those of its keys that are in `range` unless `keys_only`.
+  std::optional<std::uint64_t> lease = std::nullopt;
+  /// All leases from this number on.
+  std::optional<std::uint64_t> leases_from = std::nullopt;
+
+  /// Of the keys of the store.
+  [[nodiscard]] bool IsOfKeys() const { return !settings && !lease && !leases_from; }
 };
 
 struct ParsedCompare {
@@ -93,6 +112,7 @@ struct ParsedTxn {
 
 /// A read that counts, or looks for its pairs by anything but the order of keys, visits each key.
 inline bool CountsWholeRange(const ParsedRead& read) {
+  if (!read.IsOfKeys()) return false;
   if (read.range.kind == Range::Kind::kSingle) return false;
   const bool counts_behind_limit = read.limit != 0 && !read.uncounted;
   return read.count_only || counts_behind_limit || read.order != Order();
@@ -113,7 +133,8 @@ struct NamedRevisions {
 /// Of a valid read request.
 NamedRevisions RevisionsOfRequest(std::string_view request);
 
-/// A valid request of deletes, or a compact, and nothing else: it makes room, in the end.
+/// A valid request of deletes, revocations and keep-alives of leases, or a compact, and nothing
+/// else: it makes room, in the end, or keeps what must not go because of a full disk.
 bool OnlyDeletes(std::string_view request);
 
 }  // namespace raftkv::kv

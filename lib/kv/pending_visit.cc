@@ -19,20 +19,24 @@ Status PendingWrite::VisitData(const RangeView& range, const DataVisit& visit) {
   }
   const EngineRange bounds = DataRange(range);
   if (bounds.begin >= bounds.end) return Status::Ok();
-  Sort();
   Status damage;
-  bool more = true;
-  const auto show = [&](std::string_view key, std::string_view record) {
+  Status status = VisitRows(bounds, [&](std::string_view key, std::string_view record) {
     const auto data = DecodeDataRecord(record);
     damage = data.status();
-    more = data.ok() && visit(key.substr(1), *data);
-  };
+    return data.ok() && visit(key.substr(1), *data);
+  });
+  return status.ok() ? damage : status;
+}
+
+Status PendingWrite::VisitRows(const EngineRange& bounds, const View::Visit& visit) {
+  Sort();
+  bool more = true;
   auto pending = latest_.lower_bound(bounds.begin);
   const auto end = latest_.lower_bound(bounds.end);
   const auto show_pending = [&] {
     const Mutation& mutation = mutations_[pending->second];
     ++pending;
-    if (mutation.kind == Mutation::Kind::kPut) show(mutation.key, mutation.value);
+    if (mutation.kind == Mutation::Kind::kPut) more = visit(mutation.key, mutation.value);
   };
   Status status = view().Scan(bounds.begin, bounds.end, [&](auto key, auto record) {
     while (more && pending != end && pending->first < key) show_pending();
@@ -40,13 +44,12 @@ Status PendingWrite::VisitData(const RangeView& range, const DataVisit& visit) {
     if (pending != end && pending->first == key) {
       show_pending();
     } else {
-      show(key, record);
+      more = visit(key, record);
     }
     return more;
   });
-  if (!status.ok()) return status;
-  while (more && pending != end) show_pending();
-  return damage;
+  while (status.ok() && more && pending != end) show_pending();
+  return status;
 }
 
 }  // namespace raftkv::kv

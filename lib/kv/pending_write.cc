@@ -7,11 +7,14 @@
 
 namespace raftkv::kv {
 
-Status PendingWrite::PutData(std::string_view key, std::uint64_t revision, std::string_view value) {
+Status PendingWrite::PutData(std::string_view key, std::uint64_t revision, std::string_view value,
+                             std::uint64_t lease) {
   Counts* const known = counts_.Find(key);
   const Result<Counts> before = known != nullptr ? Result<Counts>(*known) : StoredCounts(key);
   if (!before.ok()) return before.status();
-  const Counts counts = CountsAfterPut(*before, revision);
+  const Counts counts = CountsAfterPut(*before, revision, lease);
+  RAFTKV_CHECK(lease == 0 || leases_.Find(lease) != nullptr, lease);
+  Attach(key, before->lease, lease);
   char header[kMaxDataHeaderBytes];
   const std::size_t header_bytes = EncodeDataHeader(counts, header);
   const std::size_t key_bytes = key.size() + 1;
@@ -44,6 +47,7 @@ Result<bool> PendingWrite::DeleteData(std::string_view key, std::uint64_t revisi
   if (!key.empty()) std::memcpy(to + 1, key.data(), key.size());
   mutations_.push_back(
       {.kind = Mutation::Kind::kDelete, .key = {to, key.size() + 1}, .revision = revision});
+  Attach(key, before->lease, 0);
   if (changes_ != nullptr) changes_->Delete(revision, key);
   if (!RAFTKV_MUTANT(kCountsOfFormerLife)) counts_.Put(key, {});
   return true;
@@ -122,42 +126,54 @@ bool PendingWrite::HasCountsInMemory(std::string_view key, std::unique_ptr<View>
   return data.ok();
 }
 
-Result<std::vector<std::string_view>> PendingWrite::KeysIn(const EngineRange& bounds) {
-  std::vector<std::string_view> keys;
-  auto pending = latest_.lower_bound(bounds.begin);
-  const auto end = latest_.lower_bound(bounds.end);
-  const auto add_pending = [&] {
-    if (mutations_[pending->second].kind == Mutation::Kind::kPut) keys.push_back(pending->first);
-    ++pending;
-  };
-  const Status status = view().Scan(bounds.begin, bounds.end, [&](std::string_view key, auto) {
-    while (pending != end && pending->first < key) add_pending();
-    if (pending != end && pending->first == key) {
-      add_pending();
-    } else {
-      keys.push_back(arena_.Copy(key));
-    }
-    return true;
-  });
+void PendingWrite::Attach(std::string_view key, std::uint64_t before, std::uint64_t lease) {
+  if (before == lease) return;
+  if (before != 0 && !RAFTKV_MUTANT(kOverwriteStaysAttached)) {
+    DeleteRecord(AttachedKey(before, key));
+  }
+  if (lease == 0) return;
+  const char version = static_cast<char>(kRecordFormatVersion);
+  PutRecord(AttachedKey(lease, key), std::string_view(&version, 1));
+}
+
+Result<std::vector<std::string>> PendingWrite::KeysAttachedTo(std::uint64_t lease) {
+  std::vector<std::string> keys;
+  Status status =
+      VisitRows({AttachedPrefix(lease), EndOfAttached(lease)}, [&](std::string_view row, auto) {
+        keys.emplace_back(row.substr(kAttachedPrefixBytes));
+        return true;
+      });
   if (!status.ok()) return status;
-  while (pending != end) add_pending();
   return keys;
 }
 
 Result<std::uint64_t> PendingWrite::DeleteDataRange(const RangeView& range,
                                                     std::uint64_t revision) {
-  Sort();
   const EngineRange bounds = DataRange(range);
   if (bounds.begin >= bounds.end) return std::uint64_t{0};
-  const auto keys = KeysIn(bounds);
-  if (!keys.ok()) return keys.status();
-  for (const std::string_view key : *keys) {
-    if (!RAFTKV_MUTANT(kRangeDeleteKeepsCounts)) counts_.Forget(key.substr(1));
-    mutations_.push_back({.kind = Mutation::Kind::kDelete, .key = key, .revision = revision});
-    if (changes_ != nullptr) changes_->Delete(revision, key.substr(1));
+  struct Found {
+    std::string_view key;  ///< in the arena
+    std::uint64_t lease = 0;
+  };
+  std::vector<Found> found;
+  Status damage;
+  Status status = VisitRows(bounds, [&](std::string_view key, std::string_view record) {
+    const auto data = DecodeDataRecord(record);
+    damage = data.status();
+    if (data.ok()) found.push_back({arena_.Copy(key), data->counts.lease});
+    return data.ok();
+  });
+  if (status.ok()) status = std::move(damage);
+  if (!status.ok()) return status;
+  for (const Found& each : found) {
+    const std::string_view key = each.key.substr(1);
+    if (!RAFTKV_MUTANT(kRangeDeleteKeepsCounts)) counts_.Forget(key);
+    mutations_.push_back({.kind = Mutation::Kind::kDelete, .key = each.key, .revision = revision});
+    Attach(key, each.lease, 0);
+    if (changes_ != nullptr) changes_->Delete(revision, key);
   }
-  range_deleted_keys_ += keys->size();
-  return std::uint64_t{keys->size()};
+  range_deleted_keys_ += found.size();
+  return std::uint64_t{found.size()};
 }
 
 Status PendingWrite::Write() {

@@ -20,6 +20,7 @@
 #include "lib/kv/change_set.h"
 #include "lib/kv/counts_cache.h"
 #include "lib/kv/engine.h"
+#include "lib/kv/lease_table.h"
 #include "lib/kv/parse.h"
 #include "lib/kv/record.h"
 
@@ -33,7 +34,9 @@ class PendingWrite {
   /// What changes data from now on is told to `changes`; null: to nobody.
   void ReportTo(EntryChanges* changes) { changes_ = changes; }
 
-  Status PutData(std::string_view key, std::uint64_t revision, std::string_view value);
+  /// Attaches the key to `lease`, which there is; 0: to none.
+  Status PutData(std::string_view key, std::uint64_t revision, std::string_view value,
+                 std::uint64_t lease = 0);
   /// Whether there was such a key, as if everything so far were written.
   Result<bool> DeleteData(std::string_view key, std::uint64_t revision);
   /// A record of the store itself, under its whole key.
@@ -51,6 +54,11 @@ class PendingWrite {
   /// Deletes the keys in `range`; how many there were, as if everything so far were written.
   Result<std::uint64_t> DeleteDataRange(const RangeView& range, std::uint64_t revision);
 
+  /// As if everything so far were written; what is changed in it is written by whoever does that.
+  LeaseTable& leases() { return leases_; }
+  /// The keys that are attached to `lease`, in order.
+  Result<std::vector<std::string>> KeysAttachedTo(std::uint64_t lease);
+
   /// Whether the counts of `key` are in memory, perhaps only now; nothing is pending. `memory`: the
   /// engine's memory as it is now, made here where it is needed.
   bool HasCountsInMemory(std::string_view key, std::unique_ptr<View>& memory);
@@ -63,8 +71,11 @@ class PendingWrite {
 
  private:
   void Sort();
-  /// The keys in `bounds` that are there, in order, in the arena; everything is sorted.
-  Result<std::vector<std::string_view>> KeysIn(const EngineRange& bounds);
+  /// The engine's rows from `bounds` as if everything so far were written, in order, until `visit`
+  /// returns false.
+  Status VisitRows(const EngineRange& bounds, const View::Visit& visit);
+  /// Moves `key` from the lease that it was attached to, to `lease`.
+  void Attach(std::string_view key, std::uint64_t before, std::uint64_t lease);
   /// The record of `key` as if everything so far were written, valid until the next call; notes its
   /// counts.
   Result<std::optional<DataRecord>> Find(std::string_view key);
@@ -85,6 +96,7 @@ class PendingWrite {
   CountsCache counts_;
   std::string found_;  ///< by Find in the engine
   EntryChanges* changes_ = nullptr;
+  LeaseTable leases_;
 };
 
 }  // namespace raftkv::kv

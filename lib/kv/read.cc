@@ -10,6 +10,7 @@
 #include "lib/kv/arena.h"
 #include "lib/kv/command.capnp.h"
 #include "lib/kv/layout.h"
+#include "lib/kv/lease_table.h"
 #include "lib/kv/order.h"
 #include "lib/kv/parse.h"
 #include "lib/kv/record.h"
@@ -33,6 +34,7 @@ struct Pair {
 struct Found {
   std::vector<Pair> pairs;
   std::vector<std::pair<std::string, std::string>> settings;
+  std::vector<LeaseInfo> leases;
   std::uint64_t count = 0;
   bool more = false;
   bool at_limit = false;  ///< that is where it ended
@@ -52,8 +54,11 @@ std::size_t WordsOf(std::string_view key, std::string_view value) {
 /// always gets all answers, and a request's work is that of one count or bounded.
 class Reader {
  public:
-  Reader(View& view, std::size_t max_bytes, std::size_t max_visited_bytes)
-      : view_(view), left_bytes_(max_bytes), max_visited_bytes_(max_visited_bytes) {}
+  Reader(View& view, std::size_t max_bytes, std::size_t max_visited_bytes, std::uint64_t clock_ms)
+      : view_(view),
+        left_bytes_(max_bytes),
+        max_visited_bytes_(max_visited_bytes),
+        clock_ms_(clock_ms) {}
 
   Status Run(const ParsedRead& read) {
     // Later reads of a full answer say `more` and are asked again; the first always gets on.
@@ -71,7 +76,7 @@ class Reader {
       words_ = words_before;
       left_bytes_ = std::min(left_before, left_bytes_);
     }
-    if (read.uncounted && !read.count_only && !read.settings) found.count = found.pairs.size();
+    if (read.uncounted && !read.count_only && read.IsOfKeys()) found.count = found.pairs.size();
     if (RAFTKV_MUTANT(kCountAfterLimit) && found.at_limit) found.count = found.pairs.size();
     return status;
   }
@@ -84,6 +89,8 @@ class Reader {
   Status Answer(const ParsedRead& read, Found& found) {
     page_bytes_ = read.max_bytes == 0 ? left_bytes_ : read.max_bytes;
     if (read.settings) return Show(found);
+    if (read.lease) return ShowLease(*read.lease, read, found);
+    if (read.leases_from) return ShowLeases(*read.leases_from, found);
     if (read.range.kind == Range::Kind::kSingle) return Get(read, found);
     if (read.order.NeedsAll() && !read.count_only) return Sort(read, found);
     return Scan(read, found);
@@ -99,6 +106,57 @@ class Reader {
           capnp::sizeInWords<wire::Setting>() + TextWords(name.size()) + TextWords(value.size());
     }
     return Status::Ok();
+  }
+
+  [[nodiscard]] LeaseInfo InfoOf(const Lease& lease) const {
+    LeaseInfo info;
+    info.id = lease.id;
+    info.ttl = std::chrono::milliseconds(lease.ttl_ms);
+    const std::uint64_t over = std::min(lease.deadline_ms, clock_ms_);
+    info.remaining = std::chrono::milliseconds(std::min(lease.deadline_ms - over, lease.ttl_ms));
+    return info;
+  }
+
+  /// Whether there is room for `words` more of an answer on leases, which always has one.
+  bool TakeWords(std::size_t words, Found& found) {
+    found.more = words * kWordBytes > left_bytes_ && found.count > 0;
+    if (found.more) return false;
+    left_bytes_ -= std::min(left_bytes_, words * kWordBytes);
+    words_ += words;
+    ++found.count;
+    return true;
+  }
+
+  Status ShowLease(std::uint64_t id, const ParsedRead& read, Found& found) {
+    const std::string row = LeaseKey(id);
+    const auto record = view_.Get(row);
+    if (!record.ok()) return record.status();
+    found.leases.emplace_back().id = id;
+    words_ += capnp::sizeInWords<wire::LeaseInfo>() + 1;
+    if (!record->has_value()) return Status::Ok();
+    const auto lease = DecodeLease(row, **record);
+    if (!lease.ok()) return lease.status();
+    LeaseInfo& info = found.leases.front() = InfoOf(*lease);
+    if (read.count_only) return Status::Ok();
+    return view_.Scan(AttachedKey(id, read.range.begin), EndOfAttached(id),
+                      [&](auto attached, auto) {
+                        const std::string_view key = attached.substr(kAttachedPrefixBytes);
+                        if (!TakeWords(1 + DataWords(key.size()), found)) return false;
+                        info.keys.emplace_back(key);
+                        return true;
+                      });
+  }
+
+  Status ShowLeases(std::uint64_t from, Found& found) {
+    Status damage;
+    Status status = view_.Scan(LeasesFrom(from), EndOfLeases(), [&](auto row, auto record) {
+      const auto lease = DecodeLease(row, record);
+      damage = lease.status();
+      if (!lease.ok() || !TakeWords(capnp::sizeInWords<wire::LeaseInfo>(), found)) return false;
+      found.leases.push_back(InfoOf(*lease));
+      return true;
+    });
+    return status.ok() ? damage : status;
   }
 
   static std::uint64_t RevisionOf(const ParsedRead& read) {
@@ -230,6 +288,7 @@ class Reader {
   View& view_;
   std::size_t left_bytes_;
   const std::size_t max_visited_bytes_;
+  const std::uint64_t clock_ms_;
   std::size_t visited_bytes_ = 0;
   std::size_t page_bytes_ = 0;  ///< what is left of them, of the read at hand
   bool first_ = true;
@@ -237,6 +296,17 @@ class Reader {
   std::vector<Found> found_;
   Arena bytes_;
 };
+
+void Fill(const std::vector<LeaseInfo>& leases, capnp::List<wire::LeaseInfo>::Builder out) {
+  for (unsigned i = 0; i < out.size(); ++i) {
+    out[i].setId(leases[i].id);
+    out[i].setTtlMs(static_cast<std::uint64_t>(leases[i].ttl.count()));
+    out[i].setRemainingMs(static_cast<std::uint64_t>(leases[i].remaining.count()));
+    if (leases[i].keys.empty()) continue;
+    auto keys = out[i].initKeys(static_cast<unsigned>(leases[i].keys.size()));
+    for (unsigned k = 0; k < keys.size(); ++k) keys.set(k, ToData(leases[i].keys[k]));
+  }
+}
 
 Bytes EncodeAnswer(const Reader& reader, const Position& position) {
   constexpr std::size_t kListTagWords = 1;
@@ -260,6 +330,10 @@ Bytes EncodeAnswer(const Reader& reader, const Position& position) {
           settings[k].setName(ToText(from.settings[k].first));
           settings[k].setValue(ToText(from.settings[k].second));
         }
+        continue;
+      }
+      if (!from.leases.empty()) {
+        Fill(from.leases, results[i].initLeases(static_cast<unsigned>(from.leases.size())));
         continue;
       }
       auto kvs = results[i].initKvs(static_cast<unsigned>(from.pairs.size()));
@@ -298,7 +372,7 @@ Status CheckRevisions(const std::vector<ParsedRead>& reads, const Position& posi
 }  // namespace
 
 Result<Bytes> Read(Engine& engine, ReadTier tier, std::string_view request, std::size_t max_bytes,
-                   std::size_t max_visited_bytes) {
+                   std::size_t max_visited_bytes, std::uint64_t clock_ms) {
   constexpr auto kNoLimit = std::numeric_limits<std::size_t>::max();
   MessageBytes storage;
   std::vector<ParsedRead> reads;
@@ -306,7 +380,8 @@ Result<Bytes> Read(Engine& engine, ReadTier tier, std::string_view request, std:
   if (!status.ok()) return status;
   // A range in memory still may be a million keys: only gets are answered on the caller's thread.
   const bool gets_only = std::all_of(reads.begin(), reads.end(), [](const ParsedRead& read) {
-    return read.range.kind == Range::Kind::kSingle;
+    const bool visits_rows = read.leases_from.has_value() || (read.lease && !read.count_only);
+    return read.range.kind == Range::Kind::kSingle && !visits_rows;
   });
   if (tier == ReadTier::kMemory && !gets_only) {
     return Status(Code::kUnavailable, "a range is read by a reader thread");
@@ -315,7 +390,7 @@ Result<Bytes> Read(Engine& engine, ReadTier tier, std::string_view request, std:
   const auto position = PositionOf(*view);
   if (!position.ok()) return position.status();
   if (status = CheckRevisions(reads, *position); !status.ok()) return status;
-  Reader reader(*view, max_bytes, max_visited_bytes);
+  Reader reader(*view, max_bytes, max_visited_bytes, std::max(clock_ms, position->clock_ms));
   for (const ParsedRead& read : reads) {
     if (status = reader.Run(read); !status.ok()) return status;
   }

@@ -30,12 +30,12 @@ Status TakeFormatVersion(std::string_view& record, const char* what) {
               "restore' of this one"};
 }
 
-Counts CountsAfterPut(const Counts& before, std::uint64_t revision) {
+Counts CountsAfterPut(const Counts& before, std::uint64_t revision, std::uint64_t lease) {
   const bool is_new = before.version == 0;
   return {.mod_revision = revision,
           .create_revision = is_new ? revision : before.create_revision,
           .version = before.version + 1,
-          .lease = 0};
+          .lease = lease};
 }
 
 std::size_t EncodeDataHeader(const Counts& counts, char* out) {
@@ -86,18 +86,20 @@ EngineRange DataRange(const RangeView& range) {
 }
 
 std::string EncodePosition(const Position& position) {
-  std::string record(1, static_cast<char>(kRecordFormatVersion));
+  std::string record(1, static_cast<char>(kPositionFormatVersion));
   AppendBigEndian64(record, position.index.value);
   AppendBigEndian64(record, position.term.value);
   AppendBigEndian64(record, position.time_ms);
   AppendBigEndian64(record, position.revision);
   AppendBigEndian64(record, position.compacted);
+  AppendBigEndian64(record, position.clock_ms);
   return record;
 }
 
 Result<Position> DecodePosition(std::string_view record, unsigned char oldest_version) {
   const bool of_format_1 = oldest_version == 1 && !record.empty() && record.front() == 1;
-  if (of_format_1) {
+  const bool has_clock = !record.empty() && record.front() == kPositionFormatVersion;
+  if (of_format_1 || has_clock) {
     record.remove_prefix(1);
   } else if (Status status = TakeFormatVersion(record, "the applied position"); !status.ok()) {
     return status;
@@ -109,13 +111,14 @@ Result<Position> DecodePosition(std::string_view record, unsigned char oldest_ve
   const auto revision =
       of_format_1 && index ? std::max(*index, kFirstRevision) : TakeBigEndian64(record);
   const auto compacted = of_format_1 ? std::uint64_t{0} : TakeBigEndian64(record);
-  if (!index || !term || !time_ms || !revision || !compacted || !record.empty()) {
+  const auto clock_ms = has_clock ? TakeBigEndian64(record) : std::uint64_t{0};
+  if (!index || !term || !time_ms || !revision || !compacted || !clock_ms || !record.empty()) {
     return Status(Code::kCorruption, "the record of the applied position has a wrong length");
   }
   if (*revision < kFirstRevision || *compacted > *revision) {
     return Status(Code::kCorruption, "the revisions of the applied position make no sense");
   }
-  return Position{Index(*index), Term(*term), *time_ms, *revision, *compacted};
+  return Position{Index(*index), Term(*term), *time_ms, *revision, *compacted, *clock_ms};
 }
 
 }  // namespace raftkv::kv

@@ -23,8 +23,8 @@ struct Counts {
   std::uint64_t lease = 0;
   friend bool operator==(const Counts&, const Counts&) = default;
 };
-/// Of a key that is put at `revision` and had `before`.
-Counts CountsAfterPut(const Counts& before, std::uint64_t revision);
+/// Of a key that is put at `revision`, attached to `lease` (0: to none), and had `before`.
+Counts CountsAfterPut(const Counts& before, std::uint64_t revision, std::uint64_t lease);
 
 /// Format version byte and counts in front of a value, at most.
 inline constexpr std::size_t kMaxDataHeaderBytes = 1 + 4 * 10;
@@ -57,6 +57,8 @@ struct Position {
   std::uint64_t revision = kFirstRevision;
   /// Revisions below it are no longer available.
   std::uint64_t compacted = 0;
+  /// The cluster clock of the entries (lib/raft/cluster_clock.h); never goes back.
+  std::uint64_t clock_ms = 0;
 };
 std::string EncodePosition(const Position& position);
 /// Also of format 1, if `oldest_version` is that: its revision is what a restore begins from.

@@ -154,6 +154,7 @@ void FillOp(const Op& op, wire::TxnOperation::Builder out) {
       auto put = write.initPut();
       put.setPutKey(ToData(op.key));
       put.setPutValue(ToData(op.value));
+      put.setPutLease(op.lease);
       return;
     }
     case Op::Kind::kIncrement: {
@@ -186,6 +187,7 @@ void FillOperation(const Operation& operation, wire::Operation::Builder out) {
                           auto put = out.initPut();
                           put.setPutKey(ToData(op.key));
                           put.setPutValue(ToData(op.value));
+                          put.setPutLease(op.lease);
                           out.setReturnPrevious(op.return_previous);
                         },
                         [&](const DeleteOp& op) {
@@ -198,14 +200,27 @@ void FillOperation(const Operation& operation, wire::Operation::Builder out) {
                           if (op.expected.has_value()) cas.setExpected(ToData(*op.expected));
                           cas.setExpectAbsent(!op.expected.has_value());
                           cas.setDesired(ToData(op.desired));
+                          cas.setCasLease(op.lease);
                           out.setReturnPrevious(op.return_previous);
                         },
                         [&](const IncrementOp& op) {
                           auto increment = out.initIncrement();
                           increment.setIncrementKey(ToData(op.key));
                           increment.setDelta(op.delta);
+                          increment.setIncrementLease(op.lease);
                         },
                         [&](const TxnOp& op) { FillTxn(op.txn, out.initTxn()); },
+                        [&](const GrantLeaseOp& op) {
+                          auto grant = out.initLease().initGrant();
+                          grant.setGrantId(op.id);
+                          grant.setTtlMs(op.ttl_ms);
+                        },
+                        [&](const RenewLeasesOp& op) {
+                          auto ids =
+                              out.initLease().initRenew(static_cast<unsigned>(op.ids.size()));
+                          for (unsigned i = 0; i < ids.size(); ++i) ids.set(i, op.ids[i]);
+                        },
+                        [&](const RevokeLeaseOp& op) { out.initLease().setRevoke(op.id); },
                         [&](const CompactOp& op) { out.setCompact(op.revision); },
                         [&](const SettingOp& op) {
                           auto setting = out.initSetting();
@@ -223,6 +238,8 @@ void FillRead(const ReadOp& read, wire::Read::Builder out) {
   out.setUncounted(read.uncounted);
   out.setMaxBytes(read.max_bytes);
   if (read.settings) return out.setSettings();
+  if (read.lease) return out.setLease(*read.lease);
+  if (read.leases_from) return out.setLeases(*read.leases_from);
   auto keys = out.initKeys();
   keys.setRevision(read.revision);
   FillOrder(read.order, keys);
@@ -268,6 +285,16 @@ std::size_t EncodedSize(const Operation& operation) {
           },
           [](const IncrementOp& op) { return DataWords(op.key.size()); },
           [](const TxnOp& op) { return TxnWords(op.txn); },
+          [](const GrantLeaseOp&) {
+            return std::size_t{capnp::sizeInWords<wire::LeaseOperation>()};
+          },
+          [](const RenewLeasesOp& op) {
+            return capnp::sizeInWords<wire::LeaseOperation>() + ListWords(op.ids.size()) +
+                   op.ids.size();
+          },
+          [](const RevokeLeaseOp&) {
+            return std::size_t{capnp::sizeInWords<wire::LeaseOperation>()};
+          },
           [](const CompactOp&) { return std::size_t{0}; },
           [](const SettingOp& op) {
             return capnp::sizeInWords<wire::Setting>() + TextWords(op.name.size()) +
@@ -317,14 +344,29 @@ Bytes EncodeRequest(const RequestHeader& header, const std::vector<Operation>& o
   });
 }
 
-Bytes EncodeCompact(std::uint64_t revision) {
-  const std::size_t words =
-      EncodedHeaderSize() / kWordBytes + capnp::sizeInWords<wire::Operation>();
+namespace {
+
+/// A request of no session, of one operation that `fill` writes.
+template <class Fill>
+Bytes EncodeOfLeader(const Fill& fill) {
+  const std::size_t words = EncodedHeaderSize() / kWordBytes +
+                            capnp::sizeInWords<wire::Operation>() +
+                            capnp::sizeInWords<wire::LeaseOperation>();
   return BuildMessage(words, [&](capnp::MessageBuilder& message) {
     auto request = message.initRoot<wire::Request>();
     request.setFormatVersion(kRequestFormatVersion);
-    request.initOperations(1)[0].setCompact(revision);
+    fill(request.initOperations(1)[0]);
   });
+}
+
+}  // namespace
+
+Bytes EncodeCompact(std::uint64_t revision) {
+  return EncodeOfLeader([revision](auto operation) { operation.setCompact(revision); });
+}
+
+Bytes EncodeExpire() {
+  return EncodeOfLeader([](auto operation) { operation.initLease().setExpire(); });
 }
 
 Bytes EncodeReadRequest(const std::vector<ReadOp>& reads) {

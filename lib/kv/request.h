@@ -39,6 +39,7 @@ struct PutOp {
   std::string key;
   std::string value;
   bool return_previous = false;
+  std::uint64_t lease = 0;  ///< 0: none
 };
 struct DeleteOp {
   Range range;
@@ -49,13 +50,25 @@ struct CompareAndSwapOp {
   std::optional<std::string> expected;
   std::string desired;
   bool return_previous = false;  ///< if it fails: what the key has
+  std::uint64_t lease = 0;       ///< 0: none
 };
 struct IncrementOp {
   std::string key;
   std::int64_t delta = 0;
+  std::uint64_t lease = 0;  ///< 0: none
 };
 struct TxnOp {
   TxnRequest txn;
+};
+struct GrantLeaseOp {
+  std::uint64_t id = 0;  ///< 0: the store chooses one
+  std::uint64_t ttl_ms = 0;
+};
+struct RenewLeasesOp {
+  std::vector<std::uint64_t> ids;
+};
+struct RevokeLeaseOp {
+  std::uint64_t id = 0;
 };
 /// Raises the lowest revision that can be read; alone in its request, and so is the next one.
 struct CompactOp {
@@ -65,8 +78,8 @@ struct SettingOp {
   std::string name;
   std::string value;
 };
-using Operation =
-    std::variant<PutOp, DeleteOp, CompareAndSwapOp, IncrementOp, TxnOp, CompactOp, SettingOp>;
+using Operation = std::variant<PutOp, DeleteOp, CompareAndSwapOp, IncrementOp, TxnOp, GrantLeaseOp,
+                               RenewLeasesOp, RevokeLeaseOp, CompactOp, SettingOp>;
 
 /// Deletes, compares and counts of a range: each may visit every key, on the one thread that
 /// applies. Checked before a request enters the log, so that it may change: what is in the log is
@@ -80,7 +93,7 @@ Status CheckWholeRanges(std::size_t count);
 /// How deep transactions may be nested.
 inline constexpr std::size_t kMaxTxnDepth = 8;
 /// How many operations of a request's limit `operation` counts for: a transaction for its compares
-/// and the operations of both branches, nested ones included.
+/// and the operations of both branches, nested ones included; a keep-alive for its leases.
 std::size_t CountOperations(const Operation& operation);
 
 /// The keys and values that one call may return (its first pair always may be): InvalidArgument
@@ -114,6 +127,8 @@ Bytes EncodeRequest(const RequestHeader& header, const std::vector<Operation>& o
 
 /// What the leader itself proposes: it is of no session, and to apply it twice changes nothing.
 Bytes EncodeCompact(std::uint64_t revision);
+/// Ends the leases that are over by the clock of its entry.
+Bytes EncodeExpire();
 
 /// The server's check of bytes from outside: well formed, known version, known operations, within
 /// `limits`, session and sequence not 0. InvalidArgument otherwise (VersionMismatch for a newer
@@ -130,6 +145,7 @@ struct OperationResult {
   bool changed = false;
   std::vector<KeyValue> previous = {};
   std::shared_ptr<TxnOutcome> txn = {};  ///< null: it is no transaction, or was refused
+  std::vector<LeaseInfo> leases = {};    ///< granted or kept alive, without their keys
 };
 
 struct TxnOperationResult {
@@ -188,6 +204,17 @@ struct ReadOp {
   std::uint32_t max_bytes = 0;  ///< of its pairs; 0: what fits into the answer
   /// Not keys, but the settings of the cluster: one pair each.
   bool settings = false;
+  /// A lease, with those of its keys that are in `range` unless `count_only`.
+  std::optional<std::uint64_t> lease = std::nullopt;
+  /// The leases from this number on.
+  std::optional<std::uint64_t> leases_from = std::nullopt;
+
+  /// Of the keys of the store.
+  [[nodiscard]] bool IsOfKeys() const { return !settings && !lease && !leases_from; }
+};
+/// What is found; of reads of leases `leases` instead of pairs.
+struct ReadAnswer : ScanResult {
+  std::vector<LeaseInfo> leases = {};
 };
 std::size_t EncodedSize(const ReadOp& read);
 Status CheckRead(const ReadOp& read, const Limits& limits);
@@ -195,8 +222,8 @@ Bytes EncodeReadRequest(const std::vector<ReadOp>& reads);
 Status ValidateReadRequest(std::string_view bytes, const Limits& limits);
 /// The log index that is reflected; 0: it cannot be read.
 Index IndexOfReadResponse(std::string_view bytes);
-/// One ScanResult a read, each of the revision that the store had come to, and without a
+/// One a read, each of the revision that the store had come to, and without a
 /// continuation (see continuation.h). The Status is the whole request's.
-Result<std::vector<ScanResult>> DecodeReadResponse(std::string_view bytes);
+Result<std::vector<ReadAnswer>> DecodeReadResponse(std::string_view bytes);
 
 }  // namespace raftkv::kv

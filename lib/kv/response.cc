@@ -1,5 +1,7 @@
 #include "lib/kv/response.h"
 
+#include <algorithm>
+#include <chrono>
 #include <memory>
 #include <string>
 #include <vector>
@@ -25,6 +27,12 @@ Status AsCorruption(Status status) {
   return {Code::kCorruption, status.message()};
 }
 
+/// Whatever a broken peer says, it can be counted on with.
+std::chrono::milliseconds MsFrom(std::uint64_t ms) {
+  const auto most = static_cast<std::uint64_t>(kMaxLeaseTtl.count());
+  return std::chrono::milliseconds(std::min(ms, most));
+}
+
 std::string FromText(capnp::Text::Reader text) { return {text.begin(), text.size()}; }
 
 KeyValue FromKeyValue(wire::KeyValue::Reader kv) {
@@ -34,6 +42,15 @@ KeyValue FromKeyValue(wire::KeyValue::Reader kv) {
           kv.getCreateRevision(),
           kv.getVersion(),
           kv.getLease()};
+}
+
+LeaseInfo FromLease(wire::LeaseInfo::Reader lease) {
+  LeaseInfo info;
+  info.id = lease.getId();
+  info.ttl = MsFrom(lease.getTtlMs());
+  info.remaining = MsFrom(lease.getRemainingMs());
+  for (const auto key : lease.getKeys()) info.keys.emplace_back(FromData(key));
+  return info;
 }
 
 void DecodeScan(wire::ReadResult::Reader result, std::uint64_t revision, ScanResult& out) {
@@ -63,6 +80,7 @@ Status DecodeResult(wire::OperationResult::Reader from, OperationResult& out) {
   out.number = from.getNumber();
   out.changed = from.getChanged();
   for (const auto kv : from.getPrevious()) out.previous.push_back(FromKeyValue(kv));
+  for (const auto lease : from.getLeases()) out.leases.push_back(FromLease(lease));
   if (!from.hasTxn()) return Status::Ok();
   out.txn = std::make_shared<TxnOutcome>();
   return DecodeTxn(from.getTxn(), *out.txn);
@@ -115,7 +133,9 @@ std::size_t WordsOf(const std::vector<KeyValue>& kvs) {
 
 std::size_t WordsOf(const OperationResult& result) {
   std::size_t words = capnp::sizeInWords<wire::OperationResult>() +
-                      TextWords(result.message.size()) + WordsOf(result.previous);
+                      TextWords(result.message.size()) + WordsOf(result.previous) +
+                      ListWords(result.leases.size()) +
+                      result.leases.size() * capnp::sizeInWords<wire::LeaseInfo>();
   if (result.txn == nullptr) return words;
   words += capnp::sizeInWords<wire::TxnResult>() + ListWords(result.txn->results.size());
   for (const TxnOperationResult& each : result.txn->results) {
@@ -145,6 +165,14 @@ void Fill(const OperationResult& result, wire::OperationResult::Builder out) {
   out.setChanged(result.changed);
   const auto size = [](const auto& list) { return static_cast<unsigned>(list.size()); };
   if (!result.previous.empty()) Fill(result.previous, out.initPrevious(size(result.previous)));
+  if (!result.leases.empty()) {
+    auto leases = out.initLeases(size(result.leases));
+    for (unsigned i = 0; i < leases.size(); ++i) {
+      leases[i].setId(result.leases[i].id);
+      leases[i].setTtlMs(static_cast<std::uint64_t>(result.leases[i].ttl.count()));
+      leases[i].setRemainingMs(static_cast<std::uint64_t>(result.leases[i].remaining.count()));
+    }
+  }
   if (result.txn == nullptr) return;
   auto txn = out.initTxn();
   txn.setSucceeded(result.txn->succeeded);
@@ -207,8 +235,8 @@ Index IndexOfReadResponse(std::string_view bytes) {
   return read.ok() ? index : Index();
 }
 
-Result<std::vector<ScanResult>> DecodeReadResponse(std::string_view bytes) {
-  std::vector<ScanResult> results;
+Result<std::vector<ReadAnswer>> DecodeReadResponse(std::string_view bytes) {
+  std::vector<ReadAnswer> results;
   MessageBytes storage;
   Status answer;
   const auto visit = [&](wire::ReadResponse::Reader in) {
@@ -221,7 +249,10 @@ Result<std::vector<ScanResult>> DecodeReadResponse(std::string_view bytes) {
     const std::uint64_t revision = in.getRevision();
     const auto list = in.getResults();
     results.resize(list.size());
-    for (unsigned i = 0; i < list.size(); ++i) DecodeScan(list[i], revision, results[i]);
+    for (unsigned i = 0; i < list.size(); ++i) {
+      DecodeScan(list[i], revision, results[i]);
+      for (const auto lease : list[i].getLeases()) results[i].leases.push_back(FromLease(lease));
+    }
     return Status::Ok();
   };
   Status status = ReadMessage<wire::ReadResponse>(bytes, storage, "read response", visit);

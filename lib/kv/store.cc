@@ -57,7 +57,8 @@ Status Store::State::ParseCommand(const raft::Entry& entry) {
   Status status = ParseRequest(entry.payload.view(), kNoLimit, message, request);
   if (status.ok() && request.header.session == 0) {
     const bool of_leader = request.operations.size() == 1 &&
-                           request.operations.front().kind == ParsedOperation::Kind::kCompact;
+                           (request.operations.front().kind == ParsedOperation::Kind::kCompact ||
+                            request.operations.front().kind == ParsedOperation::Kind::kExpire);
     if (!of_leader) status = {Code::kInvalidArgument, "a request without a session"};
   }
   if (status.ok()) return status;
@@ -102,7 +103,11 @@ Status Store::State::Carry(const Bytes& payload, AppliedEntry& applied) {
   }
   const auto changes = std::make_shared<EntryChanges>(payload);
   pending.ReportTo(changes.get());
-  Status status = Execute(request.operations, reached.revision, pending, response.results);
+  const bool ends_leases = !request.operations.empty() &&
+                           request.operations.front().kind == ParsedOperation::Kind::kExpire;
+  Status status = ends_leases
+                      ? ExpireLeases(reached.revision, pending)
+                      : Execute(request.operations, reached.revision, pending, response.results);
   pending.ReportTo(nullptr);
   if (!status.ok() || changes->changes().empty()) return status;
   changes->Finish();
@@ -180,6 +185,8 @@ Result<std::unique_ptr<Store>> Store::Open(Engine& engine, StoreOptions options)
     state.written = state.reached = *position;
   }
   if (Status status = state.sessions.Load(*view); !status.ok()) return status;
+  if (Status status = state.pending.leases().Load(*view); !status.ok()) return status;
+  state.pending.leases().BeginEntry(state.written.index, state.written.clock_ms);
   const auto settings = LoadSettings(*view);
   if (!settings.ok()) return settings.status();
   state.settings = *settings;
@@ -206,6 +213,11 @@ Result<std::vector<Store::AppliedEntry>> Store::Apply(const std::vector<raft::En
     state.reached.index = entry.index;
     state.reached.term = entry.term;
     state.reached.time_ms = std::max(state.reached.time_ms, entry.time_ms);
+    state.reached.clock_ms = std::max(state.reached.clock_ms, entry.clock_ms);
+    state.pending.leases().BeginEntry(entry.index, state.reached.clock_ms);
+    if (entry.kind == raft::EntryKind::kNoop && RAFTKV_MUTANT(kLeasesRenewedByElection)) {
+      state.pending.leases().RenewAll();
+    }
     state.sessions.Expire(state.reached.time_ms);
     applied.push_back({entry.index, {}});
     if (is_command) {
@@ -254,6 +266,8 @@ std::size_t Store::PastBytes(const std::vector<AppliedEntry>& applied) {
 }
 
 Settings Store::settings() const { return state_->settings; }
+
+LeaseStatus Store::leases() const { return state_->pending.leases().status(); }
 
 std::uint64_t Store::range_deleted_keys() const { return state_->pending.range_deleted_keys(); }
 

@@ -16,6 +16,7 @@
 #include "lib/base/ids.h"
 #include "lib/kv/change_set.h"
 #include "lib/kv/engine.h"
+#include "lib/kv/lease_table.h"
 #include "lib/kv/revisions.h"
 #include "lib/kv/settings.h"
 #include "lib/raft/types.h"
@@ -71,6 +72,7 @@ class Store {
   [[nodiscard]] Index applied() const;
   [[nodiscard]] Revisions revisions() const;
   [[nodiscard]] Settings settings() const;
+  [[nodiscard]] LeaseStatus leases() const;
   /// Keys that were deleted as part of a range, since the open.
   [[nodiscard]] std::uint64_t range_deleted_keys() const;
   /// The largest time stamp of the entries applied so far, in ms since 1970; never goes back.
@@ -93,8 +95,9 @@ inline constexpr std::size_t kMaxVisitedBytes = 64 << 20;
 /// InvalidArgument: malformed, or what the first read has to sort takes more than `max_bytes` (a
 /// later one is left out, so ask for it alone), or a read names a revision that the store has not
 /// come to. Compacted: it names one that is not kept any more.
+/// `clock_ms`: the cluster clock as it is known by now, which may be beyond what is applied.
 Result<Bytes> Read(Engine& engine, ReadTier tier, std::string_view request, std::size_t max_bytes,
-                   std::size_t max_visited_bytes = kMaxVisitedBytes);
+                   std::size_t max_visited_bytes = kMaxVisitedBytes, std::uint64_t clock_ms = 0);
 
 /// XXH3 over all data records, in order, and the applied index they reflect: equal on members at an
 /// equal index.

@@ -60,8 +60,9 @@ Compare& Compare::WithRange(std::string range_end) {
 }
 Compare& Compare::WithPrefix() { return WithRange(KeyRange::Prefix(key).end); }
 
-Op Op::Put(std::string key, std::string value) {
+Op Op::Put(std::string key, std::string value, std::uint64_t lease) {
   Op op = OfKey(Kind::kPut, std::move(key));
+  op.lease = lease;
   op.value = std::move(value);
   return op;
 }
@@ -112,7 +113,7 @@ void KV::SwapAsync(Compare condition, std::string desired, WriteOptions options,
     return done(Status(Code::kInvalidArgument, "the condition of a swap is of one key"));
   }
   TxnRequest txn;
-  txn.success = {Op::Put(condition.key, std::move(desired))};
+  txn.success = {Op::Put(condition.key, std::move(desired), options.lease)};
   txn.failure = {Op::Get(condition.key)};
   txn.compares.push_back(std::move(condition));
   TxnAsync(std::move(txn), options, [done = std::move(done)](Result<TxnResult> result) {

@@ -135,7 +135,9 @@ class TxnExecution {
       if (Status status = Previous(write.range, result.previous); !status.ok()) return status;
     }
     switch (write.kind) {
-      case ParsedOperation::Kind::kPut: return Note(write.range.begin, write.value);
+      case ParsedOperation::Kind::kPut:
+        if (RefusesLease(write, pending_, refusal_)) return Status::Ok();
+        return Note(write.range.begin, write.value, write.lease);
       case ParsedOperation::Kind::kDelete: NoteDelete(write.range); return Status::Ok();
       case ParsedOperation::Kind::kIncrement: break;
       default: RAFTKV_CHECK(false, static_cast<int>(write.kind));
@@ -143,7 +145,7 @@ class TxnExecution {
     OperationResult sum;
     if (Status status = Increment(write, pending_, sum); !status.ok()) return status;
     if (sum.code == Code::kOk) {
-      return Note(write.range.begin, sums_.emplace_back(std::to_string(sum.number)));
+      return Note(write.range.begin, sums_.emplace_back(std::to_string(sum.number)), 0);
     }
     refusal_.code = sum.code;
     refusal_.message = "an increment in the transaction is refused: " + sum.message;
@@ -151,11 +153,11 @@ class TxnExecution {
   }
 
   /// For the reads after it.
-  Status Note(std::string_view key, std::string_view value) {
+  Status Note(std::string_view key, std::string_view value, std::uint64_t lease) {
     if (!reads_) return Status::Ok();
     const auto before = pending_.CountsOf(key);
     if (!before.ok()) return before.status();
-    put_[key] = {CountsAfterPut(*before, revision_), value};
+    put_[key] = {CountsAfterPut(*before, revision_, lease), value};
     return Status::Ok();
   }
 

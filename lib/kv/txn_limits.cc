@@ -143,6 +143,9 @@ std::size_t CountWholeRanges(const ParsedOperation& operation) {
 }
 
 std::size_t CountOperations(const Operation& operation) {
+  if (const auto* const renew = std::get_if<RenewLeasesOp>(&operation)) {
+    return std::max<std::size_t>(renew->ids.size(), 1);
+  }
   const auto* const op = std::get_if<TxnOp>(&operation);
   return op == nullptr ? 1 : std::max<std::size_t>(CountIn(op->txn), 1);
 }

@@ -44,6 +44,7 @@ Node::Node(const NodeConfig& config, raft::InitialState initial, std::uint64_t r
       replicated_time_ms_(replicated_time_ms),
       replicated_time_at_(ports_.clock.Now()),
       next_sweep_(ports_.clock.Now() + kSweepInterval) {
+  core_.RaiseClock(ports_.machine.leases().clock_ms);
   if (ports_.snapshots == nullptr) return;
   snapshot_sender_ = std::make_unique<SnapshotSender>(
       config.snapshots, ports_.clock, *ports_.snapshots, ports_.transport, ports_.observer, core_,
@@ -82,6 +83,7 @@ void Node::Pump() {
   forwards_.Resend(now);
   if (!held_.empty() && core_.TakesProposals()) DispatchHeld();
   MaybeCompactHistory(now);
+  MaybeEndLeases(now);
   const auto disk = [this] { return write_under_way_ ? raft::Disk::kBusy : raft::Disk::kIdle; };
   while (true) {
     for (ReadQueue* queue : {&reads_, &lease_reads_}) {
@@ -101,7 +103,7 @@ MonoTime Node::NextDeadline() const {
   MonoTime next = core_.NextDeadline();
   if (waits) next = std::min(next, next_sweep_);
   next = std::min({next, forwards_.NextResend(), reads_.NextAsk(), lease_reads_.NextAsk()});
-  next = std::min(next, HistoryDeadline());
+  next = std::min({next, HistoryDeadline(), LeaseDeadline()});
   if (snapshot_sender_) next = std::min(next, snapshot_sender_->NextDeadline());
   return next;
 }
@@ -211,6 +213,7 @@ void Node::OnInstalled(const Result<std::uint64_t>& replicated_time_ms) {
     RAFTKV_CHECK(*replicated_time_ms >= replicated_time_ms_);
     replicated_time_ms_ = *replicated_time_ms;
     replicated_time_at_ = ports_.clock.Now();
+    core_.RaiseClock(ports_.machine.leases().clock_ms);
   }
   OnWritten(replicated_time_ms.status());
   if (!failure_.ok()) return;
@@ -272,6 +275,7 @@ void Node::OnApplied(Index first, Result<Applied> result) {
     replicated_time_at_ = now;
   }
   core_.Applied(result->index);
+  core_.RaiseClock(ports_.machine.leases().clock_ms);
   while (!proposals_.empty() && proposals_.front().position.index <= result->index) {
     Proposal proposal = std::move(proposals_.front());
     proposals_.pop_front();

@@ -165,6 +165,9 @@ class Node {
   void MaybeCompact(Index durable);
   void MaybeCompactHistory(MonoTime now);
   [[nodiscard]] MonoTime HistoryDeadline() const;
+  void MaybeEndLeases(MonoTime now);
+  [[nodiscard]] MonoTime LeaseDeadline() const;
+  [[nodiscard]] std::uint64_t LeasesDueMs() const;
   [[nodiscard]] Index WhereToCut(Index through) const;
   void Fetch(const raft::WantedEntries& wanted);
   void EndChanges();
@@ -196,6 +199,11 @@ class Node {
 
   // --- The past that users may read (node_history.cc).
   MonoTime next_history_look_{};
+
+  // --- Leases that are over (node_leases.cc).
+  /// The entry that ends some: the next one is proposed when this one is applied.
+  Index expire_at_;
+  MonoTime next_lease_look_{};
 
   // --- Requests.
   std::deque<Proposal> proposals_;        ///< ascending by index

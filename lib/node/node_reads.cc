@@ -31,7 +31,8 @@ void Node::Read(Bytes request, ReadPolicy policy, MonoTime deadline, Done<Bytes>
   if (!may.ok()) {
     done(may);
   } else if (is_settled || (has_come_to_all && (local || IsFreshEnough(policy)))) {
-    ports_.machine.Read(std::move(request), config_.max_answer_bytes, std::move(done));
+    ports_.machine.Read(std::move(request), config_.max_answer_bytes, core_.clock_ms(),
+                        std::move(done));
   } else {
     const std::size_t bytes = request.size();
     const bool lease = policy.consistency == Consistency::kLease;
@@ -39,7 +40,8 @@ void Node::Read(Bytes request, ReadPolicy policy, MonoTime deadline, Done<Bytes>
             [this, request = std::move(request),
              done = std::move(done)](const Status& confirmed) mutable {
               if (!confirmed.ok()) return done(confirmed);
-              ports_.machine.Read(std::move(request), config_.max_answer_bytes, std::move(done));
+              ports_.machine.Read(std::move(request), config_.max_answer_bytes, core_.clock_ms(),
+                                  std::move(done));
             });
   }
 }

@@ -20,6 +20,7 @@
 #include "lib/base/bytes.h"
 #include "lib/base/once_function.h"
 #include "lib/base/time.h"
+#include "lib/kv/lease_table.h"
 #include "lib/kv/revisions.h"
 #include "lib/raft/message.h"
 #include "lib/raft/types.h"
@@ -85,7 +86,11 @@ class StateMachine {
   virtual void Apply(std::vector<raft::Entry> entries, Done<Applied> done) = 0;
   /// Answers an encoded ReadRequest (checked already) from what is applied; the response has at
   /// most about `max_bytes`.
-  virtual void Read(Bytes request, std::size_t max_bytes, Done<Bytes> done) = 0;
+  /// `clock_ms`: the cluster clock as it is known here.
+  virtual void Read(Bytes request, std::size_t max_bytes, std::uint64_t clock_ms,
+                    Done<Bytes> done) = 0;
+  /// Of what was applied last; at any time.
+  [[nodiscard]] virtual kv::LeaseStatus leases() const = 0;
   /// Of what was applied last.
   [[nodiscard]] virtual kv::Revisions revisions() const = 0;
   /// What the leader is to propose to compact at `now_ms`, in replicated time; 0: nothing.

@@ -80,7 +80,8 @@ void Raft::AppendConfiguration(const Configuration& next, std::uint64_t time_ms)
               .term = term_,
               .kind = EntryKind::kConfiguration,
               .time_ms = time_ms,
-              .payload = EncodeConfiguration(next)};
+              .payload = EncodeConfiguration(next),
+              .clock_ms = clock_.ms()};
   leadership().uncommitted_bytes += entry.Footprint();
   Append(std::move(entry));
   leadership().replicate_pending = true;

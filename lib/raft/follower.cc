@@ -61,6 +61,7 @@ void Raft::HandleAppendEntries(NodeId from, const AppendEntries& request) {
                          ? std::min(request.leader_commit, log_.last_index())
                          : known;
   AdvanceCommit(std::max(commit_index_, told));
+  if (last_new == log_.last_index()) clock_.Hear(term_, request.clock_ms);
   if (suspect_ != 0 && request.refilled == suspect_) {
     suspect_ = 0;
     refilled_ = true;  // counts, and votes, once that is durable

@@ -37,7 +37,8 @@ void Raft::BecomeLeader() {
   Entry noop{.index = log_.last_index().Next(),
              .term = term_,
              .kind = EntryKind::kNoop,
-             .time_ms = wall_time_ms_};
+             .time_ms = wall_time_ms_,
+             .clock_ms = clock_.ms()};
   leading_->uncommitted_bytes = noop.Footprint();
   Append(std::move(noop));
 }
@@ -158,6 +159,7 @@ void Raft::SendAppend(NodeId to, Progress& progress, std::vector<Entry> entries)
   RAFTKV_CHECK(append.prev_log_index <= log_.last_index(), append.prev_log_index.value);
   RAFTKV_CHECK(append.prev_log_term <= term_, append.prev_log_term.value, term_.value);
   append.read_round = read_round_;
+  append.clock_ms = clock_.ms();
   if (progress.refill_at != Index{} && progress.match >= progress.refill_at) {
     append.refilled = progress.suspect;
   }

@@ -44,6 +44,8 @@ struct AppendEntries {
   /// To a suspect member: the nonce that it announced. It has everything again that it may have
   /// lost.
   std::uint64_t refilled = 0;
+  /// The leader's cluster clock, in ms.
+  std::uint64_t clock_ms = 0;
   friend bool operator==(const AppendEntries&, const AppendEntries&) = default;
 };
 

@@ -28,6 +28,7 @@ Raft::Raft(const Options& options, InitialState initial, Random random, MonoTime
       configurations_(std::move(initial.configurations)),
       random_(random),
       now_(now),
+      clock_(now),
       suspect_(initial.suspect),
       handed_to_apply_(initial.applied) {
   RAFTKV_CHECK(options_.id != kNobody);
@@ -77,9 +78,22 @@ void Raft::Resume(MonoTime now) {
   }
 }
 
+/// What counts is the time of a leader that does its work. One that was paused may have been
+/// replaced: it counts again once a quorum has answered.
+void Raft::CountTime() {
+  const Duration most =
+      RAFTKV_MUTANT(kClockCountsPauses) ? Duration::max() : 2 * options_.heartbeat_interval;
+  if (leading_ && (!leading_->paused_until || RAFTKV_MUTANT(kClockCountsPauses))) {
+    clock_.Count(now_, most);
+  } else {
+    clock_.Skip(now_);
+  }
+}
+
 void Raft::Tick(MonoTime now) {
   RAFTKV_CHECK(now >= now_);
   now_ = now;
+  CountTime();
   WatchOwnWork();
   if (role_ == Role::kLeader) {
     if (now_ >= leadership().check_quorum_deadline) CheckQuorum();
@@ -362,7 +376,8 @@ Result<LogPosition> Raft::Propose(EntryKind kind, Bytes payload, std::uint64_t t
               .term = term_,
               .kind = kind,
               .time_ms = time_ms,
-              .payload = std::move(payload)};
+              .payload = std::move(payload),
+              .clock_ms = clock_.ms()};
   const std::size_t footprint = entry.Footprint();
   std::size_t& uncommitted = leadership().uncommitted_bytes;
   if (uncommitted > 0 && uncommitted + footprint > options_.max_uncommitted_bytes) {

@@ -19,6 +19,7 @@
 
 #include "lib/base/random.h"
 #include "lib/base/time.h"
+#include "lib/raft/cluster_clock.h"
 #include "lib/raft/eligibility.h"
 #include "lib/raft/membership.h"
 #include "lib/raft/pace.h"
@@ -105,6 +106,8 @@ class Raft {
   /// The wall clock, for the time stamp of a new leader's first entry. Ordering never depends on
   /// it.
   void SetWallTime(std::uint64_t time_ms) { wall_time_ms_ = time_ms; }
+  /// The cluster clock of what is applied: this member's does not stay behind it.
+  void RaiseClock(std::uint64_t clock_ms) { clock_.AtLeast(clock_ms); }
   /// When Tick() will next have something to do, if nothing else happens before.
   [[nodiscard]] MonoTime NextDeadline() const;
 
@@ -176,6 +179,8 @@ class Raft {
   // --- State, for the node, status and tests.
 
   [[nodiscard]] NodeId id() const { return options_.id; }
+  /// As it was passed in last.
+  [[nodiscard]] MonoTime now() const { return now_; }
   [[nodiscard]] Role role() const { return role_; }
   [[nodiscard]] NodeId leader() const { return leader_; }
   [[nodiscard]] Term term() const { return term_; }
@@ -193,6 +198,8 @@ class Raft {
   [[nodiscard]] const Configuration& applied_configuration() const {
     return configurations_.front().second;
   }
+  /// What new entries are stamped with; of a follower: what its leader said last, in ms.
+  [[nodiscard]] std::uint64_t clock_ms() const { return clock_.ms(); }
   /// Increases whenever another configuration takes effect.
   [[nodiscard]] std::uint64_t configuration_version() const { return configuration_version_; }
   [[nodiscard]] bool suspect() const { return suspect_ != 0; }
@@ -231,6 +238,7 @@ class Raft {
   friend class RaftInvariants;  // raft_invariants.cc reads everything and changes nothing
 
   // --- raft.cc
+  void CountTime();
   void EnterTerm(Term term);
   void BecomeFollower(Term term, NodeId leader);
   void Append(Entry entry);
@@ -441,6 +449,7 @@ class Raft {
   Random random_;
   MonoTime now_;
   std::uint64_t wall_time_ms_ = 0;
+  ClusterClock clock_;
   /// When this follower last heard the current leader; unset: never, or its connection closed.
   std::optional<MonoTime> leader_heard_;
   /// After a pause, until the leader was heard.

@@ -25,6 +25,9 @@ struct Entry {
   /// interpreted.
   std::uint64_t time_ms = 0;
   Bytes payload{};
+  /// The cluster clock of its leader (lib/raft/cluster_clock.h), in ms; carried, not interpreted.
+  /// 0: it was written before there was such a clock.
+  std::uint64_t clock_ms = 0;
 
   /// What the entry costs in memory and in a message, in bytes.
   [[nodiscard]] std::size_t Footprint() const { return payload.size() + kOverheadBytes; }

@@ -41,12 +41,12 @@ void MultiGet::AskForRest() {
   for (const std::size_t i : rest_) {
     reads.push_back({.range = kv::Range::Single(keys_[i]), .revision = revision});
   }
-  ask_(std::move(reads), [self = shared_from_this()](Result<std::vector<ScanResult>> answer) {
+  ask_(std::move(reads), [self = shared_from_this()](Result<std::vector<kv::ReadAnswer>> answer) {
     self->OnAnswer(std::move(answer));
   });
 }
 
-void MultiGet::OnAnswer(Result<std::vector<ScanResult>> answer) {
+void MultiGet::OnAnswer(Result<std::vector<kv::ReadAnswer>> answer) {
   const bool continues = rest_.size() < keys_.size();
   if (!answer.ok()) {
     const bool lost = continues && revision_ == 0 && answer.code() == Code::kCompacted;

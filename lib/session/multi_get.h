@@ -32,7 +32,7 @@ class MultiGet : public std::enable_shared_from_this<MultiGet> {
            Callback<GetManyResult> done);
   void AskForAll();
   void AskForRest();
-  void OnAnswer(Result<std::vector<ScanResult>> answer);
+  void OnAnswer(Result<std::vector<kv::ReadAnswer>> answer);
 
   const std::vector<std::string> keys_;
   const std::uint64_t revision_;

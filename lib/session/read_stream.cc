@@ -59,7 +59,7 @@ void ReadStream::OnAnswer(const RequestPtr& request, const Result<Bytes>& answer
   Retry(request, failure);
 }
 
-void ReadStream::Deliver(const RequestPtr& request, std::vector<ScanResult> results) {
+void ReadStream::Deliver(const RequestPtr& request, std::vector<kv::ReadAnswer> results) {
   if (LeftOut(results.front())) {
     return Fail(request, {Code::kCorruption, "the response answers none of the reads"});
   }
@@ -69,7 +69,7 @@ void ReadStream::Deliver(const RequestPtr& request, std::vector<ScanResult> resu
                           "asked for"});
   }
   Release(*request);
-  std::vector<std::vector<ScanResult>> answers;
+  std::vector<std::vector<kv::ReadAnswer>> answers;
   auto next = std::make_move_iterator(results.begin());
   for (const auto& call : request->calls) {
     const auto end = next + static_cast<std::ptrdiff_t>(call->reads.size());

@@ -30,7 +30,7 @@ class ReadStream final : public CallStream<ReadCall, ReadRequest> {
   void Expire(ReadCall& call) override;
 
   void OnAnswer(const RequestPtr& request, const Result<Bytes>& answer);
-  void Deliver(const RequestPtr& request, std::vector<ScanResult> results);
+  void Deliver(const RequestPtr& request, std::vector<kv::ReadAnswer> results);
   void Fail(const RequestPtr& request, const Status& status);
 
   const Consistency consistency_;

@@ -109,11 +109,11 @@ struct ReadRequest;
 struct ReadCall : CallBase<ReadCall> {
   /// One result a read, all from one state. The first one is answered; others may have been left
   /// out of a full answer (LeftOut).
-  using Finish = std::function<void(Result<std::vector<ScanResult>>)>;
+  using Finish = std::function<void(Result<std::vector<kv::ReadAnswer>>)>;
   using CallBase::CallBase;
   ~ReadCall() { End(ClosedStatus()); }
 
-  void End(Result<std::vector<ScanResult>> results) {
+  void End(Result<std::vector<kv::ReadAnswer>> results) {
     if (ended) return;
     ended = true;
     std::exchange(finish, nullptr)(std::move(results));

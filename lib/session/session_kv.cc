@@ -6,6 +6,7 @@
 
 #include "lib/base/host_code.h"
 #include "lib/kv/continuation.h"
+#include "lib/session/lease_reads.h"
 #include "lib/session/multi_get.h"
 #include "lib/session/read_stream.h"
 #include "lib/session/session_call.h"
@@ -62,7 +63,9 @@ IncrementResult ToIncrementResult(std::uint64_t revision, const kv::OperationRes
 bool CanBeRefused(const Batch& batch) {
   return !batch.conditions().empty() ||
          std::any_of(batch.operations().begin(), batch.operations().end(),
-                     [](const Batch::Operation& operation) { return operation.delta.has_value(); });
+                     [](const Batch::Operation& operation) {
+                       return operation.delta.has_value() || operation.lease != 0;
+                     });
 }
 
 TxnRequest ToTxn(const Batch& batch) {
@@ -71,7 +74,7 @@ TxnRequest ToTxn(const Batch& batch) {
     if (operation.delta.has_value()) {
       txn.success.push_back(Op::Increment(operation.key, *operation.delta));
     } else if (!operation.is_delete) {
-      txn.success.push_back(Op::Put(operation.key, operation.value));
+      txn.success.push_back(Op::Put(operation.key, operation.value, operation.lease));
     } else if (operation.end.has_value()) {
       txn.success.push_back(Op::DeleteRange({operation.key, *operation.end}));
     } else {
@@ -111,8 +114,8 @@ class SessionKv final : public StoppableKv {
 
   void PutAsync(std::string key, std::string value, WriteOptions options,
                 Callback<WriteResult> done) override {
-    WriteOne(kv::PutOp{std::move(key), std::move(value), options.return_previous}, options,
-             FinishWith<WriteResult>(std::move(done), ToWriteResult));
+    WriteOne(kv::PutOp{std::move(key), std::move(value), options.return_previous, options.lease},
+             options, FinishWith<WriteResult>(std::move(done), ToWriteResult));
   }
 
   void DeleteAsync(std::string key, WriteOptions options, Callback<DeleteResult> done) override {
@@ -129,13 +132,16 @@ class SessionKv final : public StoppableKv {
   void CompareAndSwapAsync(std::string key, std::optional<std::string> expected,
                            std::string desired, WriteOptions options,
                            Callback<WriteResult> done) override {
-    WriteOne(kv::CompareAndSwapOp{std::move(key), std::move(expected), std::move(desired)}, options,
-             FinishWith<WriteResult>(std::move(done), ToWriteResult));
+    WriteOne(kv::CompareAndSwapOp{.key = std::move(key),
+                                  .expected = std::move(expected),
+                                  .desired = std::move(desired),
+                                  .lease = options.lease},
+             options, FinishWith<WriteResult>(std::move(done), ToWriteResult));
   }
 
   void IncrementAsync(std::string key, std::int64_t delta, WriteOptions options,
                       Callback<IncrementResult> done) override {
-    WriteOne(kv::IncrementOp{std::move(key), delta}, options,
+    WriteOne(kv::IncrementOp{std::move(key), delta, options.lease}, options,
              FinishWith<IncrementResult>(std::move(done), ToIncrementResult));
   }
 
@@ -180,13 +186,39 @@ class SessionKv final : public StoppableKv {
 
   void GetManyAsync(std::vector<std::string> keys, ReadOptions options,
                     Callback<GetManyResult> done) override {
-    const MonoTime deadline = Deadline(options.timeout);
-    MultiGet::Begin(
-        std::move(keys), options.revision,
-        [this, options, deadline](std::vector<kv::ReadOp> reads, ReadCall::Finish finish) {
-          ReadAll(std::move(reads), options, deadline, std::move(finish));
-        },
-        Contained(std::move(done), thrown_));
+    MultiGet::Begin(std::move(keys), options.revision, ReadsBy(options),
+                    Contained(std::move(done), thrown_));
+  }
+
+  void GrantLeaseAsync(std::chrono::milliseconds ttl, std::uint64_t id, WriteOptions options,
+                       Callback<LeaseInfo> done) override {
+    const auto ttl_ms = std::max(ttl, std::chrono::milliseconds(0)).count();
+    WriteOne(
+        kv::GrantLeaseOp{.id = id, .ttl_ms = static_cast<std::uint64_t>(ttl_ms)}, options,
+        FinishLeases<LeaseInfo>(1, std::move(done), [](auto leases) { return leases.front(); }));
+  }
+
+  void KeepAliveAsync(std::vector<std::uint64_t> ids, WriteOptions options,
+                      Callback<std::vector<LeaseInfo>> done) override {
+    const std::size_t count = ids.size();
+    WriteOne(kv::RenewLeasesOp{std::move(ids)}, options,
+             FinishLeases<std::vector<LeaseInfo>>(count, std::move(done),
+                                                  [](auto leases) { return leases; }));
+  }
+
+  void RevokeLeaseAsync(std::uint64_t id, WriteOptions options,
+                        Callback<DeleteResult> done) override {
+    WriteOne(kv::RevokeLeaseOp{id}, options,
+             FinishWith<DeleteResult>(std::move(done), ToDeleteResult));
+  }
+
+  void GetLeaseAsync(std::uint64_t id, LeaseReadOptions options,
+                     Callback<LeaseInfo> done) override {
+    ReadLease(id, options.with_keys, ReadsBy(options), Contained(std::move(done), thrown_));
+  }
+
+  void ListLeasesAsync(ReadOptions options, Callback<std::vector<LeaseInfo>> done) override {
+    ReadLeases(ReadsBy(options), Contained(std::move(done), thrown_));
   }
 
   void CompactAsync(std::uint64_t revision, WriteOptions options,
@@ -241,6 +273,27 @@ class SessionKv final : public StoppableKv {
     return FinishBy<T>(Contained(std::move(done), thrown_), make);
   }
 
+  /// Ends a call that is answered with `count` leases.
+  template <class T, class Make>
+  WriteCall::Finish FinishLeases(std::size_t count, Callback<T> done, Make make) const {
+    return
+        [count, done = Contained(std::move(done), thrown_), make](
+            const Status& status, std::uint64_t /*revision*/, const kv::OperationResult* result) {
+          const Status outcome = OperationStatus(status, result);
+          if (!outcome.ok()) return done(outcome);
+          if (result->leases.size() == count) return done(make(result->leases));
+          done(Status(Code::kCorruption, "the answer has another number of leases than the call"));
+        };
+  }
+
+  /// Makes calls of reads, all within the one timeout.
+  MultiGet::Ask ReadsBy(const ReadOptions& options) {
+    return [this, options, deadline = Deadline(options.timeout)](std::vector<kv::ReadOp> reads,
+                                                                 ReadCall::Finish finish) {
+      ReadAll(std::move(reads), options, deadline, std::move(finish));
+    };
+  }
+
   void WriteOne(kv::Operation operation, const WriteOptions& options, WriteCall::Finish finish) {
     std::vector<kv::Operation> operations;
     operations.push_back(std::move(operation));
@@ -280,7 +333,7 @@ class SessionKv final : public StoppableKv {
     std::vector<kv::ReadOp> reads;
     reads.push_back(std::move(read));
     ReadAll(std::move(reads), options, Deadline(options.timeout),
-            [done = std::move(done)](Result<std::vector<ScanResult>> results) {
+            [done = std::move(done)](Result<std::vector<kv::ReadAnswer>> results) {
               if (!results.ok()) return done(results.status());
               done(std::move(results->front()));
             });
@@ -297,7 +350,7 @@ class SessionKv final : public StoppableKv {
       bytes += kv::EncodedSize(read);
       // One that has to be sorted, or whose revision may be gone, may be refused, and its
       // neighbours with it.
-      alone = alone || read.revision != 0 || read.order.NeedsAll() || read.settings;
+      alone = alone || read.revision != 0 || read.order.NeedsAll() || !read.IsOfKeys();
     }
     if (bad.ok() && options.max_staleness < std::chrono::milliseconds(0)) {
       bad = {Code::kInvalidArgument, "max_staleness is below zero"};

@@ -50,6 +50,25 @@ class SpreadKv final : public KV {
                     Callback<GetManyResult> done) override {
     Next().GetManyAsync(std::move(keys), options, std::move(done));
   }
+  void GrantLeaseAsync(std::chrono::milliseconds ttl, std::uint64_t id, WriteOptions options,
+                       Callback<LeaseInfo> done) override {
+    Next().GrantLeaseAsync(ttl, id, options, std::move(done));
+  }
+  void KeepAliveAsync(std::vector<std::uint64_t> ids, WriteOptions options,
+                      Callback<std::vector<LeaseInfo>> done) override {
+    Next().KeepAliveAsync(std::move(ids), options, std::move(done));
+  }
+  void RevokeLeaseAsync(std::uint64_t id, WriteOptions options,
+                        Callback<DeleteResult> done) override {
+    Next().RevokeLeaseAsync(id, options, std::move(done));
+  }
+  void GetLeaseAsync(std::uint64_t id, LeaseReadOptions options,
+                     Callback<LeaseInfo> done) override {
+    Next().GetLeaseAsync(id, options, std::move(done));
+  }
+  void ListLeasesAsync(ReadOptions options, Callback<std::vector<LeaseInfo>> done) override {
+    Next().ListLeasesAsync(options, std::move(done));
+  }
   void CompactAsync(std::uint64_t revision, WriteOptions options,
                     Callback<WriteResult> done) override {
     Next().CompactAsync(revision, options, std::move(done));

@@ -42,6 +42,7 @@ struct Encoder {
     b.setLeaderCommit(m.leader_commit.value);
     b.setReadRound(m.read_round);
     b.setRefilled(m.refilled);
+    b.setClockMs(m.clock_ms);
     auto entries = b.initEntries(static_cast<capnp::uint>(m.entries.size()));
     Index expected = m.prev_log_index;
     for (capnp::uint i = 0; i < entries.size(); ++i) {
@@ -51,6 +52,7 @@ struct Encoder {
       e.setTerm(entry.term.value);
       e.setKind(static_cast<std::uint8_t>(entry.kind));
       e.setTimeMs(entry.time_ms);
+      e.setClockMs(entry.clock_ms);
       e.setPayload(AsData(entry.payload.view()));
     }
   }
@@ -128,6 +130,7 @@ Status DecodeEntries(wire::AppendEntries::Reader from, raft::AppendEntries& to) 
     }
     entry.kind = static_cast<raft::EntryKind>(kind);
     entry.time_ms = e.getTimeMs();
+    entry.clock_ms = e.getClockMs();
     entry.payload = ToBytes(e.getPayload());
     to.entries.push_back(std::move(entry));
   }
@@ -142,6 +145,7 @@ Result<raft::Body> DecodeAppendEntries(wire::AppendEntries::Reader m) {
   append.leader_commit = Index(m.getLeaderCommit());
   append.read_round = m.getReadRound();
   append.refilled = m.getRefilled();
+  append.clock_ms = m.getClockMs();
   if (append.prev_log_term > append.term) {
     return MalformedMessage("the term of the previous entry is above the message's");
   }

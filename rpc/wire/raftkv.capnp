@@ -299,6 +299,7 @@ struct AppendEntries {
   entries @5 :List(Entry);    # the i-th, from 0, has the index prevLogIndex + 1 + i; terms from
                               # prevLogTerm to term, never decreasing
   refilled @6 :UInt64;        # to a suspect member: the nonce that it announced
+  clockMs @7 :UInt64;         # the leader's cluster clock (lib/raft/cluster_clock.h)
 }
 
 struct Entry {
@@ -306,6 +307,7 @@ struct Entry {
   kind @1 :UInt8;             # raft::EntryKind
   timeMs @2 :UInt64;
   payload @3 :Data;
+  clockMs @4 :UInt64;         # the cluster clock when it was appended
 }
 
 struct AppendEntriesReply {

@@ -38,13 +38,17 @@ KvStateMachine::KvStateMachine(const KvStateMachineOptions& options,
       store_(std::move(store)),
       apply_("raftkv-apply", kMaxQueuedApplies),
       readers_("raftkv-kvread", kMaxQueuedKvReads, kReaders) {
-  NoteRevisions(/*past_bytes=*/0);
+  NoteState(/*past_bytes=*/0);
 }
 
-void KvStateMachine::NoteRevisions(std::uint64_t past_bytes) {
+void KvStateMachine::NoteState(std::uint64_t past_bytes) {
   const kv::Revisions revisions = store_->revisions();
   revision_ = revisions.revision;
   compacted_ = revisions.compacted;
+  {
+    const MutexLock lock(leases_mutex_);
+    leases_ = store_->leases();
+  }
   {
     const MutexLock lock(retention_mutex_);
     retention_.Note(*store_, past_bytes);
@@ -81,7 +85,7 @@ std::shared_ptr<KvEngine> KvStateMachine::Replace(std::shared_ptr<KvEngine> engi
     engine_.swap(engine);
   }
   raised_ = 0;
-  NoteRevisions(/*past_bytes=*/0);
+  NoteState(/*past_bytes=*/0);
   return engine;
 }
 
@@ -93,7 +97,7 @@ Result<node::Applied> KvStateMachine::ApplyNow(const std::vector<raft::Entry>& e
     if (failure_.code() == Code::kCorruption) options_.on_damage(failure_);
     return failure_;
   }
-  NoteRevisions(kv::Store::PastBytes(*outcome));
+  NoteState(kv::Store::PastBytes(*outcome));
   MaybeFlush(entries);
   node::Applied applied;
   applied.index = store_->applied();
@@ -148,8 +152,10 @@ void KvStateMachine::Apply(std::vector<raft::Entry> entries, node::Done<node::Ap
       std::move(done));
 }
 
-void KvStateMachine::Read(Bytes request, std::size_t max_bytes, node::Done<Bytes> done) {
-  Result<Bytes> quick = kv::Read(*engine(), kv::ReadTier::kMemory, request.view(), max_bytes);
+void KvStateMachine::Read(Bytes request, std::size_t max_bytes, std::uint64_t clock_ms,
+                          node::Done<Bytes> done) {
+  Result<Bytes> quick = kv::Read(*engine(), kv::ReadTier::kMemory, request.view(), max_bytes,
+                                 kv::kMaxVisitedBytes, clock_ms);
   // Not only what is not in memory: damage is told from there.
   if (quick.code() != Code::kUnavailable && quick.code() != Code::kCorruption) {
     completions_.Post(
@@ -158,8 +164,9 @@ void KvStateMachine::Read(Bytes request, std::size_t max_bytes, node::Done<Bytes
   }
   RunOn(
       readers_, completions_,
-      [this, engine = this->engine(), request = std::move(request), max_bytes] {
-        Result<Bytes> answer = kv::Read(*engine, kv::ReadTier::kAll, request.view(), max_bytes);
+      [this, engine = this->engine(), request = std::move(request), max_bytes, clock_ms] {
+        Result<Bytes> answer = kv::Read(*engine, kv::ReadTier::kAll, request.view(), max_bytes,
+                                        kv::kMaxVisitedBytes, clock_ms);
         if (answer.code() == Code::kCorruption) options_.on_damage(answer.status());
         return answer;
       },

@@ -48,10 +48,15 @@ class KvStateMachine final : public node::StateMachine {
   ~KvStateMachine() override { static_cast<void>(Close(/*clean=*/false)); }
 
   void Apply(std::vector<raft::Entry> entries, node::Done<node::Applied> done) override;
-  void Read(Bytes request, std::size_t max_bytes, node::Done<Bytes> done) override;
+  void Read(Bytes request, std::size_t max_bytes, std::uint64_t clock_ms,
+            node::Done<Bytes> done) override;
   /// Safe from any thread.
   [[nodiscard]] kv::Revisions revisions() const override {
     return {revision_.load(), compacted_.load()};
+  }
+  [[nodiscard]] kv::LeaseStatus leases() const override {
+    const MutexLock lock(leases_mutex_);
+    return leases_;
   }
   [[nodiscard]] std::uint64_t CompactDue(std::uint64_t now_ms, bool space_is_short) const override {
     const MutexLock lock(retention_mutex_);
@@ -79,7 +84,7 @@ class KvStateMachine final : public node::StateMachine {
                  std::unique_ptr<kv::Store> store, Completions completions, Worker& upkeep);
   Result<node::Applied> ApplyNow(const std::vector<raft::Entry>& entries);
   /// What Store has applied, for whoever asks; has the engine let go what is compacted.
-  void NoteRevisions(std::uint64_t past_bytes);
+  void NoteState(std::uint64_t past_bytes);
   void MaybeFlush(const std::vector<raft::Entry>& entries);
 
   // Constant after construction.
@@ -92,6 +97,8 @@ class KvStateMachine final : public node::StateMachine {
   std::shared_ptr<KvEngine> engine_ RAFTKV_GUARDED_BY(engine_mutex_);
   mutable Mutex retention_mutex_;
   kv::Retention retention_ RAFTKV_GUARDED_BY(retention_mutex_);
+  mutable Mutex leases_mutex_;
+  kv::LeaseStatus leases_ RAFTKV_GUARDED_BY(leases_mutex_);
   // Of the apply thread while an apply is under way there, else of the loop.
   std::unique_ptr<kv::Store> store_;
   std::atomic<std::uint64_t> revision_{0};

@@ -67,10 +67,9 @@ void EntryLog::DeleteState(rocksdb::WriteBatch& batch, std::string_view key) con
 
 void EntryLog::PutEntry(rocksdb::WriteBatch& batch, const raft::Entry& entry) const {
   const std::array<char, 8> key = LogKeyOf(entry.index);
-  const std::array<char, kEntryHeaderBytes> header = EntryHeader(entry, mark_.number + 1);
+  const EntryHeader header(entry, mark_.number + 1);
   const rocksdb::Slice key_part(key.data(), key.size());
-  const std::array<rocksdb::Slice, 2> value = {rocksdb::Slice(header.data(), header.size()),
-                                               Slice(entry.payload.view())};
+  const std::array<rocksdb::Slice, 2> value = {Slice(header.view()), Slice(entry.payload.view())};
   batch
       .Put(handles_->log(), rocksdb::SliceParts(&key_part, 1),
            rocksdb::SliceParts(value.data(), static_cast<int>(value.size())))

@@ -13,8 +13,8 @@ namespace raftkv::storage {
 
 namespace {
 
-// version u8, kind u8, term u64, time u64, batch u64, checksum u64
-constexpr std::size_t kChecksumOffset = kEntryHeaderBytes - 8;
+// version u8, kind u8, term u64, time u64, batch u64, cluster clock u64 (version 2), checksum u64
+constexpr std::size_t kMaxCheckedBytes = kMaxEntryHeaderBytes - 8;
 
 Status DamagedValue(std::string_view what) {
   return Status(Code::kCorruption, std::string(what) + " in the log database is damaged");
@@ -26,11 +26,11 @@ void StoreBigEndian64(char* out, std::uint64_t value) {
 
 /// Of the payload, seeded with that of the index and what stands before the checksum in `header`.
 std::uint64_t EntryChecksum(Index index, std::string_view header, std::string_view payload) {
-  std::array<char, 8 + kChecksumOffset> where;
+  std::array<char, 8 + kMaxCheckedBytes> where;
   StoreBigEndian64(where.data(), index.value);
-  std::copy_n(header.data(), kChecksumOffset, where.data() + 8);
+  std::copy(header.begin(), header.end(), where.data() + 8);
   return XXH3_64bits_withSeed(payload.data(), payload.size(),
-                              XXH3_64bits(where.data(), where.size()));
+                              XXH3_64bits(where.data(), 8 + header.size()));
 }
 
 std::string EncodeNumbers(std::initializer_list<std::uint64_t> numbers) {
@@ -81,32 +81,41 @@ Result<Index> DecodeLogKey(std::string_view key) {
   return Index(*index);
 }
 
-std::array<char, kEntryHeaderBytes> EntryHeader(const raft::Entry& entry,
-                                                std::uint64_t batch_number) {
-  std::array<char, kEntryHeaderBytes> out;
-  out[0] = static_cast<char>(kValueFormatVersion);
-  out[1] = static_cast<char>(entry.kind);
-  StoreBigEndian64(&out[2], entry.term.value);
-  StoreBigEndian64(&out[10], entry.time_ms);
-  StoreBigEndian64(&out[18], batch_number);
-  const std::string_view before(out.data(), kChecksumOffset);
-  StoreBigEndian64(&out[kChecksumOffset], EntryChecksum(entry.index, before, entry.payload.view()));
-  return out;
+EntryHeader::EntryHeader(const raft::Entry& entry, std::uint64_t batch_number) {
+  const bool has_clock = entry.clock_ms != 0;
+  bytes[0] = static_cast<char>(has_clock ? kClockedEntryFormatVersion : kValueFormatVersion);
+  bytes[1] = static_cast<char>(entry.kind);
+  size = 2;
+  const auto add = [this](std::uint64_t number) {
+    StoreBigEndian64(&bytes[size], number);
+    size += 8;
+  };
+  add(entry.term.value);
+  add(entry.time_ms);
+  add(batch_number);
+  if (has_clock) add(entry.clock_ms);
+  add(EntryChecksum(entry.index, view(), entry.payload.view()));
 }
 
 std::string EncodeEntry(const raft::Entry& entry, std::uint64_t batch_number) {
-  const std::array<char, kEntryHeaderBytes> header = EntryHeader(entry, batch_number);
-  std::string out(header.data(), header.size());
+  const EntryHeader header(entry, batch_number);
+  std::string out(header.view());
   out.append(entry.payload.view());
   return out;
 }
 
 Result<StoredEntry> DecodeEntry(Index index, std::string_view value) {
   const std::string what = "log entry " + std::to_string(index.value);
-  if (value.size() < kEntryHeaderBytes) return DamagedValue(what);
-  const std::string_view header = value.substr(0, kChecksumOffset);
   std::string_view rest = value;
-  if (Status version = TakeVersion(rest, what); !version.ok()) return version;
+  const bool has_clock = !value.empty() && value.front() == kClockedEntryFormatVersion;
+  if (has_clock) {
+    rest.remove_prefix(1);
+  } else if (Status version = TakeVersion(rest, what); !version.ok()) {
+    return version;
+  }
+  const std::size_t header_bytes = kMaxEntryHeaderBytes - (has_clock ? 0 : 8);
+  if (value.size() < header_bytes) return DamagedValue(what);
+  const std::string_view header = value.substr(0, header_bytes - 8);
   const auto kind = static_cast<std::uint8_t>(rest.front());
   rest.remove_prefix(1);
   StoredEntry stored;
@@ -114,6 +123,7 @@ Result<StoredEntry> DecodeEntry(Index index, std::string_view value) {
   stored.entry.term = Term(*TakeBigEndian64(rest));
   stored.entry.time_ms = *TakeBigEndian64(rest);
   stored.batch_number = *TakeBigEndian64(rest);
+  if (has_clock) stored.entry.clock_ms = *TakeBigEndian64(rest);
   const std::uint64_t checksum = *TakeBigEndian64(rest);
   if (checksum != EntryChecksum(index, header, rest)) return DamagedValue(what);
   if (kind > static_cast<std::uint8_t>(raft::EntryKind::kConfiguration)) {
@@ -121,6 +131,8 @@ Result<StoredEntry> DecodeEntry(Index index, std::string_view value) {
                   what + " is of unknown kind " + std::to_string(kind) +
                       ": it was written by a newer program; use that program");
   }
+  // 0 has another form.
+  if (has_clock && stored.entry.clock_ms == 0) return DamagedValue(what);
   stored.entry.kind = static_cast<raft::EntryKind>(kind);
   if (!rest.empty()) stored.entry.payload = Bytes(std::string(rest));
   return stored;

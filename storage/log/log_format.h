@@ -82,10 +82,17 @@ struct StoredEntry {
   raft::Entry entry;
   std::uint64_t batch_number = 0;
 };
-/// The part of an entry's value before the payload.
-inline constexpr std::size_t kEntryHeaderBytes = 1 + 1 + 8 + 8 + 8 + 8;
-std::array<char, kEntryHeaderBytes> EntryHeader(const raft::Entry& entry,
-                                                std::uint64_t batch_number);
+/// Of an entry with a cluster clock; one without has kValueFormatVersion, and 8 bytes less.
+inline constexpr std::uint8_t kClockedEntryFormatVersion = 2;
+/// The part of an entry's value before the payload, at most.
+inline constexpr std::size_t kMaxEntryHeaderBytes = 1 + 1 + 8 + 8 + 8 + 8 + 8;
+struct EntryHeader {
+  EntryHeader(const raft::Entry& entry, std::uint64_t batch_number);
+  [[nodiscard]] std::string_view view() const { return {bytes.data(), size}; }
+
+  std::array<char, kMaxEntryHeaderBytes> bytes;
+  std::size_t size = 0;
+};
 std::string EncodeEntry(const raft::Entry& entry, std::uint64_t batch_number);
 /// Corruption: the checksum does not match the bytes and the index, or the kind is unknown.
 Result<StoredEntry> DecodeEntry(Index index, std::string_view value);

@@ -23,12 +23,13 @@ void CheckEntry(std::string_view bytes) {
   };
   const Index index(1);
   CheckSame(bytes, storage::DecodeEntry(index, bytes), encode);
-  if (bytes.size() < storage::kEntryHeaderBytes) return;
+  if (bytes.size() < storage::kMaxEntryHeaderBytes) return;
   raft::Entry entry;
   entry.index = index;
   entry.term = Term(static_cast<unsigned char>(bytes[2]));
   entry.kind = static_cast<raft::EntryKind>(bytes[1]);
-  entry.payload = Bytes(std::string(bytes.substr(storage::kEntryHeaderBytes)));
+  entry.payload = Bytes(std::string(bytes.substr(storage::kMaxEntryHeaderBytes)));
+  entry.clock_ms = static_cast<unsigned char>(bytes[4]);
   const std::string sealed = storage::EncodeEntry(entry, static_cast<unsigned char>(bytes[3]));
   const Result<storage::StoredEntry> decoded = storage::DecodeEntry(index, sealed);
   CheckSame(sealed, decoded, encode);

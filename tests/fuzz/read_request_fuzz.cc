@@ -46,7 +46,7 @@ void CheckEncoding(const std::vector<kv::ParsedRead>& reads) {
 }
 
 void CheckPairs(const kv::ParsedRead& read, const ScanResult& result) {
-  if (read.settings) return;
+  if (!read.IsOfKeys()) return;
   RAFTKV_CHECK(read.limit == 0 || result.kvs.size() <= read.limit, result.kvs.size());
   RAFTKV_CHECK(!read.count_only || result.kvs.empty(), result.kvs.size());
   for (const KeyValue& kv : result.kvs) {
@@ -67,7 +67,7 @@ void CheckAnswer(std::string_view request, const std::vector<kv::ParsedRead>& re
   if (!answer.ok()) {
     return CheckRefusal(answer.status(), {Code::kInvalidArgument, Code::kCompacted});
   }
-  const Result<std::vector<ScanResult>> results = kv::DecodeReadResponse(answer->view());
+  const Result<std::vector<kv::ReadAnswer>> results = kv::DecodeReadResponse(answer->view());
   RAFTKV_CHECK(results.ok(), results.status().ToString());
   RAFTKV_CHECK(results->size() == reads.size(), results->size(), reads.size());
   for (std::size_t i = 0; i < reads.size(); ++i) CheckPairs(reads[i], (*results)[i]);

@@ -36,7 +36,7 @@ void CheckResponse(std::string_view bytes) {
 
 void CheckReadResponse(std::string_view bytes) {
   kv::IndexOfReadResponse(bytes);
-  Result<std::vector<ScanResult>> results = kv::DecodeReadResponse(bytes);
+  Result<std::vector<kv::ReadAnswer>> results = kv::DecodeReadResponse(bytes);
   if (!results.ok()) return;
   for (ScanResult& result : *results) {
     const kv::ReadOp read = kv::ReadOp::From({}, {});

@@ -49,7 +49,7 @@ struct KeyValue {
   std::uint64_t create_revision = 0;
   /// How often the key has been written since then, this value included.
   std::uint64_t version = 0;
-  /// The lease that the key is attached to; 0: none. (There are no leases yet.)
+  /// The lease that the key is attached to; 0: none.
   std::uint64_t lease = 0;
 };
 
@@ -76,6 +76,9 @@ struct WriteOptions {
   /// Put and the deletes: the result has what was there before. A range whose keys are too large
   /// for an answer (1 MiB) is not deleted then: InvalidArgument.
   bool return_previous = false;
+  /// Put, CompareAndSwap, Swap and Increment: the key is attached to this lease, and goes when it
+  /// ends; 0: to none, also if it was to one. NotFound: there is no such lease.
+  std::uint64_t lease = 0;
 };
 
 struct ReadOptions {
@@ -197,7 +200,8 @@ struct TxnRequest {
 struct Op {
   enum class Kind : unsigned char { kPut, kGet, kRange, kDelete, kDeleteRange, kIncrement, kTxn };
 
-  static Op Put(std::string key, std::string value);
+  /// Attached to `lease`, if it is not 0. NotFound refuses the transaction.
+  static Op Put(std::string key, std::string value, std::uint64_t lease = 0);
   static Op Get(std::string key);
   /// Of `options`: limit, keys_only, count_only, skip_count, the order and the bounds.
   static Op Range(KeyRange range, ScanOptions options = {});
@@ -212,6 +216,7 @@ struct Op {
   std::string key;           ///< or where the range begins
   std::string end = {};      ///< of a range; empty: no upper bound
   std::string value = {};    ///< kPut
+  std::uint64_t lease = 0;   ///< kPut
   std::int64_t delta = 0;    ///< kIncrement
   ScanOptions options = {};  ///< kRange
   bool return_previous = false;
@@ -241,9 +246,9 @@ struct TxnResult {
   std::vector<OpResult> results;
 };
 
-/// Writes that are applied atomically, in order, at one revision. With a condition or an increment
-/// it is a transaction, and its rules are those of TxnRequest; without, a key may be written again,
-/// and the last write counts.
+/// Writes that are applied atomically, in order, at one revision. With a condition, an increment or
+/// a lease it is a transaction, and its rules are those of TxnRequest; without, a key may be
+/// written again, and the last write counts.
 class Batch {
  public:
   struct Operation {
@@ -252,9 +257,12 @@ class Batch {
     std::string value;
     std::optional<std::string> end = std::nullopt;     ///< delete [key, *end)
     std::optional<std::int64_t> delta = std::nullopt;  ///< an increment
+    std::uint64_t lease = 0;                           ///< of a put
   };
-  Batch& Put(std::string key, std::string value) {
+  /// Attached to `lease`, if it is not 0.
+  Batch& Put(std::string key, std::string value, std::uint64_t lease = 0) {
     operations_.push_back({false, std::move(key), std::move(value)});
+    operations_.back().lease = lease;
     return *this;
   }
   Batch& Delete(std::string key) {
@@ -316,6 +324,28 @@ struct GetManyResult {
   std::uint64_t revision = 0;
 };
 
+/// What the time to live of a lease can be, and its number at most.
+inline constexpr std::chrono::milliseconds kMinLeaseTtl{100};
+inline constexpr std::chrono::milliseconds kMaxLeaseTtl = std::chrono::seconds(9'000'000'000);
+inline constexpr std::uint64_t kMaxLeaseId = INT64_MAX;
+
+/// A lease: keys that are attached to it are deleted when it ends, all at one revision. It ends
+/// when it is revoked, or was not kept alive for its time to live; never earlier, whatever becomes
+/// of members and clocks, and within two election timeouts after it unless the cluster was down.
+struct LeaseInfo {
+  std::uint64_t id = 0;
+  /// As it was granted; 0: there is no such lease.
+  std::chrono::milliseconds ttl{0};
+  /// Of the time to live, as far as the member that answered knows.
+  std::chrono::milliseconds remaining{0};
+  /// That are attached to it, ascending, if they were asked for.
+  std::vector<std::string> keys = {};
+};
+
+struct LeaseReadOptions : ReadOptions {
+  bool with_keys = false;
+};
+
 /// What is set for the whole cluster, by name.
 struct Settings {
   std::map<std::string, std::string> values;
@@ -364,8 +394,6 @@ class RangeIterator {
 
 /// See KV::CompareAndSwapAsync.
 inline constexpr std::string_view kNoSuchKey = "no such key";
-
-class KV;
 
 /// A transaction while it is put together: kv.Txn().If(...).Then(...).Else(...).Commit(). Each of
 /// the three may be called several times; what is given is added.
@@ -425,6 +453,25 @@ class KV {
   /// kept; start the scan again.
   virtual void ScanAsync(KeyRange range, ScanOptions options, Callback<ScanResult> done) = 0;
 
+  /// A new lease. `id`: its number, at most kMaxLeaseId; 0: the store chooses one. `ttl`:
+  /// kMinLeaseTtl to kMaxLeaseTtl. InvalidArgument: outside of these, or there is a lease `id`.
+  virtual void GrantLeaseAsync(std::chrono::milliseconds ttl, std::uint64_t id,
+                               WriteOptions options, Callback<LeaseInfo> done) = 0;
+  /// Keeps leases alive: the whole time to live of each begins again. One result a lease, in the
+  /// order of `ids`; ttl 0: there is no such lease. At most 4,096 (see Limits) in a call;
+  /// concurrent calls are gathered.
+  virtual void KeepAliveAsync(std::vector<std::uint64_t> ids, WriteOptions options,
+                              Callback<std::vector<LeaseInfo>> done) = 0;
+  /// Ends a lease, and deletes its keys. NotFound: there is no such lease.
+  virtual void RevokeLeaseAsync(std::uint64_t id, WriteOptions options,
+                                Callback<DeleteResult> done) = 0;
+  /// A lease and its keys. NotFound: there is no such lease. Not at a `revision`. Very many keys
+  /// are read in several pages, which may show different states.
+  virtual void GetLeaseAsync(std::uint64_t id, LeaseReadOptions options,
+                             Callback<LeaseInfo> done) = 0;
+  /// All leases, by number, without their keys; in pages as with GetLease.
+  virtual void ListLeasesAsync(ReadOptions options, Callback<std::vector<LeaseInfo>> done) = 0;
+
   /// Raises the lowest revision that can be read to `revision`, which remains readable itself. What
   /// is below is refused with Compacted from then on, and its space comes back in the background.
   /// The leader does it by itself, as the settings `history` and `history-bytes` say. Compacted:
@@ -454,6 +501,13 @@ class KV {
   Result<ScanResult> Scan(KeyRange range, ScanOptions options = {});
   /// Returns at once, the first page is asked for. `options` are those of the first page.
   RangeIterator Range(KeyRange range, ScanOptions options = {});
+  Result<LeaseInfo> GrantLease(std::chrono::milliseconds ttl, std::uint64_t id = 0,
+                               WriteOptions options = {});
+  Result<std::vector<LeaseInfo>> KeepAlive(std::vector<std::uint64_t> ids,
+                                           WriteOptions options = {});
+  Result<DeleteResult> RevokeLease(std::uint64_t id, WriteOptions options = {});
+  Result<LeaseInfo> GetLease(std::uint64_t id, LeaseReadOptions options = {});
+  Result<std::vector<LeaseInfo>> ListLeases(ReadOptions options = {});
   Result<WriteResult> Compact(std::uint64_t revision, WriteOptions options = {});
   Result<WriteResult> ChangeSetting(std::string name, std::string value, WriteOptions options = {});
   Result<Settings> GetSettings(ReadOptions options = {});

@@ -328,25 +328,26 @@ void Process::FinishApply() {
   }
 }
 
-Result<Bytes> Process::Answer(std::string_view request, std::size_t max_bytes) {
+Result<Bytes> Process::Answer(std::string_view request, std::size_t max_bytes,
+                              std::uint64_t clock_ms) {
   const DiskPlan& plan = world_.plan().disk;
   return kv::Read(host_.disk.engine, kv::ReadTier::kAll, request,
-                  std::min(max_bytes, plan.max_answer_bytes), plan.max_visited_bytes);
+                  std::min(max_bytes, plan.max_answer_bytes), plan.max_visited_bytes, clock_ms);
 }
 
-void Process::Read(Bytes request, std::size_t max_bytes, node::Done<Bytes> done) {
+void Process::Read(Bytes request, std::size_t max_bytes, std::uint64_t clock_ms,
+                   node::Done<Bytes> done) {
   if (!PortCall()) return;
   const Nanos time = Around(world_.chance().disk, world_.plan().disk.mean_apply);
   if (world_.plan().disk.read_late) {
-    AfterRead(time,
-              [this, request = std::move(request), max_bytes, done = std::move(done)]() mutable {
-                done(Answer(request.view(), max_bytes));
-              });
+    AfterRead(time, [this, request = std::move(request), max_bytes, clock_ms,
+                     done = std::move(done)]() mutable {
+      done(Answer(request.view(), max_bytes, clock_ms));
+    });
     return;
   }
-  AfterRead(time, [answer = Answer(request.view(), max_bytes), done = std::move(done)]() mutable {
-    done(answer);
-  });
+  AfterRead(time, [answer = Answer(request.view(), max_bytes, clock_ms),
+                   done = std::move(done)]() mutable { done(answer); });
 }
 
 // --- Snapshots.

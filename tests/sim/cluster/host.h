@@ -69,7 +69,9 @@ class Process final : public node::Clock,
   void Read(Index first, Index last, std::size_t max_bytes,
             node::Done<std::vector<raft::Entry>> done) override;
   void Apply(std::vector<raft::Entry> entries, node::Done<node::Applied> done) override;
-  void Read(Bytes request, std::size_t max_bytes, node::Done<Bytes> done) override;
+  void Read(Bytes request, std::size_t max_bytes, std::uint64_t clock_ms,
+            node::Done<Bytes> done) override;
+  [[nodiscard]] kv::LeaseStatus leases() const override { return store_->leases(); }
   [[nodiscard]] kv::Revisions revisions() const override { return store_->revisions(); }
   [[nodiscard]] std::uint64_t CompactDue(std::uint64_t now_ms, bool space_is_short) const override {
     return retention_.Due(now_ms, store_->revisions().compacted, space_is_short);
@@ -106,7 +108,7 @@ class Process final : public node::Clock,
   void FinishApply();
   /// Runs `work` once the disk has been read.
   void AfterRead(Nanos time, OnceFunction<void()> work);
-  Result<Bytes> Answer(std::string_view request, std::size_t max_bytes);
+  Result<Bytes> Answer(std::string_view request, std::size_t max_bytes, std::uint64_t clock_ms);
   void CheckChanges(const kv::Revisions& revisions);
   Status ApplyEntries(const std::vector<raft::Entry>& entries, node::Applied& applied);
   Result<std::vector<raft::Entry>> ReadEntries(Index first, Index last, std::size_t max_bytes);

@@ -81,6 +81,7 @@ raft::Entry ExampleEntry() {
   entry.kind = raft::EntryKind::kCommand;
   entry.time_ms = 1700000000000;
   entry.payload = Bytes("hello");
+  entry.clock_ms = 61000;
   return entry;
 }
 
@@ -168,7 +169,7 @@ TEST(Format, TheExamplesOfTheKeyValueDatabase) {
   const auto position = kv::DecodePosition(bytes);
   ASSERT_TRUE(position.ok()) << position.status().ToString();
   EXPECT_EQ(position->time_ms, 1700000000000U);
-  EXPECT_EQ(kv::EncodePosition({Index(11), Term(2), 1700000000000, 301, 0}), bytes);
+  EXPECT_EQ(kv::EncodePosition({Index(11), Term(2), 1700000000000, 301, 0, 61000}), bytes);
 }
 
 TEST(Format, TheExampleOfAManifest) {
@@ -205,7 +206,7 @@ TEST(Format, ANewerVersionOfAValueIsRefused) {
   state[0] = 2;
   EXPECT_EQ(DecodeHardState(state).code(), Code::kVersionMismatch);
   std::string entry = EncodeEntry(ExampleEntry(), 1);
-  entry[0] = 2;
+  entry[0] = 3;
   EXPECT_EQ(DecodeEntry(Index(5), entry).code(), Code::kVersionMismatch);
 }
 
@@ -260,6 +261,17 @@ TEST(Format, ABackupEndsWithItsTrailer) {
   std::string newer = trailer;
   newer[19] = 2;
   EXPECT_EQ(CheckTrailer(newer, 1000, 0x1122334455667788).code(), Code::kVersionMismatch);
+}
+
+TEST(Format, AnEntryWithoutAClockIsReadAndWrittenAsBefore) {
+  raft::Entry entry = ExampleEntry();
+  entry.clock_ms = 0;
+  const std::string old = EncodeEntry(entry, 1);
+  EXPECT_EQ(old.front(), 1);
+  EXPECT_EQ(old.size() + 8, EncodeEntry(ExampleEntry(), 1).size());
+  const auto stored = DecodeEntry(Index(5), old);
+  ASSERT_TRUE(stored.ok()) << stored.status().ToString();
+  EXPECT_EQ(stored->entry, entry);
 }
 
 TEST(Format, AnEntryKnowsItsIndex) {

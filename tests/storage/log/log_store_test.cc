@@ -272,7 +272,7 @@ TEST(KvStateMachine, AppliesAndReadsAndKeepsWhatWasFlushed) {
                                 [&](Result<Bytes> bytes) { answer = std::move(bytes); });
     EXPECT_FALSE(answer.has_value()) << "never inside the call";
     EXPECT_TRUE(world.loop.RunUntil([&] { return answer.has_value(); }));
-    Result<std::vector<ScanResult>> decoded = kv::DecodeReadResponse((*answer)->view());
+    Result<std::vector<kv::ReadAnswer>> decoded = kv::DecodeReadResponse((*answer)->view());
     EXPECT_TRUE(decoded.ok());
     return decoded->at(0);
   };

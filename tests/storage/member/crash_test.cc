@@ -186,7 +186,7 @@ class CrashRun {
     Result<Bytes> answer = kv::Read(*world_.store->engine(), kv::ReadTier::kAll,
                                     kv::EncodeReadRequest({op}).view(), 1 << 20);
     if (!answer.ok()) return answer.status().ToString();
-    Result<std::vector<ScanResult>> results = kv::DecodeReadResponse(answer->view());
+    Result<std::vector<kv::ReadAnswer>> results = kv::DecodeReadResponse(answer->view());
     if (!results.ok()) return results.status().ToString();
     const auto& found = results->at(0).kvs;
     const std::string value = found.empty() ? "0" : found.at(0).value;

@@ -15,8 +15,9 @@
 
 namespace raftkv::test {
 
-inline raft::Entry CommandEntry(std::uint64_t index, std::uint64_t time_ms, Bytes request) {
-  return {Index(index), Term(1), raft::EntryKind::kCommand, time_ms, std::move(request)};
+inline raft::Entry CommandEntry(std::uint64_t index, std::uint64_t time_ms, Bytes request,
+                                std::uint64_t clock_ms = 0) {
+  return {Index(index), Term(1), raft::EntryKind::kCommand, time_ms, std::move(request), clock_ms};
 }
 
 inline raft::Entry NoopEntry(std::uint64_t index, std::uint64_t time_ms) {
@@ -45,15 +46,16 @@ class AppliedLog {
     return Apply(kv::EncodeRequest(header, operations), operations.size());
   }
   kv::Response Apply(const Bytes& request, std::size_t operations) {
-    entries_.push_back(CommandEntry(store_->applied().value + 1, now_ms_, request));
-    const auto applied = store_->Apply({entries_.back()});
-    EXPECT_TRUE(applied.ok()) << applied.status().ToString();
-    if (!applied.ok()) return {};
-    last_answer_ = applied->front().response;
-    last_changes_ = applied->front().changes;
+    if (!ApplyCommand(request)) return {};
     const auto response = kv::DecodeResponse(last_answer_.view(), operations);
     EXPECT_TRUE(response.ok()) << response.status().ToString();
     return response.ok() ? *response : kv::Response();
+  }
+
+  /// Ends the leases that are over by the cluster clock, as the leader does.
+  void ApplyExpire() {
+    ApplyCommand(kv::EncodeExpire());
+    EXPECT_TRUE(last_answer_.empty()) << "nobody waits for an answer";
   }
 
   /// The value of `key`, or "(none)".
@@ -71,6 +73,10 @@ class AppliedLog {
 
   void AdvanceMs(std::uint64_t ms) { now_ms_ += ms; }
   [[nodiscard]] std::uint64_t now_ms() const { return now_ms_; }
+  /// The cluster clock, which entries are stamped with; it has nothing to do with the other.
+  void AdvanceClockMs(std::uint64_t ms) { clock_ms_ += ms; }
+  void SetClockMs(std::uint64_t ms) { clock_ms_ = ms; }
+  [[nodiscard]] std::uint64_t clock_ms() const { return clock_ms_; }
 
   FakeEngine& engine() { return engine_; }
   kv::Store& store() { return *store_; }
@@ -82,6 +88,16 @@ class AppliedLog {
   static constexpr std::uint64_t kStartMs = 1'000'000;
 
  private:
+  bool ApplyCommand(const Bytes& request) {
+    entries_.push_back(CommandEntry(store_->applied().value + 1, now_ms_, request, clock_ms_));
+    const auto applied = store_->Apply({entries_.back()});
+    EXPECT_TRUE(applied.ok()) << applied.status().ToString();
+    if (!applied.ok()) return false;
+    last_answer_ = applied->front().response;
+    last_changes_ = applied->front().changes;
+    return true;
+  }
+
   const kv::StoreOptions options_;
   FakeEngine engine_;
   std::unique_ptr<kv::Store> store_;
@@ -89,6 +105,7 @@ class AppliedLog {
   Bytes last_answer_;
   kv::ChangesPtr last_changes_;
   std::uint64_t now_ms_ = kStartMs;
+  std::uint64_t clock_ms_ = 0;
   kv::RequestHeader header_{
       .session = 7, .opened_at_ms = kStartMs, .sequence = 0, .acknowledged_below = 0};
   std::uint64_t next_sequence_ = 1;

@@ -134,8 +134,10 @@ void WorldMember::Apply(std::vector<raft::Entry> entries, node::Done<node::Appli
         });
 }
 
-void WorldMember::Read(Bytes request, std::size_t max_bytes, node::Done<Bytes> done) {
-  Result<Bytes> answer = kv::Read(*disk_.engine, kv::ReadTier::kAll, request.view(), max_bytes);
+void WorldMember::Read(Bytes request, std::size_t max_bytes, std::uint64_t clock_ms,
+                       node::Done<Bytes> done) {
+  Result<Bytes> answer = kv::Read(*disk_.engine, kv::ReadTier::kAll, request.view(), max_bytes,
+                                  kv::kMaxVisitedBytes, clock_ms);
   Later(Duration(1), [answer, done = std::move(done)]() mutable { done(answer); });
 }
 

@@ -64,7 +64,9 @@ class WorldMember final : public node::Clock,
   void Read(Index first, Index last, std::size_t max_bytes,
             node::Done<std::vector<raft::Entry>> done) override;
   void Apply(std::vector<raft::Entry> entries, node::Done<node::Applied> done) override;
-  void Read(Bytes request, std::size_t max_bytes, node::Done<Bytes> done) override;
+  void Read(Bytes request, std::size_t max_bytes, std::uint64_t clock_ms,
+            node::Done<Bytes> done) override;
+  [[nodiscard]] kv::LeaseStatus leases() const override { return store_->leases(); }
   kv::Revisions revisions() const override { return store_->revisions(); }
   std::uint64_t CompactDue(std::uint64_t now_ms, bool space_is_short) const override {
     return retention_.Due(now_ms, store_->revisions().compacted, space_is_short);

@@ -60,6 +60,28 @@ class EchoKv : public KV {
   void ScanAsync(KeyRange, ScanOptions options, Callback<ScanResult> done) override {
     Answer([=] { done(ScanResult{{}, options.limit, false, 4}); });
   }
+  void GrantLeaseAsync(std::chrono::milliseconds ttl, std::uint64_t id, WriteOptions,
+                       Callback<LeaseInfo> done) override {
+    Answer([=] { done(LeaseInfo{id, ttl, ttl}); });
+  }
+  void KeepAliveAsync(std::vector<std::uint64_t> ids, WriteOptions,
+                      Callback<std::vector<LeaseInfo>> done) override {
+    Answer([=] { done(std::vector<LeaseInfo>(ids.size())); });
+  }
+  void RevokeLeaseAsync(std::uint64_t id, WriteOptions, Callback<DeleteResult> done) override {
+    Answer([=] { done(DeleteResult{1, id}); });
+  }
+  void GetLeaseAsync(std::uint64_t id, LeaseReadOptions options,
+                     Callback<LeaseInfo> done) override {
+    Answer([=] {
+      LeaseInfo info{id};
+      if (options.with_keys) info.keys = {"key"};
+      done(std::move(info));
+    });
+  }
+  void ListLeasesAsync(ReadOptions, Callback<std::vector<LeaseInfo>> done) override {
+    Answer([=] { done(std::vector<LeaseInfo>(4)); });
+  }
   void CompactAsync(std::uint64_t revision, WriteOptions, Callback<WriteResult> done) override {
     Answer([=] { done(WriteResult{revision}); });
   }
@@ -93,6 +115,11 @@ TEST(BlockingKv, EachCallReturnsWhatItsTwinIsTold) {
   EXPECT_EQ(kv.Get("key")->key, "key");
   EXPECT_EQ(kv.GetMany({"a", "b"})->kvs.size(), 2U);
   EXPECT_EQ(kv.Compact(12)->revision, 12U);
+  EXPECT_EQ(kv.GrantLease(std::chrono::seconds(2), 5)->ttl, std::chrono::seconds(2));
+  EXPECT_EQ(kv.KeepAlive({1, 2, 3})->size(), 3U);
+  EXPECT_EQ(kv.RevokeLease(8)->revision, 8U);
+  EXPECT_EQ(kv.GetLease(8, {.with_keys = true})->keys.size(), 1U);
+  EXPECT_EQ(kv.ListLeases()->size(), 4U);
   EXPECT_EQ(kv.ChangeSetting("history", "1h")->revision, 9U);
   EXPECT_EQ(kv.GetSettings()->values.at("history"), "10m");
   ScanOptions options;

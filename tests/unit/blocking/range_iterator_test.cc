@@ -36,6 +36,13 @@ class ScriptedKv final : public KV {
     open = [done = std::move(done), page = std::move(page)] { done(page); };
   }
 
+  void GrantLeaseAsync(std::chrono::milliseconds, std::uint64_t, WriteOptions,
+                       Callback<LeaseInfo>) override {}
+  void KeepAliveAsync(std::vector<std::uint64_t>, WriteOptions,
+                      Callback<std::vector<LeaseInfo>>) override {}
+  void RevokeLeaseAsync(std::uint64_t, WriteOptions, Callback<DeleteResult>) override {}
+  void GetLeaseAsync(std::uint64_t, LeaseReadOptions, Callback<LeaseInfo>) override {}
+  void ListLeasesAsync(ReadOptions, Callback<std::vector<LeaseInfo>>) override {}
   void CompactAsync(std::uint64_t, WriteOptions, Callback<WriteResult>) override {}
   void ChangeSettingAsync(std::string, std::string, WriteOptions, Callback<WriteResult>) override {}
   void GetSettingsAsync(ReadOptions, Callback<Settings>) override {}

@@ -22,7 +22,7 @@ constexpr std::uint64_t kStart = AppliedLog::kStartMs;
 
 Operation Delete(std::string key) { return DeleteOp{Range::Single(std::move(key))}; }
 
-Result<std::vector<ScanResult>> ReadAll(AppliedLog& log, const std::vector<ReadOp>& reads) {
+Result<std::vector<ReadAnswer>> ReadAll(AppliedLog& log, const std::vector<ReadOp>& reads) {
   const auto answer = Read(log.engine(), ReadTier::kAll, EncodeReadRequest(reads).view(), 1 << 20);
   if (!answer.ok()) return answer.status();
   return DecodeReadResponse(answer->view());

@@ -104,7 +104,7 @@ class KvOrder : public testing::Test {
     return all;
   }
 
-  Result<std::vector<ScanResult>> Ask(const std::vector<ReadOp>& reads, std::size_t max_bytes,
+  Result<std::vector<ReadAnswer>> Ask(const std::vector<ReadOp>& reads, std::size_t max_bytes,
                                       std::size_t max_visited_bytes = kMaxVisitedBytes) {
     const Bytes request = EncodeReadRequest(reads);
     EXPECT_TRUE(ValidateReadRequest(request.view(), Limits()).ok());

@@ -20,7 +20,7 @@ class KvRead : public testing::Test {
     log_.Apply({PutOp{"c", "4"}});
   }
 
-  std::vector<ScanResult> Read(const std::vector<ReadOp>& reads, std::size_t max_bytes = kRoom,
+  std::vector<ReadAnswer> Read(const std::vector<ReadOp>& reads, std::size_t max_bytes = kRoom,
                                std::size_t max_visited_bytes = kMaxVisitedBytes) {
     const auto answer = kv::Read(log_.engine(), ReadTier::kAll, EncodeReadRequest(reads).view(),
                                  max_bytes, max_visited_bytes);
