@@ -9,6 +9,8 @@
 
 #include <fmt/format.h>
 
+#include "cmd/lease_id.h"
+
 namespace raftkv::cmd {
 namespace {
 
@@ -81,6 +83,19 @@ bool lexical_cast(const std::string& text, BytesFlag& bytes) {
 
 CLI::Validator IsBytes() { return IsBytesWith("", "65536, 64KiB, 256MiB or 1GiB"); }
 CLI::Validator IsRate() { return IsBytesWith("/s", "65536, 64KiB/s, 256MiB/s or 1GiB/s"); }
+
+bool lexical_cast(const std::string& text, LeaseIdFlag& id) {
+  const auto number = ParseLeaseId(text);
+  id.value = number.value_or(0);
+  return number.has_value();
+}
+
+CLI::Validator IsLeaseId() {
+  const auto check = [](std::string& text) -> std::string {
+    return ParseLeaseId(text).has_value() ? std::string() : NoLeaseId(text);
+  };
+  return {check, ""};
+}
 
 CLI::Validator IsNumber(std::uint64_t min, std::uint64_t max) {
   const auto check = [min, max](std::string& text) -> std::string {

@@ -35,6 +35,13 @@ bool lexical_cast(const std::string& text, BytesFlag& bytes);
 CLI::Validator IsBytes();
 CLI::Validator IsRate();
 
+/// The ID of a lease (cmd/lease_id.h); 0: none.
+struct LeaseIdFlag {
+  std::uint64_t value = 0;
+};
+bool lexical_cast(const std::string& text, LeaseIdFlag& id);
+CLI::Validator IsLeaseId();
+
 /// For ->check() of an option that is an unsigned integer: decimal digits without a sign and
 /// without leading zeros, which CLI11 would read as octal. (It also takes -1 for the largest
 /// number.)
@@ -98,6 +105,7 @@ void AddKvVerbs(Program& program);
 void AddGetVerb(Program& program);
 void AddTxnVerb(Program& program);
 void AddHistoryVerbs(Program& program);
+void AddLeaseVerbs(Program& program);
 void AddEndpointVerbs(Program& program);
 void AddMemberVerbs(Program& program);
 void AddSnapshotVerbs(Program& program);

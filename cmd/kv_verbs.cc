@@ -43,6 +43,7 @@ struct PutFlags {
   std::string key;
   Positional value;
   bool prev_kv = false;
+  LeaseIdFlag lease;
 };
 
 Exit RunPut(const ClientFlags& flags, const PutFlags& put) {
@@ -59,8 +60,8 @@ Exit RunPut(const ClientFlags& flags, const PutFlags& put) {
     if (!from_stdin.ok()) return Fail(from_stdin.status());
     value = std::move(from_stdin).value();
   }
-  const auto result =
-      (*client)->kv().Put(put.key, std::move(value), {flags.timeout.value, put.prev_kv});
+  const auto result = (*client)->kv().Put(put.key, std::move(value),
+                                          {flags.timeout.value, put.prev_kv, put.lease.value});
   if (!result.ok()) return Fail(result.status());
   Answer answer{"RESULT", "OK"};
   if (result->previous.has_value()) {
@@ -101,6 +102,7 @@ struct CasFlags {
   Positional second;
   bool absent = false;
   std::optional<std::uint64_t> mod_revision;
+  LeaseIdFlag lease;
 };
 
 Compare ConditionOf(const CasFlags& cas) {
@@ -119,8 +121,10 @@ Exit RunCas(const ClientFlags& flags, const CasFlags& cas) {
   }
   auto client = Connect(flags);
   if (!client.ok()) return Fail(Exit::kBadArguments, client.status().message());
-  const auto result = (*client)->kv().Swap(
-      ConditionOf(cas), without_expected ? cas.first : cas.second.text, {flags.timeout.value});
+  WriteOptions options{flags.timeout.value};
+  options.lease = cas.lease.value;
+  const auto result = (*client)->kv().Swap(ConditionOf(cas),
+                                           without_expected ? cas.first : cas.second.text, options);
   if (!result.ok()) return Fail(result.status());
   Answer answer{
       "RESULT", result->succeeded ? "SUCCESS" : "FAILURE", {{"succeeded", result->succeeded}}};
@@ -135,6 +139,7 @@ Exit RunCas(const ClientFlags& flags, const CasFlags& cas) {
 struct IncrFlags {
   std::string key;
   std::string delta = "1";
+  LeaseIdFlag lease;
 };
 
 Exit RunIncr(const ClientFlags& flags, const IncrFlags& incr) {
@@ -149,11 +154,21 @@ Exit RunIncr(const ClientFlags& flags, const IncrFlags& incr) {
   }
   auto client = Connect(flags);
   if (!client.ok()) return Fail(Exit::kBadArguments, client.status().message());
-  const auto result = (*client)->kv().Increment(incr.key, delta, {flags.timeout.value});
+  WriteOptions options{flags.timeout.value};
+  options.lease = incr.lease.value;
+  const auto result = (*client)->kv().Increment(incr.key, delta, options);
   if (!result.ok()) return Fail(result.status());
   PrintAnswer({"VALUE", std::to_string(result->value), {{"value", result->value}}},
               (*client)->LastHeader(), result->revision, flags);
   return FinishOutput();
+}
+
+void AddLeaseFlag(CLI::App& verb, LeaseIdFlag& lease) {
+  verb.add_option("--lease", lease,
+                  "ID of the lease to attach the key to, which deletes it when it ends (default: "
+                  "none, also if the key was attached to one)")
+      ->check(IsLeaseId())
+      ->type_name("ID");
 }
 
 }  // namespace
@@ -166,6 +181,7 @@ void AddKvVerbs(Program& program) {
   verb->add_option("KEY", put->key)->required();
   put->value.AddTo(*verb, "VALUE", "value to write (default: read from stdin)");
   verb->add_flag("--prev-kv", put->prev_kv, "print the pair that was there before");
+  AddLeaseFlag(*verb, put->lease);
   verb->callback(
       [&program, &client, put] { program.run = [&client, put] { return RunPut(client, *put); }; });
 
@@ -191,6 +207,7 @@ void AddKvVerbs(Program& program) {
                    "exist): cas KEY NEW --mod-revision N")
       ->check(IsNumber(0, std::numeric_limits<std::uint64_t>::max()))
       ->type_name("N");
+  AddLeaseFlag(*verb, cas->lease);
   verb->callback(
       [&program, &client, cas] { program.run = [&client, cas] { return RunCas(client, *cas); }; });
 
@@ -199,6 +216,7 @@ void AddKvVerbs(Program& program) {
                                "add to a counter (a signed 64-bit decimal number)");
   verb->add_option("KEY", incr->key)->required();
   verb->add_option("DELTA", incr->delta)->capture_default_str();
+  AddLeaseFlag(*verb, incr->lease);
   verb->callback([&program, &client, incr] {
     program.run = [&client, incr] { return RunIncr(client, *incr); };
   });

@@ -60,6 +60,7 @@ Exit Main(int argc, char** argv) {
   AddKvVerbs(program);
   AddTxnVerb(program);
   AddHistoryVerbs(program);
+  AddLeaseVerbs(program);
   AddEndpointVerbs(program);
   AddMemberVerbs(program);
   AddSnapshotVerbs(program);

@@ -10,6 +10,7 @@
 
 #include <fmt/format.h>
 
+#include "cmd/lease_id.h"
 #include "lib/base/address.h"
 
 namespace raftkv::cmd {
@@ -205,8 +206,12 @@ Result<Compare> ParseCompare(std::string_view line) {
     compare.value = *std::move(operand);
     return compare;
   }
-  const auto number = ToNumber<std::uint64_t>(*operand);
-  if (!number) return Bad(Quoted(*operand) + " is no unsigned 64-bit decimal number");
+  const bool is_lease = *target == Compare::Target::kLease;
+  const auto number = is_lease ? ParseLeaseId(*operand) : ToNumber<std::uint64_t>(*operand);
+  if (!number) {
+    return Bad(Quoted(*operand) + (is_lease ? " is not the ID of a lease, in hexadecimal"
+                                            : " is no unsigned 64-bit decimal number"));
+  }
   compare.number = *number;
   return compare;
 }
@@ -219,7 +224,17 @@ struct Words {
   bool keys_only = false;
   bool count_only = false;
   std::optional<std::uint64_t> limit;
+  std::optional<std::uint64_t> lease;
 };
+
+/// Of the flag `name`, which is followed by its value, after "=" or as the next word.
+Result<std::string> ValueOf(const std::string& name, const std::string& flag, LineReader& reader) {
+  if (flag.size() > name.size()) return flag.substr(name.size() + 1);
+  auto next = reader.Word("");
+  if (!next.ok()) return Bad(name + " needs a number");
+  if (!reader.AtBoundary("")) return Bad("a space is missing behind a quote");
+  return next;
+}
 
 Status TakeFlag(const std::string& flag, LineReader& reader, Words& out) {
   if (flag == "--prefix") {
@@ -231,15 +246,17 @@ Status TakeFlag(const std::string& flag, LineReader& reader, Words& out) {
   } else if (flag == "--count-only") {
     out.count_only = true;
   } else if (flag == "--limit" || flag.starts_with("--limit=")) {
-    std::string text = flag.size() > 8 ? flag.substr(8) : std::string();
-    if (flag == "--limit") {
-      auto next = reader.Word("");
-      if (!next.ok()) return Bad("--limit needs a number");
-      if (!reader.AtBoundary("")) return Bad("a space is missing behind a quote");
-      text = *std::move(next);
+    const auto text = ValueOf("--limit", flag, reader);
+    if (!text.ok()) return text.status();
+    out.limit = ToNumber<std::uint64_t>(*text);
+    if (!out.limit) return Bad("--limit: " + Quoted(*text) + " is no number");
+  } else if (flag == "--lease" || flag.starts_with("--lease=")) {
+    const auto text = ValueOf("--lease", flag, reader);
+    if (!text.ok()) return text.status();
+    out.lease = ParseLeaseId(*text);
+    if (!out.lease) {
+      return Bad("--lease: " + Quoted(*text) + " is not the ID of a lease, in hexadecimal");
     }
-    out.limit = ToNumber<std::uint64_t>(text);
-    if (!out.limit) return Bad("--limit: " + Quoted(text) + " is no number");
   } else {
     return Bad(Quoted(flag) + " is no flag of an operation");
   }
@@ -280,6 +297,7 @@ Status CheckFlags(const Words& words, bool ranges, bool previous) {
   if (of_get && words.words[0] != "get") {
     return Bad("--keys-only, --count-only and --limit are flags of get");
   }
+  if (words.lease && words.words[0] != "put") return Bad("--lease is a flag of put");
   if (words.prefix && !ranges) return Bad("--prefix is a flag of get and del");
   if (words.prev_kv && !previous) return Bad("--prev-kv is a flag of put and del");
   return Status::Ok();
@@ -305,7 +323,7 @@ Result<Op> ParseOperation(std::string_view line) {
   if (!bad.ok()) return bad;
   Op op;
   if (is_put) {
-    op = Op::Put(words[1], words[2]);
+    op = Op::Put(words[1], words[2], split->lease.value_or(0));
   } else if (is_get || is_del) {
     const auto range = RangeOf(*split);
     if (!range.ok()) return range.status();

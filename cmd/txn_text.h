@@ -4,10 +4,12 @@
 // what is missing at the end is empty. One a line:
 //
 //   value("k") = "v"     also val, create (c), mod (m), version (ver), lease; and !=, <, >
-//   put KEY VALUE [--prev-kv]
+//   put KEY VALUE [--prev-kv] [--lease ID]
 //   get KEY [END] [--prefix] [--limit N] [--keys-only] [--count-only]
 //   del KEY [END] [--prefix] [--prev-kv]
 //   incr KEY [DELTA]
+//
+// The ID of a lease is hexadecimal, also in a compare: lease("k") = "0" is a key without one.
 //
 // A word is quoted with "..." (with the escapes of Go), '...' or `...` (as they are), or not at
 // all.

@@ -113,9 +113,9 @@ const Lease* LeaseTable::Find(std::uint64_t id) const {
 
 std::uint64_t LeaseTable::NewId() {
   // Spread, so that one who mistypes a number does not meet a neighbour's lease.
-  Random random(Random(index_.value).Next() + drawn_++);
-  std::uint64_t id = random.Next() & kMaxLeaseId;
-  while (id == 0 || Find(id) != nullptr) id = random.Next() & kMaxLeaseId;
+  Random dice(Random(index_.value).Next() + drawn_++);
+  std::uint64_t id = dice.Next() & kMaxLeaseId;
+  while (id == 0 || Find(id) != nullptr) id = dice.Next() & kMaxLeaseId;
   return id;
 }
 

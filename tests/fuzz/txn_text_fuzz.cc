@@ -30,8 +30,10 @@ std::string TextOf(const Compare& compare) {
   }
   constexpr const char* kOperators[] = {"=", "!=", "<", ">"};
   const bool of_value = compare.target == Target::kValue;
+  const bool of_lease = compare.target == Target::kLease;
+  const std::string number = fmt::format(of_lease ? "{:x}" : "{}", compare.number);
   return fmt::format("{}({}) {} {}\n", name, Quoted(compare.key), kOperators[compare.op],
-                     Quoted(of_value ? compare.value : std::to_string(compare.number)));
+                     Quoted(of_value ? compare.value : number));
 }
 
 /// KEY END, or KEY --prefix where there is no other way to say it.
@@ -44,7 +46,10 @@ std::string RangeText(const Op& op) {
 std::string TextOf(const Op& op) {
   const std::string previous = op.return_previous ? " --prev-kv\n" : "\n";
   switch (op.kind) {
-    case Op::Kind::kPut: return "put " + Quoted(op.key) + ' ' + Quoted(op.value) + previous;
+    case Op::Kind::kPut: {
+      const std::string lease = op.lease == 0 ? "" : fmt::format(" --lease {:x}", op.lease);
+      return "put " + Quoted(op.key) + ' ' + Quoted(op.value) + lease + previous;
+    }
     case Op::Kind::kDelete: return "del " + Quoted(op.key) + previous;
     case Op::Kind::kDeleteRange: return "del " + RangeText(op) + previous;
     case Op::Kind::kIncrement: return fmt::format("incr {} {}\n", Quoted(op.key), op.delta);

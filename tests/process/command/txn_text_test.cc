@@ -51,7 +51,9 @@ TEST(TxnText, ComparesHaveTheNamesOfEtcdctl) {
                                                              {"lease", Target::kLease}};
   for (const auto& [name, target] : names) {
     for (const std::string quote : {"\"", "'", "`", ""}) {
-      const std::string number = quote + "18446744073709551615" + quote;
+      const bool is_lease = target == Target::kLease;
+      const std::string most = is_lease ? "ffffffffffffffff" : "18446744073709551615";
+      const std::string number = quote + most + quote;
       const Compare compare = OneCompare(name + "(" + quote + "key" + quote + ") > " + number);
       EXPECT_EQ(compare.target, target);
       EXPECT_EQ(compare.op, Compare::kGreater);
