@@ -1,5 +1,7 @@
 // Writes the seeds that are made by the encoders themselves: raftkv_fuzz_seeds FOLDER. Run it after
 // a format has changed; seeds by hand, and inputs that were findings once, stay as they are.
+#include "tests/fuzz/make_seeds.h"
+
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
@@ -17,6 +19,7 @@
 #include "lib/kv/change_set.h"
 #include "lib/kv/command.capnp.h"
 #include "lib/kv/continuation.h"
+#include "lib/kv/lease_table.h"
 #include "lib/kv/message_builder.h"
 #include "lib/kv/record.h"
 #include "lib/kv/request.h"
@@ -38,6 +41,8 @@ namespace {
 
 std::string g_folder;
 
+}  // namespace
+
 void Seed(const std::string& target, const std::string& name, std::string_view bytes) {
   const std::string folder = g_folder + "/" + target;
   std::filesystem::create_directories(folder);
@@ -46,139 +51,12 @@ void Seed(const std::string& target, const std::string& name, std::string_view b
   RAFTKV_CHECK(file.flush().good(), folder);
 }
 
-/// Of a target whose first byte chooses the case.
 void Seed(const std::string& target, unsigned char which, const std::string& name,
           std::string_view bytes) {
   Seed(target, name, std::string(1, static_cast<char>(which)).append(bytes));
 }
 
-// --- Requests.
-
-TxnRequest PlainTxn() {
-  TxnRequest txn;
-  txn.compares = {Compare::Value("a", Compare::kEqual, "value of a"),
-                  Compare::Exists("b"),
-                  Compare::ModRevision("k", Compare::kLess, 9).WithPrefix(),
-                  Compare::CreateRevision("z", Compare::kNotEqual, 7),
-                  Compare::Lease("n", Compare::kEqual, 0),
-                  Compare::Missing("q")};
-  ScanOptions options;
-  options.limit = 2;
-  options.order = OrderBy::kValue;
-  options.reverse = true;
-  options.min_mod_revision = 1;
-  txn.success = {Op::Put("p", "1").WithPrevious(), Op::Get("a"),
-                 Op::Range(KeyRange::Prefix("k"), options), Op::Increment("n", -3)};
-  txn.failure = {Op::Delete("a").WithPrevious(), Op::DeleteRange({"k", "l"})};
-  return txn;
-}
-
-TxnRequest NestedTxn(std::size_t depth) {
-  TxnRequest txn;
-  txn.compares = {Compare::Exists("a")};
-  txn.success = {Op::Put("depth" + std::to_string(depth), "v")};
-  if (depth > 1) txn.success.push_back(Op::Txn(NestedTxn(depth - 1)));
-  txn.failure = {Op::Get("a")};
-  return txn;
-}
-
-void SeedRequest(const std::string& name, const std::vector<kv::Operation>& operations,
-                 const std::vector<std::size_t>& calls = {}) {
-  const kv::RequestHeader header{.session = 0x1122334455667788,
-                                 .opened_at_ms = 1'000'000,
-                                 .sequence = 3,
-                                 .acknowledged_below = 2};
-  const Bytes bytes = kv::EncodeRequest(header, operations, calls);
-  Seed("request", name, bytes.view());
-  Seed("command", name, bytes.view());
-}
-
-void SeedRequests() {
-  using kv::Range;
-  const Range bounded = Range::From({"k1", "k3"});
-  const Range unbounded = Range::From(KeyRange::FromKey("k"));
-  const Range nothing{Range::Kind::kBounded, "b", ""};
-  SeedRequest("put", {kv::PutOp{"key", "value"}});
-  SeedRequest("put-previous", {kv::PutOp{"a", "2", true}});
-  SeedRequest("put-empty-value", {kv::PutOp{"key", ""}});
-  SeedRequest("delete", {kv::DeleteOp{Range::Single("a")}});
-  SeedRequest("delete-range", {kv::DeleteOp{bounded, true}});
-  SeedRequest("delete-unbounded", {kv::DeleteOp{unbounded}});
-  SeedRequest("delete-nothing", {kv::DeleteOp{nothing}});
-  SeedRequest("swap", {kv::CompareAndSwapOp{"a", "value of a", "w"}});
-  SeedRequest("swap-create", {kv::CompareAndSwapOp{"new", std::nullopt, "w"}});
-  SeedRequest("swap-fails", {kv::CompareAndSwapOp{"a", "x", "w", true}});
-  SeedRequest("increment", {kv::IncrementOp{"n", 1}});
-  SeedRequest("increment-overflow", {kv::IncrementOp{"n", INT64_MAX}});
-  SeedRequest("increment-of-text", {kv::IncrementOp{"a", 1}});
-  SeedRequest("empty-key", {kv::PutOp{"", "value"}});
-  SeedRequest("compact", {kv::CompactOp{5}});
-  SeedRequest("compact-future", {kv::CompactOp{1'000'000}});
-  SeedRequest("compact-not-alone", {kv::CompactOp{5}, kv::PutOp{"x", "1"}});
-  SeedRequest("setting", {kv::SettingOp{"history", "5m"}});
-  SeedRequest("setting-unknown", {kv::SettingOp{"no-such-setting", "5m"}});
-  Seed("command", "compact-of-leader", kv::EncodeCompact(5).view());
-  SeedRequest("several", {kv::PutOp{"x", "1"}, kv::DeleteOp{Range::Single("x")},
-                          kv::IncrementOp{"n", 2}, kv::PutOp{"x", "2"}});
-  SeedRequest("calls", {kv::PutOp{"x", "1"}, kv::PutOp{"y", "1"}, kv::IncrementOp{"n", 2}}, {2, 1});
-  SeedRequest("txn", {kv::TxnOp{PlainTxn()}});
-  SeedRequest("txn-empty", {kv::TxnOp{}});
-  SeedRequest("txn-nested", {kv::TxnOp{NestedTxn(kv::kMaxTxnDepth)}});
-  SeedRequest("txn-too-deep", {kv::TxnOp{NestedTxn(kv::kMaxTxnDepth + 1)}});
-  SeedRequest("txn-same-key", {kv::TxnOp{{{}, {Op::Put("a", "1"), Op::Put("a", "2")}, {}}}});
-  SeedRequest("txn-put-in-range",
-              {kv::TxnOp{{{}, {Op::Put("k1", "1"), Op::DeleteRange({"k", "l"})}, {}}}});
-  std::vector<kv::Operation> ranges(kv::kMaxWholeRanges + 1, kv::DeleteOp{bounded});
-  SeedRequest("ranges-too-many", ranges);
-  ranges.pop_back();
-  SeedRequest("ranges-as-many", ranges);
-}
-
-void SeedReads() {
-  const auto seed = [](const std::string& name, const std::vector<kv::ReadOp>& reads) {
-    Seed("read_request", name, kv::EncodeReadRequest(reads).view());
-  };
-  ScanOptions sorted;
-  sorted.order = OrderBy::kModRevision;
-  sorted.reverse = true;
-  sorted.limit = 3;
-  ScanOptions backwards;
-  backwards.reverse = true;
-  ScanOptions filtered;
-  filtered.min_mod_revision = 2;
-  filtered.max_mod_revision = 5;
-  filtered.min_create_revision = 1;
-  filtered.max_create_revision = 9;
-  filtered.keys_only = true;
-  filtered.page_bytes = 100;
-  ScanOptions counted;
-  counted.count_only = true;
-  counted.revision = 10;
-  kv::ReadOp get{.range = kv::Range::Single("a")};
-  kv::ReadOp page = kv::ReadOp::From({"k1", "k9"}, {});
-  page.revision = 9;
-  page.max_bytes = 100;
-  kv::ReadOp settings;
-  settings.range = kv::Range::From({});
-  settings.settings = true;
-  kv::ReadOp uncounted = kv::ReadOp::From(KeyRange::Prefix("k"), {});
-  uncounted.uncounted = true;
-  uncounted.limit = 1;
-  seed("get", {get});
-  seed("get-many", {get, {.range = kv::Range::Single("nothing")}, get});
-  seed("all", {kv::ReadOp::From({}, {})});
-  seed("prefix", {kv::ReadOp::From(KeyRange::Prefix("k"), {})});
-  seed("sorted", {kv::ReadOp::From({}, sorted)});
-  seed("backwards", {kv::ReadOp::From({"a", "z"}, backwards)});
-  seed("filtered", {kv::ReadOp::From({}, filtered)});
-  seed("counted", {kv::ReadOp::From({}, counted)});
-  seed("uncounted", {uncounted});
-  seed("page", {page});
-  seed("settings", {settings});
-  seed("mixed", {get, uncounted, kv::ReadOp::From({}, sorted)});
-  seed("empty-key", {{.range = kv::Range::Single("")}});
-  seed("none", {});
-}
+namespace {
 
 /// A page that is not the last.
 Bytes ReadPage() {
@@ -399,8 +277,10 @@ void SeedKvRecords() {
   Seed("kv_record", 0, "data", header + "value");
   Seed("kv_record", 0, "data-empty", header);
   Seed("kv_record", 1, "data-format-1", std::string("\1\0\0\0\0\0\0\0\x09value", 14));
-  const kv::Position position{Index(9), Term(3), 1'000'000, 12, 4};
-  Seed("kv_record", 2, "position", kv::EncodePosition(position));
+  const kv::Position position{Index(9), Term(3), 1'000'000, 12, 4, 77};
+  const std::string record = kv::EncodePosition(position);
+  Seed("kv_record", 2, "position", record);
+  Seed("kv_record", 2, "position-without-clock", '\x02' + record.substr(1, record.size() - 9));
   Seed("kv_record", 3, "position-format-1",
        std::string("\1\0\0\0\0\0\0\0\x09\0\0\0\0\0\0\0\2\0\0\0\0\0\0\0\1", 25));
   kv::Session session{.id = 7,
@@ -420,6 +300,8 @@ void SeedKvRecords() {
   changes.Delete(100, "c");
   changes.Finish();
   Seed("kv_record", 5, "change-set", kv::EncodeChangeSets(changes).front().value);
+  const kv::Lease lease{.id = 7, .ttl_ms = 1'000, .deadline_ms = 5'000};
+  Seed("kv_record", 6, "lease", kv::LeaseKey(7) + kv::EncodeLease(lease));
 }
 
 void SeedLogRecords() {

@@ -44,7 +44,10 @@ Writer& Writer::Read(const kv::ParsedRead& read, bool in_txn) {
   Number(order.min_mod_revision).Number(order.max_mod_revision);
   Number(order.min_create_revision).Number(order.max_create_revision);
   // A transaction has one page, and reads keys only.
-  return in_txn ? *this : Number(read.max_bytes).Number(read.settings);
+  if (in_txn) return *this;
+  Number(read.max_bytes).Number(read.settings);
+  Number(read.lease.has_value()).Number(read.lease.value_or(0));
+  return Number(read.leases_from.has_value()).Number(read.leases_from.value_or(0));
 }
 
 Writer& Writer::Operation(const kv::ParsedOperation& operation, bool in_txn) {
@@ -52,15 +55,24 @@ Writer& Writer::Operation(const kv::ParsedOperation& operation, bool in_txn) {
   if (!in_txn) Number(operation.same_call);
   switch (operation.kind) {
     case Kind::kPut:
-      return Text(operation.range.begin).Text(operation.value).Number(operation.return_previous);
+      Text(operation.range.begin).Text(operation.value).Number(operation.return_previous);
+      return Number(operation.lease);
     case Kind::kDelete: return Range(operation.range).Number(operation.return_previous);
     case Kind::kCompareAndSwap:
       Text(operation.range.begin).Text(operation.value).Number(operation.return_previous);
-      Number(operation.expect_absent);
+      Number(operation.expect_absent).Number(operation.lease);
       return Text(operation.expect_absent ? std::string_view() : operation.expected);
     case Kind::kIncrement:
-      return Text(operation.range.begin).Number(static_cast<std::uint64_t>(operation.delta));
+      Text(operation.range.begin).Number(static_cast<std::uint64_t>(operation.delta));
+      return Number(operation.lease);
     case Kind::kTxn: return Txn(*operation.txn);
+    case Kind::kGrantLease: return Number(operation.lease).Number(operation.ttl_ms);
+    case Kind::kRenewLeases:
+      Number(operation.leases.size());
+      for (const std::uint64_t lease : operation.leases) Number(lease);
+      return *this;
+    case Kind::kRevokeLease: return Number(operation.lease);
+    case Kind::kExpire: return *this;
     case Kind::kCompact: return Number(operation.revision);
     case Kind::kSetting: return Text(operation.range.begin).Text(operation.value);
   }
@@ -127,6 +139,7 @@ std::optional<Op> WriteOf(const kv::ParsedOperation& write) {
     case Kind::kPut:
       op.kind = Op::Kind::kPut;
       op.value = std::string(write.value);
+      op.lease = write.lease;
       return op;
     case Kind::kDelete: {
       const bool single = write.range.kind == RangeKind::kSingle;
@@ -135,6 +148,7 @@ std::optional<Op> WriteOf(const kv::ParsedOperation& write) {
       return op;
     }
     case Kind::kIncrement:
+      if (write.lease != 0) return std::nullopt;  // nor has that words there
       op.kind = Op::Kind::kIncrement;
       op.delta = write.delta;
       return op;
@@ -146,6 +160,10 @@ std::optional<Op> WriteOf(const kv::ParsedOperation& write) {
       return op;
     }
     case Kind::kCompareAndSwap:
+    case Kind::kGrantLease:
+    case Kind::kRenewLeases:
+    case Kind::kRevokeLease:
+    case Kind::kExpire:
     case Kind::kCompact:
     case Kind::kSetting: break;
   }
@@ -181,20 +199,24 @@ std::optional<kv::Operation> OperationOf(const kv::ParsedOperation& from) {
   std::string key(from.range.begin);
   switch (from.kind) {
     case Kind::kPut:
-      return kv::PutOp{std::move(key), std::string(from.value), from.return_previous};
+      return kv::PutOp{std::move(key), std::string(from.value), from.return_previous, from.lease};
     case Kind::kDelete: return kv::DeleteOp{RangeOf(from.range), from.return_previous};
     case Kind::kCompareAndSwap: {
       std::optional<std::string> expected;
       if (!from.expect_absent) expected = std::string(from.expected);
       return kv::CompareAndSwapOp{std::move(key), std::move(expected), std::string(from.value),
-                                  from.return_previous};
+                                  from.return_previous, from.lease};
     }
-    case Kind::kIncrement: return kv::IncrementOp{std::move(key), from.delta};
+    case Kind::kIncrement: return kv::IncrementOp{std::move(key), from.delta, from.lease};
     case Kind::kTxn: {
       std::optional<TxnRequest> txn = TxnOf(*from.txn);
       if (!txn.has_value()) return std::nullopt;
       return kv::TxnOp{*std::move(txn)};
     }
+    case Kind::kGrantLease: return kv::GrantLeaseOp{from.lease, from.ttl_ms};
+    case Kind::kRenewLeases: return kv::RenewLeasesOp{from.leases};
+    case Kind::kRevokeLease: return kv::RevokeLeaseOp{from.lease};
+    case Kind::kExpire: return std::nullopt;  // the leader's alone
     case Kind::kCompact: return kv::CompactOp{from.revision};
     case Kind::kSetting: return kv::SettingOp{std::move(key), std::string(from.value)};
   }
@@ -243,6 +265,8 @@ std::vector<kv::ReadOp> Rebuild(const std::vector<kv::ParsedRead>& reads) {
     read.uncounted = from.uncounted;
     read.max_bytes = from.max_bytes;
     read.settings = from.settings;
+    read.lease = from.lease;
+    read.leases_from = from.leases_from;
     out.push_back(std::move(read));
   }
   return out;

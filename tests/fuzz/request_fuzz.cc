@@ -16,6 +16,7 @@ constexpr Limits kLimits{.max_key_bytes = 64,
 
 /// With nested ones; also how deep they are.
 std::size_t Count(const kv::ParsedOperation& operation, std::size_t depth) {
+  if (operation.kind == kv::ParsedOperation::Kind::kRenewLeases) return operation.leases.size();
   if (operation.txn == nullptr) return 1;
   RAFTKV_CHECK(depth < kv::kMaxTxnDepth, depth);
   std::size_t count = operation.txn->compares.size();

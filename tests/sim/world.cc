@@ -375,6 +375,7 @@ void World::RunLivenessPhase() {
     if (outcome_.ok) Fail("liveness", "no leader though faults have stopped");
     return;
   }
+  reads_.OnWell();
   clients_.WriteOnceEach();
   const Nanos write_bound = now() + kWriteBound;
   while (outcome_.ok && !clients_.Done() && now() < write_bound)

@@ -337,6 +337,7 @@ KeyRange Clients::DrawRange() {
 void Clients::Scan(Client& client) {
   Random& random = world_.chance().clients;
   if (random.Below(3) == 0) return GetMany(client);
+  if (random.Below(4) == 0) return UseLeases(client);
   ScanOptions options;
   options.timeout = Timeout();
   options.count_only = random.Below(3) == 0;

@@ -129,6 +129,7 @@ class Clients {
   [[nodiscard]] KeyRange DrawScanned();
   void Scan(Client& client);
   void Compact(Client& client);
+  void UseLeases(Client& client);
   /// `before`: what the pages before this one have shown.
   void ScanPage(Client& client, const KeyRange& range, const ScanOptions& options,
                 const Reads::Shown& before);

@@ -101,6 +101,40 @@ void Clients::Compact(Client& client) {
       });
 }
 
+/// Those that raw clients grant (raw_client.cc): looks at them, or keeps one alive. What is shown
+/// is judged where a member answers.
+void Clients::UseLeases(Client& client) {
+  Random& random = world_.chance().clients;
+  const std::uint64_t id = 1 + random.Below(3);
+  const auto end = [this, &client](const char* what, const Status& status) {
+    if (stopped_) return;
+    --client.open;
+    const bool expected =
+        status.ok() || status.code() == Code::kNotFound || GotNoAnswer(status.code());
+    if (!expected) world_.Fail("outcomes", std::string(what) + " ends with " + status.ToString());
+  };
+  ++client.open;
+  LeaseReadOptions options;
+  options.timeout = Timeout();
+  options.with_keys = random.Below(3) != 0;
+  if (random.Below(3) == 0) options.consistency = Consistency::kLocal;
+  switch (random.Below(4)) {
+    case 0:
+      client.kv->KeepAliveAsync({id}, {Timeout()}, [end](const Result<std::vector<LeaseInfo>>& r) {
+        end("a keep-alive", r.status());
+      });
+      break;
+    case 1:
+      client.kv->ListLeasesAsync(options, [end](const Result<std::vector<LeaseInfo>>& r) {
+        end("a list of leases", r.status());
+      });
+      break;
+    default:
+      client.kv->GetLeaseAsync(
+          id, options, [end](const Result<LeaseInfo>& r) { end("a read of a lease", r.status()); });
+  }
+}
+
 /// What each answer shows is judged where it was given, and all of them together at the end
 /// (judges/reads.h).
 void Clients::EndScan(const Call& call, const ScanOptions& options, const Status& status,

@@ -18,6 +18,7 @@ constexpr std::uint32_t kLateCopyPpm = 300'000;
 constexpr int kRetries = 4;
 constexpr Nanos kRetryEvery = 400 * kMillisecond;
 constexpr std::uint32_t kNewSessionPpm = 50'000;
+constexpr std::uint64_t kLeases = 3;  ///< that clients name
 
 }  // namespace
 
@@ -89,6 +90,7 @@ void RawClient::Encode(Request& request, const std::vector<kv::Operation>& opera
   request.bytes = kv::EncodeRequest({session_, opened_at_ms_, sequence, acknowledged_below_},
                                     operations, request.call_sizes);
   request.operations = operations.size();
+  world_.reads().OnSent(session_, sequence);
   ++made_;
   if (!world_.telling()) return;
   world_.Trace("raw client %u sends %s, sequence %llu", id_,
@@ -125,10 +127,10 @@ std::vector<kv::Operation> RawClient::DrawMixed() {
   std::vector<kv::Operation> operations;
   const std::uint64_t count = 1 + random.Below(6);
   for (std::uint64_t i = 0; i < count; ++i) {
-    const std::uint64_t draw = random.Below(13);
+    const std::uint64_t draw = random.Below(17);
     const bool previous = random.Below(4) == 0;
     if (draw < 4) {
-      operations.emplace_back(kv::PutOp{key(), DrawValue(), previous});
+      operations.emplace_back(kv::PutOp{key(), DrawValue(), previous, DrawLease()});
     } else if (draw < 5) {
       operations.emplace_back(kv::DeleteOp{kv::Range::Single(key()), previous});
     } else if (draw < 6) {
@@ -136,19 +138,40 @@ std::vector<kv::Operation> RawClient::DrawMixed() {
     } else if (draw < 8) {
       auto expected = std::optional<std::string>(DrawValue());
       if (random.Below(3) == 0) expected.reset();
-      operations.emplace_back(kv::CompareAndSwapOp{key(), expected, DrawValue(), previous});
+      operations.emplace_back(
+          kv::CompareAndSwapOp{key(), expected, DrawValue(), previous, DrawLease()});
     } else if (draw < 11) {
       kv::Operation txn = kv::TxnOp{DrawTxn(0)};
       // One that is refused where it enters would take its neighbours with it.
       if (kv::CheckOperation(txn, {}).ok()) operations.push_back(std::move(txn));
+    } else if (draw < 15) {
+      operations.push_back(DrawLeaseOp());
     } else {
       const bool at_the_edge = random.Below(8) == 0;
       const std::int64_t delta = at_the_edge ? INT64_MAX - 1 : -world_.clients().NewDelta();
-      operations.emplace_back(kv::IncrementOp{key(), delta});
+      operations.emplace_back(kv::IncrementOp{key(), delta, DrawLease()});
     }
   }
   if (operations.empty()) operations.emplace_back(kv::PutOp{key(), DrawValue()});
   return operations;
+}
+
+/// Mostly one that was there at some time.
+std::uint64_t RawClient::DrawLease() {
+  Random& random = world_.chance().clients;
+  return random.Below(2) == 0 ? 0 : 1 + random.Below(kLeases);
+}
+
+/// One lease is kept alive by most who come along, others are left to end.
+kv::Operation RawClient::DrawLeaseOp() {
+  Random& random = world_.chance().clients;
+  const std::uint64_t draw = random.Below(8);
+  const std::uint64_t ttl_ms = 100 + random.Below(3'000);
+  if (draw < 3) return kv::GrantLeaseOp{1 + random.Below(kLeases), ttl_ms};
+  if (draw < 4) return kv::GrantLeaseOp{0, ttl_ms};
+  if (draw < 5) return kv::RevokeLeaseOp{1 + random.Below(kLeases)};
+  if (draw < 6) return kv::RenewLeasesOp{{1 + random.Below(kLeases), 1}};
+  return kv::RenewLeasesOp{{1}};
 }
 
 Compare RawClient::DrawCompare() {
@@ -173,7 +196,7 @@ Op RawClient::DrawOp(int depth) {
   Op op;
   switch (random.Below(depth < 2 ? 9 : 8)) {
     case 0:
-    case 1: op = Op::Put(key, DrawValue()); break;
+    case 1: op = Op::Put(key, DrawValue(), DrawLease()); break;
     case 2: op = Op::Delete(key); break;
     case 3: op = Op::DeleteRange(range); break;
     case 4: return Op::Increment(key, static_cast<std::int64_t>(random.Below(1000)));

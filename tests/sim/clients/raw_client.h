@@ -52,6 +52,8 @@ class RawClient {
   void Encode(Request& request, const std::vector<kv::Operation>& operations);
   [[nodiscard]] std::string DrawValue();
   [[nodiscard]] std::vector<kv::Operation> DrawMixed();
+  [[nodiscard]] std::uint64_t DrawLease();
+  [[nodiscard]] kv::Operation DrawLeaseOp();
   TxnRequest DrawTxn(int depth);
   Compare DrawCompare();
   Op DrawOp(int depth);

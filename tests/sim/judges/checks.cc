@@ -22,7 +22,7 @@ std::string At(Index index, Term term) {
 }
 
 bool Same(const Entry& a, const Entry& b) {
-  if (a.kind != b.kind || a.time_ms != b.time_ms) return false;
+  if (a.kind != b.kind || a.time_ms != b.time_ms || a.clock_ms != b.clock_ms) return false;
   // Shared bytes need not be compared.
   return a.payload.view().data() == b.payload.view().data() || a.payload == b.payload;
 }

@@ -1,5 +1,6 @@
 #include "tests/sim/judges/model.h"
 
+#include <algorithm>
 #include <charconv>
 #include <iterator>
 #include <utility>
@@ -25,8 +26,9 @@ bool Model::IsIn(const kv::RangeView& range, std::string_view key) {
 }
 
 /// At the revision that the call at hand takes.
-void Model::Put(std::string_view key, std::string value) {
+void Model::Put(std::string_view key, std::string value, std::uint64_t lease) {
   Value& now = keys_[std::string(key)];
+  now.lease = lease;
   now.value = std::move(value);
   now.mod_revision = revision_ + 1;
   if (now.version++ == 0) now.create_revision = revision_ + 1;
@@ -94,8 +96,11 @@ std::string Model::Increment(const kv::ParsedOperation& operation,
   }
   const bool overflows = __builtin_add_overflow(number, operation.delta, &number);
   if (overflows) return result.code == Code::kInvalidArgument ? "" : "an increment overflows";
+  if (LacksLease(operation.lease)) {
+    return result.code == Code::kNotFound ? "" : "an increment with a lease there is not";
+  }
   if (result.code != Code::kOk) return "an increment of a number is refused";
-  Put(operation.range.begin, std::to_string(number));
+  Put(operation.range.begin, std::to_string(number), operation.lease);
   changed = true;
   return number == result.number ? std::string() : Told("a counter", result.number, number);
 }
@@ -104,8 +109,11 @@ std::string Model::Carry(const kv::ParsedOperation& operation, const kv::Operati
                          bool& changed) {
   using Kind = kv::ParsedOperation::Kind;
   if (operation.kind == Kind::kTxn) return CarryTxn(*operation.txn, result, changed);
-  const bool swapped = operation.kind == Kind::kCompareAndSwap && result.code == Code::kOk;
-  if (operation.return_previous && !swapped) {
+  if (operation.IsOfLease()) return CarryLease(operation, result, changed);
+  const bool held = result.code == Code::kOk || result.code == Code::kNotFound;
+  const bool swapped = operation.kind == Kind::kCompareAndSwap && held;
+  const bool lacks_lease = operation.kind == Kind::kPut && LacksLease(operation.lease);
+  if (operation.return_previous && !swapped && !lacks_lease) {
     std::string wrong = CheckPrevious(operation.range, result.previous);
     if (!wrong.empty()) return wrong;
   } else if (!result.previous.empty()) {
@@ -118,24 +126,37 @@ std::string Model::Carry(const kv::ParsedOperation& operation, const kv::Operati
     const bool holds = operation.expect_absent
                            ? found == keys_.end()
                            : found != keys_.end() && found->second.value == operation.expected;
-    if (holds != (result.code == Code::kOk)) {
+    if (holds != held) {
       return holds ? "a compare and swap that holds is refused"
                    : "a compare and swap that does not hold swaps";
     }
     if (!holds) return {};
-  } else if (result.code != Code::kOk) {
-    return "a put is refused";
   }
-  Put(operation.range.begin, std::string(operation.value));
+  if (LacksLease(operation.lease)) {
+    return result.code == Code::kNotFound ? "" : "a write with a lease there is not";
+  }
+  if (result.code != Code::kOk) return "a put is refused";
+  Put(operation.range.begin, std::string(operation.value), operation.lease);
   changed = true;
   return {};
 }
 
 std::string Model::Apply(const raft::Entry& entry, const Checks::Result& result) {
+  clock_ms_ = std::max(clock_ms_, entry.clock_ms);
+  applied_ms_ = result.applied_ms;
   if (entry.kind != raft::EntryKind::kCommand) return {};
   kv::MessageBytes storage;
   kv::ParsedRequest request;
   if (!kv::ParseRequest(entry.payload.view(), SIZE_MAX, storage, request).ok()) return {};
+  if (!request.operations.empty() &&
+      request.operations[0].kind == kv::ParsedOperation::Kind::kExpire) {
+    return Expire();
+  }
+  sent_ms_ = 0;
+  if (sent_ != nullptr) {
+    const auto sent = sent_->find({request.header.session, request.header.sequence});
+    if (sent != sent_->end()) sent_ms_ = sent->second;
+  }
   const bool is_upkeep = request.operations.size() == 1 && request.operations[0].IsUpkeep();
   if (is_upkeep && request.header.session == 0) return Upkeep(request.operations[0], nullptr);
   const auto response = kv::DecodeResponse(result.response.view(), request.operations.size());

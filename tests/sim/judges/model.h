@@ -17,8 +17,15 @@
 
 namespace raftkv::sim {
 
+/// When a request was sent first, in ms of true time, by session and sequence.
+using SentAt = std::map<std::pair<std::uint64_t, std::uint64_t>, std::uint64_t>;
+
 class Model {
  public:
+  Model() = default;
+  /// `sent` tells early ends of leases; what is not in it is not judged.
+  explicit Model(const SentAt& sent) : sent_(&sent) {}
+
   /// The next entry and the answer that it was given; what is wrong with that answer, if anything.
   std::string Apply(const raft::Entry& entry, const Checks::Result& result);
   /// What is wrong with `found` as the answer to `asked` in the state as it is now.
@@ -27,6 +34,13 @@ class Model {
   /// on; it may end before its limit only if the answer may be full.
   [[nodiscard]] static std::string CompareEnd(const kv::ParsedRead& asked, const ScanResult& found,
                                               bool first, bool may_be_full);
+  /// The same of leases.
+  [[nodiscard]] std::string CompareLeases(const kv::ParsedRead& asked,
+                                          const kv::ReadAnswer& found) const;
+  /// A lease that should be gone `now_ms`: nobody has kept it alive for its time and `slack_ms`,
+  /// and all was well since `well_ms`. Empty: there is none.
+  [[nodiscard]] std::string Overdue(std::uint64_t well_ms, std::uint64_t now_ms,
+                                    std::uint64_t slack_ms) const;
   [[nodiscard]] std::uint64_t revision() const { return revision_; }
 
  private:
@@ -35,6 +49,15 @@ class Model {
     std::uint64_t mod_revision = 0;
     std::uint64_t create_revision = 0;
     std::uint64_t version = 0;
+    std::uint64_t lease = 0;
+  };
+  struct Lease {
+    std::uint64_t ttl_ms = 0;
+    std::uint64_t deadline_ms = 0;  ///< of the cluster clock
+    /// When it was granted or kept alive last, in true time: when that was sent (0: nobody knows),
+    /// and applied.
+    std::uint64_t sent_ms = 0;
+    std::uint64_t applied_ms = 0;
   };
   using Keys = std::map<std::string, Value, std::less<>>;
   using Item = Keys::value_type;
@@ -46,7 +69,13 @@ class Model {
   std::string Delete(const kv::RangeView& range, std::int64_t told, bool& changed);
   std::string Increment(const kv::ParsedOperation& operation, const kv::OperationResult& result,
                         bool& changed);
-  void Put(std::string_view key, std::string value);
+  void Put(std::string_view key, std::string value, std::uint64_t lease = 0);
+  // --- Leases.
+  [[nodiscard]] bool LacksLease(std::uint64_t id) const { return id != 0 && !leases_.contains(id); }
+  std::string CarryLease(const kv::ParsedOperation& operation, const kv::OperationResult& result,
+                         bool& changed);
+  std::int64_t EndLease(std::uint64_t id);
+  std::string Expire();
   // --- Transactions.
   static bool IsIn(const kv::RangeView& range, std::string_view key);
   static bool Holds(const Keys& keys, const kv::ParsedCompare& compare);
@@ -68,6 +97,12 @@ class Model {
   std::map<std::string, std::map<std::uint64_t, std::optional<Value>>, std::less<>> past_;
   std::uint64_t compacted_ = 0;
   std::uint64_t revision_ = 1;
+  std::map<std::uint64_t, Lease> leases_;
+  const SentAt* sent_ = nullptr;
+  // Of the entry at hand.
+  std::uint64_t clock_ms_ = 0;
+  std::uint64_t sent_ms_ = 0;
+  std::uint64_t applied_ms_ = 0;
   /// By session and sequence: what was answered when it was carried out.
   std::map<std::pair<std::uint64_t, std::uint64_t>, Bytes> answers_;
 };

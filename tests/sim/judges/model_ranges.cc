@@ -80,7 +80,7 @@ std::string Model::Compare(const kv::ParsedRead& asked, const ScanResult& found)
     if (kv.key != key) return "'" + kv.key + "' is there instead of '" + key + "'";
     const bool same = kv.value == (asked.keys_only ? std::string() : value.value);
     const bool same_counts = kv.mod_revision == value.mod_revision && kv.version == value.version &&
-                             kv.create_revision == value.create_revision && kv.lease == 0;
+                             kv.create_revision == value.create_revision && kv.lease == value.lease;
     if (!same || !same_counts) {
       return "'" + key + "' is " + Describe(kv.value, kv.mod_revision, kv.version) +
              " instead of " + Describe(value.value, value.mod_revision, value.version);

@@ -30,7 +30,7 @@ bool Model::Holds(const Keys& keys, const kv::ParsedCompare& compare) {
       case Compare::Target::kCreateRevision:
         return IsSo(value.create_revision, compare.op, compare.number);
       case Compare::Target::kVersion: return IsSo(value.version, compare.op, compare.number);
-      case Compare::Target::kLease: return IsSo(std::uint64_t{0}, compare.op, compare.number);
+      case Compare::Target::kLease: return IsSo(value.lease, compare.op, compare.number);
     }
     return false;
   };
@@ -51,7 +51,7 @@ std::string Model::CheckPrevious(const kv::RangeView& range,
     const bool same = next != told.end() && next->key == key && next->value == value.value &&
                       next->mod_revision == value.mod_revision &&
                       next->create_revision == value.create_revision &&
-                      next->version == value.version;
+                      next->version == value.version && next->lease == value.lease;
     if (!same) return "what '" + key + "' had before is told wrong";
     ++next;
   }
@@ -66,7 +66,8 @@ std::string Model::CarryTxn(const kv::ParsedTxn& txn, const kv::OperationResult&
   if (refused) {
     TakeBackTo(std::move(before));
     changed = false;
-    const bool told = result.code == Code::kInvalidArgument && result.txn == nullptr;
+    const bool told = (result.code == Code::kInvalidArgument || result.code == Code::kNotFound) &&
+                      result.txn == nullptr;
     return told ? "" : "a transaction is carried out that has to be refused";
   }
   if (result.code != Code::kOk || result.txn == nullptr) return "a transaction is refused";
@@ -123,7 +124,9 @@ std::string Model::RunWrite(const kv::ParsedOperation& write, const Keys& before
   bool wrote = false;
   std::string wrong;
   if (write.kind == Kind::kPut) {
-    Put(key, std::string(write.value));
+    refused = LacksLease(write.lease);
+    if (refused) return {};
+    Put(key, std::string(write.value), write.lease);
     wrote = true;
   } else if (write.kind == Kind::kDelete) {
     wrong = Delete(write.range, told == nullptr ? 0 : told->write.number, wrote);

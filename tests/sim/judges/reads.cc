@@ -13,8 +13,18 @@ namespace {
 
 /// No run has as much to show.
 constexpr std::size_t kUsualAnswer = 1 << 20;
+/// Until a lease that is over has ended where all is well.
+constexpr std::uint64_t kLeaseSlackMs = 3'000;
+
+std::uint64_t ToMs(Nanos time) { return static_cast<std::uint64_t>(time / kMillisecond); }
 
 }  // namespace
+
+Nanos Reads::Now() const { return world_.now(); }
+
+void Reads::OnSent(std::uint64_t session, std::uint64_t sequence) {
+  sent_.try_emplace({session, sequence}, ToMs(world_.now()));
+}
 
 void Reads::OnCommitted(Index index) { commits_.emplace_back(world_.now(), index); }
 
@@ -98,7 +108,7 @@ void Reads::CompareWithModel() {
   const DiskPlan& disk = world_.plan().disk;
   const bool may_end_early =
       disk.max_answer_bytes < kUsualAnswer || disk.max_visited_bytes < kUsualAnswer;
-  Model model;
+  Model model(sent_);
   auto next = answers_.begin();
   std::uint64_t index = 0;
   CompareAllShown(model);
@@ -112,10 +122,13 @@ void Reads::CompareWithModel() {
       }
       const auto results = kv::DecodeReadResponse(next->second.response.view());
       for (std::size_t i = 0; i < reads.size() && i < results->size(); ++i) {
-        std::string wrong = model.Compare(reads[i], (*results)[i]);
+        const bool of_keys = reads[i].IsOfKeys();
+        std::string wrong = of_keys ? model.Compare(reads[i], (*results)[i])
+                                    : model.CompareLeases(reads[i], (*results)[i]);
         // An answer is full sooner or later, but not before its first read got on.
         const bool may_be_full = i > 0 || may_end_early;
-        if (wrong.empty()) wrong = model.CompareEnd(reads[i], (*results)[i], i == 0, may_be_full);
+        if (wrong.empty() && of_keys)
+          wrong = model.CompareEnd(reads[i], (*results)[i], i == 0, may_be_full);
         if (wrong.empty()) continue;
         world_.Fail("states that were", next->second.host + " answered from the state at " +
                                             std::to_string(index) + ": " + wrong);
@@ -131,6 +144,8 @@ void Reads::CompareWithModel() {
     }
     compare();
   });
+  const std::string overdue = model.Overdue(ToMs(well_at_), ToMs(world_.now()), kLeaseSlackMs);
+  if (well_at_ != 0 && !overdue.empty()) world_.Fail("leases end", overdue);
 }
 
 }  // namespace raftkv::sim

@@ -65,6 +65,11 @@ class Reads {
   /// what the committed log says.
   void CompareWithModel();
 
+  /// A request leaves its client for the first time.
+  void OnSent(std::uint64_t session, std::uint64_t sequence);
+  /// Faults have stopped, and somebody leads.
+  void OnWell() { well_at_ = Now(); }
+
  private:
   struct Answer {
     std::string host;
@@ -78,7 +83,11 @@ class Reads {
   void CompareAllShown(const Model& model);
   void CheckNewness(const Host& host, const Question& question, Index reflects);
 
+  [[nodiscard]] Nanos Now() const;
+
   World& world_;
+  std::map<std::pair<std::uint64_t, std::uint64_t>, std::uint64_t> sent_;  ///< in ms
+  Nanos well_at_ = 0;
   std::vector<std::pair<Nanos, Index>> commits_;
   std::multimap<std::uint64_t, Answer> answers_;          ///< by the index that they reflect
   std::multimap<std::uint64_t, Shown> shown_to_clients_;  ///< by the revision that they show
