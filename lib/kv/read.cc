@@ -138,13 +138,14 @@ class Reader {
     if (!lease.ok()) return lease.status();
     LeaseInfo& info = found.leases.front() = InfoOf(*lease);
     if (read.count_only) return Status::Ok();
-    return view_.Scan(AttachedKey(id, read.range.begin), EndOfAttached(id),
-                      [&](auto attached, auto) {
-                        const std::string_view key = attached.substr(kAttachedPrefixBytes);
-                        if (!TakeWords(1 + DataWords(key.size()), found)) return false;
-                        info.keys.emplace_back(key);
-                        return true;
-                      });
+    const bool bounded = read.range.kind == Range::Kind::kBounded;
+    const std::string end = bounded ? AttachedKey(id, read.range.end) : EndOfAttached(id);
+    return view_.Scan(AttachedKey(id, read.range.begin), end, [&](auto attached, auto) {
+      const std::string_view key = attached.substr(kAttachedPrefixBytes);
+      if (!TakeWords(1 + DataWords(key.size()), found)) return false;
+      info.keys.emplace_back(key);
+      return true;
+    });
   }
 
   Status ShowLeases(std::uint64_t from, Found& found) {

@@ -142,10 +142,11 @@ class TxnExecution {
       case ParsedOperation::Kind::kIncrement: break;
       default: RAFTKV_CHECK(false, static_cast<int>(write.kind));
     }
+    if (RefusesLease(write, pending_, refusal_)) return Status::Ok();
     OperationResult sum;
     if (Status status = Increment(write, pending_, sum); !status.ok()) return status;
     if (sum.code == Code::kOk) {
-      return Note(write.range.begin, sums_.emplace_back(std::to_string(sum.number)), 0);
+      return Note(write.range.begin, sums_.emplace_back(std::to_string(sum.number)), write.lease);
     }
     refusal_.code = sum.code;
     refusal_.message = "an increment in the transaction is refused: " + sum.message;
