@@ -60,6 +60,7 @@ Exit Main(int argc, char** argv) {
   AddKvVerbs(program);
   AddTxnVerb(program);
   AddHistoryVerbs(program);
+  AddWatchVerb(program);
   AddEndpointVerbs(program);
   AddMemberVerbs(program);
   AddSnapshotVerbs(program);

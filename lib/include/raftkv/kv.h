@@ -366,6 +366,11 @@ class RangeIterator {
 inline constexpr std::string_view kNoSuchKey = "no such key";
 
 class KV;
+class Watcher;
+struct WatchOptions;
+struct WatchPage;
+struct WatchPageOptions;
+struct WatchResponse;
 
 /// A transaction while it is put together: kv.Txn().If(...).Then(...).Else(...).Commit(). Each of
 /// the three may be called several times; what is given is added.
@@ -425,6 +430,12 @@ class KV {
   /// kept; start the scan again.
   virtual void ScanAsync(KeyRange range, ScanOptions options, Callback<ScanResult> done) = 0;
 
+  /// One page of a watch, which Watch() below asks for again and again (<raftkv/watch.h>): the events
+  /// at a position, once there are any; at the timeout an empty page, with the position that the
+  /// watch has come to. DeadlineExceeded: no member answered.
+  virtual void WatchPageAsync(KeyRange range, WatchPageOptions options,
+                              Callback<WatchPage> done) = 0;
+
   /// Raises the lowest revision that can be read to `revision`, which remains readable itself. What
   /// is below is refused with Compacted from then on, and its space comes back in the background.
   /// The leader does it by itself, as the settings `history` and `history-bytes` say. Compacted:
@@ -454,6 +465,10 @@ class KV {
   Result<ScanResult> Scan(KeyRange range, ScanOptions options = {});
   /// Returns at once, the first page is asked for. `options` are those of the first page.
   RangeIterator Range(KeyRange range, ScanOptions options = {});
+  /// Follows the changes of a range: see <raftkv/watch.h>. Returns at once. With `on_response` it is
+  /// called for each response, otherwise Watcher::Next() returns them.
+  Watcher Watch(KeyRange range, const WatchOptions& options,
+                std::function<void(Result<WatchResponse>)> on_response = nullptr);
   Result<WriteResult> Compact(std::uint64_t revision, WriteOptions options = {});
   Result<WriteResult> ChangeSetting(std::string name, std::string value, WriteOptions options = {});
   Result<Settings> GetSettings(ReadOptions options = {});

@@ -1,6 +1,6 @@
 // How does a program follow the changes of keys?
 //
-//   Watcher watcher = kv.Watch(KeyRange::Prefix("a"));
+//   Watcher watcher = kv.Watch(KeyRange::Prefix("a"), {});
 //   while (true) {
 //     Result<WatchResponse> response = watcher.Next(std::chrono::seconds(1));
 //     if (response.ok()) Use(*response);

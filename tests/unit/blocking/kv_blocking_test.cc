@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 
 #include <raftkv/kv.h>
+#include <raftkv/watch.h>
 
 namespace raftkv {
 namespace {
@@ -59,6 +60,9 @@ class EchoKv : public KV {
   }
   void ScanAsync(KeyRange, ScanOptions options, Callback<ScanResult> done) override {
     Answer([=] { done(ScanResult{{}, options.limit, false, 4}); });
+  }
+  void WatchPageAsync(KeyRange, WatchPageOptions, Callback<WatchPage> done) override {
+    Answer([=] { done(Status(Code::kCancelled, "not in this test")); });
   }
   void CompactAsync(std::uint64_t revision, WriteOptions, Callback<WriteResult> done) override {
     Answer([=] { done(WriteResult{revision}); });

@@ -9,6 +9,7 @@
 #include <gtest/gtest.h>
 
 #include <raftkv/kv.h>
+#include <raftkv/watch.h>
 
 namespace raftkv {
 namespace {
@@ -36,6 +37,7 @@ class ScriptedKv final : public KV {
     open = [done = std::move(done), page = std::move(page)] { done(page); };
   }
 
+  void WatchPageAsync(KeyRange, WatchPageOptions, Callback<WatchPage>) override {}
   void CompactAsync(std::uint64_t, WriteOptions, Callback<WriteResult>) override {}
   void ChangeSettingAsync(std::string, std::string, WriteOptions, Callback<WriteResult>) override {}
   void GetSettingsAsync(ReadOptions, Callback<Settings>) override {}
