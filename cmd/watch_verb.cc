@@ -240,17 +240,17 @@ void AddWatchVerb(Program& program) {
       ->check(IsNumber(0, std::numeric_limits<std::uint64_t>::max()))
       ->type_name("N");
   verb->add_flag("--prev-kv", watch->previous, "print what each key was before as well");
-  verb->add_flag("--progress", watch->progress,
-                 "print the revision up to which everything was printed, at the beginning and about "
-                 "every 5 s without a change");
+  verb->add_flag(
+      "--progress", watch->progress,
+      "print the revision up to which everything was printed, at the beginning and about "
+      "every 5 s without a change");
   verb->add_option("--filter", watch->filter, "only put, or only delete")
       ->check(CLI::IsMember({"put", "delete"}));
   verb->footer(
       "COMMAND gets RAFTKV_WATCH_EVENT_TYPE (PUT or DELETE), RAFTKV_WATCH_KEY, RAFTKV_WATCH_VALUE "
       "and RAFTKV_WATCH_REVISION in its environment.");
-  verb->callback([&program, watch] {
-    program.run = [&program, watch] { return RunWatch(program, *watch); };
-  });
+  verb->callback(
+      [&program, watch] { program.run = [&program, watch] { return RunWatch(program, *watch); }; });
 }
 
 }  // namespace raftkv::cmd

@@ -3,7 +3,9 @@
 namespace raftkv {
 namespace {
 
-std::size_t BytesOf(const KeyValue& kv) { return sizeof(KeyValue) + kv.key.size() + kv.value.size(); }
+std::size_t BytesOf(const KeyValue& kv) {
+  return sizeof(KeyValue) + kv.key.size() + kv.value.size();
+}
 
 std::size_t BytesOf(const WatchEvent& event) {
   return BytesOf(event.kv) + (event.previous.has_value() ? BytesOf(*event.previous) : 0);

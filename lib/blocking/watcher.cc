@@ -188,8 +188,8 @@ Result<WatchResponse> Watcher::Next(std::chrono::milliseconds timeout) {
 }
 
 Watcher KV::Watch(KeyRange range, const WatchOptions& options, WatchCallback on_response) {
-  const auto state = std::make_shared<Watcher::State>(*this, std::move(range), options,
-                                                      std::move(on_response));
+  const auto state =
+      std::make_shared<Watcher::State>(*this, std::move(range), options, std::move(on_response));
   state->Ask();
   return Watcher(state);
 }

@@ -20,8 +20,7 @@ std::size_t PairWords(std::string_view key, std::string_view value) {
 }
 
 std::size_t WordsOf(const WatchEventView& event) {
-  std::size_t words =
-      capnp::sizeInWords<wire::WatchEvent>() + PairWords(event.key, event.value);
+  std::size_t words = capnp::sizeInWords<wire::WatchEvent>() + PairWords(event.key, event.value);
   if (event.previous.has_value()) words += PairWords(event.key, event.previous->value);
   return words;
 }
@@ -65,7 +64,7 @@ Status ReadRange(wire::KeyRange::Reader range, Range& out) {
   return {Code::kVersionMismatch, "a kind of range that this version does not know: upgrade it"};
 }
 
-Status ReadOp(wire::WatchRequest::Reader in, WatchOp& op) {
+Status ReadRequest(wire::WatchRequest::Reader in, WatchOp& op) {
   if (Status status = CheckVersion(in.getFormatVersion()); !status.ok()) return status;
   if (Status status = ReadRange(in.getRange(), op.range); !status.ok()) return status;
   op.position = {.next = in.getNext(), .delivered = in.getDelivered()};
@@ -85,14 +84,15 @@ Status NoAnswer(const char* why) {
 /// What is handed out as "each event once, in order" is not taken on trust.
 Status CheckPage(const WatchPage& page, const WatchOp& op) {
   const std::uint64_t asked = op.position.next;
-  if (page.position.next < std::max(asked, kFirstRevision)) return NoAnswer("its position goes back");
+  if (page.position.next < std::max(asked, kFirstRevision))
+    return NoAnswer("its position goes back");
   std::uint64_t revision = asked;
   for (const WatchEvent& event : page.events) {
     if (event.kv.mod_revision < revision) return NoAnswer("its events are not in order");
     revision = event.kv.mod_revision;
   }
-  const bool is_beyond =
-      revision > page.position.next || (revision == page.position.next && page.position.delivered == 0);
+  const bool is_beyond = revision > page.position.next ||
+                         (revision == page.position.next && page.position.delivered == 0);
   if (!page.events.empty() && is_beyond) return NoAnswer("its events are beyond its position");
   return Status::Ok();
 }
@@ -150,7 +150,8 @@ Result<WatchOp> DecodeWatchRequest(std::string_view bytes, const Limits& limits)
   WatchOp op;
   MessageBytes storage;
   Status status = ReadMessage<wire::WatchRequest>(
-      bytes, storage, "watch request", [&](wire::WatchRequest::Reader in) { return ReadOp(in, op); });
+      bytes, storage, "watch request",
+      [&](wire::WatchRequest::Reader in) { return ReadRequest(in, op); });
   if (status.ok()) status = CheckWatch(op, limits);
   if (!status.ok()) return status;
   return op;

@@ -71,14 +71,14 @@ Bytes EncodeWatchResponse(const std::vector<WatchEventView>& events, const Watch
 /// What `op` was answered. Corruption: malformed, or it is no answer to that.
 Result<WatchPage> DecodeWatchResponse(std::string_view bytes, const WatchOp& op);
 
-/// Gathers the events of one page: the changes of the store come in order, and the position moves on
-/// with them.
+/// Gathers the events of one page: the changes of the store come in order, and the position moves
+/// on with them.
 class WatchPageBuilder {
  public:
   explicit WatchPageBuilder(const WatchOp& op) : op_(op), position_(op.position) {}
 
-  /// Of the next change, not below the position's revision: whether it is an event that has not been
-  /// delivered yet. The caller then adds it.
+  /// Of the next change, not below the position's revision: whether it is an event that has not
+  /// been delivered yet. The caller then adds it.
   bool Wants(std::uint64_t revision, ChangeKind kind, std::string_view key);
   /// False: the page is full, and the event is the first one of the next page.
   bool Add(const WatchEventView& event);
@@ -106,8 +106,9 @@ struct WatchLogPage {
   Bytes response;  ///< empty: no events up to `position`
   WatchPosition position;
 };
-/// Events from the change sets of `engine`, up to revision `last`, which it has come to. Reads about
-/// `max_visited_bytes` of them, however few pass. Compacted: some at the position may be gone.
+/// Events from the change sets of `engine`, up to revision `last`, which it has come to. Reads
+/// about `max_visited_bytes` of them, however few pass. Compacted: some at the position may be
+/// gone.
 Result<WatchLogPage> ReadWatchLog(Engine& engine, const WatchOp& op, std::uint64_t last,
                                   std::size_t max_visited_bytes = kChangeSetBytes);
 

@@ -10,22 +10,18 @@
 namespace raftkv::kv {
 namespace {
 
-/// Reads the values that the rows do not have, while it goes over them: so what it holds is one page,
-/// however much one revision has changed.
+/// Reads the values that the rows do not have, while it goes over them: so what it holds is one
+/// page, however much one revision has changed.
 class LogReader {
  public:
   LogReader(View& view, const WatchOp& op, std::uint64_t last, std::size_t max_visited_bytes)
-      : view_(view),
-        op_(op),
-        last_(last),
-        max_visited_bytes_(max_visited_bytes),
-        page_(op) {}
+      : view_(view), op_(op), last_(last), max_visited_bytes_(max_visited_bytes), page_(op) {}
 
   Status Run() {
     const std::uint64_t from = op_.position.next;
-    const Status scanned =
-        view_.Scan(ChangeSetsFrom(from), EndOfChangeSets(),
-                   [this](std::string_view key, std::string_view value) { return Row(key, value); });
+    const Status scanned = view_.Scan(
+        ChangeSetsFrom(from), EndOfChangeSets(),
+        [this](std::string_view key, std::string_view value) { return Row(key, value); });
     // After the read: what was dropped while it went on may be missing in it.
     if (const std::uint64_t lowest = view_.LowestRevision(); from < lowest) {
       return CompactedStatus(from, lowest);

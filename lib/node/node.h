@@ -77,8 +77,8 @@ class Node {
   void Read(Bytes request, ReadPolicy policy, MonoTime deadline, Done<Bytes> done);
   /// The replicated time that a new session begins at. Unavailable: no leader confirmed it in time.
   void OpenSession(MonoTime deadline, Done<std::uint64_t> done);
-  /// A page of a watch (`request`: encoded kv WatchRequest, not checked yet): answered once there are
-  /// events, at the latest at `deadline` (node_watch.cc).
+  /// A page of a watch (`request`: encoded kv WatchRequest, not checked yet): answered once there
+  /// are events, at the latest at `deadline` (node_watch.cc).
   void Watch(const Bytes& request, MonoTime deadline, Done<Bytes> done);
   /// Unavailable: less is applied here than this member once had. Then it answers only what the
   /// leader confirms.

@@ -11,15 +11,14 @@ WatchHub::Ports Node::WatchPorts() {
               [this](kv::WatchOp op, std::uint64_t last, Done<kv::WatchLogPage> done) {
                 ports_.machine.ReadEvents(std::move(op), last, std::move(done));
               },
-          .may_say_nothing_came =
-              [this]() -> Status {
-                // What is applied is true for ever, so events may be told whatever this member has.
-                // That there are none is only worth something while it hears what is committed.
-                if (core_.leader() == kNobody) {
-                  return {Code::kUnavailable, "this member knows no leader, and may be cut off"};
-                }
-                return MayAnswerAlone();
-              },
+          .may_say_nothing_came = [this]() -> Status {
+            // What is applied is true for ever, so events may be told whatever this member has.
+            // That there are none is only worth something while it hears what is committed.
+            if (core_.leader() == kNobody) {
+              return {Code::kUnavailable, "this member knows no leader, and may be cut off"};
+            }
+            return MayAnswerAlone();
+          },
           .wakeup = [this] { wakeup_(); }};
 }
 

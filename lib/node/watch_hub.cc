@@ -218,9 +218,10 @@ std::uint64_t WatchHub::Serve(Watcher& watcher) {
 std::uint64_t WatchHub::ServeFromRing(Watcher& watcher) {
   kv::WatchPageBuilder page(watcher.op);
   const std::uint64_t from = watcher.op.position.next;
-  auto entry = std::lower_bound(
-      ring_.begin(), ring_.end(), from,
-      [](const kv::ChangesPtr& each, std::uint64_t revision) { return LastRevision(each) < revision; });
+  auto entry = std::lower_bound(ring_.begin(), ring_.end(), from,
+                                [](const kv::ChangesPtr& each, std::uint64_t revision) {
+                                  return LastRevision(each) < revision;
+                                });
   std::size_t looked_at = 0;
   bool full = false;
   for (; entry != ring_.end() && !full && looked_at < kMaxChangesAPage; ++entry) {

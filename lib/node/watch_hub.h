@@ -1,9 +1,10 @@
 // Which watcher is to be told of what, and where do its events come from?
 //
-// A client asks for a page of events, and asks again for the next one; what waits here in between is
-// a position, never a queue. The newest changes are in a ring, as they were applied; a watcher that
-// is behind it, or wants to know what its keys were before, is answered from the log of events, by a
-// reader thread. So whoever takes its events slowly asks less often, and costs nobody anything.
+// A client asks for a page of events, and asks again for the next one; what waits here in between
+// is a position, never a queue. The newest changes are in a ring, as they were applied; a watcher
+// that is behind it, or wants to know what its keys were before, is answered from the log of
+// events, by a reader thread. So whoever takes its events slowly asks less often, and costs nobody
+// anything.
 //
 // A watcher here is in one of three states:
 //   idle     nothing that it wants has been applied yet; a change that it wants makes it due
@@ -33,8 +34,8 @@ struct WatchHubOptions {
   /// Watchers that wait here, and the bytes of their keys; more are refused.
   std::size_t max_watchers = 16 * 1024;
   std::size_t max_watcher_bytes = 64 << 20;
-  /// Work of one step, in about 10 ns, and how long after one the next may begin: half of the loop's
-  /// time at most.
+  /// Work of one step, in about 10 ns, and how long after one the next may begin: half of the
+  /// loop's time at most.
   std::uint64_t work_a_step = 50'000;
   Duration step = std::chrono::milliseconds(1);
   /// For the ring, until the store says what is set.
@@ -47,7 +48,8 @@ class WatchHub {
     Clock& clock;
     /// See StateMachine::ReadEvents. One at a time.
     std::function<void(kv::WatchOp op, std::uint64_t last, Done<kv::WatchLogPage> done)> read_log;
-    /// Not ok: this member cannot say that there were no events, since it may be cut off, or refilled.
+    /// Not ok: this member cannot say that there were no events, since it may be cut off, or
+    /// refilled.
     std::function<Status()> may_say_nothing_came;
     std::function<void()> wakeup;
   };

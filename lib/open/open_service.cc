@@ -127,7 +127,8 @@ void OpenNode::Watch(Bytes request, MonoTime deadline, node::Done<Bytes> done) {
   const auto inside = std::make_shared<bool>(true);
   auto later = [this, inside, done = std::move(done)](Result<Bytes> answer) mutable {
     if (!*inside) return done(std::move(answer));
-    loop_->RunLater([done = std::move(done), answer = std::move(answer)]() mutable { done(answer); });
+    loop_->RunLater(
+        [done = std::move(done), answer = std::move(answer)]() mutable { done(answer); });
   };
   if (member_) {
     member_->Watch(request, deadline, std::move(later));

@@ -237,8 +237,8 @@ class SessionKv final : public StoppableKv {
     done = Contained(std::move(done), thrown_);
     kv::WatchOp op = kv::WatchOp::From(range, options);
     if (Status bad = kv::CheckWatch(op, limits_); !bad.ok()) return done(bad);
-    auto poll = std::make_shared<WatchPoll>(std::move(op), Deadline(options.timeout),
-                                            std::move(done));
+    auto poll =
+        std::make_shared<WatchPoll>(std::move(op), Deadline(options.timeout), std::move(done));
     loop_.Post([poll = std::move(poll), polls = std::weak_ptr(watches_)]() mutable {
       if (const auto open = polls.lock()) open->Add(poll);
     });

@@ -11,8 +11,8 @@ namespace {
 
 constexpr Duration kSweepInterval = std::chrono::seconds(1);
 
-/// A failure that neither another attempt nor another member can mend. A member whose disk is damaged
-/// (Corruption) is not one: the others have what it lost.
+/// A failure that neither another attempt nor another member can mend. A member whose disk is
+/// damaged (Corruption) is not one: the others have what it lost.
 bool IsFinalForWatch(Code code) {
   return code == Code::kInvalidArgument || code == Code::kVersionMismatch ||
          code == Code::kPermissionDenied || code == Code::kCompacted;

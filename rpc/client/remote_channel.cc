@@ -321,8 +321,8 @@ void RemoteChannel::WatchOn(const LinkPtr& link, const Bytes& bytes, MonoTime de
   const Duration left = LeftUntil(deadline);
   const auto told = std::chrono::floor<std::chrono::milliseconds>(
       left > 2 * kAnswerGrace ? left - kAnswerGrace : left / 2);
-  request.setTimeoutMs(static_cast<std::uint32_t>(std::clamp<std::int64_t>(
-      told.count(), 1, std::numeric_limits<std::int32_t>::max())));
+  request.setTimeoutMs(static_cast<std::uint32_t>(
+      std::clamp<std::int64_t>(told.count(), 1, std::numeric_limits<std::int32_t>::max())));
   using Results = wire::KvService::WatchResults;
   Carry<Results>(link, left, Code::kUnavailable, request.send(),
                  [done = std::move(done)](Status status, Results::Reader* results) mutable {

@@ -77,9 +77,9 @@ class KvServiceServer final : public wire::KvService::Server {
     auto params = context.getParams();
     const auto request = params.getRequest();
     if (*watches_ >= kMaxWatchesPerConnection) {
-      return Refuse(context, {Code::kUnavailable,
-                              "this connection has " + std::to_string(*watches_) +
-                                  " watches waiting; use more connections"});
+      return Refuse(context,
+                    {Code::kUnavailable, "this connection has " + std::to_string(*watches_) +
+                                             " watches waiting; use more connections"});
     }
     Status refused = CheckSize(request.size());
     if (!refused.ok()) return Refuse(context, refused);
@@ -225,21 +225,22 @@ class KvServiceServer final : public wire::KvService::Server {
     context.releaseParams();
     // If the client disconnects, the answer is no longer needed.
     context.allowCancellation();
-    return outcome.attach(CountIn(counter)).then([this, context,
-                                                  without_room](node::SubmitOutcome&& outcome) mutable {
-      RequireAlive();
-      if (!has_room_(outcome.response.size())) {
-        outcome = {{without_room,
-                    "answers on this connection are waiting to be read; read them, and ask again"},
-                   {}};
-      }
-      const std::size_t words = 48 + outcome.response.size() / sizeof(capnp::word) +
-                                outcome.status.message().size() / sizeof(capnp::word);
-      auto results = context.getResults(capnp::MessageSize{words, 0});
-      Encode(service_.Header(), results.initHeader());
-      Encode(outcome.status, results.initOutcome());
-      if (outcome.status.ok()) results.setResponse(AsData(outcome.response.view()));
-    });
+    return outcome.attach(CountIn(counter))
+        .then([this, context, without_room](node::SubmitOutcome&& outcome) mutable {
+          RequireAlive();
+          if (!has_room_(outcome.response.size())) {
+            outcome = {
+                {without_room,
+                 "answers on this connection are waiting to be read; read them, and ask again"},
+                {}};
+          }
+          const std::size_t words = 48 + outcome.response.size() / sizeof(capnp::word) +
+                                    outcome.status.message().size() / sizeof(capnp::word);
+          auto results = context.getResults(capnp::MessageSize{words, 0});
+          Encode(service_.Header(), results.initHeader());
+          Encode(outcome.status, results.initOutcome());
+          if (outcome.status.ok()) results.setResponse(AsData(outcome.response.view()));
+        });
   }
 
   EventLoop& loop_;

@@ -430,9 +430,9 @@ class KV {
   /// kept; start the scan again.
   virtual void ScanAsync(KeyRange range, ScanOptions options, Callback<ScanResult> done) = 0;
 
-  /// One page of a watch, which Watch() below asks for again and again (<raftkv/watch.h>): the events
-  /// at a position, once there are any; at the timeout an empty page, with the position that the
-  /// watch has come to. DeadlineExceeded: no member answered.
+  /// One page of a watch, which Watch() below asks for again and again (<raftkv/watch.h>): the
+  /// events at a position, once there are any; at the timeout an empty page, with the position that
+  /// the watch has come to. DeadlineExceeded: no member answered.
   virtual void WatchPageAsync(KeyRange range, WatchPageOptions options,
                               Callback<WatchPage> done) = 0;
 
@@ -465,8 +465,8 @@ class KV {
   Result<ScanResult> Scan(KeyRange range, ScanOptions options = {});
   /// Returns at once, the first page is asked for. `options` are those of the first page.
   RangeIterator Range(KeyRange range, ScanOptions options = {});
-  /// Follows the changes of a range: see <raftkv/watch.h>. Returns at once. With `on_response` it is
-  /// called for each response, otherwise Watcher::Next() returns them.
+  /// Follows the changes of a range: see <raftkv/watch.h>. Returns at once. With `on_response` it
+  /// is called for each response, otherwise Watcher::Next() returns them.
   Watcher Watch(KeyRange range, const WatchOptions& options,
                 std::function<void(Result<WatchResponse>)> on_response = nullptr);
   Result<WriteResult> Compact(std::uint64_t revision, WriteOptions options = {});

@@ -26,15 +26,16 @@
 namespace raftkv {
 
 struct WatchOptions {
-  /// The first revision whose events are delivered; it may be one that is still to come. 0: from now
-  /// on. Then the first response is a progress notice, and confirms the watch: the events of every
-  /// write that is called after it will follow.
+  /// The first revision whose events are delivered; it may be one that is still to come. 0: from
+  /// now on. Then the first response is a progress notice, and confirms the watch: the events of
+  /// every write that is called after it will follow.
   std::uint64_t revision = 0;
   bool puts = true;
   bool deletes = true;
   /// With what each key was before; costs the member a read for each event.
   bool previous = false;
-  /// While there are no events, deliver a progress notice about this often; 0: none. At least 10 ms.
+  /// While there are no events, deliver a progress notice about this often; 0: none. At least 10
+  /// ms.
   std::chrono::milliseconds progress{0};
 };
 

@@ -352,8 +352,7 @@ void Process::Read(Bytes request, std::size_t max_bytes, node::Done<Bytes> done)
   });
 }
 
-void Process::ReadEvents(kv::WatchOp op, std::uint64_t last,
-                         node::Done<kv::WatchLogPage> done) {
+void Process::ReadEvents(kv::WatchOp op, std::uint64_t last, node::Done<kv::WatchLogPage> done) {
   if (!PortCall()) return;
   AfterRead(Around(world_.chance().disk, world_.plan().disk.mean_apply),
             [this, op = std::move(op), last, done = std::move(done)]() mutable {

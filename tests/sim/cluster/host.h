@@ -70,8 +70,7 @@ class Process final : public node::Clock,
             node::Done<std::vector<raft::Entry>> done) override;
   void Apply(std::vector<raft::Entry> entries, node::Done<node::Applied> done) override;
   void Read(Bytes request, std::size_t max_bytes, node::Done<Bytes> done) override;
-  void ReadEvents(kv::WatchOp op, std::uint64_t last,
-                  node::Done<kv::WatchLogPage> done) override;
+  void ReadEvents(kv::WatchOp op, std::uint64_t last, node::Done<kv::WatchLogPage> done) override;
   [[nodiscard]] kv::Revisions revisions() const override { return store_->revisions(); }
   [[nodiscard]] std::uint64_t CompactDue(std::uint64_t now_ms, bool space_is_short) const override {
     return retention_.Due(now_ms, store_->revisions().compacted, space_is_short);
