@@ -86,8 +86,10 @@ void Prepare(CLI::App& app) {
 /// Takes what follows "--" off the arguments of a verb that runs a command: to CLI11 it would be
 /// further positional arguments, and END of the range if that is left out.
 void TakeCommand(Program& program, std::vector<std::string>& given) {
-  const auto is_verb = [&program](const std::string& argument) {
-    return program.app.get_subcommand_no_throw(argument) != nullptr;
+  const auto verbs = program.app.get_subcommands([](const CLI::App*) { return true; });
+  const auto is_verb = [&verbs](const std::string& argument) {
+    return std::any_of(verbs.begin(), verbs.end(),
+                       [&](const CLI::App* each) { return each->get_name() == argument; });
   };
   const auto verb = std::find_if(given.begin(), given.end(), is_verb);
   if (verb == given.end() || *verb != "watch") return;
