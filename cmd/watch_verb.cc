@@ -240,10 +240,9 @@ void AddWatchVerb(Program& program) {
       ->check(IsNumber(0, std::numeric_limits<std::uint64_t>::max()))
       ->type_name("N");
   verb->add_flag("--prev-kv", watch->previous, "print what each key was before as well");
-  verb->add_flag(
-      "--progress", watch->progress,
-      "print the revision up to which everything was printed, at the beginning and about "
-      "every 5 s without a change");
+  verb->add_flag("--progress", watch->progress,
+                 "print the revision up to which everything was printed: about every 5 s without a "
+                 "change, and where the watch begins if that is now");
   verb->add_option("--filter", watch->filter, "only put, or only delete")
       ->check(CLI::IsMember({"put", "delete"}));
   verb->footer(
