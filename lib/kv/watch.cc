@@ -68,7 +68,7 @@ Status ReadRequest(wire::WatchRequest::Reader in, WatchOp& op) {
   if (Status status = CheckVersion(in.getFormatVersion()); !status.ok()) return status;
   if (Status status = ReadRange(in.getRange(), op.range); !status.ok()) return status;
   op.position = {.next = in.getNext(), .delivered = in.getDelivered()};
-  op.resumes = in.getResumes();
+  op.resumes = in.getResumes() && op.position.next != 0;
   op.puts = !in.getNoPuts();
   op.deletes = !in.getNoDeletes();
   op.previous = in.getPrevious();

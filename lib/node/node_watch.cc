@@ -26,13 +26,18 @@ void Node::Watch(const Bytes& request, MonoTime deadline, Done<Bytes> done) {
   if (!failure_.ok()) return done(Status(Code::kUnavailable, failure_.message()));
   Result<kv::WatchOp> op = kv::DecodeWatchRequest(request.view(), config_.limits);
   if (!op.ok()) return done(op.status());
-  if (op->position.next != 0) return watches_.Add(*std::move(op), deadline, std::move(done));
-  // From now on. Answered with a position and not with the first event: if that answer is lost the
-  // client knows that it has no position, and otherwise it has one that it can continue from.
-  Confirm(reads_, 0, deadline, [this, done = std::move(done)](const Status& confirmed) mutable {
-    if (!confirmed.ok()) return done(confirmed);
-    done(watches_.Begin());
-  });
+  if (op->resumes) return watches_.Add(*std::move(op), deadline, std::move(done));
+  // It begins: behind everything that was acknowledged, a compaction too, so that every member
+  // answers alike.
+  Confirm(reads_, request.size(), deadline,
+          [this, deadline, op = *std::move(op),
+           done = std::move(done)](const Status& confirmed) mutable {
+            if (!confirmed.ok()) return done(confirmed);
+            // From now on. Answered with a position and not with the first event: if that answer is
+            // lost the client knows that it has no position, and otherwise it can continue from it.
+            if (op.position.next == 0) return done(watches_.Begin());
+            watches_.Add(std::move(op), deadline, std::move(done));
+          });
 }
 
 }  // namespace raftkv::node

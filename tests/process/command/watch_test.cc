@@ -139,7 +139,7 @@ TEST_F(WatchVerb, AFilterAndProgress) {
 
 TEST_F(WatchVerb, EndsWithItsReaderAndWithoutAMember) {
   const auto pipe = std::make_unique<Process>(
-      ProcessOptions{.command = {"sh", "-c",
+      ProcessOptions{.command = {"/bin/sh", "-c",
                                  std::string(RAFTKV_BINARY) + " watch k --rev 2 --endpoints " +
                                      cluster_.endpoints() + " | head -n 1"},
                      .environment = {},
