@@ -83,11 +83,28 @@ void Prepare(CLI::App& app) {
   for (CLI::App* verb : app.get_subcommands([](CLI::App*) { return true; })) Prepare(*verb);
 }
 
+/// Takes what follows "--" off the arguments of a verb that runs a command: to CLI11 it would be
+/// further positional arguments, and END of the range if that is left out.
+void TakeCommand(Program& program, std::vector<std::string>& given) {
+  const auto verbs = program.app.get_subcommands([](const CLI::App*) { return true; });
+  const auto is_verb = [&verbs](const std::string& argument) {
+    return std::any_of(verbs.begin(), verbs.end(),
+                       [&](const CLI::App* each) { return each->get_name() == argument; });
+  };
+  const auto verb = std::find_if(given.begin(), given.end(), is_verb);
+  if (verb == given.end() || *verb != "watch") return;
+  const auto dashes = std::find(verb, given.end(), "--");
+  if (dashes == given.end()) return;
+  program.command.assign(std::next(dashes), given.end());
+  given.erase(dashes, given.end());
+}
+
 }  // namespace
 
 Status ParseCommandLine(Program& program, int argc, char** argv) {
   Prepare(program.app);
-  const std::vector<std::string> given(std::next(argv, std::min(argc, 1)), std::next(argv, argc));
+  std::vector<std::string> given(std::next(argv, std::min(argc, 1)), std::next(argv, argc));
+  TakeCommand(program, given);
   std::vector<std::string> arguments;
   bool only_positional = false;
   for (const std::string& argument : given) {

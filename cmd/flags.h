@@ -82,6 +82,8 @@ struct Program {
   CLI::App app{"raftkv, a replicated, durable key-value store"};
   ClientFlags client;
   std::function<Exit()> run;
+  /// What stands behind "--" of a verb that runs a command.
+  std::vector<std::string> command;
 
   /// A verb that talks to a cluster: takes the global flags after its name as well.
   CLI::App* AddClientVerb(CLI::App& parent, const std::string& name, const std::string& help);
@@ -106,6 +108,7 @@ void AddGetVerb(Program& program);
 void AddTxnVerb(Program& program);
 void AddHistoryVerbs(Program& program);
 void AddLeaseVerbs(Program& program);
+void AddWatchVerb(Program& program);
 void AddEndpointVerbs(Program& program);
 void AddMemberVerbs(Program& program);
 void AddSnapshotVerbs(Program& program);

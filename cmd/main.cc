@@ -61,6 +61,7 @@ Exit Main(int argc, char** argv) {
   AddTxnVerb(program);
   AddHistoryVerbs(program);
   AddLeaseVerbs(program);
+  AddWatchVerb(program);
   AddEndpointVerbs(program);
   AddMemberVerbs(program);
   AddSnapshotVerbs(program);

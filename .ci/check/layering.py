@@ -27,7 +27,7 @@ _MAY_INCLUDE = {
     "blocking": ("base",),  # waits on another thread; knows the public KV only
     "open": _PURE + ("storage", "rpc"),
     "cmd": _PURE + ("storage", "rpc", "open"),
-    "tests": _PURE + ("storage", "rpc", "open", "cmd"),
+    "tests": _PURE + ("blocking", "storage", "rpc", "open", "cmd"),
 }
 
 # Room -> the rooms of its layer whose headers it may include, besides its own. Each names only rooms above it.

@@ -250,3 +250,30 @@ struct KeyValue {
   version @4 :UInt64;            # how often it has been written since then
   lease @5 :UInt64;              # that it is attached to; 0: none
 }
+
+struct WatchRequest {            # one page of a watch: a member answers as soon as there is an event
+  formatVersion @0 :UInt16;      # 2
+  range @1 :KeyRange;
+  next @2 :UInt64;               # the first revision whose events are wanted; 0: the one after those
+                                 # that the cluster has come to, which is answered at once
+  delivered @3 :UInt64;          # this many of its events were delivered, of those that pass
+  resumes @4 :Bool;              # `next` is from an answer: what is still in memory may be compacted
+  noPuts @5 :Bool;
+  noDeletes @6 :Bool;
+  previous @7 :Bool;             # with what each key was before
+  maxBytes @8 :UInt32;           # of the events, but never less than one; 0: 1 MiB
+}
+
+struct WatchEvent {
+  kv @0 :KeyValue;               # modRevision: of the event; of a delete nothing else but the key
+  deleted @1 :Bool;
+  previous @2 :KeyValue;         # null: not asked for, or absent, or compacted
+}
+
+struct WatchResponse {
+  formatVersion @0 :UInt16;      # 2
+  events @1 :List(WatchEvent);   # by ascending revision; empty: there were none up to `next`
+  next @2 :UInt64;               # these two belong into the next request: everything before them was
+  delivered @3 :UInt64;          # delivered. Never lower than in the request
+  revision @4 :UInt64;           # that this member has come to
+}

@@ -300,6 +300,11 @@ void Member::Read(Bytes request, ReadPolicy policy, MonoTime deadline, Done<Byte
   node_->Read(std::move(request), policy, deadline, std::move(done));
 }
 
+void Member::Watch(const Bytes& request, MonoTime deadline, Done<Bytes> done) {
+  if (const Status not_serving = NotServing(); !not_serving.ok()) return done(not_serving);
+  node_->Watch(request, deadline, std::move(done));
+}
+
 Status Member::MayAnswerAlone() const {
   const Status not_serving = NotServing();
   return not_serving.ok() ? node_->MayAnswerAlone() : not_serving;

@@ -169,6 +169,9 @@ class Member {
   void Submit(Bytes request, MonoTime deadline, SubmitDone done);
   /// `request`: encoded kv ReadRequest, not checked yet.
   void Read(Bytes request, ReadPolicy policy, MonoTime deadline, Done<Bytes> done);
+  /// `request`: encoded kv WatchRequest, not checked yet. Answered once there are events, at the
+  /// latest at `deadline`.
+  void Watch(const Bytes& request, MonoTime deadline, Done<Bytes> done);
 
   // --- Membership; members other than the leader answer NotLeader. See Node for the outcomes.
   /// Invites `name`: it becomes a learner when it joins, and with `voter` a voter once it has

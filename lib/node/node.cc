@@ -40,6 +40,7 @@ Node::Node(const NodeConfig& config, raft::InitialState initial, std::uint64_t r
                 ports_.transport, [this](std::size_t bytes) { Release(bytes); }),
       reads_(config.context_base, false, AskAgain()),
       lease_reads_(config.context_base ^ kLeaseContexts, true, AskAgain()),
+      watches_(config.watches, ports_.machine.revisions(), WatchPorts()),
       once_applied_(core_.commit_index()),
       replicated_time_ms_(replicated_time_ms),
       replicated_time_at_(ports_.clock.Now()),
@@ -93,6 +94,7 @@ void Node::Pump() {
     CarryOut(core_.TakeReady(disk()));
   }
   EndChanges();
+  watches_.Pump(now);
   if (snapshot_sender_) snapshot_sender_->Tick();
 }
 
@@ -103,7 +105,7 @@ MonoTime Node::NextDeadline() const {
   MonoTime next = core_.NextDeadline();
   if (waits) next = std::min(next, next_sweep_);
   next = std::min({next, forwards_.NextResend(), reads_.NextAsk(), lease_reads_.NextAsk()});
-  next = std::min({next, HistoryDeadline(), LeaseDeadline()});
+  next = std::min({next, HistoryDeadline(), LeaseDeadline(), watches_.NextDeadline()});
   if (snapshot_sender_) next = std::min(next, snapshot_sender_->NextDeadline());
   return next;
 }
@@ -217,6 +219,7 @@ void Node::OnInstalled(const Result<std::uint64_t>& replicated_time_ms) {
   }
   OnWritten(replicated_time_ms.status());
   if (!failure_.ok()) return;
+  watches_.OnInstalled(ports_.machine.revisions());
   snapshot_receiver_->OnInstalled();
   ServeReads();
 }
@@ -276,6 +279,9 @@ void Node::OnApplied(Index first, Result<Applied> result) {
   }
   core_.Applied(result->index);
   core_.RaiseClock(ports_.machine.leases().clock_ms);
+  // Before a write is answered, or a read barrier is passed: a watch that begins behind it must not
+  // get what came before.
+  watches_.OnApplied(std::move(result->changes), result->revisions, result->event_bytes);
   while (!proposals_.empty() && proposals_.front().position.index <= result->index) {
     Proposal proposal = std::move(proposals_.front());
     proposals_.pop_front();
@@ -537,6 +543,7 @@ void Node::Stop(const Status& why) {
     }
   }
   FailChanges({Code::kUnknownOutcome, why.message()});
+  watches_.FailAll({Code::kUnavailable, why.message()});
   pending_bytes_ = 0;
   wakeup_();
 }

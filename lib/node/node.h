@@ -24,6 +24,7 @@
 #include "lib/node/read_queue.h"
 #include "lib/node/snapshot_receiver.h"
 #include "lib/node/snapshot_sender.h"
+#include "lib/node/watch_hub.h"
 #include "lib/raft/raft.h"
 
 namespace raftkv::node {
@@ -44,6 +45,7 @@ struct NodeConfig {
   std::uint64_t log_keep_entries = 100'000;
   std::uint64_t log_keep_bytes = 256 << 20;
   SnapshotSender::Options snapshots;
+  WatchHubOptions watches;
   /// The transport may lose messages silently: what must not wait for a timeout is sent again after
   /// a measured round trip.
   bool messages_may_be_lost = false;
@@ -75,6 +77,9 @@ class Node {
   void Read(Bytes request, ReadPolicy policy, MonoTime deadline, Done<Bytes> done);
   /// The replicated time that a new session begins at. Unavailable: no leader confirmed it in time.
   void OpenSession(MonoTime deadline, Done<std::uint64_t> done);
+  /// A page of a watch (`request`: encoded kv WatchRequest, not checked yet): answered once there
+  /// are events, at the latest at `deadline` (node_watch.cc).
+  void Watch(const Bytes& request, MonoTime deadline, Done<Bytes> done);
   /// Unavailable: less is applied here than this member once had. Then it answers only what the
   /// leader confirms.
   [[nodiscard]] Status MayAnswerAlone() const;
@@ -162,6 +167,7 @@ class Node {
   void OnApplied(Index first, Result<Applied> result);
   void OnInstalled(const Result<std::uint64_t>& replicated_time_ms);
   void ServeReads();
+  [[nodiscard]] WatchHub::Ports WatchPorts();
   void MaybeCompact(Index durable);
   void MaybeCompactHistory(MonoTime now);
   [[nodiscard]] MonoTime HistoryDeadline() const;
@@ -213,6 +219,7 @@ class Node {
   std::deque<Held> held_;
   ReadQueue reads_;
   ReadQueue lease_reads_;
+  WatchHub watches_;
   /// This member once had everything up to here: it was committed at the start, or when it was
   /// refilled.
   Index once_applied_;

@@ -21,7 +21,9 @@
 #include "lib/base/once_function.h"
 #include "lib/base/time.h"
 #include "lib/kv/lease_table.h"
+#include "lib/kv/change_set.h"
 #include "lib/kv/revisions.h"
+#include "lib/kv/watch.h"
 #include "lib/raft/message.h"
 #include "lib/raft/types.h"
 
@@ -77,6 +79,12 @@ struct Applied {
   /// What the state machine still has after a crash, without the log: that much of the log may be
   /// compacted.
   Index durable = {};
+  /// What was changed, for those that watch: all of it, by revision.
+  std::vector<kv::ChangesPtr> changes = {};
+  /// After these entries.
+  kv::Revisions revisions = {};
+  /// The setting: how much memory the newest changes may take.
+  std::uint64_t event_bytes = 32 << 20;
 };
 
 class StateMachine {
@@ -91,6 +99,8 @@ class StateMachine {
                     Done<Bytes> done) = 0;
   /// Of what was applied last; at any time.
   [[nodiscard]] virtual kv::LeaseStatus leases() const = 0;
+  /// Reads events from the log, up to revision `last`, which is applied (lib/kv/watch.h).
+  virtual void ReadEvents(kv::WatchOp op, std::uint64_t last, Done<kv::WatchLogPage> done) = 0;
   /// Of what was applied last.
   [[nodiscard]] virtual kv::Revisions revisions() const = 0;
   /// What the leader is to propose to compact at `now_ms`, in replicated time; 0: nothing.

@@ -92,6 +92,7 @@ class OpenNode final : public Node,
   void Submit(Bytes request, MonoTime deadline, node::SubmitDone done) override;
   void Read(Bytes request, node::ReadPolicy policy, MonoTime deadline,
             node::Done<Bytes> done) override;
+  void Watch(Bytes request, MonoTime deadline, node::Done<Bytes> done) override;
   void OpenSession(MonoTime deadline, node::Done<std::uint64_t> done) override;
   rpc::AnswerHeader Header() override;
   std::string Name() override { return options_.name; }
@@ -114,7 +115,8 @@ class OpenNode final : public Node,
   MonoTime Now() override { return loop_->Now(); }
   std::uint64_t WallTimeMs() override;
 
-  // --- node::Channel: the host's own calls; Submit, Read and OpenSession serve them as well.
+  // --- node::Channel: the host's own calls; Submit, Read, Watch and OpenSession serve them as
+  // well.
 
   // --- Constant after Start().
   NodeOptions options_;

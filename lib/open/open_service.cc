@@ -123,6 +123,21 @@ void OpenNode::Read(Bytes request, node::ReadPolicy policy, MonoTime deadline,
   *inside = false;
 }
 
+void OpenNode::Watch(Bytes request, MonoTime deadline, node::Done<Bytes> done) {
+  const auto inside = std::make_shared<bool>(true);
+  auto later = [this, inside, done = std::move(done)](Result<Bytes> answer) mutable {
+    if (!*inside) return done(std::move(answer));
+    loop_->RunLater(
+        [done = std::move(done), answer = std::move(answer)]() mutable { done(answer); });
+  };
+  if (member_) {
+    member_->Watch(request, deadline, std::move(later));
+  } else {
+    later(raftkv::Status(Code::kUnavailable, kStarting));
+  }
+  *inside = false;
+}
+
 void OpenNode::OpenSession(MonoTime deadline, node::Done<std::uint64_t> done) {
   auto later = [this, done = std::move(done)](const Result<std::uint64_t>& opened) mutable {
     loop_->RunLater([done = std::move(done), opened]() mutable { done(opened); });

@@ -10,6 +10,7 @@
 #include "lib/session/multi_get.h"
 #include "lib/session/read_stream.h"
 #include "lib/session/session_call.h"
+#include "lib/session/watch_polls.h"
 #include "lib/session/write_stream.h"
 
 namespace raftkv::node {
@@ -99,7 +100,8 @@ class SessionKv final : public StoppableKv {
         limits_(options.limits),
         thrown_(SinkOf(options.log_sink)),
         budget_(std::make_shared<CallBudget>(options.max_queued_bytes)),
-        writes_(std::make_shared<WriteStream>(loop, channel, options)) {
+        writes_(std::make_shared<WriteStream>(loop, channel, options)),
+        watches_(std::make_shared<WatchPolls>(loop, channel, options.seed)) {
     for (std::size_t i = 0; i < reads_.size(); ++i) {
       reads_[i] = std::make_shared<ReadStream>(loop, channel, static_cast<Consistency>(i), options);
     }
@@ -110,6 +112,7 @@ class SessionKv final : public StoppableKv {
   void Stop() override {
     writes_->Stop();
     for (const auto& reads : reads_) reads->Stop();
+    watches_->Stop();
   }
 
   void PutAsync(std::string key, std::string value, WriteOptions options,
@@ -262,6 +265,17 @@ class SessionKv final : public StoppableKv {
     ReadOne(std::move(read), options, std::move(done));
   }
 
+  void WatchPageAsync(KeyRange range, WatchPageOptions options, Callback<WatchPage> done) override {
+    done = Contained(std::move(done), thrown_);
+    kv::WatchOp op = kv::WatchOp::From(range, options);
+    if (Status bad = kv::CheckWatch(op, limits_); !bad.ok()) return done(bad);
+    auto poll =
+        std::make_shared<WatchPoll>(std::move(op), Deadline(options.timeout), std::move(done));
+    loop_.Post([poll = std::move(poll), polls = std::weak_ptr(watches_)]() mutable {
+      if (const auto open = polls.lock()) open->Add(poll);
+    });
+  }
+
  private:
   static ThrownSink SinkOf(const LogSink& sink) {
     if (!sink) return nullptr;
@@ -404,6 +418,7 @@ class SessionKv final : public StoppableKv {
   const std::shared_ptr<WriteStream> writes_;
   /// By consistency: each gathers what is to be answered alike.
   std::array<std::shared_ptr<ReadStream>, 4> reads_;
+  const std::shared_ptr<WatchPolls> watches_;
 };
 
 }  // namespace

@@ -47,6 +47,9 @@ class Channel {
   virtual void Submit(Bytes request, MonoTime deadline, SubmitDone done) = 0;
   /// A bounded read is answered by any member, the others by the leader or with its help.
   virtual void Read(Bytes request, ReadPolicy policy, MonoTime deadline, Done<Bytes> done) = 0;
+  /// A page of a watch (an encoded kv WatchRequest), from any member: answered once there are
+  /// events, or at `deadline`, a little before it where the answer has a way to go.
+  virtual void Watch(Bytes request, MonoTime deadline, Done<Bytes> done) = 0;
 };
 
 struct SessionKvOptions {

@@ -280,19 +280,55 @@ void RemoteChannel::SubmitOn(const LinkPtr& link, const Bytes& bytes, MonoTime d
 void RemoteChannel::Read(Bytes request, node::ReadPolicy policy, MonoTime deadline,
                          node::Done<Bytes> done) {
   if (policy.consistency == Consistency::kBounded && options_.follow_leader) {
-    if (nearby_ == nullptr) {
-      RemoteChannelOptions nearby = options_;
-      nearby.follow_leader = false;
-      nearby.move_on_refusal = true;
-      nearby_ = std::make_unique<RemoteChannel>(loop_, std::move(nearby));
-    }
-    return nearby_->Read(std::move(request), policy, deadline, std::move(done));
+    return Nearby().Read(std::move(request), policy, deadline, std::move(done));
   }
   GetLink(deadline, [this, request = std::move(request), policy, deadline,
                      done = std::move(done)](Result<LinkPtr> link) mutable {
     if (!link.ok()) return done(link.status());
     ReadOn(*link, request, policy, deadline, std::move(done));
   });
+}
+
+RemoteChannel& RemoteChannel::Nearby() {
+  RAFTKV_CHECK(options_.follow_leader);
+  if (nearby_ == nullptr) {
+    RemoteChannelOptions nearby = options_;
+    nearby.follow_leader = false;
+    nearby.move_on_refusal = true;
+    nearby_ = std::make_unique<RemoteChannel>(loop_, std::move(nearby));
+  }
+  return *nearby_;
+}
+
+void RemoteChannel::Watch(Bytes request, MonoTime deadline, node::Done<Bytes> done) {
+  // Any member serves it, and what waits there for long takes no room from other calls.
+  if (options_.follow_leader) {
+    return Nearby().Watch(std::move(request), deadline, std::move(done));
+  }
+  GetLink(deadline, [this, request = std::move(request), deadline,
+                     done = std::move(done)](Result<LinkPtr> link) mutable {
+    if (!link.ok()) return done(link.status());
+    WatchOn(*link, request, deadline, std::move(done));
+  });
+}
+
+void RemoteChannel::WatchOn(const LinkPtr& link, const Bytes& bytes, MonoTime deadline,
+                            node::Done<Bytes> done) {
+  auto request =
+      link->service().watchRequest(capnp::MessageSize{bytes.size() / sizeof(capnp::word) + 16, 0});
+  request.setRequest(AsData(bytes.view()));
+  // Nearly all of the time: a member that is gone is noticed by its connection.
+  const Duration left = LeftUntil(deadline);
+  const auto told = std::chrono::floor<std::chrono::milliseconds>(
+      left > 2 * kAnswerGrace ? left - kAnswerGrace : left / 2);
+  request.setTimeoutMs(static_cast<std::uint32_t>(
+      std::clamp<std::int64_t>(told.count(), 1, std::numeric_limits<std::int32_t>::max())));
+  using Results = wire::KvService::WatchResults;
+  Carry<Results>(link, left, Code::kUnavailable, request.send(),
+                 [done = std::move(done)](Status status, Results::Reader* results) mutable {
+                   if (!status.ok()) return done(std::move(status));
+                   done(ToBytes(results->getResponse()));
+                 });
 }
 
 void RemoteChannel::ReadOn(const LinkPtr& link, const Bytes& bytes, node::ReadPolicy policy,

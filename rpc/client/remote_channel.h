@@ -39,6 +39,7 @@ class RemoteChannel final : public node::Channel, private kj::TaskSet::ErrorHand
   void Submit(Bytes request, MonoTime deadline, node::SubmitDone done) override;
   void Read(Bytes request, node::ReadPolicy policy, MonoTime deadline,
             node::Done<Bytes> done) override;
+  void Watch(Bytes request, MonoTime deadline, node::Done<Bytes> done) override;
 
   // --- Membership; one attempt each.
   void Members(MonoTime deadline, node::Done<std::vector<ClusterMember>> done);
@@ -78,6 +79,10 @@ class RemoteChannel final : public node::Channel, private kj::TaskSet::ErrorHand
                 node::SubmitDone done);
   void ReadOn(const LinkPtr& link, const Bytes& request, node::ReadPolicy policy, MonoTime deadline,
               node::Done<Bytes> done);
+  void WatchOn(const LinkPtr& link, const Bytes& request, MonoTime deadline,
+               node::Done<Bytes> done);
+  /// Whom to ask what needs no leader.
+  RemoteChannel& Nearby();
   [[nodiscard]] Duration LeftUntil(MonoTime deadline);
   /// For one attempt: the timeout sent to the server, and a little more.
   [[nodiscard]] Duration Patience(MonoTime deadline);
@@ -93,7 +98,7 @@ class RemoteChannel final : public node::Channel, private kj::TaskSet::ErrorHand
   MonoTime follow_not_before_{};
   MonoTime move_not_before_{};
   std::vector<std::shared_ptr<WithLink>> waiters_;
-  /// For bounded reads, which need no leader; created with the first.
+  /// For bounded reads and watches, which need no leader; created with the first.
   std::unique_ptr<RemoteChannel> nearby_;
   kj::TaskSet tasks_;  // last: goes first
 };

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include <raftkv/kv.h>
+#include <raftkv/watch.h>
 
 namespace raftkv::rpc {
 
@@ -82,6 +83,9 @@ class SpreadKv final : public KV {
   }
   void ScanAsync(KeyRange range, ScanOptions options, Callback<ScanResult> done) override {
     Next().ScanAsync(std::move(range), std::move(options), std::move(done));
+  }
+  void WatchPageAsync(KeyRange range, WatchPageOptions options, Callback<WatchPage> done) override {
+    Next().WatchPageAsync(std::move(range), options, std::move(done));
   }
 
  private:

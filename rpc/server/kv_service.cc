@@ -72,6 +72,26 @@ class KvServiceServer final : public wire::KvService::Server {
     return Finish(context, kj::mv(pending.promise), Code::kUnavailable);
   }
 
+  kj::Promise<void> watch(WatchContext context) override {
+    RequireAlive();
+    auto params = context.getParams();
+    const auto request = params.getRequest();
+    if (*watches_ >= kMaxWatchesPerConnection) {
+      return Refuse(context,
+                    {Code::kUnavailable, "this connection has " + std::to_string(*watches_) +
+                                             " watches waiting; use more connections"});
+    }
+    Status refused = CheckSize(request.size());
+    if (!refused.ok()) return Refuse(context, refused);
+    auto pending = NewPending<node::SubmitOutcome>();
+    service_.Watch(ToBytes(request), DeadlineOf(std::min(params.getTimeoutMs(), kMaxWatchMs)),
+                   [done = std::move(pending.done)](Result<Bytes> result) mutable {
+                     if (!result.ok()) return done({result.status(), {}});
+                     done({Status::Ok(), std::move(result).value()});
+                   });
+    return Finish(context, kj::mv(pending.promise), Code::kUnavailable, watches_);
+  }
+
   kj::Promise<void> status(StatusContext context) override {
     RequireAlive();
     Status refused = Admit(0);
@@ -161,6 +181,10 @@ class KvServiceServer final : public wire::KvService::Server {
       return {Code::kUnavailable, "this connection has " + std::to_string(*calls_) +
                                       " calls waiting; use more connections"};
     }
+    return CheckSize(request_bytes);
+  }
+
+  Status CheckSize(std::size_t request_bytes) const {
     if (request_bytes > limits_.max_request_bytes) {
       return {Code::kInvalidArgument,
               "the request has " + std::to_string(request_bytes) + " bytes; at most " +
@@ -174,10 +198,11 @@ class KvServiceServer final : public wire::KvService::Server {
   }
 
   // Counts a call for as long as the returned object lives; that may be longer than this server.
-  kj::Own<std::shared_ptr<std::uint32_t>> Count() {
-    ++*calls_;
-    return kj::heap<std::shared_ptr<std::uint32_t>>(
-        std::shared_ptr<std::uint32_t>(calls_.get(), [calls = calls_](auto*) { --*calls; }));
+  using Counter = std::shared_ptr<std::uint32_t>;
+  kj::Own<Counter> Count() { return CountIn(calls_); }
+  static kj::Own<Counter> CountIn(const Counter& counter) {
+    ++*counter;
+    return kj::heap<Counter>(Counter(counter.get(), [counter](auto*) { --*counter; }));
   }
 
   template <class Context>
@@ -191,24 +216,31 @@ class KvServiceServer final : public wire::KvService::Server {
   template <class Context>
   kj::Promise<void> Finish(Context context, kj::Promise<node::SubmitOutcome> outcome,
                            Code without_room) {
+    return Finish(context, kj::mv(outcome), without_room, calls_);
+  }
+
+  template <class Context>
+  kj::Promise<void> Finish(Context context, kj::Promise<node::SubmitOutcome> outcome,
+                           Code without_room, const Counter& counter) {
     context.releaseParams();
     // If the client disconnects, the answer is no longer needed.
     context.allowCancellation();
-    return outcome.attach(Count()).then([this, context,
-                                         without_room](node::SubmitOutcome&& outcome) mutable {
-      RequireAlive();
-      if (!has_room_(outcome.response.size())) {
-        outcome = {{without_room,
-                    "answers on this connection are waiting to be read; read them, and ask again"},
-                   {}};
-      }
-      const std::size_t words = 48 + outcome.response.size() / sizeof(capnp::word) +
-                                outcome.status.message().size() / sizeof(capnp::word);
-      auto results = context.getResults(capnp::MessageSize{words, 0});
-      Encode(service_.Header(), results.initHeader());
-      Encode(outcome.status, results.initOutcome());
-      if (outcome.status.ok()) results.setResponse(AsData(outcome.response.view()));
-    });
+    return outcome.attach(CountIn(counter))
+        .then([this, context, without_room](node::SubmitOutcome&& outcome) mutable {
+          RequireAlive();
+          if (!has_room_(outcome.response.size())) {
+            outcome = {
+                {without_room,
+                 "answers on this connection are waiting to be read; read them, and ask again"},
+                {}};
+          }
+          const std::size_t words = 48 + outcome.response.size() / sizeof(capnp::word) +
+                                    outcome.status.message().size() / sizeof(capnp::word);
+          auto results = context.getResults(capnp::MessageSize{words, 0});
+          Encode(service_.Header(), results.initHeader());
+          Encode(outcome.status, results.initOutcome());
+          if (outcome.status.ok()) results.setResponse(AsData(outcome.response.view()));
+        });
   }
 
   EventLoop& loop_;
@@ -216,7 +248,8 @@ class KvServiceServer final : public wire::KvService::Server {
   const Limits limits_;
   const std::shared_ptr<const bool> alive_;
   const HasRoom has_room_;
-  const std::shared_ptr<std::uint32_t> calls_ = std::make_shared<std::uint32_t>(0);
+  const Counter calls_ = std::make_shared<std::uint32_t>(0);
+  const Counter watches_ = std::make_shared<std::uint32_t>(0);
 };
 
 }  // namespace

@@ -16,8 +16,12 @@ namespace raftkv::rpc {
 
 /// Calls of one connection that wait for their answers; more are answered Unavailable.
 inline constexpr std::uint32_t kMaxCallsPerConnection = 1024;
+/// Pages of watches that wait on one connection, besides those calls.
+inline constexpr std::uint32_t kMaxWatchesPerConnection = 2048;
 /// The longest wait that a client may request.
 inline constexpr std::uint32_t kMaxTimeoutMs = 10 * 60 * 1000;
+/// And for the next event: a client that is gone is waited for no longer than this.
+inline constexpr std::uint32_t kMaxWatchMs = 10 * 1000;
 
 /// Whether an answer of this many bytes may be queued on the connection now. An answer without room
 /// is not sent; the client is told to ask again.

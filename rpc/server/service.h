@@ -37,6 +37,8 @@ class Service {
   virtual void Submit(Bytes request, MonoTime deadline, node::SubmitDone done) = 0;
   virtual void Read(Bytes request, node::ReadPolicy policy, MonoTime deadline,
                     node::Done<Bytes> done) = 0;
+  /// A page of a watch; answered once there are events, or at `deadline`.
+  virtual void Watch(Bytes request, MonoTime deadline, node::Done<Bytes> done) = 0;
   /// The replicated time that a new session starts from.
   virtual void OpenSession(MonoTime deadline, node::Done<std::uint64_t> done) = 0;
   virtual AnswerHeader Header() = 0;

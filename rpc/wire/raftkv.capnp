@@ -140,6 +140,15 @@ interface KvService {
   # first byte can be read, which may take as long as reading all of it once. Loss: the backup ends
   # with the connection. Duplication: another backup. Retry: at any member.
   # unavailable: this member already serves as many as it may, or has nothing yet.
+
+  watch @8 (request :Data, timeoutMs :UInt32)
+      -> (header :AnswerHeader, outcome :Outcome, response :Data);
+  # Answers a kv WatchRequest with a kv WatchResponse, from what this member has applied, leader or
+  # not: once there are events, at the latest after `timeoutMs` (at most 10 s). Does not count as one
+  # of the calls that a connection may have waiting; 2,048 of these may wait besides.
+  # Loss, duplication, retry: harmless, at any member, since the position is in the request.
+  # compacted: events at the position may be gone; the message names the lowest revision.
+  # unavailable: this member may be cut off from the cluster, or waits for too many; ask another.
 }
 
 # Known when a backup begins; cluster and member are in the header.

@@ -107,7 +107,10 @@ Result<node::Applied> KvStateMachine::ApplyNow(const std::vector<raft::Entry>& e
   applied.responses.reserve(outcome->size());
   for (kv::Store::AppliedEntry& entry : *outcome) {
     applied.responses.push_back(std::move(entry.response));
+    if (entry.changes != nullptr) applied.changes.push_back(std::move(entry.changes));
   }
+  applied.revisions = store_->revisions();
+  applied.event_bytes = store_->settings().event_bytes;
   return applied;
 }
 
@@ -169,6 +172,18 @@ void KvStateMachine::Read(Bytes request, std::size_t max_bytes, std::uint64_t cl
                                         kv::kMaxVisitedBytes, clock_ms);
         if (answer.code() == Code::kCorruption) options_.on_damage(answer.status());
         return answer;
+      },
+      std::move(done));
+}
+
+void KvStateMachine::ReadEvents(kv::WatchOp op, std::uint64_t last,
+                                node::Done<kv::WatchLogPage> done) {
+  RunOn(
+      readers_, completions_,
+      [this, engine = this->engine(), op = std::move(op), last] {
+        Result<kv::WatchLogPage> page = kv::ReadWatchLog(*engine, op, last);
+        if (page.code() == Code::kCorruption) options_.on_damage(page.status());
+        return page;
       },
       std::move(done));
 }

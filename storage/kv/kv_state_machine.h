@@ -50,6 +50,7 @@ class KvStateMachine final : public node::StateMachine {
   void Apply(std::vector<raft::Entry> entries, node::Done<node::Applied> done) override;
   void Read(Bytes request, std::size_t max_bytes, std::uint64_t clock_ms,
             node::Done<Bytes> done) override;
+  void ReadEvents(kv::WatchOp op, std::uint64_t last, node::Done<kv::WatchLogPage> done) override;
   /// Safe from any thread.
   [[nodiscard]] kv::Revisions revisions() const override {
     return {revision_.load(), compacted_.load()};

@@ -395,6 +395,12 @@ class RangeIterator {
 /// See KV::CompareAndSwapAsync.
 inline constexpr std::string_view kNoSuchKey = "no such key";
 
+class Watcher;
+struct WatchOptions;
+struct WatchPage;
+struct WatchPageOptions;
+struct WatchResponse;
+
 /// A transaction while it is put together: kv.Txn().If(...).Then(...).Else(...).Commit(). Each of
 /// the three may be called several times; what is given is added.
 class Transaction {
@@ -471,6 +477,11 @@ class KV {
                              Callback<LeaseInfo> done) = 0;
   /// All leases, by number, without their keys; in pages as with GetLease.
   virtual void ListLeasesAsync(ReadOptions options, Callback<std::vector<LeaseInfo>> done) = 0;
+  /// One page of a watch, which Watch() below asks for again and again (<raftkv/watch.h>): the
+  /// events at a position, once there are any; at the timeout an empty page, with the position that
+  /// the watch has come to. DeadlineExceeded: no member answered.
+  virtual void WatchPageAsync(KeyRange range, WatchPageOptions options,
+                              Callback<WatchPage> done) = 0;
 
   /// Raises the lowest revision that can be read to `revision`, which remains readable itself. What
   /// is below is refused with Compacted from then on, and its space comes back in the background.
@@ -508,6 +519,10 @@ class KV {
   Result<DeleteResult> RevokeLease(std::uint64_t id, WriteOptions options = {});
   Result<LeaseInfo> GetLease(std::uint64_t id, LeaseReadOptions options = {});
   Result<std::vector<LeaseInfo>> ListLeases(ReadOptions options = {});
+  /// Follows the changes of a range: see <raftkv/watch.h>. Returns at once. With `on_response` it
+  /// is called for each response, otherwise Watcher::Next() returns them.
+  Watcher Watch(KeyRange range, const WatchOptions& options,
+                std::function<void(Result<WatchResponse>)> on_response = nullptr);
   Result<WriteResult> Compact(std::uint64_t revision, WriteOptions options = {});
   Result<WriteResult> ChangeSetting(std::string name, std::string value, WriteOptions options = {});
   Result<Settings> GetSettings(ReadOptions options = {});

@@ -102,6 +102,16 @@ class FakeMember : public Service, public PeerOwner {
       done(respond ? respond(request) : request);
     });
   }
+  void Watch(Bytes request, MonoTime, node::Done<Bytes> done) override {
+    ++watches;
+    if (hold) {
+      held_watches.push_back(std::move(done));
+      return;
+    }
+    loop_.RunLater([this, request, done = std::move(done)]() mutable {
+      done(respond ? respond(request) : request);
+    });
+  }
   void OpenSession(MonoTime, node::Done<std::uint64_t> done) override {
     loop_.RunLater([this, done = std::move(done)]() mutable {
       if (replicated_time_ms != 0) return done(replicated_time_ms);
@@ -190,6 +200,7 @@ class FakeMember : public Service, public PeerOwner {
   int deliveries = 0;
   int submits = 0;
   int reads = 0;
+  int watches = 0;
   node::ReadPolicy last_policy;
   std::shared_ptr<node::BackupSource> backup;
   std::vector<ClusterMember> members;
@@ -197,6 +208,7 @@ class FakeMember : public Service, public PeerOwner {
   /// The answers to ChangeMembers, the last one again and again.
   std::vector<raftkv::Status> change_outcomes{raftkv::Status::Ok()};
   std::vector<node::SubmitDone> held;
+  std::vector<node::Done<Bytes>> held_watches;
   std::map<NodeId, std::vector<node::PeerMessage>> received;
   std::map<NodeId, int> disconnected;
   std::map<NodeId, int> unreachable;

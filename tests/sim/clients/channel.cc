@@ -219,4 +219,20 @@ void SimChannel::Read(Bytes request, node::ReadPolicy policy, MonoTime deadline,
   });
 }
 
+void SimChannel::Watch(Bytes request, MonoTime deadline, node::Done<Bytes> done) {
+  const auto ask = [request = std::move(request), deadline, this](
+                       Host& host, std::function<void(Answer)> answer) {
+    const MonoTime now(Duration(world_.now() + kSecond));
+    const auto answered = [answer = std::move(answer)](const Result<Bytes>& bytes) {
+      if (!bytes.ok()) return answer({bytes.status(), {}, 0});
+      answer({Status::Ok(), *bytes, 0});
+    };
+    host.process->member().Watch(request, LocalDeadline(host, now, deadline), answered);
+  };
+  Begin(false, deadline, ask, [done = std::move(done)](const Answer& answer) mutable {
+    if (answer.status.ok()) return done(answer.bytes);
+    done(answer.status);
+  });
+}
+
 }  // namespace raftkv::sim

@@ -39,6 +39,7 @@ class SimChannel final : public node::Channel {
   void Submit(Bytes request, MonoTime deadline, node::SubmitDone done) override;
   void Read(Bytes request, node::ReadPolicy policy, MonoTime deadline,
             node::Done<Bytes> done) override;
+  void Watch(Bytes request, MonoTime deadline, node::Done<Bytes> done) override;
 
   void HostDown(const Host& host);
   void Block(std::size_t host) { ++blocked_[host]; }

@@ -256,6 +256,7 @@ Status Process::ApplyEntries(const std::vector<raft::Entry>& entries, node::Appl
   for (auto& result : *results) {
     world_.checks().OnResponse(result.index, result.response);
     applied.responses.push_back(std::move(result.response));
+    if (result.changes != nullptr) applied.changes.push_back(std::move(result.changes));
   }
   retention_.Note(*store_, kv::Store::PastBytes(*results));
   const kv::Revisions revisions = store_->revisions();
@@ -315,6 +316,8 @@ void Process::FinishApply() {
     }
   }
   applied.index = store_->applied();
+  applied.revisions = store_->revisions();
+  applied.event_bytes = store_->settings().event_bytes;
   applied.replicated_time_ms = store_->replicated_time_ms();
   if (Chance(world_.chance().disk, world_.plan().disk.flush_ppm)) {
     host_.disk.Flush(applied.index);
@@ -348,6 +351,14 @@ void Process::Read(Bytes request, std::size_t max_bytes, std::uint64_t clock_ms,
   }
   AfterRead(time, [answer = Answer(request.view(), max_bytes, clock_ms),
                    done = std::move(done)]() mutable { done(answer); });
+}
+
+void Process::ReadEvents(kv::WatchOp op, std::uint64_t last, node::Done<kv::WatchLogPage> done) {
+  if (!PortCall()) return;
+  AfterRead(Around(world_.chance().disk, world_.plan().disk.mean_apply),
+            [this, op = std::move(op), last, done = std::move(done)]() mutable {
+              done(kv::ReadWatchLog(host_.disk.engine, op, last));
+            });
 }
 
 // --- Snapshots.

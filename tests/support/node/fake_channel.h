@@ -47,6 +47,15 @@ class FakeChannel : public node::Channel {
     reads.push_back({std::move(request), policy, deadline, std::move(done)});
   }
 
+  struct WatchAttempt {
+    Bytes request;
+    MonoTime deadline;
+    node::Done<Bytes> done;
+  };
+  void Watch(Bytes request, MonoTime deadline, node::Done<Bytes> done) override {
+    watches.push_back({std::move(request), deadline, std::move(done)});
+  }
+
   /// Carries out attempt `i`; the answer is what the log says, if it arrives.
   Bytes Apply(std::size_t i) {
     log.Apply(submits.at(i).request, Operations(submits.at(i).request));
@@ -67,6 +76,7 @@ class FakeChannel : public node::Channel {
   AppliedLog log{kv::StoreOptions{.session_life_ms = 60'000}};
   std::vector<SubmitAttempt> submits;
   std::vector<ReadAttempt> reads;
+  std::vector<WatchAttempt> watches;
   int sessions_opened = 0;
   Status session_failure;
 

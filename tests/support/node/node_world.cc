@@ -129,9 +129,21 @@ void WorldMember::Apply(std::vector<raft::Entry> entries, node::Done<node::Appli
           }
           retention_.Note(*store_, kv::Store::PastBytes(*applied));
           node::Applied result{store_->applied(), store_->replicated_time_ms(), {}};
-          for (auto& entry : *applied) result.responses.push_back(std::move(entry.response));
+          for (auto& entry : *applied) {
+            result.responses.push_back(std::move(entry.response));
+            if (entry.changes != nullptr) result.changes.push_back(std::move(entry.changes));
+          }
+          result.revisions = store_->revisions();
+          result.event_bytes = store_->settings().event_bytes;
           done(std::move(result));
         });
+}
+
+void WorldMember::ReadEvents(kv::WatchOp op, std::uint64_t last,
+                             node::Done<kv::WatchLogPage> done) {
+  auto page = kv::ReadWatchLog(*disk_.engine, op, last);
+  Later(NodeWorld::kDiskDelay,
+        [page = std::move(page), done = std::move(done)]() mutable { done(std::move(page)); });
 }
 
 void WorldMember::Read(Bytes request, std::size_t max_bytes, std::uint64_t clock_ms,

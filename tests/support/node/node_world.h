@@ -67,6 +67,7 @@ class WorldMember final : public node::Clock,
   void Read(Bytes request, std::size_t max_bytes, std::uint64_t clock_ms,
             node::Done<Bytes> done) override;
   [[nodiscard]] kv::LeaseStatus leases() const override { return store_->leases(); }
+  void ReadEvents(kv::WatchOp op, std::uint64_t last, node::Done<kv::WatchLogPage> done) override;
   kv::Revisions revisions() const override { return store_->revisions(); }
   std::uint64_t CompactDue(std::uint64_t now_ms, bool space_is_short) const override {
     return retention_.Due(now_ms, store_->revisions().compacted, space_is_short);

@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 
 #include <raftkv/kv.h>
+#include <raftkv/watch.h>
 
 namespace raftkv {
 namespace {
@@ -81,6 +82,9 @@ class EchoKv : public KV {
   }
   void ListLeasesAsync(ReadOptions, Callback<std::vector<LeaseInfo>> done) override {
     Answer([=] { done(std::vector<LeaseInfo>(4)); });
+  }
+  void WatchPageAsync(KeyRange, WatchPageOptions, Callback<WatchPage> done) override {
+    Answer([=] { done(Status(Code::kCancelled, "not in this test")); });
   }
   void CompactAsync(std::uint64_t revision, WriteOptions, Callback<WriteResult> done) override {
     Answer([=] { done(WriteResult{revision}); });

@@ -9,6 +9,7 @@
 #include <gtest/gtest.h>
 
 #include <raftkv/kv.h>
+#include <raftkv/watch.h>
 
 namespace raftkv {
 namespace {
@@ -43,6 +44,7 @@ class ScriptedKv final : public KV {
   void RevokeLeaseAsync(std::uint64_t, WriteOptions, Callback<DeleteResult>) override {}
   void GetLeaseAsync(std::uint64_t, LeaseReadOptions, Callback<LeaseInfo>) override {}
   void ListLeasesAsync(ReadOptions, Callback<std::vector<LeaseInfo>>) override {}
+  void WatchPageAsync(KeyRange, WatchPageOptions, Callback<WatchPage>) override {}
   void CompactAsync(std::uint64_t, WriteOptions, Callback<WriteResult>) override {}
   void ChangeSettingAsync(std::string, std::string, WriteOptions, Callback<WriteResult>) override {}
   void GetSettingsAsync(ReadOptions, Callback<Settings>) override {}
