@@ -11,23 +11,14 @@
 #include <raftkv/kv.h>
 #include <raftkv/watch.h>
 
+#include "tests/support/node/idle_kv.h"
+
 namespace raftkv {
 namespace {
 
 /// Answers each page of a scan, at once or when told to, with what stands next in a list.
-class ScriptedKv final : public KV {
+class ScriptedKv final : public test::IdleKv {
  public:
-  void PutAsync(std::string, std::string, WriteOptions, Callback<WriteResult>) override {}
-  void DeleteAsync(std::string, WriteOptions, Callback<DeleteResult>) override {}
-  void DeleteRangeAsync(KeyRange, WriteOptions, Callback<DeleteResult>) override {}
-  void CompareAndSwapAsync(std::string, std::optional<std::string>, std::string, WriteOptions,
-                           Callback<WriteResult>) override {}
-  void IncrementAsync(std::string, std::int64_t, WriteOptions, Callback<IncrementResult>) override {
-  }
-  void WriteAsync(Batch, WriteOptions, Callback<WriteResult>) override {}
-  void TxnAsync(TxnRequest, WriteOptions, Callback<TxnResult>) override {}
-  void GetAsync(std::string, ReadOptions, Callback<KeyValue>) override {}
-  void GetManyAsync(std::vector<std::string>, ReadOptions, Callback<GetManyResult>) override {}
   void ScanAsync(KeyRange, ScanOptions options, Callback<ScanResult> done) override {
     asked.push_back(options);
     auto page = asked.size() <= pages.size()
@@ -36,18 +27,6 @@ class ScriptedKv final : public KV {
     if (!late) return done(std::move(page));
     open = [done = std::move(done), page = std::move(page)] { done(page); };
   }
-
-  void GrantLeaseAsync(std::chrono::milliseconds, std::uint64_t, WriteOptions,
-                       Callback<LeaseInfo>) override {}
-  void KeepAliveAsync(std::vector<std::uint64_t>, WriteOptions,
-                      Callback<std::vector<LeaseInfo>>) override {}
-  void RevokeLeaseAsync(std::uint64_t, WriteOptions, Callback<DeleteResult>) override {}
-  void GetLeaseAsync(std::uint64_t, LeaseReadOptions, Callback<LeaseInfo>) override {}
-  void ListLeasesAsync(ReadOptions, Callback<std::vector<LeaseInfo>>) override {}
-  void WatchPageAsync(KeyRange, WatchPageOptions, Callback<WatchPage>) override {}
-  void CompactAsync(std::uint64_t, WriteOptions, Callback<WriteResult>) override {}
-  void ChangeSettingAsync(std::string, std::string, WriteOptions, Callback<WriteResult>) override {}
-  void GetSettingsAsync(ReadOptions, Callback<Settings>) override {}
 
   static ScanResult Page(const std::vector<std::string>& keys, std::string continuation) {
     ScanResult page;

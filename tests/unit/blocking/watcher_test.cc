@@ -11,6 +11,7 @@
 #include <raftkv/watch.h>
 
 #include "lib/blocking/watch_pages.h"
+#include "tests/support/node/idle_kv.h"
 
 namespace raftkv {
 namespace {
@@ -68,27 +69,12 @@ TEST(WatchPages, ProgressIsToldInOrderAndOnlyWhereItIsTrue) {
 }
 
 /// Only answers pages, from a script.
-class ScriptedKv final : public KV {
+class ScriptedKv final : public test::IdleKv {
  public:
-  void PutAsync(std::string, std::string, WriteOptions, Callback<WriteResult>) override {}
-  void DeleteAsync(std::string, WriteOptions, Callback<DeleteResult>) override {}
-  void DeleteRangeAsync(KeyRange, WriteOptions, Callback<DeleteResult>) override {}
-  void CompareAndSwapAsync(std::string, std::optional<std::string>, std::string, WriteOptions,
-                           Callback<WriteResult>) override {}
-  void IncrementAsync(std::string, std::int64_t, WriteOptions, Callback<IncrementResult>) override {
-  }
-  void WriteAsync(Batch, WriteOptions, Callback<WriteResult>) override {}
-  void TxnAsync(TxnRequest, WriteOptions, Callback<TxnResult>) override {}
-  void GetAsync(std::string, ReadOptions, Callback<KeyValue>) override {}
-  void GetManyAsync(std::vector<std::string>, ReadOptions, Callback<GetManyResult>) override {}
-  void ScanAsync(KeyRange, ScanOptions, Callback<ScanResult>) override {}
   void WatchPageAsync(KeyRange, WatchPageOptions options, Callback<WatchPage> done) override {
     asked.push_back(options);
     open = std::move(done);
   }
-  void CompactAsync(std::uint64_t, WriteOptions, Callback<WriteResult>) override {}
-  void ChangeSettingAsync(std::string, std::string, WriteOptions, Callback<WriteResult>) override {}
-  void GetSettingsAsync(ReadOptions, Callback<Settings>) override {}
 
   void Answer(Result<WatchPage> page) { std::exchange(open, nullptr)(std::move(page)); }
 
