@@ -74,7 +74,7 @@ namespace raftkv {
   X(kEventsAtBoundDropped, 50, "a compaction drops the events at its bound")             \
   X(kCountsOfFormerLife, 54, "a key that is created again keeps its counts")             \
   X(kRangeDeleteKeepsCounts, 55, "the cache of counts misses range deletes")             \
-  X(kClockCountsPauses, 56, "the cluster clock counts what a leader slept through")      \
+  X(kClockFollowsWallClock, 56, "the cluster clock jumps with a wall clock")             \
   X(kLeasesRenewedByElection, 56, "a new leader gives every lease its whole time again") \
   X(kExpireUnchecked, 57, "an expiry ends a lease without a look at its deadline")       \
   X(kRenewalNotWritten, 58, "a keep-alive is answered, and forgotten by a restart")      \

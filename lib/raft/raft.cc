@@ -81,10 +81,9 @@ void Raft::Resume(MonoTime now) {
 /// What counts is the time of a leader that does its work. One that was paused may have been
 /// replaced: it counts again once a quorum has answered.
 void Raft::CountTime() {
-  const Duration most =
-      RAFTKV_MUTANT(kClockCountsPauses) ? Duration::max() : 2 * options_.heartbeat_interval;
-  if (leading_ && (!leading_->paused_until || RAFTKV_MUTANT(kClockCountsPauses))) {
-    clock_.Count(now_, most);
+  if (RAFTKV_MUTANT(kClockFollowsWallClock)) clock_.AtLeast(wall_time_ms_);
+  if (leading_ && !leading_->paused_until) {
+    clock_.Count(now_, 2 * options_.heartbeat_interval);
   } else {
     clock_.Skip(now_);
   }
