@@ -268,7 +268,7 @@ TEST(KvStateMachine, AppliesAndReadsAndKeepsWhatWasFlushed) {
   op.range = kv::Range::Single("k");
   const auto read_k = [&] {
     std::optional<Result<Bytes>> answer;
-    world.store->machine().Read(kv::EncodeReadRequest({op}), 1 << 20,
+    world.store->machine().Read(kv::EncodeReadRequest({op}), 1 << 20, /*clock_ms=*/0,
                                 [&](Result<Bytes> bytes) { answer = std::move(bytes); });
     EXPECT_FALSE(answer.has_value()) << "never inside the call";
     EXPECT_TRUE(world.loop.RunUntil([&] { return answer.has_value(); }));

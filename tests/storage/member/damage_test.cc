@@ -411,7 +411,7 @@ void Drain(StoreWorld& world) {
 Code ReadAll(StoreWorld& world, const Watched& watched) {
   for (std::uint64_t i = 2; i <= kFlushed && watched.told.empty(); ++i) {
     const auto answer = std::make_shared<std::optional<Result<Bytes>>>();
-    world.store->machine().Read(ReadOf(KeyOf(i)), 1 << 20,
+    world.store->machine().Read(ReadOf(KeyOf(i)), 1 << 20, /*clock_ms=*/0,
                                 [answer](Result<Bytes> read) { *answer = std::move(read); });
     EXPECT_TRUE(world.loop.RunUntil([&] { return answer->has_value() || !watched.told.empty(); }));
     if (answer->has_value() && !(*answer)->ok()) return (*answer)->code();
