@@ -31,7 +31,8 @@ std::string TextOf(const Compare& compare) {
   constexpr const char* kOperators[] = {"=", "!=", "<", ">"};
   const bool of_value = compare.target == Target::kValue;
   const bool of_lease = compare.target == Target::kLease;
-  const std::string number = fmt::format(of_lease ? "{:x}" : "{}", compare.number);
+  const std::string number =
+      of_lease ? fmt::format("{:x}", compare.number) : fmt::format("{}", compare.number);
   return fmt::format("{}({}) {} {}\n", name, Quoted(compare.key), kOperators[compare.op],
                      Quoted(of_value ? compare.value : number));
 }
