@@ -120,8 +120,15 @@ Result<bool> QueuePlace::TryAcquire(milliseconds timeout) {
   return true;
 }
 
+bool QueuePlace::IsLost() const {
+  const MutexLock lock(state_->mutex);
+  return state_->phase == State::Phase::kIn &&
+         !(state_->lost.ok() && state_->session->status().ok());
+}
+
 /// The key becomes this place's, once what is left of it from before is gone.
 Status QueuePlace::Begin(Deadline deadline) {
+  if (IsLost()) LeaveAsync(kToLeave, nullptr);
   MutexLock lock(state_->mutex);
   while (state_->phase == State::Phase::kLeaving) {
     if (!state_->changed.WaitUntil(lock, deadline) && steady_clock::now() >= deadline) {

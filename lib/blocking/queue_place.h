@@ -42,6 +42,7 @@ class QueuePlace {
   struct State;
   struct Before;
 
+  [[nodiscard]] bool IsLost() const;
   Status Begin(Deadline deadline);
   Status Enter(const std::string& value, Deadline deadline);
   Status Entered(const TxnResult& result);
