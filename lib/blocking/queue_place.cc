@@ -61,6 +61,11 @@ struct QueuePlace::State {
     if (!lost.ok()) return lost;
     return session->status();
   }
+  void SetOut() RAFTKV_REQUIRES(mutex) {
+    phase = Phase::kOut;
+    session->FreeKey(key);
+    changed.NotifyAll();
+  }
   void Lose(Status why) RAFTKV_EXCLUDES(mutex) {
     const MutexLock lock(mutex);
     if (lost.ok()) lost = std::move(why);
@@ -285,13 +290,15 @@ void QueuePlace::LeaveAsync(milliseconds timeout, std::function<void(Status)> do
   {
     const MutexLock lock(state_->mutex);
     state_->first = false;
-    if (state_->phase != State::Phase::kIn) {
-      // What is left to be done is done by the one that is under way.
-    } else {
+    if (state_->phase == State::Phase::kIn) {
       state_->phase = State::Phase::kLeaving;
-      txn.compares = {state_->revision != 0
-                          ? Compare::CreateRevision(state_->key, Compare::kEqual, state_->revision)
-                          : Compare::Lease(state_->key, Compare::kEqual, state_->session->lease())};
+      if (state_->session->ended()) {
+        state_->SetOut();
+      } else if (state_->revision != 0) {
+        txn.compares = {Compare::CreateRevision(state_->key, Compare::kEqual, state_->revision)};
+      } else {
+        txn.compares = {Compare::Lease(state_->key, Compare::kEqual, state_->session->lease())};
+      }
     }
   }
   if (txn.compares.empty()) {
@@ -304,9 +311,7 @@ void QueuePlace::LeaveAsync(milliseconds timeout, std::function<void(Status)> do
                [state = state_, done = std::move(done)](const Result<TxnResult>& result) {
                  {
                    const MutexLock lock(state->mutex);
-                   state->phase = State::Phase::kOut;
-                   state->session->FreeKey(state->key);
-                   state->changed.NotifyAll();
+                   state->SetOut();
                  }
                  if (done) done(result.status());
                });

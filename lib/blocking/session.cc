@@ -107,6 +107,7 @@ void SessionState::OnRenewed(MonoTime sent, const Result<std::vector<LeaseInfo>>
   NoteTime(now);
   if (result.ok() && (result->empty() || result->front().ttl.count() == 0)) {
     Lose("the lease of the session has expired or was revoked");
+    ended_ = true;
   } else if (result.ok()) {
     term_.Renew(sent, now);
     next_ = sent + ttl_ / 3;
@@ -143,6 +144,16 @@ void SessionState::Leave() {
   if (kv_ == nullptr) return;
   kv_->RevokeLeaseAsync(lease_, {}, nullptr);
   kv_ = nullptr;
+}
+
+void SessionState::SetEnded() {
+  const MutexLock lock(mutex_);
+  ended_ = true;
+}
+
+bool SessionState::ended() {
+  const MutexLock lock(mutex_);
+  return ended_;
 }
 
 bool SessionState::TakeKey(const std::string& key) {
@@ -225,10 +236,13 @@ Status Session::WaitUntilLost(std::chrono::milliseconds timeout) {
 Status Session::Close(std::chrono::milliseconds timeout) {
   if (Status may = owner_->keeper.MayBlock("Close"); !may.ok()) return may;
   owner_->keeper->Stop();
+  if (state_->ended()) return Status::Ok();
   WriteOptions options;
   options.timeout = timeout;
   const Result<DeleteResult> revoked = kv_.RevokeLease(state_->lease(), options);
-  return revoked.code() == Code::kNotFound ? Status::Ok() : revoked.status();
+  if (!revoked.ok() && revoked.code() != Code::kNotFound) return revoked.status();
+  state_->SetEnded();
+  return Status::Ok();
 }
 
 }  // namespace raftkv

@@ -49,6 +49,10 @@ class SessionState : public std::enable_shared_from_this<SessionState> {
   /// Revokes the lease without waiting for the answer. The KV is not used after that.
   void Leave() RAFTKV_EXCLUDES(mutex_);
 
+  /// The lease has ended, and all keys that were attached to it are gone.
+  void SetEnded() RAFTKV_EXCLUDES(mutex_);
+  [[nodiscard]] bool ended() RAFTKV_EXCLUDES(mutex_);
+
   /// False: a lock of this session has this key already.
   bool TakeKey(const std::string& key) RAFTKV_EXCLUDES(mutex_);
   void FreeKey(const std::string& key) RAFTKV_EXCLUDES(mutex_);
@@ -74,6 +78,7 @@ class SessionState : public std::enable_shared_from_this<SessionState> {
   MonoTime next_ RAFTKV_GUARDED_BY(mutex_);  ///< when the next renewal is due
   bool asks_ RAFTKV_GUARDED_BY(mutex_) = false;
   bool closed_ RAFTKV_GUARDED_BY(mutex_) = false;
+  bool ended_ RAFTKV_GUARDED_BY(mutex_) = false;
   Status lost_ RAFTKV_GUARDED_BY(mutex_);
   Status last_failure_ RAFTKV_GUARDED_BY(mutex_);
   std::set<std::string> keys_ RAFTKV_GUARDED_BY(mutex_);

@@ -168,10 +168,10 @@ TEST_F(LockVerbs, AKilledHolderFreesTheLock) {
 
 TEST_F(LockVerbs, APausedHolderLosesItAndStopsItsCommand) {
   const std::string stopped = cluster_->folder() / "stopped";
-  const auto first =
-      BeginVerb("lock", {"paused", "--ttl", "2s", "--", "sh", "-c",
-                         "trap 'echo $RAFTKV_LOCK_REV > " + stopped +
-                             "; exit 0' TERM; echo started; while :; do sleep 0.1; done"});
+  const auto first = BeginVerb(
+      "lock", {"paused", "--ttl", "2s", "--", "sh", "-c",
+               "trap 'echo $RAFTKV_LOCK_REV > " + stopped +
+                   "; exit 0' TERM; echo started; for i in $(seq 1000); do sleep 0.1; done"});
   ASSERT_TRUE(first->WaitForLine("started", kLong).has_value()) << first->Stderr();
   const auto second = BeginVerb("lock", {"paused", "-w", "json"});
   ASSERT_TRUE(WaitForKeys("paused", 2));
@@ -192,9 +192,9 @@ TEST_F(LockVerbs, APausedHolderLosesItAndStopsItsCommand) {
 }
 
 TEST_F(LockVerbs, ACommandThatDoesNotStopIsKilledOnceTheKeyIsDeleted) {
-  const auto holder = BeginVerb(
-      "lock",
-      {"deleted", "--", "sh", "-c", "trap '' TERM; echo started; while :; do sleep 0.1; done"});
+  const auto holder =
+      BeginVerb("lock", {"deleted", "--", "sh", "-c",
+                         "trap '' TERM; echo started; for i in $(seq 1000); do sleep 0.1; done"});
   ASSERT_TRUE(holder->WaitForLine("started", kLong).has_value()) << holder->Stderr();
   EXPECT_EQ(cluster_->Cli({"del", "deleted/", "--prefix"}).out, "1\n");
   EXPECT_EQ(holder->WaitForExit(kLong), 4);
@@ -202,9 +202,9 @@ TEST_F(LockVerbs, ACommandThatDoesNotStopIsKilledOnceTheKeyIsDeleted) {
 }
 
 TEST_F(LockVerbs, ASignalGoesToTheCommandAndTheLockIsFreed) {
-  const auto holder =
-      BeginVerb("lock", {"passed", "--", "sh", "-c",
-                         "trap 'exit 7' TERM; echo started; while :; do sleep 0.1; done"});
+  const auto holder = BeginVerb(
+      "lock", {"passed", "--", "sh", "-c",
+               "trap 'exit 7' TERM; echo started; for i in $(seq 1000); do sleep 0.1; done"});
   ASSERT_TRUE(holder->WaitForLine("started", kLong).has_value()) << holder->Stderr();
   holder->Signal(SIGTERM);
   EXPECT_EQ(holder->WaitForExit(kLong), 7) << holder->Stderr();
