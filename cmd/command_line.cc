@@ -84,7 +84,7 @@ void Prepare(CLI::App& app) {
 }
 
 /// Takes what follows "--" off the arguments of a verb that runs a command: to CLI11 it would be
-/// further positional arguments, and END of the range if that is left out.
+/// further positional arguments, such as END of the range if that is left out.
 void TakeCommand(Program& program, std::vector<std::string>& given) {
   const auto verbs = program.app.get_subcommands([](const CLI::App*) { return true; });
   const auto is_verb = [&verbs](const std::string& argument) {
@@ -92,7 +92,7 @@ void TakeCommand(Program& program, std::vector<std::string>& given) {
                        [&](const CLI::App* each) { return each->get_name() == argument; });
   };
   const auto verb = std::find_if(given.begin(), given.end(), is_verb);
-  if (verb == given.end() || *verb != "watch") return;
+  if (verb == given.end() || (*verb != "watch" && *verb != "lock")) return;
   const auto dashes = std::find(verb, given.end(), "--");
   if (dashes == given.end()) return;
   program.command.assign(std::next(dashes), given.end());

@@ -13,7 +13,7 @@ enum class Exit : int {
   kError = 1,
   kNoAnswer = 2,  ///< no endpoint answered in time
   kBadInput = 3,
-  kServerRefused = 4,  ///< or failed
+  kServerRefused = 4,  ///< or failed; or a lock was lost
   kUnhealthy = 5,
   kFileError = 6,
   kCompareFailed = 7,

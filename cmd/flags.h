@@ -109,6 +109,7 @@ void AddTxnVerb(Program& program);
 void AddHistoryVerbs(Program& program);
 void AddLeaseVerbs(Program& program);
 void AddWatchVerb(Program& program);
+void AddLockVerbs(Program& program);
 void AddEndpointVerbs(Program& program);
 void AddMemberVerbs(Program& program);
 void AddSnapshotVerbs(Program& program);

@@ -171,7 +171,7 @@ Exit RunKeepAlive(const ClientFlags& flags, std::uint64_t id, bool once, Client&
   }
 }
 
-Exit RunList(const ClientFlags& flags) {
+Exit RunLeaseList(const ClientFlags& flags) {
   auto client = Connect(flags);
   if (!client.ok()) return Fail(Exit::kBadArguments, client.status().message());
   ReadOptions options;
@@ -274,7 +274,7 @@ void AddLeaseVerbs(Program& program) {
   });
 
   verb = program.AddClientVerb(*leases, "list", "print the IDs of all leases");
-  verb->callback([&program, &client] { program.run = [&client] { return RunList(client); }; });
+  verb->callback([&program, &client] { program.run = [&client] { return RunLeaseList(client); }; });
 }
 
 }  // namespace raftkv::cmd

@@ -62,6 +62,7 @@ Exit Main(int argc, char** argv) {
   AddHistoryVerbs(program);
   AddLeaseVerbs(program);
   AddWatchVerb(program);
+  AddLockVerbs(program);
   AddEndpointVerbs(program);
   AddMemberVerbs(program);
   AddSnapshotVerbs(program);

@@ -1,21 +1,16 @@
 // The verb that follows changes: watch.
 #include <fcntl.h>
 #include <poll.h>
-#include <spawn.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
-#include <cerrno>
 #include <chrono>
 #include <csignal>
 #include <cstdint>
-#include <cstring>
 #include <iostream>
 #include <limits>
 #include <memory>
 #include <optional>
 #include <string>
-#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -23,11 +18,10 @@
 
 #include <raftkv/watch.h>
 
+#include "cmd/child.h"
 #include "cmd/flags.h"
 #include "cmd/output.h"
 #include "cmd/range_flags.h"
-
-extern char** environ;
 
 namespace raftkv::cmd {
 namespace {
@@ -45,8 +39,6 @@ struct WatchFlags {
 /// How often it looks whether somebody wants it to end.
 constexpr std::chrono::milliseconds kLook{200};
 constexpr std::chrono::milliseconds kProgress{5000};
-/// What Linux takes for one variable, less its name.
-constexpr std::size_t kMaxVariableBytes = (128 << 10) - 64;
 
 volatile std::sig_atomic_t stop_signal = 0;
 void NoteSignal(int number) { stop_signal = number; }
@@ -128,60 +120,19 @@ class EventPrinter {
   Client& client_;
 };
 
-/// The environment of the command for one event. What no variable can hold (a value beyond 128 KiB,
-/// anything behind a zero byte) is left out.
-std::vector<std::string> EnvironmentFor(const WatchEvent& event) {
-  std::vector<std::string> variables;
-  for (char** each = environ; *each != nullptr; ++each) {
-    if (!std::string_view(*each).starts_with("RAFTKV_WATCH_")) variables.emplace_back(*each);
-  }
-  const auto add = [&variables](const char* name, const std::string& value) {
-    if (value.size() > kMaxVariableBytes) return;
-    variables.push_back(fmt::format("RAFTKV_WATCH_{}={}", name, value));
-  };
-  add("EVENT_TYPE", NameOf(event.kind));
-  add("KEY", event.kv.key);
-  add("VALUE", event.kv.value);
-  add("REVISION", std::to_string(event.kv.mod_revision));
-  return variables;
-}
-
-std::vector<char*> Pointers(std::vector<std::string>& texts) {
-  std::vector<char*> pointers;
-  for (std::string& text : texts) pointers.push_back(text.data());
-  pointers.push_back(nullptr);
-  return pointers;
-}
-
 /// Runs the command and waits for it. Its failure is the end of the watch.
-Exit RunCommand(std::vector<std::string> command, const WatchEvent& event) {
-  std::cout.flush();
-  std::vector<std::string> variables = EnvironmentFor(event);
-  // The signals that a watch takes for itself are as usual in the command.
-  posix_spawnattr_t attributes;
-  posix_spawnattr_init(&attributes);
-  sigset_t usual;
-  sigemptyset(&usual);
-  for (const int each : {SIGINT, SIGTERM, SIGPIPE}) sigaddset(&usual, each);
-  posix_spawnattr_setsigdefault(&attributes, &usual);
-  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGDEF);
-  pid_t process = 0;
-  const int failed = posix_spawnp(&process, command.front().c_str(), nullptr, &attributes,
-                                  Pointers(command).data(), Pointers(variables).data());
-  posix_spawnattr_destroy(&attributes);
-  if (failed != 0) {
-    return Fail(Exit::kError,
-                fmt::format("cannot run {}: {}", command.front(), std::strerror(failed)));
-  }
-  int status = 0;
-  while (waitpid(process, &status, 0) < 0 && errno == EINTR) {
-  }
-  if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return Exit::kOk;
+Exit RunCommand(const std::vector<std::string>& command, const WatchEvent& event) {
+  auto child =
+      ChildProcess::Start(command, "RAFTKV_WATCH_",
+                          {{"RAFTKV_WATCH_EVENT_TYPE", NameOf(event.kind)},
+                           {"RAFTKV_WATCH_KEY", event.kv.key},
+                           {"RAFTKV_WATCH_VALUE", event.kv.value},
+                           {"RAFTKV_WATCH_REVISION", std::to_string(event.kv.mod_revision)}});
+  if (!child.ok()) return Fail(Exit::kError, child.status().message());
+  child->Wait();
+  if (child->exit_code() == 0) return Exit::kOk;
   if (stop_signal != 0) return Exit::kOk;  // it may have got the same signal
-  return Fail(Exit::kError,
-              WIFEXITED(status)
-                  ? fmt::format("{} has ended with status {}", command.front(), WEXITSTATUS(status))
-                  : fmt::format("{} was ended by signal {}", command.front(), WTERMSIG(status)));
+  return Fail(Exit::kError, child->HowItEnded());
 }
 
 std::optional<std::string> Wrong(const WatchFlags& watch, const Program& program) {
