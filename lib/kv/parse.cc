@@ -360,6 +360,7 @@ bool OnlyDeletes(std::string_view request) {
            return o.kind == ParsedOperation::Kind::kDelete ||
                   o.kind == ParsedOperation::Kind::kRenewLeases ||
                   o.kind == ParsedOperation::Kind::kRevokeLease ||
+                  o.kind == ParsedOperation::Kind::kExpire ||
                   o.kind == ParsedOperation::Kind::kCompact;
          });
 }

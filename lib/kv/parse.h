@@ -133,7 +133,7 @@ struct NamedRevisions {
 /// Of a valid read request.
 NamedRevisions RevisionsOfRequest(std::string_view request);
 
-/// A valid request of deletes, revocations and keep-alives of leases, or a compact, and nothing
+/// A valid request of deletes, keep-alives and ends of leases, or a compact, and nothing
 /// else: it makes room, in the end, or keeps what must not go because of a full disk.
 bool OnlyDeletes(std::string_view request);
 

@@ -169,22 +169,6 @@ TEST(KvRequest, ARequestThatDeletesTooManyRangesIsRefused) {
           .ToString());
 }
 
-TEST(KvRequest, APutWithALeaseIsRefusedWhileThereAreNone) {
-  const auto code = [](std::uint64_t lease) {
-    capnp::MallocMessageBuilder message;
-    auto request = message.initRoot<wire::Request>();
-    request.setFormatVersion(kRequestFormatVersion);
-    request.setSession(1);
-    request.setSequence(1);
-    auto put = request.initOperations(1)[0].initPut();
-    put.setPutKey(ToData("k"));
-    put.setPutLease(lease);
-    return ValidateRequest(Flat(message), Limits()).code();
-  };
-  EXPECT_EQ(code(0), Code::kOk);
-  EXPECT_EQ(code(1), Code::kVersionMismatch);
-}
-
 TEST(KvRequest, AHeaderThatCannotBeIsRefused) {
   const auto refused = [](std::uint64_t session, std::uint64_t sequence, std::uint64_t below,
                           std::uint16_t version, bool with_operation) {

@@ -115,7 +115,7 @@ TEST(KvRestore, WhatMakesNoSenseIsDamage) {
   EXPECT_EQ(with("f", "\x01"), Code::kCorruption);
   EXPECT_EQ(with("sxxxxxxxx", ""), Code::kCorruption);
   EXPECT_EQ(with("a", "\x01short"), Code::kCorruption);
-  EXPECT_EQ(with("a", std::string("\x03 newer")), Code::kVersionMismatch);
+  EXPECT_EQ(with("a", std::string("\x04 newer")), Code::kVersionMismatch);
   EXPECT_EQ(with("a", ""), Code::kCorruption);
   test::FakeEngine empty;
   test::FakeEngine engine;
