@@ -81,8 +81,11 @@ RAFTKV_FUZZ_TARGET(request) {
   }
   bool only_deletes = !request.operations.empty();
   for (const kv::ParsedOperation& operation : request.operations) {
-    const bool gives_space = operation.kind == kv::ParsedOperation::Kind::kDelete ||
-                             operation.kind == kv::ParsedOperation::Kind::kCompact;
+    using Kind = kv::ParsedOperation::Kind;
+    const bool gives_space = operation.kind == Kind::kDelete || operation.kind == Kind::kCompact ||
+                             operation.kind == Kind::kRenewLeases ||
+                             operation.kind == Kind::kRevokeLease ||
+                             operation.kind == Kind::kExpire;
     only_deletes = only_deletes && gives_space;
   }
   RAFTKV_CHECK(kv::OnlyDeletes(input) == only_deletes);
