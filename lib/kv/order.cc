@@ -32,7 +32,7 @@ struct PairView {
 PairView ViewOf(const Sorter::Pair& pair) { return {pair.key, pair.value, pair.counts}; }
 
 /// Below zero: `a` is less than `b` in what they are sorted by.
-int Compare(OrderBy by, const PairView& a, const PairView& b) {
+int CompareBy(OrderBy by, const PairView& a, const PairView& b) {
   if (by == OrderBy::kKey) return a.key.compare(b.key);
   if (by == OrderBy::kValue) return a.value.compare(b.value);
   const std::uint64_t x = NumberOf(by, a.counts);
@@ -42,7 +42,7 @@ int Compare(OrderBy by, const PairView& a, const PairView& b) {
 }
 
 bool IsBefore(const Order& order, const PairView& a, const PairView& b) {
-  const int compared = Compare(order.by, a, b);
+  const int compared = CompareBy(order.by, a, b);
   if (compared == 0) return a.key < b.key;
   return (compared < 0) != order.descending;
 }
