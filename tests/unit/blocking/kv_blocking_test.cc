@@ -122,7 +122,9 @@ TEST(BlockingKv, EachCallReturnsWhatItsTwinIsTold) {
   EXPECT_EQ(kv.GrantLease(std::chrono::seconds(2), 5)->ttl, std::chrono::seconds(2));
   EXPECT_EQ(kv.KeepAlive({1, 2, 3})->size(), 3U);
   EXPECT_EQ(kv.RevokeLease(8)->revision, 8U);
-  EXPECT_EQ(kv.GetLease(8, {.with_keys = true})->keys.size(), 1U);
+  LeaseReadOptions with_keys;
+  with_keys.with_keys = true;
+  EXPECT_EQ(kv.GetLease(8, with_keys)->keys.size(), 1U);
   EXPECT_EQ(kv.ListLeases()->size(), 4U);
   EXPECT_EQ(kv.ChangeSetting("history", "1h")->revision, 9U);
   EXPECT_EQ(kv.GetSettings()->values.at("history"), "10m");
