@@ -127,7 +127,7 @@ std::vector<kv::Operation> RawClient::DrawMixed() {
   std::vector<kv::Operation> operations;
   const std::uint64_t count = 1 + random.Below(6);
   for (std::uint64_t i = 0; i < count; ++i) {
-    const std::uint64_t draw = random.Below(17);
+    const std::uint64_t draw = random.Below(15);
     const bool previous = random.Below(4) == 0;
     if (draw < 4) {
       operations.emplace_back(kv::PutOp{key(), DrawValue(), previous, DrawLease()});
@@ -144,7 +144,7 @@ std::vector<kv::Operation> RawClient::DrawMixed() {
       kv::Operation txn = kv::TxnOp{DrawTxn(0)};
       // One that is refused where it enters would take its neighbours with it.
       if (kv::CheckOperation(txn, {}).ok()) operations.push_back(std::move(txn));
-    } else if (draw < 15) {
+    } else if (draw < 13) {
       operations.push_back(DrawLeaseOp());
     } else {
       const bool at_the_edge = random.Below(8) == 0;
@@ -166,7 +166,7 @@ std::uint64_t RawClient::DrawLease() {
 kv::Operation RawClient::DrawLeaseOp() {
   Random& random = world_.chance().clients;
   const std::uint64_t draw = random.Below(8);
-  const std::uint64_t ttl_ms = 100 + random.Below(3'000);
+  const std::uint64_t ttl_ms = 100 + random.Below(2'000);
   if (draw < 3) return kv::GrantLeaseOp{1 + random.Below(kLeases), ttl_ms};
   if (draw < 4) return kv::GrantLeaseOp{0, ttl_ms};
   if (draw < 5) return kv::RevokeLeaseOp{1 + random.Below(kLeases)};
