@@ -466,6 +466,7 @@ int main(int argc, char** argv) {
   using namespace raftkv::fuzz;  // NOLINT: all of it is this file's
   g_folder = argv[1];
   SeedRequests();
+  SeedWatches();
   SeedReads();
   SeedResponses();
   SeedConfigurations();

@@ -13,5 +13,6 @@ void Seed(const std::string& target, unsigned char which, const std::string& nam
 
 void SeedRequests();
 void SeedReads();
+void SeedWatches();
 
 }  // namespace raftkv::fuzz

@@ -6,6 +6,7 @@
 #include <raftkv/kv.h>
 
 #include "lib/kv/request.h"
+#include "lib/kv/watch.h"
 #include "tests/fuzz/make_seeds.h"
 
 namespace raftkv::fuzz {
@@ -172,6 +173,50 @@ void SeedReads() {
   seed("mixed", {get, uncounted, kv::ReadOp::From({}, sorted)});
   seed("empty-key", {{.range = kv::Range::Single("")}});
   seed("none", {});
+}
+
+void SeedWatches() {
+  const auto request = [](const std::string& name, const kv::WatchOp& op) {
+    Seed("watch", 0, name, kv::EncodeWatchRequest(op).view());
+  };
+  kv::WatchOp op;
+  op.range = kv::Range::Single("key");
+  request("from-now-on", op);
+  op.range = {kv::Range::Kind::kBounded, "a", "b"};
+  op.position = {.next = 7, .delivered = 2};
+  op.resumes = true;
+  op.previous = true;
+  request("resumed", op);
+  op.range = {kv::Range::Kind::kUnbounded, "", ""};
+  op.deletes = false;
+  op.max_bytes = 100;
+  request("all-puts", op);
+  op.puts = false;
+  request("nothing", op);
+
+  const auto response = [](const std::string& name, const std::vector<kv::WatchEventView>& events,
+                           const WatchPosition& position) {
+    const Bytes bytes = kv::EncodeWatchResponse(events, position, 12);
+    Seed("watch", 1, name, bytes.view());
+    Seed("watch", 2, name + "-from-5", bytes.view());
+    Seed("watch", 3, name + "-from-1000", bytes.view());
+  };
+  response("progress", {}, {.next = 13, .delivered = 0});
+  kv::WatchEventView put;
+  put.revision = 5;
+  put.key = "key";
+  put.value = "value";
+  put.counts = {.mod_revision = 5, .create_revision = 3, .version = 2, .lease = 7};
+  put.previous = {.value = "before",
+                  .counts = {.mod_revision = 4, .create_revision = 3, .version = 1}};
+  kv::WatchEventView deleted;
+  deleted.revision = 6;
+  deleted.kind = kv::ChangeKind::kDelete;
+  deleted.key = "other";
+  response("events", {put, deleted}, {.next = 7, .delivered = 0});
+  response("within-a-revision", {put, deleted}, {.next = 6, .delivered = 1});
+  response("out-of-order", {deleted, put}, {.next = 7, .delivered = 0});
+  response("beyond-the-position", {put, deleted}, {.next = 6, .delivered = 0});
 }
 
 }  // namespace raftkv::fuzz
