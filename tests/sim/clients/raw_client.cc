@@ -196,7 +196,11 @@ Op RawClient::DrawOp(int depth) {
   Op op;
   switch (random.Below(depth < 2 ? 9 : 8)) {
     case 0:
-    case 1: op = Op::Put(key, DrawValue(), DrawLease()); break;
+    case 1:
+      op = Op::Put(key, DrawValue());
+      // Apart: in which order arguments are drawn is the compiler's choice.
+      op.lease = DrawLease();
+      break;
     case 2: op = Op::Delete(key); break;
     case 3: op = Op::DeleteRange(range); break;
     case 4: return Op::Increment(key, static_cast<std::int64_t>(random.Below(1000)));
