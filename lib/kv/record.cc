@@ -6,6 +6,7 @@
 #include "lib/base/check.h"
 #include "lib/kv/parse.h"
 #include "lib/kv/varint.h"
+#include "lib/raft/cluster_clock.h"
 
 namespace raftkv::kv {
 namespace {
@@ -117,6 +118,9 @@ Result<Position> DecodePosition(std::string_view record, unsigned char oldest_ve
   }
   if (*revision < kFirstRevision || *compacted > *revision) {
     return Status(Code::kCorruption, "the revisions of the applied position make no sense");
+  }
+  if (*clock_ms > raft::kMaxClockMs) {
+    return Status(Code::kCorruption, "the cluster clock of the applied position makes no sense");
   }
   return Position{Index(*index), Term(*term), *time_ms, *revision, *compacted, *clock_ms};
 }

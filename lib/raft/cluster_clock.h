@@ -20,6 +20,10 @@
 
 namespace raftkv::raft {
 
+/// 285 years: what no cluster comes to. Whatever arrives or is read above it is malformed, since it
+/// could not be counted on.
+inline constexpr std::uint64_t kMaxClockMs = 9'000'000'000'000;
+
 class ClusterClock {
  public:
   explicit ClusterClock(MonoTime now) : last_(now) {}

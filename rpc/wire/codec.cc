@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "lib/base/check.h"
+#include "lib/raft/cluster_clock.h"
 #include "rpc/wire/codec_parts.h"
 
 namespace raftkv::rpc {
@@ -101,6 +102,12 @@ struct Encoder {
   void operator()(const node::SnapshotChunkReply& m) { Encode(m, to.initSnapshotChunkReply()); }
 };
 
+Status CheckClock(std::uint64_t clock_ms) {
+  if (clock_ms <= raft::kMaxClockMs) return Status::Ok();
+  return MalformedMessage("the cluster clock shows " + std::to_string(clock_ms) + " ms, at most " +
+                          std::to_string(raft::kMaxClockMs) + " make sense");
+}
+
 Status DecodeEntries(wire::AppendEntries::Reader from, raft::AppendEntries& to) {
   const auto entries = from.getEntries();
   if (entries.size() > kMaxEntries) {
@@ -131,6 +138,7 @@ Status DecodeEntries(wire::AppendEntries::Reader from, raft::AppendEntries& to) 
     entry.kind = static_cast<raft::EntryKind>(kind);
     entry.time_ms = e.getTimeMs();
     entry.clock_ms = e.getClockMs();
+    if (Status status = CheckClock(entry.clock_ms); !status.ok()) return status;
     entry.payload = ToBytes(e.getPayload());
     to.entries.push_back(std::move(entry));
   }
@@ -146,6 +154,7 @@ Result<raft::Body> DecodeAppendEntries(wire::AppendEntries::Reader m) {
   append.read_round = m.getReadRound();
   append.refilled = m.getRefilled();
   append.clock_ms = m.getClockMs();
+  if (Status status = CheckClock(append.clock_ms); !status.ok()) return status;
   if (append.prev_log_term > append.term) {
     return MalformedMessage("the term of the previous entry is above the message's");
   }

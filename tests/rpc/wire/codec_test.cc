@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 
 #include "lib/base/random.h"
+#include "lib/raft/cluster_clock.h"
 #include "lib/raft/configuration.h"
 
 namespace raftkv::rpc {
@@ -45,6 +46,8 @@ std::vector<node::PeerMessage> AllMessages() {
   append.entries[2].kind = raft::EntryKind::kNoop;
   append.entries[2].payload = {};
   append.refilled = 31;
+  append.clock_ms = raft::kMaxClockMs;
+  append.entries[0].clock_ms = 40;
   return {
       raft::Message{kFrom, kTo, raft::RequestVote{Term(2), Index(5), Term(1), true, true}},
       raft::Message{kFrom, kTo, raft::RequestVoteReply{Term(2), true, false}},
@@ -142,6 +145,11 @@ TEST(Codec, RefusesEntriesThatNoLeaderSends) {
   EXPECT_NE(RefusalOf([](auto a) { a.setPrevLogTerm(10); }).find("previous entry"),
             std::string::npos);
   EXPECT_NE(RefusalOf([](auto a) { a.setPrevLogIndex(~0ULL - 1); }).find("largest possible number"),
+            std::string::npos);
+  constexpr std::uint64_t kBeyond = raft::kMaxClockMs + 1;
+  EXPECT_NE(RefusalOf([](auto a) { a.setClockMs(kBeyond); }).find("cluster clock"),
+            std::string::npos);
+  EXPECT_NE(RefusalOf([](auto a) { a.getEntries()[1].setClockMs(kBeyond); }).find("cluster clock"),
             std::string::npos);
 }
 

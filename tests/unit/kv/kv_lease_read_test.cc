@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include "lib/base/bytes.h"
+#include "lib/raft/cluster_clock.h"
 #include "tests/unit/kv/lease_log.h"
 
 namespace raftkv::kv {
@@ -229,6 +230,12 @@ TEST(KvPosition, IsReadWithAndWithoutAClock) {
   std::string newer = record;
   newer[0] = 4;
   EXPECT_EQ(DecodePosition(newer).code(), Code::kVersionMismatch);
+  const auto at = [](std::uint64_t clock_ms) {
+    return DecodePosition(EncodePosition({Index(5), Term(2), 1'000, 9, 4, clock_ms})).code();
+  };
+  EXPECT_EQ(at(raft::kMaxClockMs - 1), Code::kOk);
+  EXPECT_EQ(at(raft::kMaxClockMs), Code::kOk);
+  EXPECT_EQ(at(raft::kMaxClockMs + 1), Code::kCorruption) << "it could not be counted on";
 }
 
 }  // namespace
