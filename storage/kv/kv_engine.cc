@@ -281,6 +281,13 @@ Status KvEngine::FindLowestRevision() {
 }
 
 Status KvEngine::RaiseLowestRevision(std::uint64_t revision) {
+  std::uint64_t before = bound_.load();
+  while (before < revision && !bound_.compare_exchange_weak(before, revision)) {
+  }
+  return Raise(revision);
+}
+
+Status KvEngine::Raise(std::uint64_t revision) {
   RAFTKV_CHECK(db_ != nullptr);
   std::uint64_t before = lowest_->load();
   do {
@@ -290,6 +297,11 @@ Status KvEngine::RaiseLowestRevision(std::uint64_t revision) {
   const Timestamp at(revision);
   return ToStatus(db_->IncreaseFullHistoryTsLow(db_->DefaultColumnFamily(), at.slice().ToString()),
                   "raise the lowest revision of " + options_.folder);
+}
+
+Status KvEngine::GiveUpLowestRevision() {
+  const std::uint64_t bound = bound_.load();
+  return bound == 0 ? Status::Ok() : Raise(bound + 1);
 }
 
 KvEngine::~KvEngine() {

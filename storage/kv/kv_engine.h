@@ -62,6 +62,11 @@ class KvEngine final : public kv::Engine {
   /// Reads below `revision` are refused from now on, and what only they could see goes with the
   /// compactions to come. Lower than before: it stays. Safe from any thread.
   Status RaiseLowestRevision(std::uint64_t revision);
+  /// Where space is worth more than the past: the revision that was raised to last is given up as
+  /// well, so that only what comes after it can be read. RocksDB keeps what was there before a
+  /// change at the lowest revision: a last delete, up to which the past was let go, would free
+  /// nothing. Safe from any thread.
+  Status GiveUpLowestRevision();
   /// The applied index that the database has even after a crash. Safe from any thread.
   [[nodiscard]] Index flushed() const { return Index(flushed_->load()); }
   /// To look at one that nobody has open; changes nothing on disk.
@@ -99,6 +104,7 @@ class KvEngine final : public kv::Engine {
   static Result<std::shared_ptr<KvEngine>> OpenToRead(const KvEngineOptions& options,
                                                       const rocksdb::Comparator* order);
   Status FindLowestRevision();
+  Status Raise(std::uint64_t revision);
   bool FlushFits();
   /// How many entries a compaction leaves, at most; too few once `token` is cancelled.
   Result<std::uint64_t> CountNeeded(const CancelToken& token);
@@ -109,6 +115,8 @@ class KvEngine final : public kv::Engine {
   const std::shared_ptr<std::atomic<std::uint64_t>> flushed_;
   /// Shared with views and compactions.
   const std::shared_ptr<std::atomic<std::uint64_t>> lowest_;
+  /// The highest one that RaiseLowestRevision was called with.
+  std::atomic<std::uint64_t> bound_{0};
   /// The lowest revision when Reclaim last was at its end.
   std::uint64_t reclaimed_ = 0;
   std::atomic<bool> remove_at_end_{false};

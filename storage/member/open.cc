@@ -290,6 +290,7 @@ void Store::Reclaim() {
   const bool posted = upkeep_->Post([this] {
     disk_->SetReclaims(true);
     // It is tried again as long as space is short.
+    static_cast<void>(machine_->engine()->GiveUpLowestRevision());
     static_cast<void>(machine_->engine()->Reclaim(cancel_));
     disk_->SetReclaims(false);
     log_->Reclaim();

@@ -322,6 +322,35 @@ TEST_F(History, TheSpaceOfWhatNobodyCanReadComesBack) {
   EXPECT_EQ(ContentOf(*engine_->NewView(kv::ReadTier::kAll), lowest).size(), 10U);
 }
 
+// No write comes after it where the disk is full.
+TEST_F(History, TheSpaceOfTheLastDeleteComesBackOnceItsRevisionIsGivenUp) {
+  const std::string value(500, 'v');
+  for (int i = 0; i < 500; ++i) Apply({{true, KeyOf(i), value}});
+  std::vector<Write> deletes;
+  for (int i = 0; i < 490; ++i) deletes.push_back({false, KeyOf(i), ""});
+  Apply(std::move(deletes));
+  const std::uint64_t last = model_.revision();
+  Raise(last);
+  ASSERT_TRUE(engine_->Reclaim().ok());
+  const std::uint64_t full = TableBytes();
+  EXPECT_EQ(ContentOf(*engine_->NewView(kv::ReadTier::kAll), last).size(), 10U)
+      << "as it was raised";
+  for (int again = 0; again < 2; ++again) {
+    ASSERT_TRUE(engine_->GiveUpLowestRevision().ok());
+    ASSERT_TRUE(engine_->Reclaim().ok());
+    const auto view = engine_->NewView(kv::ReadTier::kAll);
+    EXPECT_EQ(view->LowestRevision(), last + 1) << "and no further";
+    EXPECT_EQ(view->GetAt(KeyOf(495), last).code(), Code::kCompacted);
+    EXPECT_EQ(ContentOf(*view, kv::kLatestRevision).size(), 10U);
+  }
+  EXPECT_LT(TableBytes(), full / 5);
+  Apply({{true, KeyOf(1), "new"}});
+  const auto view = engine_->NewView(kv::ReadTier::kAll);
+  EXPECT_EQ(*view->GetAt(KeyOf(1), last + 1), "new");
+  Raise(last + 1);
+  EXPECT_EQ(*engine_->NewView(kv::ReadTier::kAll)->GetAt(KeyOf(1), last + 1), "new");
+}
+
 TEST_F(History, ADeletedKeyIsNotSeenAgainOnceItsDeletionIsCompacted) {
   Apply({{true, KeyOf(1), "old"}});
   ASSERT_TRUE(engine_->Reclaim().ok());
