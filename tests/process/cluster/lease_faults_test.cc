@@ -8,7 +8,6 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <cstdlib>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -29,11 +28,7 @@ using std::chrono::steady_clock;
 constexpr milliseconds kTtl = 2s;
 constexpr const char* kKey = "kept";
 
-/// 3 in CI.
-int Leaders() {
-  const char* const asked = std::getenv("RAFTKV_LEASE_LEADERS");
-  return asked == nullptr ? 3 : static_cast<int>(std::strtol(asked, nullptr, 10));
-}
+int Leaders() { return NumberFromEnvironment("RAFTKV_LEASE_LEADERS", 3); }
 
 /// Keeps a lease alive from a thread of its own, and a key attached to it.
 class Keeper {

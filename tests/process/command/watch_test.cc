@@ -2,7 +2,6 @@
 #include <chrono>
 #include <csignal>
 #include <cstdint>
-#include <cstdlib>
 #include <map>
 #include <memory>
 #include <string>
@@ -179,11 +178,6 @@ TEST_F(WatchVerb, EveryMemberServesWatchesAndALeaderMayBeKilled) {
   }
 }
 
-int FromEnvironment(const char* name, int otherwise) {
-  const char* const text = std::getenv(name);
-  return text == nullptr ? otherwise : std::stoi(text);
-}
-
 /// Replays events, and counts what should not be.
 struct Replayed {
   std::map<std::string, std::string> keys;
@@ -217,8 +211,8 @@ struct Replayed {
 
 // The acceptance check in small: RAFTKV_WATCH_KILLS and RAFTKV_WATCH_CHANGES make it longer.
 TEST_F(WatchVerb, AReplayedCopyEqualsTheStoreOverKills) {
-  const int kills = FromEnvironment("RAFTKV_WATCH_KILLS", 6);
-  const int changes = FromEnvironment("RAFTKV_WATCH_CHANGES", 3000);
+  const int kills = NumberFromEnvironment("RAFTKV_WATCH_KILLS", 6);
+  const int changes = NumberFromEnvironment("RAFTKV_WATCH_CHANGES", 3000);
   const auto writer = cluster_.Connect();
   const auto reader = cluster_.Connect(1);
   WatchOptions options;

@@ -13,6 +13,9 @@
 #include <array>
 #include <atomic>
 #include <cerrno>
+#include <charconv>
+#include <cstdlib>
+#include <cstring>
 #include <fstream>
 #include <iterator>
 #include <thread>
@@ -43,6 +46,16 @@ bool WaitFor(std::chrono::milliseconds timeout, const std::function<bool()>& con
     std::this_thread::sleep_for(std::chrono::milliseconds(5));
   }
   return true;
+}
+
+int NumberFromEnvironment(const char* variable, int otherwise) {
+  const char* const text = std::getenv(variable);
+  if (text == nullptr) return otherwise;
+  int number = 0;
+  const char* const end = text + std::strlen(text);
+  const auto [rest, error] = std::from_chars(text, end, number);
+  RAFTKV_CHECK(error == std::errc() && rest == end && number > 0, variable, text);
+  return number;
 }
 
 std::string ReadFile(const std::filesystem::path& path) {

@@ -39,6 +39,10 @@ class TempFolder {
 /// Looks every few milliseconds until `condition` holds or the time is over; whether it held.
 bool WaitFor(std::chrono::milliseconds timeout, const std::function<bool()>& condition);
 
+/// The whole number that `variable` of the environment has, for tests that can be made longer;
+/// `otherwise` if it is not set. Anything that is no number above 0 ends the program.
+int NumberFromEnvironment(const char* variable, int otherwise);
+
 std::string ReadFile(const std::filesystem::path& path);
 void WriteFile(const std::filesystem::path& path, std::string_view content);
 
