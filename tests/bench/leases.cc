@@ -1,7 +1,5 @@
 // What do many leases cost a cluster that is idle, and those who write when many end together?
 // usage: bench_leases [IDLE [ENDING]]
-#include <unistd.h>
-
 #include <algorithm>
 #include <atomic>
 #include <charconv>
@@ -9,17 +7,16 @@
 #include <condition_variable>
 #include <cstdint>
 #include <cstdio>
-#include <fstream>
 #include <functional>
 #include <iostream>
 #include <mutex>
-#include <sstream>
 #include <string>
 #include <string_view>
 #include <thread>
 #include <vector>
 
 #include "tests/support/process/process_cluster.h"
+#include "tests/support/process/usage.h"
 
 namespace raftkv::test {
 namespace {
@@ -29,7 +26,7 @@ using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 using Milliseconds = std::chrono::duration<double, std::milli>;
 
-constexpr auto kIdle = 10s;
+constexpr auto kIdle = 20s;
 
 /// Calls `start(i, done)` for all i < `count`, at most 256 at a time; how many did not succeed.
 int ForAll(int count, const std::function<void(int, std::function<void(bool)>)>& start) {
@@ -56,28 +53,21 @@ int ForAll(int count, const std::function<void(int, std::function<void(bool)>)>&
   return failed;
 }
 
-/// Of all members together, in seconds.
-double CpuSeconds(ProcessCluster& cluster) {
-  double ticks = 0;
+double MembersCpu(ProcessCluster& cluster) {
+  double seconds = 0;
   for (std::size_t member = 0; member < cluster.size(); ++member) {
-    std::ifstream stat("/proc/" + std::to_string(cluster.process(member).pid()) + "/stat");
-    std::string text;
-    std::getline(stat, text);
-    std::istringstream fields(text.substr(text.rfind(')') + 2));
-    std::string field;
-    for (int i = 3; fields >> field; ++i) {
-      if (i == 14 || i == 15) ticks += std::stod(field);
-    }
+    seconds += CpuSeconds(cluster.process(member).pid());
   }
-  return ticks / static_cast<double>(sysconf(_SC_CLK_TCK));
+  return seconds;
 }
 
 /// Per second of a cluster that nobody asks for anything, in percent of one core.
 double IdlePercent(ProcessCluster& cluster) {
-  WaitFor(3s, [] { return false; });
-  const double before = CpuSeconds(cluster);
+  // What was written before is flushed and compacted by then.
+  WaitFor(15s, [] { return false; });
+  const double before = MembersCpu(cluster);
   WaitFor(kIdle, [] { return false; });
-  return (CpuSeconds(cluster) - before) / std::chrono::duration<double>(kIdle).count() * 100;
+  return (MembersCpu(cluster) - before) / std::chrono::duration<double>(kIdle).count() * 100;
 }
 
 int Grant(KV& kv, int count, milliseconds ttl, const std::string& prefix) {

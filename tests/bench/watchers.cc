@@ -1,6 +1,9 @@
-// What do a thousand watchers of one member cost those who write? Rounds without and with them take
-// turns; a tenth of the watchers never read what they are sent.
-// usage: bench_watchers [ROUNDS]
+// What do a thousand watchers of one member cost those who write? Rounds without watchers, with
+// watchers of keys that nobody writes, and with watchers that are sent each put, take turns. A
+// tenth of the watchers never reads what it is sent. Members, watchers and writer share the
+// machine. usage: bench_watchers [ROUNDS]
+#include <unistd.h>
+
 #include <algorithm>
 #include <atomic>
 #include <charconv>
@@ -8,7 +11,6 @@
 #include <condition_variable>
 #include <cstdint>
 #include <cstdio>
-#include <fstream>
 #include <functional>
 #include <iostream>
 #include <memory>
@@ -21,6 +23,7 @@
 #include <raftkv/watch.h>
 
 #include "tests/support/process/process_cluster.h"
+#include "tests/support/process/usage.h"
 
 namespace raftkv::test {
 namespace {
@@ -33,9 +36,15 @@ constexpr int kSilent = 100;
 constexpr int kOutstanding = 64;
 constexpr auto kRound = 5s;
 
-/// Keeps kOutstanding puts of 256 bytes open for kRound; how many a second were answered. Each goes
-/// to one of kWatchers keys.
-double PutsPerSecond(KV& kv) {
+struct Round {
+  double puts_per_s = 0;
+  double members_us = 0;  ///< of CPU, a put
+  double clients_us = 0;
+};
+
+/// Keeps kOutstanding puts of 256 bytes open for kRound; how many were answered. Each goes to one
+/// of kWatchers keys.
+std::uint64_t PutForARound(KV& kv) {
   std::mutex mutex;
   std::condition_variable ended;
   std::atomic<std::uint64_t> next{0};
@@ -56,36 +65,49 @@ double PutsPerSecond(KV& kv) {
       put();
     });
   };
-  const auto begun = steady_clock::now();
   for (int i = 0; i < kOutstanding; ++i) put();
   WaitFor(kRound, [] { return false; });
   std::unique_lock lock(mutex);
   stop = true;
   ended.wait(lock, [&] { return open == 0; });
-  return static_cast<double>(done) /
-         std::chrono::duration<double>(steady_clock::now() - begun).count();
+  return done;
 }
 
-/// Of a process, in MiB.
-double ResidentMiB(pid_t pid) {
-  std::ifstream status("/proc/" + std::to_string(pid) + "/status");
-  for (std::string line; std::getline(status, line);) {
-    if (line.starts_with("VmRSS:")) return std::stod(line.substr(6)) / 1024;
-  }
-  return 0;
+Round Measure(ProcessCluster& cluster, KV& kv) {
+  const auto members = [&] {
+    double seconds = 0;
+    for (std::size_t i = 0; i < cluster.size(); ++i) {
+      seconds += CpuSeconds(cluster.process(i).pid());
+    }
+    return seconds;
+  };
+  const auto begun = steady_clock::now();
+  const double members_before = members();
+  const double clients_before = CpuSeconds(getpid());
+  const auto puts = static_cast<double>(std::max<std::uint64_t>(PutForARound(kv), 1));
+  const std::chrono::duration<double> took = steady_clock::now() - begun;
+  return {puts / took.count(), (members() - members_before) / puts * 1e6,
+          (CpuSeconds(getpid()) - clients_before) / puts * 1e6};
+}
+
+/// The one in the middle by puts.
+Round Median(std::vector<Round> rounds) {
+  std::sort(rounds.begin(), rounds.end(),
+            [](const Round& a, const Round& b) { return a.puts_per_s < b.puts_per_s; });
+  return rounds[rounds.size() / 2];
 }
 
 /// kWatchers of one member: each follows one key, and one in ten is never asked for its events.
 class Watchers {
  public:
-  explicit Watchers(ProcessCluster& cluster) : client_(cluster.ConnectOnlyTo(0)) {
+  Watchers(ProcessCluster& cluster, const std::string& prefix) : client_(cluster.ConnectOnlyTo(0)) {
     for (int i = 0; i < kWatchers; ++i) {
       const bool silent = i % (kWatchers / kSilent) == 0;
       std::function<void(Result<WatchResponse>)> count =
           [this](const Result<WatchResponse>& response) {
             if (response.ok()) events_ += response->events.size();
           };
-      watchers_.push_back(client_->kv().Watch(KeyRange::Single("watched/" + std::to_string(i)), {},
+      watchers_.push_back(client_->kv().Watch(KeyRange::Single(prefix + std::to_string(i)), {},
                                               silent ? nullptr : count));
     }
     WaitFor(60s, [this] {
@@ -108,28 +130,36 @@ int Main(int rounds) {
     return 1;
   }
   const auto writer = cluster.Connect();
-  std::vector<double> alone;
-  std::vector<double> watched;
+  static_cast<void>(PutForARound(writer->kv()));  // warms up
+  const double mib_before = ResidentMiB(cluster.process(0).pid());
+  double mib_watched = 0;
+  std::vector<Round> alone;
+  std::vector<Round> elsewhere;
+  std::vector<Round> watched;
   std::uint64_t events = 0;
-  double resident = 0;
-  static_cast<void>(PutsPerSecond(writer->kv()));  // warms up
-  const double before = ResidentMiB(cluster.process(0).pid());
   for (int round = 0; round < rounds; ++round) {
-    alone.push_back(PutsPerSecond(writer->kv()));
-    Watchers watchers(cluster);
-    watched.push_back(PutsPerSecond(writer->kv()));
+    alone.push_back(Measure(cluster, writer->kv()));
+    {
+      const Watchers watchers(cluster, "elsewhere/");
+      elsewhere.push_back(Measure(cluster, writer->kv()));
+    }
+    const Watchers watchers(cluster, "watched/");
+    watched.push_back(Measure(cluster, writer->kv()));
     events += watchers.events();
-    resident = std::max(resident, ResidentMiB(cluster.process(0).pid()));
+    mib_watched = std::max(mib_watched, ResidentMiB(cluster.process(0).pid()));
   }
-  std::sort(alone.begin(), alone.end());
-  std::sort(watched.begin(), watched.end());
-  const double a = alone[alone.size() / 2];
-  const double w = watched[watched.size() / 2];
-  std::printf(
-      R"({"watchers":%d,"silent":%d,"puts_per_s":%.0f,"puts_per_s_watched":%.0f,"ratio":%.3f,)"
-      R"("events":%llu,"member_mib_before":%.0f,"member_mib_watched":%.0f})"
-      "\n",
-      kWatchers, kSilent, a, w, w / a, static_cast<unsigned long long>(events), before, resident);
+  std::printf(R"({"watchers":%d,"silent":%d,"events":%llu,"member_mib":[%.0f,%.0f])", kWatchers,
+              kSilent, static_cast<unsigned long long>(events), mib_before, mib_watched);
+  const auto print = [&](const char* name, const std::vector<Round>& all) {
+    const Round median = Median(all);
+    std::printf(R"(,"%s":{"puts_per_s":%.0f,"ratio":%.3f,"members_us":%.1f,"clients_us":%.1f})",
+                name, median.puts_per_s, median.puts_per_s / Median(alone).puts_per_s,
+                median.members_us, median.clients_us);
+  };
+  print("none", alone);
+  print("elsewhere", elsewhere);
+  print("each_put", watched);
+  std::puts("}");
   return 0;
 }
 
