@@ -156,6 +156,7 @@ void DrawMore(Plan& plan) {
     // A round trip takes nearly as long as an election timeout.
     plan.network.min_delay = timeout * Between(random, 20, 45) / 100;
     plan.network.mean_delay = plan.network.min_delay + 5 * kMillisecond;
+    plan.network.max_delay = std::max(plan.network.max_delay, 2 * plan.network.mean_delay);
     // An entry a round trip would need minutes for the tail of an earlier leader.
     plan.core.max_append_bytes = std::max<std::size_t>(plan.core.max_append_bytes, 2'000);
     plan.core.max_inflight_bytes = std::max<std::size_t>(plan.core.max_inflight_bytes, 8'000);

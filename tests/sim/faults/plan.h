@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <set>
 
+#include "lib/base/check.h"
 #include "lib/base/random.h"
 #include "lib/base/time.h"
 #include "lib/kv/store.h"
@@ -119,6 +120,7 @@ inline bool Chance(Random& random, std::uint32_t ppm) {
 }
 /// Uniform in [low, high].
 inline Nanos Between(Random& random, Nanos low, Nanos high) {
+  RAFTKV_CHECK(low <= high, low, high);
   return low + static_cast<Nanos>(random.Below(static_cast<std::uint64_t>(high - low) + 1));
 }
 /// Around `mean`, never much longer.
