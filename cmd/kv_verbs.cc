@@ -44,15 +44,20 @@ struct PutFlags {
   Positional value;
   bool prev_kv = false;
   LeaseIdFlag lease;
+  bool ignore_value = false;
+  bool ignore_lease = false;
 };
 
 Exit RunPut(const ClientFlags& flags, const PutFlags& put) {
+  if (put.ignore_value && put.value.given()) {
+    return Fail(Exit::kBadArguments, "put takes KEY with --ignore-value, and no VALUE");
+  }
   auto client = Connect(flags);
   if (!client.ok()) return Fail(Exit::kBadArguments, client.status().message());
   std::string value;
   if (put.value.given()) {
     value = put.value.text;
-  } else {
+  } else if (!put.ignore_value) {
     auto from_stdin = ReadValueFromStdin(Limits{}.max_value_bytes);
     if (from_stdin.code() == Code::kIOError) {
       return Fail(Exit::kFileError, from_stdin.status().message());
@@ -61,7 +66,11 @@ Exit RunPut(const ClientFlags& flags, const PutFlags& put) {
     value = std::move(from_stdin).value();
   }
   const auto result = (*client)->kv().Put(put.key, std::move(value),
-                                          {flags.timeout.value, put.prev_kv, put.lease.value});
+                                          {.timeout = flags.timeout.value,
+                                           .return_previous = put.prev_kv,
+                                           .lease = put.lease.value,
+                                           .keep_value = put.ignore_value,
+                                           .keep_lease = put.ignore_lease});
   if (!result.ok()) return Fail(result.status());
   Answer answer{"RESULT", "OK"};
   if (result->previous.has_value()) {
@@ -163,8 +172,9 @@ Exit RunIncr(const ClientFlags& flags, const IncrFlags& incr) {
   return FinishOutput();
 }
 
-void AddLeaseFlag(CLI::App& verb, LeaseIdFlag& lease) {
-  verb.add_option("--lease", lease,
+CLI::Option* AddLeaseFlag(CLI::App& verb, LeaseIdFlag& lease) {
+  return verb
+      .add_option("--lease", lease,
                   "ID of the lease to attach the key to, which deletes it when it ends (default: "
                   "none, also if the key was attached to one)")
       ->check(IsLeaseId())
@@ -181,7 +191,11 @@ void AddKvVerbs(Program& program) {
   verb->add_option("KEY", put->key)->required();
   put->value.AddTo(*verb, "VALUE", "value to write (default: read from stdin)");
   verb->add_flag("--prev-kv", put->prev_kv, "print the pair that was there before");
-  AddLeaseFlag(*verb, put->lease);
+  verb->add_flag("--ignore-value", put->ignore_value,
+                 "leave the value of the key as it is; the key must exist");
+  verb->add_flag("--ignore-lease", put->ignore_lease,
+                 "leave the key attached to its lease; the key must exist")
+      ->excludes(AddLeaseFlag(*verb, put->lease));
   verb->callback(
       [&program, &client, put] { program.run = [&client, put] { return RunPut(client, *put); }; });
 

@@ -221,6 +221,8 @@ struct Words {
   std::vector<std::string> words;
   bool prefix = false;
   bool prev_kv = false;
+  bool ignore_value = false;
+  bool ignore_lease = false;
   bool keys_only = false;
   bool count_only = false;
   std::optional<std::uint64_t> limit;
@@ -241,6 +243,10 @@ Status TakeFlag(const std::string& flag, LineReader& reader, Words& out) {
     out.prefix = true;
   } else if (flag == "--prev-kv") {
     out.prev_kv = true;
+  } else if (flag == "--ignore-value") {
+    out.ignore_value = true;
+  } else if (flag == "--ignore-lease") {
+    out.ignore_lease = true;
   } else if (flag == "--keys-only") {
     out.keys_only = true;
   } else if (flag == "--count-only") {
@@ -297,7 +303,11 @@ Status CheckFlags(const Words& words, bool ranges, bool previous) {
   if (of_get && words.words[0] != "get") {
     return Bad("--keys-only, --count-only and --limit are flags of get");
   }
-  if (words.lease && words.words[0] != "put") return Bad("--lease is a flag of put");
+  const bool of_put = words.lease || words.ignore_value || words.ignore_lease;
+  if (of_put && words.words[0] != "put") {
+    return Bad("--lease, --ignore-value and --ignore-lease are flags of put");
+  }
+  if (words.lease && words.ignore_lease) return Bad("either --lease or --ignore-lease, not both");
   if (words.prefix && !ranges) return Bad("--prefix is a flag of get and del");
   if (words.prev_kv && !previous) return Bad("--prev-kv is a flag of put and del");
   return Status::Ok();
@@ -315,7 +325,8 @@ Result<Op> ParseOperation(std::string_view line) {
   if (!is_put && !is_get && !is_del && verb != "incr") {
     return Bad(Quoted(verb) + " is none of put, get, del, incr");
   }
-  if (is_put && size != 3) return Bad("put takes KEY VALUE");
+  if (is_put && split->ignore_value && size != 2) return Bad("put --ignore-value takes KEY");
+  if (is_put && !split->ignore_value && size != 3) return Bad("put takes KEY VALUE");
   if (!is_put && (size < 2 || size > 3)) {
     return Bad(verb + (verb == "incr" ? " takes KEY [DELTA]" : " takes KEY [END]"));
   }
@@ -323,7 +334,10 @@ Result<Op> ParseOperation(std::string_view line) {
   if (!bad.ok()) return bad;
   Op op;
   if (is_put) {
-    op = Op::Put(words[1], words[2], split->lease.value_or(0));
+    op =
+        Op::Put(words[1], split->ignore_value ? std::string() : words[2], split->lease.value_or(0));
+    op.keep_value = split->ignore_value;
+    op.keep_lease = split->ignore_lease;
   } else if (is_get || is_del) {
     const auto range = RangeOf(*split);
     if (!range.ok()) return range.status();

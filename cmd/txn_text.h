@@ -4,7 +4,8 @@
 // what is missing at the end is empty. One a line:
 //
 //   value("k") = "v"     also val, create (c), mod (m), version (ver), lease; and !=, <, >
-//   put KEY VALUE [--prev-kv] [--lease ID]
+//   put KEY VALUE [--prev-kv] [--lease ID | --ignore-lease]
+//   put KEY --ignore-value [--prev-kv] [--lease ID | --ignore-lease]
 //   get KEY [END] [--prefix] [--limit N] [--keys-only] [--count-only]
 //   del KEY [END] [--prefix] [--prev-kv]
 //   incr KEY [DELTA]

@@ -71,9 +71,16 @@ struct Operation {
     lease @12 :LeaseOperation;
     compact @13 :UInt64;         # raises the lowest revision that can be read to this one
     setting @14 :Setting;
+    update :group {              # a put that keeps something of what the key has, which must exist:
+      updateKey @18 :Data;       # otherwise notFound. One of the last two is true
+      updateValue @19 :Data;     # empty with keepValue
+      updateLease @20 :UInt64;   # as putLease; 0 with keepLease
+      keepValue @21 :Bool;
+      keepLease @22 :Bool;
+    }
   }
   sameCall @9 :Bool;             # of the same call as the operation before it; the first has none
-  returnPrevious @15 :Bool;      # put, deleteRange: the result has what was there before;
+  returnPrevious @15 :Bool;      # put, update, deleteRange: the result has what was there before;
                                  # compareAndSwap that fails: what the key has
 }
 
@@ -106,7 +113,7 @@ struct Compare {                 # of every key in the range; a key that does no
 
 struct TxnOperation {
   union {
-    write @0 :Operation;         # put, deleteRange, increment or txn
+    write @0 :Operation;         # put, update, deleteRange, increment or txn
     read @1 :Read;               # of keys, without a `revision`
   }
 }

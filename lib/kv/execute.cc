@@ -25,6 +25,23 @@ Status ExecutePut(const ParsedOperation& operation, std::uint64_t revision, std:
   return pending.PutData(operation.range.begin, revision, value, operation.lease);
 }
 
+/// A put that keeps something of what the key has.
+Status ExecuteUpdate(const ParsedOperation& operation, std::uint64_t revision,
+                     PendingWrite& pending, OperationResult& result) {
+  if (RefusesLease(operation, pending, result)) return Status::Ok();
+  const std::string_view key = operation.range.begin;
+  const auto counts = pending.CountsOf(key);
+  if (!counts.ok()) return counts.status();
+  if (RefusesUpdate(operation, *counts, result)) return Status::Ok();
+  result.changed = true;
+  const std::uint64_t lease = operation.keep_lease ? counts->lease : operation.lease;
+  if (!operation.keep_value) return pending.PutData(key, revision, operation.value, lease);
+  const auto value = pending.GetData(key);
+  if (!value.ok()) return value.status();
+  RAFTKV_CHECK(value->has_value());
+  return pending.PutData(key, revision, **value, lease);
+}
+
 Status ExecuteDelete(const ParsedOperation& operation, std::uint64_t revision,
                      PendingWrite& pending, OperationResult& result) {
   if (operation.range.kind == Range::Kind::kSingle) {
@@ -106,6 +123,12 @@ bool RefusesLease(const ParsedOperation& operation, PendingWrite& pending,
   return true;
 }
 
+bool RefusesUpdate(const ParsedOperation& put, const Counts& counts, OperationResult& result) {
+  if (!put.Keeps() || counts.version > 0) return false;
+  result = {.code = Code::kNotFound, .message = std::string(kNoSuchKey)};
+  return true;
+}
+
 Status Increment(const ParsedOperation& operation, PendingWrite& pending, OperationResult& result) {
   const auto value = pending.GetData(operation.range.begin);
   if (!value.ok()) return value.status();
@@ -124,6 +147,7 @@ Status ExecuteWrite(const ParsedOperation& operation, std::uint64_t revision, Pe
                     OperationResult& result) {
   switch (operation.kind) {
     case ParsedOperation::Kind::kPut:
+      if (operation.Keeps()) return ExecuteUpdate(operation, revision, pending, result);
       return ExecutePut(operation, revision, operation.value, pending, result);
     case ParsedOperation::Kind::kDelete: return ExecuteDelete(operation, revision, pending, result);
     case ParsedOperation::Kind::kIncrement:

@@ -27,6 +27,8 @@ Status ExecuteLease(const ParsedOperation& operation, std::uint64_t revision, Pe
 Status ExpireLeases(std::uint64_t& revision, PendingWrite& pending);
 /// Refuses a put whose lease there is not.
 bool RefusesLease(const ParsedOperation& operation, PendingWrite& pending, OperationResult& result);
+/// Refuses a put that keeps something of a key that does not exist: `counts` are what the key has.
+bool RefusesUpdate(const ParsedOperation& put, const Counts& counts, OperationResult& result);
 
 /// A put, delete or increment by itself, at `revision`.
 Status ExecuteWrite(const ParsedOperation& operation, std::uint64_t revision, PendingWrite& pending,

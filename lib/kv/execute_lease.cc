@@ -56,8 +56,7 @@ void Grant(const ParsedOperation& operation, PendingWrite& pending, OperationRes
   LeaseTable& leases = pending.leases();
   if (leases.Find(operation.lease) != nullptr) {
     result.code = Code::kInvalidArgument;
-    result.message = "there is a lease " + LeaseName(operation.lease) +
-                     " already: choose another number, or none";
+    result.message = ("there is a lease " + LeaseName(operation.lease)).append(kLeaseIsThere);
     return;
   }
   const std::uint64_t id = operation.lease == 0 ? leases.NewId() : operation.lease;

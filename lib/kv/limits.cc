@@ -5,6 +5,7 @@
 
 #include "lib/kv/lease_table.h"
 #include "lib/kv/parse.h"
+#include "lib/kv/refusals.h"
 #include "lib/kv/request.h"
 #include "lib/kv/settings.h"
 #include "lib/kv/txn_limits.h"
@@ -13,9 +14,11 @@ namespace raftkv::kv {
 namespace {
 
 Status TooLarge(const char* what, std::size_t size_bytes, std::size_t limit_bytes) {
-  return {Code::kInvalidArgument, std::string("the ") + what +
-                                      " is too large: " + std::to_string(size_bytes) +
-                                      " bytes, the limit is " + std::to_string(limit_bytes)};
+  return {Code::kInvalidArgument, (std::string("the ") + what)
+                                      .append(kIsTooLarge)
+                                      .append(std::to_string(size_bytes))
+                                      .append(" bytes, the limit is ")
+                                      .append(std::to_string(limit_bytes))};
 }
 
 Status CheckKey(std::string_view key, const Limits& limits) {
@@ -65,7 +68,8 @@ Status Check(const ParsedOperation& operation, const Limits& limits) {
   if (operation.kind == ParsedOperation::Kind::kTxn) return CheckTxn(*operation.txn, limits);
   if (Status status = CheckKey(operation.range.begin, limits); !status.ok()) return status;
   if (Status status = CheckValue(operation.expected, limits); !status.ok()) return status;
-  return CheckValue(operation.value, limits);
+  if (Status status = CheckValue(operation.value, limits); !status.ok()) return status;
+  return CheckKept(operation);
 }
 
 Status CheckReadInTxn(const ParsedRead& read, const Limits& limits) {
@@ -103,6 +107,8 @@ struct ToParsed {
     ParsedOperation parsed = OfKey(ParsedOperation::Kind::kPut, op.key);
     parsed.value = op.value;
     parsed.lease = op.lease;
+    parsed.keep_value = op.keep_value;
+    parsed.keep_lease = op.keep_lease;
     return parsed;
   }
   ParsedOperation operator()(const DeleteOp& op) const {
@@ -172,6 +178,9 @@ struct ToParsed {
       case Op::Kind::kPut:
         write = OfKey(ParsedOperation::Kind::kPut, op.key);
         write.value = op.value;
+        write.lease = op.lease;
+        write.keep_value = op.keep_value;
+        write.keep_lease = op.keep_lease;
         return parsed;
       case Op::Kind::kIncrement:
         write = OfKey(ParsedOperation::Kind::kIncrement, op.key);
@@ -210,6 +219,18 @@ Status CheckRequestSize(std::string_view bytes, const Limits& limits) {
 }
 
 }  // namespace
+
+Status CheckKept(const ParsedOperation& put) {
+  if (put.keep_value && !put.value.empty()) {
+    return {Code::kInvalidArgument,
+            "a put that keeps the value of its key has a value: leave one of the two out"};
+  }
+  if (put.keep_lease && put.lease != 0) {
+    return {Code::kInvalidArgument,
+            "a put that keeps the lease of its key has a lease: leave one of the two out"};
+  }
+  return Status::Ok();
+}
 
 Status CheckOperation(const Operation& operation, const Limits& limits) {
   if (const auto* const op = std::get_if<TxnOp>(&operation)) {

@@ -167,6 +167,19 @@ Status ParseLease(wire::LeaseOperation::Reader operation, OperationCount& count,
   return UnknownKind("an operation on leases");
 }
 
+Status ParseUpdate(wire::Operation::Update::Reader update, ParsedOperation& out) {
+  out.kind = ParsedOperation::Kind::kPut;
+  out.range.begin = FromData(update.getUpdateKey());
+  out.value = FromData(update.getUpdateValue());
+  out.lease = update.getUpdateLease();
+  out.keep_value = update.getKeepValue();
+  out.keep_lease = update.getKeepLease();
+  if (!out.Keeps()) {
+    return {Code::kInvalidArgument, "an update keeps neither value nor lease: send a put"};
+  }
+  return CheckKept(out);
+}
+
 Status ParseOperation(wire::Operation::Reader operation, std::size_t depth, OperationCount& count,
                       ParsedOperation& out) {
   out.same_call = operation.getSameCall();
@@ -180,6 +193,7 @@ Status ParseOperation(wire::Operation::Reader operation, std::size_t depth, Oper
       out.lease = put.getPutLease();
       return Status::Ok();
     }
+    case wire::Operation::UPDATE: return ParseUpdate(operation.getUpdate(), out);
     case wire::Operation::DELETE_RANGE:
       out.kind = ParsedOperation::Kind::kDelete;
       return ParseRange(operation.getDeleteRange().getRange(), out.range);

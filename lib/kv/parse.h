@@ -53,12 +53,17 @@ struct ParsedOperation {
   std::string_view value;     ///< kPut, kCompareAndSwap: what the key shall hold
   std::string_view expected;  ///< kCompareAndSwap
   bool return_previous = false;
+  /// kPut: the key must exist if one of them is true, and keeps its value, or its lease.
+  bool keep_value = false;
+  bool keep_lease = false;
   std::shared_ptr<const ParsedTxn> txn;  ///< kTxn
   /// kPut: what the key is attached to; 0: nothing. kGrantLease: 0: the store chooses.
   std::uint64_t lease = 0;
   std::uint64_t ttl_ms = 0;           ///< kGrantLease
   std::vector<std::uint64_t> leases;  ///< kRenewLeases
 
+  /// A put that writes only a part of what the key has.
+  [[nodiscard]] bool Keeps() const { return keep_value || keep_lease; }
   [[nodiscard]] bool IsOfLease() const {
     return kind == Kind::kGrantLease || kind == Kind::kRenewLeases || kind == Kind::kRevokeLease;
   }
@@ -117,6 +122,9 @@ inline bool CountsWholeRange(const ParsedRead& read) {
   const bool counts_behind_limit = read.limit != 0 && !read.uncounted;
   return read.count_only || counts_behind_limit || read.order != Order();
 }
+
+/// InvalidArgument: a put has a value, or a lease, and is to keep the one that the key has.
+Status CheckKept(const ParsedOperation& put);
 
 /// `out` borrows `bytes` and `storage`. InvalidArgument: malformed, or more than `max_operations`.
 /// VersionMismatch: a newer version, or an operation that is not known.

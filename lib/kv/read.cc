@@ -281,7 +281,7 @@ class Reader {
 
   [[nodiscard]] Status TooLargeToSort() const {
     return {Code::kInvalidArgument,
-            "the pairs to be sorted take more than " + std::to_string(left_bytes_) +
+            std::string(kPairsToBeSorted) + " take more than " + std::to_string(left_bytes_) +
                 " bytes, the size of an answer: set a limit, read keys only, narrow the range, or "
                 "order by key"};
   }

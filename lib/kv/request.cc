@@ -131,6 +131,26 @@ void FillOrder(const Order& from, wire::Read::Keys::Builder out) {
   order.setMaxCreateRevision(from.max_create_revision);
 }
 
+void FillPut(std::string_view key, std::string_view value, std::uint64_t lease,
+             wire::Operation::Builder out) {
+  auto put = out.initPut();
+  put.setPutKey(ToData(key));
+  put.setPutValue(ToData(value));
+  put.setPutLease(lease);
+}
+
+/// `put`: a PutOp, or an Op of a put.
+template <class Put>
+void FillPutOrUpdate(const Put& put, wire::Operation::Builder out) {
+  if (!put.keep_value && !put.keep_lease) return FillPut(put.key, put.value, put.lease, out);
+  auto update = out.initUpdate();
+  update.setUpdateKey(ToData(put.key));
+  update.setUpdateValue(ToData(put.value));
+  update.setUpdateLease(put.lease);
+  update.setKeepValue(put.keep_value);
+  update.setKeepLease(put.keep_lease);
+}
+
 void FillTxn(const TxnRequest& txn, wire::Txn::Builder out);
 
 void FillOp(const Op& op, wire::TxnOperation::Builder out) {
@@ -150,13 +170,7 @@ void FillOp(const Op& op, wire::TxnOperation::Builder out) {
   auto write = out.initWrite();
   write.setReturnPrevious(op.return_previous);
   switch (op.kind) {
-    case Op::Kind::kPut: {
-      auto put = write.initPut();
-      put.setPutKey(ToData(op.key));
-      put.setPutValue(ToData(op.value));
-      put.setPutLease(op.lease);
-      return;
-    }
+    case Op::Kind::kPut: return FillPutOrUpdate(op, write);
     case Op::Kind::kIncrement: {
       auto increment = write.initIncrement();
       increment.setIncrementKey(ToData(op.key));
@@ -184,10 +198,7 @@ void FillTxn(const TxnRequest& txn, wire::Txn::Builder out) {
 
 void FillOperation(const Operation& operation, wire::Operation::Builder out) {
   std::visit(Overloaded{[&](const PutOp& op) {
-                          auto put = out.initPut();
-                          put.setPutKey(ToData(op.key));
-                          put.setPutValue(ToData(op.value));
-                          put.setPutLease(op.lease);
+                          FillPutOrUpdate(op, out);
                           out.setReturnPrevious(op.return_previous);
                         },
                         [&](const DeleteOp& op) {

@@ -40,6 +40,9 @@ struct PutOp {
   std::string value;
   bool return_previous = false;
   std::uint64_t lease = 0;  ///< 0: none
+  /// The key must exist then, and keeps its value, or its lease.
+  bool keep_value = false;
+  bool keep_lease = false;
 };
 struct DeleteOp {
   Range range;

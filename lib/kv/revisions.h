@@ -6,6 +6,8 @@
 
 #include <raftkv/status.h>
 
+#include "lib/kv/refusals.h"
+
 namespace raftkv::kv {
 
 /// Of a store in which nothing was ever changed.
@@ -18,9 +20,10 @@ struct Revisions {
 };
 
 inline Status FutureRevision(std::uint64_t asked, std::uint64_t revision) {
-  return {Code::kInvalidArgument, "revision " + std::to_string(asked) +
-                                      " is a future revision: the store is at " +
-                                      std::to_string(revision)};
+  return {Code::kInvalidArgument, ("revision " + std::to_string(asked))
+                                      .append(kIsAFutureRevision)
+                                      .append(": the store is at ")
+                                      .append(std::to_string(revision))};
 }
 
 inline Status CompactedStatus(std::uint64_t asked, std::uint64_t lowest) {

@@ -246,7 +246,8 @@ bool Store::IsQuick(const std::vector<raft::Entry>& entries, std::size_t max_byt
     if (!ParseRequest(entry.payload.view(), kNoLimit, storage, request).ok()) return false;
     for (const ParsedOperation& operation : request.operations) {
       const bool is_put = operation.kind == ParsedOperation::Kind::kPut;
-      if (!is_put || operation.return_previous) return false;
+      // The value that is kept is read from the disk.
+      if (!is_put || operation.return_previous || operation.keep_value) return false;
       if (!state.pending.HasCountsInMemory(operation.range.begin, memory)) return false;
     }
   }

@@ -88,6 +88,14 @@ Op& Op::WithPrevious() {
   return_previous = true;
   return *this;
 }
+Op& Op::WithKeptValue() {
+  keep_value = true;
+  return *this;
+}
+Op& Op::WithKeptLease() {
+  keep_lease = true;
+  return *this;
+}
 
 Transaction& Transaction::If(std::vector<Compare> compares) {
   Append(std::move(compares), request_.compares);

@@ -135,9 +135,7 @@ class TxnExecution {
       if (Status status = Previous(write.range, result.previous); !status.ok()) return status;
     }
     switch (write.kind) {
-      case ParsedOperation::Kind::kPut:
-        if (RefusesLease(write, pending_, refusal_)) return Status::Ok();
-        return Note(write.range.begin, write.value, write.lease);
+      case ParsedOperation::Kind::kPut: return write.Keeps() ? PlanUpdate(write) : PlanPut(write);
       case ParsedOperation::Kind::kDelete: NoteDelete(write.range); return Status::Ok();
       case ParsedOperation::Kind::kIncrement: break;
       default: RAFTKV_CHECK(false, static_cast<int>(write.kind));
@@ -146,11 +144,31 @@ class TxnExecution {
     OperationResult sum;
     if (Status status = Increment(write, pending_, sum); !status.ok()) return status;
     if (sum.code == Code::kOk) {
-      return Note(write.range.begin, sums_.emplace_back(std::to_string(sum.number)), write.lease);
+      return Note(write.range.begin, made_.emplace_back(std::to_string(sum.number)), write.lease);
     }
     refusal_.code = sum.code;
     refusal_.message = "an increment in the transaction is refused: " + sum.message;
     return Status::Ok();
+  }
+
+  Status PlanPut(const ParsedOperation& put) {
+    if (RefusesLease(put, pending_, refusal_)) return Status::Ok();
+    return Note(put.range.begin, put.value, put.lease);
+  }
+
+  /// A branch writes a key once, so that what it keeps is from before the transaction.
+  Status PlanUpdate(const ParsedOperation& put) {
+    const std::string_view key = put.range.begin;
+    const auto counts = pending_.CountsOf(key);
+    if (!counts.ok()) return counts.status();
+    if (RefusesUpdate(put, *counts, refusal_)) return Status::Ok();
+    if (RefusesLease(put, pending_, refusal_) || !reads_) return Status::Ok();
+    const std::uint64_t lease = put.keep_lease ? counts->lease : put.lease;
+    if (!put.keep_value) return Note(key, put.value, lease);
+    auto value = pending_.GetData(key);
+    if (!value.ok()) return value.status();
+    RAFTKV_CHECK(value->has_value());
+    return Note(key, made_.emplace_back(**std::move(value)), lease);
   }
 
   /// For the reads after it.
@@ -243,7 +261,7 @@ class TxnExecution {
     const std::string_view value = without ? std::string_view() : record.value;
     if (sorter.Add(key, value, record.counts, AnswerRoom::BytesOf(key, value))) return true;
     refusal_.code = Code::kInvalidArgument;
-    refusal_.message = "the pairs to be sorted in the transaction take more than " +
+    refusal_.message = std::string(kPairsToBeSorted) + " in the transaction take more than " +
                        std::to_string(kMaxCallAnswerBytes) +
                        " bytes: set a limit, read keys only, narrow the range, or order by key";
     return false;
@@ -286,7 +304,8 @@ class TxnExecution {
   std::map<std::string_view, DataRecord> put_;
   std::set<std::string_view> deleted_keys_;
   std::vector<RangeView> deleted_ranges_;
-  std::deque<std::string> sums_;
+  /// Values that no operation has: sums, and what is kept.
+  std::deque<std::string> made_;
 };
 
 }  // namespace
@@ -300,7 +319,7 @@ bool AnswerRoom::Take(std::string_view key, std::string_view value, OperationRes
   const std::size_t bytes = BytesOf(key, value);
   if (call_bytes_ != 0 && call_bytes_ + bytes > kMaxCallAnswerBytes) {
     refusal.code = Code::kInvalidArgument;
-    refusal.message = "its answer would be larger than the limit of " +
+    refusal.message = std::string(kAnswerWouldBeLarger) + " of " +
                       std::to_string(kMaxCallAnswerBytes) +
                       " bytes: read the range in parts, with a limit or on its own";
     return false;

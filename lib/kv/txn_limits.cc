@@ -8,6 +8,7 @@
 #include <variant>
 #include <vector>
 
+#include "lib/kv/refusals.h"
 #include "lib/kv/request.h"
 
 namespace raftkv::kv {
@@ -30,8 +31,8 @@ struct Written {
 
 Status Duplicate() {
   return {Code::kInvalidArgument,
-          "duplicate key in the transaction: a branch may put or increment a key once, and not "
-          "delete it as well"};
+          std::string(kDuplicateKey) +
+              "a branch may put or increment a key once, and not delete it as well"};
 }
 
 /// Puts of one key by two operations, or a put by one and a delete by another.

@@ -6,6 +6,7 @@
 
 #include "lib/base/host_code.h"
 #include "lib/kv/continuation.h"
+#include "lib/kv/refusals.h"
 #include "lib/session/lease_reads.h"
 #include "lib/session/multi_get.h"
 #include "lib/session/read_stream.h"
@@ -117,7 +118,12 @@ class SessionKv final : public StoppableKv {
 
   void PutAsync(std::string key, std::string value, WriteOptions options,
                 Callback<WriteResult> done) override {
-    WriteOne(kv::PutOp{std::move(key), std::move(value), options.return_previous, options.lease},
+    WriteOne(kv::PutOp{.key = std::move(key),
+                       .value = std::move(value),
+                       .return_previous = options.return_previous,
+                       .lease = options.lease,
+                       .keep_value = options.keep_value,
+                       .keep_lease = options.keep_lease},
              options, FinishWith<WriteResult>(std::move(done), ToWriteResult));
   }
 
@@ -392,9 +398,11 @@ class SessionKv final : public StoppableKv {
                                           std::to_string(limits_.max_operations)};
     }
     if (bytes + kv::EncodedHeaderSize() > limits_.max_request_bytes) {
-      return {Code::kInvalidArgument, "the request is too large: " + std::to_string(bytes) +
-                                          " bytes, the limit is " +
-                                          std::to_string(limits_.max_request_bytes)};
+      return {Code::kInvalidArgument, std::string("the request")
+                                          .append(kv::kIsTooLarge)
+                                          .append(std::to_string(bytes))
+                                          .append(" bytes, the limit is ")
+                                          .append(std::to_string(limits_.max_request_bytes))};
     }
     return Status::Ok();
   }
@@ -402,8 +410,8 @@ class SessionKv final : public StoppableKv {
   /// The call that is made next gives it back.
   Status TakeBudget(std::size_t bytes) const {
     if (budget_->Take(bytes)) return Status::Ok();
-    return {Code::kUnavailable, "more than " + std::to_string(budget_->max_bytes()) +
-                                    " bytes of calls wait to be sent; try again later"};
+    return {Code::kUnavailable,
+            ("more than " + std::to_string(budget_->max_bytes())).append(kv::kCallsWait)};
   }
 
   MonoTime Deadline(std::chrono::milliseconds timeout) {

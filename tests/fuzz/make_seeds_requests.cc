@@ -51,6 +51,23 @@ void SeedRequest(const std::string& name, const std::vector<kv::Operation>& oper
   Seed("command", name, bytes.view());
 }
 
+void SeedUpdates() {
+  const kv::PutOp keeps_value{.key = "a", .value = "", .keep_value = true};
+  const kv::PutOp keeps_lease{.key = "a", .value = "w", .keep_lease = true};
+  SeedRequest("update", {keeps_value, keeps_lease});
+  SeedRequest("update-previous", {kv::PutOp{.key = "a",
+                                            .value = "",
+                                            .return_previous = true,
+                                            .keep_value = true,
+                                            .keep_lease = true}});
+  SeedRequest("update-missing", {kv::PutOp{.key = "new", .value = "", .keep_value = true}});
+  SeedRequest("update-value-twice", {kv::PutOp{.key = "a", .value = "w", .keep_value = true}});
+  const std::vector<Op> updates = {Op::Put("a", "").WithKeptValue().WithKeptLease(), Op::Get("a"),
+                                   Op::Put("n", "7").WithKeptLease().WithPrevious()};
+  SeedRequest("txn-update", {kv::TxnOp{{{}, updates, {}}}});
+  SeedRequest("txn-update-missing", {kv::TxnOp{{{}, {Op::Put("new", "").WithKeptValue()}, {}}}});
+}
+
 void SeedLeases() {
   using kv::Range;
   const kv::Operation grant = kv::GrantLeaseOp{7, 1'000};
@@ -103,6 +120,7 @@ void SeedRequests() {
   Seed("command", "expire-of-leader", kv::EncodeExpire().view());
   Seed("request", "expire-of-client", kv::EncodeExpire().view());
   SeedLeases();
+  SeedUpdates();
   SeedRequest("several", {kv::PutOp{"x", "1"}, kv::DeleteOp{Range::Single("x")},
                           kv::IncrementOp{"n", 2}, kv::PutOp{"x", "2"}});
   SeedRequest("calls", {kv::PutOp{"x", "1"}, kv::PutOp{"y", "1"}, kv::IncrementOp{"n", 2}}, {2, 1});

@@ -56,6 +56,7 @@ Writer& Writer::Operation(const kv::ParsedOperation& operation, bool in_txn) {
   switch (operation.kind) {
     case Kind::kPut:
       Text(operation.range.begin).Text(operation.value).Number(operation.return_previous);
+      Number(operation.keep_value).Number(operation.keep_lease);
       return Number(operation.lease);
     case Kind::kDelete: return Range(operation.range).Number(operation.return_previous);
     case Kind::kCompareAndSwap:
@@ -140,6 +141,8 @@ std::optional<Op> WriteOf(const kv::ParsedOperation& write) {
       op.kind = Op::Kind::kPut;
       op.value = std::string(write.value);
       op.lease = write.lease;
+      op.keep_value = write.keep_value;
+      op.keep_lease = write.keep_lease;
       return op;
     case Kind::kDelete: {
       const bool single = write.range.kind == RangeKind::kSingle;
@@ -199,7 +202,12 @@ std::optional<kv::Operation> OperationOf(const kv::ParsedOperation& from) {
   std::string key(from.range.begin);
   switch (from.kind) {
     case Kind::kPut:
-      return kv::PutOp{std::move(key), std::string(from.value), from.return_previous, from.lease};
+      return kv::PutOp{.key = std::move(key),
+                       .value = std::string(from.value),
+                       .return_previous = from.return_previous,
+                       .lease = from.lease,
+                       .keep_value = from.keep_value,
+                       .keep_lease = from.keep_lease};
     case Kind::kDelete: return kv::DeleteOp{RangeOf(from.range), from.return_previous};
     case Kind::kCompareAndSwap: {
       std::optional<std::string> expected;

@@ -49,7 +49,9 @@ std::string TextOf(const Op& op) {
   switch (op.kind) {
     case Op::Kind::kPut: {
       const std::string lease = op.lease == 0 ? "" : fmt::format(" --lease {:x}", op.lease);
-      return "put " + Quoted(op.key) + ' ' + Quoted(op.value) + lease + previous;
+      const std::string value = op.keep_value ? "--ignore-value" : Quoted(op.value);
+      const std::string kept = op.keep_lease ? " --ignore-lease" : "";
+      return "put " + Quoted(op.key) + ' ' + value + lease + kept + previous;
     }
     case Op::Kind::kDelete: return "del " + Quoted(op.key) + previous;
     case Op::Kind::kDeleteRange: return "del " + RangeText(op) + previous;

@@ -79,6 +79,10 @@ struct WriteOptions {
   /// Put, CompareAndSwap, Swap and Increment: the key is attached to this lease, and goes when it
   /// ends; 0: to none, also if it was to one. NotFound: there is no such lease.
   std::uint64_t lease = 0;
+  /// Put: the key keeps the value that it has, or the lease that it is attached to; `value` is
+  /// empty, or `lease` 0, then. NotFound with the message kNoSuchKey: the key does not exist.
+  bool keep_value = false;
+  bool keep_lease = false;
 };
 
 struct ReadOptions {
@@ -211,6 +215,11 @@ struct Op {
   static Op Txn(TxnRequest txn);
   /// Put and the deletes: the result has what was there before.
   Op& WithPrevious();
+  /// Put: the key keeps the value that it has, or the lease that it is attached to, and what Put()
+  /// was passed for it is empty, or 0. NotFound with the message kNoSuchKey, which refuses the
+  /// transaction: the key does not exist.
+  Op& WithKeptValue();
+  Op& WithKeptLease();
 
   Kind kind = Kind::kGet;
   std::string key;           ///< or where the range begins
@@ -221,6 +230,8 @@ struct Op {
   ScanOptions options = {};  ///< kRange
   bool return_previous = false;
   std::vector<TxnRequest> txn = {};  ///< kTxn: the one
+  bool keep_value = false;           ///< kPut
+  bool keep_lease = false;           ///< kPut
 };
 
 struct TxnResult;
@@ -392,7 +403,7 @@ class RangeIterator {
   std::unique_ptr<State> state_;
 };
 
-/// See KV::CompareAndSwapAsync.
+/// See KV::CompareAndSwapAsync and WriteOptions::keep_value.
 inline constexpr std::string_view kNoSuchKey = "no such key";
 
 class Watcher;

@@ -100,6 +100,17 @@ TEST_F(CliTxn, CasTakesARevision) {
   EXPECT_EQ(Run({"cas", "r", "1", "--absent", "--mod-revision", "1"}).exit_code, 128);
 }
 
+TEST_F(CliTxn, APutKeepsWhatItIsToIgnore) {
+  Expect({"put", "kept", "1"}, "", "OK\n");
+  Expect({"put", "kept", "--ignore-value", "--ignore-lease", "--prev-kv"}, "", "OK\nkept\n1\n");
+  Expect({"get", "kept"}, "", "kept\n1\n");
+  Expect({"put", "kept", "2", "--ignore-lease"}, "", "OK\n");
+  Expect({"txn"}, "\nput kept --ignore-value\nget kept\n", "SUCCESS\n\nOK\n\nkept\n2\n");
+  EXPECT_EQ(Run({"put", "never", "--ignore-value"}).exit_code, 8);
+  EXPECT_EQ(Run({"put", "kept", "1", "--ignore-value"}).exit_code, 128);
+  EXPECT_EQ(Run({"put", "kept", "1", "--ignore-lease", "--lease", "7"}).exit_code, 128);
+}
+
 TEST_F(CliTxn, PutAndDelReturnWhatWasThere) {
   Expect({"put", "p", "1", "--prev-kv"}, "", "OK\n");
   Expect({"put", "p", "2", "--prev-kv"}, "", "OK\np\n1\n");

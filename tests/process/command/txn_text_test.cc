@@ -88,6 +88,12 @@ TEST(TxnText, OperationsTakeTheFlagsOfTheirVerbs) {
   EXPECT_TRUE(OneOp("put k v --prev-kv").return_previous);
   EXPECT_EQ(OneOp("put -- --prev-kv v").key, "--prev-kv");
   EXPECT_EQ(OneOp("put k '--prev-kv'").value, "--prev-kv") << "quoted, it is a word";
+  EXPECT_TRUE(OneOp("put k --ignore-value").keep_value);
+  EXPECT_EQ(OneOp("put k --ignore-value").value, "");
+  EXPECT_FALSE(OneOp("put k --ignore-value").keep_lease);
+  EXPECT_TRUE(OneOp("put k v --ignore-lease").keep_lease);
+  EXPECT_EQ(OneOp("put k v --ignore-lease").value, "v");
+  EXPECT_TRUE(OneOp("put --ignore-lease --ignore-value k").keep_lease);
   EXPECT_EQ(OneOp("incr n -5").delta, -5);
   EXPECT_EQ(OneOp("incr n").delta, 1);
   EXPECT_EQ(OneOp("del k").kind, Op::Kind::kDelete);
@@ -141,6 +147,12 @@ TEST(TxnText, AnErrorNamesItsLine) {
                                                "get a ''",
                                                "put k v --prefix",
                                                "put k v --limit 1",
+                                               "put k v --ignore-value",
+                                               "put --ignore-value",
+                                               "put k v --ignore-lease --lease 1",
+                                               "put k --ignore-lease",
+                                               "get k --ignore-value",
+                                               "del k --ignore-lease",
                                                "get k --prev-kv",
                                                "incr k --prev-kv",
                                                "get k --limit",

@@ -35,6 +35,17 @@ void Model::Put(std::string_view key, std::string value, std::uint64_t lease) {
   past_[std::string(key)][revision_ + 1] = now;
 }
 
+void Model::Put(const kv::ParsedOperation& put) {
+  const auto found = keys_.find(put.range.begin);
+  const Value before = found == keys_.end() ? Value() : found->second;
+  Put(put.range.begin, put.keep_value ? before.value : std::string(put.value),
+      put.keep_lease ? before.lease : put.lease);
+}
+
+bool Model::LacksKey(const kv::ParsedOperation& put) const {
+  return put.Keeps() && keys_.find(put.range.begin) == keys_.end();
+}
+
 Model::Keys Model::KeysAt(std::uint64_t revision) const {
   Keys keys;
   for (const auto& [key, values] : past_) {
@@ -135,8 +146,11 @@ std::string Model::Carry(const kv::ParsedOperation& operation, const kv::Operati
   if (LacksLease(operation.lease)) {
     return result.code == Code::kNotFound ? "" : "a write with a lease there is not";
   }
+  if (LacksKey(operation)) {
+    return result.code == Code::kNotFound ? "" : "a put that keeps what there is not";
+  }
   if (result.code != Code::kOk) return "a put is refused";
-  Put(operation.range.begin, std::string(operation.value), operation.lease);
+  Put(operation);
   changed = true;
   return {};
 }

@@ -70,6 +70,10 @@ class Model {
   std::string Increment(const kv::ParsedOperation& operation, const kv::OperationResult& result,
                         bool& changed);
   void Put(std::string_view key, std::string value, std::uint64_t lease = 0);
+  /// With what it keeps of the key, which is there then.
+  void Put(const kv::ParsedOperation& put);
+  /// It keeps something of a key that is not there.
+  [[nodiscard]] bool LacksKey(const kv::ParsedOperation& put) const;
   // --- Leases.
   [[nodiscard]] bool LacksLease(std::uint64_t id) const { return id != 0 && !leases_.contains(id); }
   std::string CarryLease(const kv::ParsedOperation& operation, const kv::OperationResult& result,

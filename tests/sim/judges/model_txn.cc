@@ -120,13 +120,12 @@ std::string Model::RunWrite(const kv::ParsedOperation& write, const Keys& before
     std::string wrong = CheckPrevious(write.range, told->write.previous);
     if (!wrong.empty()) return wrong;
   }
-  const std::string_view key = write.range.begin;
   bool wrote = false;
   std::string wrong;
   if (write.kind == Kind::kPut) {
-    refused = LacksLease(write.lease);
+    refused = LacksKey(write) || LacksLease(write.lease);
     if (refused) return {};
-    Put(key, std::string(write.value), write.lease);
+    Put(write);
     wrote = true;
   } else if (write.kind == Kind::kDelete) {
     wrong = Delete(write.range, told == nullptr ? 0 : told->write.number, wrote);

@@ -55,6 +55,8 @@ std::vector<Operation> OneOfEach() {
           PutOp{"put", "value", true},
           DeleteOp{Range::Single("single"), true},
           CompareAndSwapOp{"cas", "old", "new", true},
+          PutOp{.key = "put", .value = "", .lease = 7, .keep_value = true},
+          PutOp{.key = "put", .value = "v", .return_previous = true, .keep_lease = true},
           TxnOp{{}},
           TxnOp{OneOfEachInATxn()}};
 }
@@ -79,7 +81,7 @@ TEST(KvRequest, WhatIsEncodedIsWhatIsParsed) {
   EXPECT_EQ(parsed.header.sequence, 33U);
   EXPECT_EQ(parsed.header.acknowledged_below, 30U);
   const auto& ops = parsed.operations;
-  ASSERT_EQ(ops.size(), 14U);
+  ASSERT_EQ(ops.size(), 16U);
   EXPECT_EQ(ops[0].range.begin, "put");
   EXPECT_EQ(ops[0].value, "value");
   EXPECT_EQ(ops[1].range.begin, std::string_view("\0key", 4));
@@ -94,6 +96,16 @@ TEST(KvRequest, WhatIsEncodedIsWhatIsParsed) {
   EXPECT_TRUE(ops[6].expect_absent);
   EXPECT_FALSE(ops[7].expect_absent);
   EXPECT_EQ(ops[8].delta, -5);
+  EXPECT_FALSE(ops[0].Keeps());
+  EXPECT_EQ(ops[12].kind, ParsedOperation::Kind::kPut);
+  EXPECT_EQ(ops[12].range.begin, "put");
+  EXPECT_EQ(ops[12].lease, 7U);
+  EXPECT_TRUE(ops[12].keep_value);
+  EXPECT_FALSE(ops[12].keep_lease);
+  EXPECT_EQ(ops[13].value, "v");
+  EXPECT_TRUE(ops[13].return_previous);
+  EXPECT_FALSE(ops[13].keep_value);
+  EXPECT_TRUE(ops[13].keep_lease);
 }
 
 TEST(KvRequest, AValidRequestIsAcceptedAlsoWhereItIsNotAligned) {
@@ -119,17 +131,23 @@ TEST(KvRequest, LimitsAreCheckedAtTheClientAndAtTheServer) {
   limits.max_value_bytes = 20;
   const std::string key(11, 'k');
   const std::string value(21, 'v');
-  const std::vector<Operation> bad = {PutOp{"", "v"},
-                                      PutOp{key, "v"},
-                                      PutOp{"k", value},
-                                      DeleteOp{Range::Single("")},
-                                      DeleteOp{Range::Single(key)},
-                                      DeleteOp{{Range::Kind::kBounded, "a", key + "k"}},
-                                      CompareAndSwapOp{"", "a", "b"},
-                                      CompareAndSwapOp{"k", value, "b"},
-                                      CompareAndSwapOp{"k", "a", value},
-                                      IncrementOp{"", 1},
-                                      IncrementOp{key, 1}};
+  const std::vector<Operation> bad = {
+      PutOp{"", "v"},
+      PutOp{key, "v"},
+      PutOp{"k", value},
+      PutOp{.key = "", .value = "", .keep_value = true},
+      PutOp{.key = "k", .value = "v", .keep_value = true},
+      PutOp{.key = "k", .value = "v", .lease = 1, .keep_lease = true},
+      TxnOp{{{}, {Op::Put("k", "v").WithKeptValue()}, {}}},
+      TxnOp{{{}, {Op::Put("k", "", 1).WithKeptLease()}, {}}},
+      DeleteOp{Range::Single("")},
+      DeleteOp{Range::Single(key)},
+      DeleteOp{{Range::Kind::kBounded, "a", key + "k"}},
+      CompareAndSwapOp{"", "a", "b"},
+      CompareAndSwapOp{"k", value, "b"},
+      CompareAndSwapOp{"k", "a", value},
+      IncrementOp{"", 1},
+      IncrementOp{key, 1}};
   for (std::size_t i = 0; i < bad.size(); ++i) {
     EXPECT_EQ(CheckOperation(bad[i], limits).code(), Code::kInvalidArgument) << i;
     EXPECT_EQ(Validate(EncodeRequest(kHeader, {bad[i]}).view(), limits), Code::kInvalidArgument)
@@ -193,6 +211,19 @@ TEST(KvRequest, AHeaderThatCannotBeIsRefused) {
   EXPECT_EQ(refused(1, 1, 1, 1, true), Code::kVersionMismatch) << "without calls";
   EXPECT_EQ(refused(1, 1, 1, 3, true), Code::kVersionMismatch);
   EXPECT_EQ(refused(1, 1, 1, 2, false), Code::kInvalidArgument);
+}
+
+TEST(KvRequest, AnUpdateKeepsSomething) {
+  capnp::MallocMessageBuilder message;
+  auto request = message.initRoot<wire::Request>();
+  request.setFormatVersion(kRequestFormatVersion);
+  request.setSession(1);
+  request.setSequence(1);
+  auto update = request.initOperations(1)[0].initUpdate();
+  update.setUpdateKey(ToData("k"));
+  EXPECT_EQ(Validate(Flat(message)), Code::kInvalidArgument);
+  update.setKeepLease(true);
+  EXPECT_EQ(Validate(Flat(message)), Code::kOk);
 }
 
 TEST(KvRequest, TheFirstOperationIsOfNoCallBeforeIt) {
