@@ -33,6 +33,7 @@ Hello Member::MakeHello(NodeId expected_member, const std::string& expected_name
   hello.expected_name = expected_name;
   hello.zone = options_.zone;
   hello.address = options_.advertise;
+  hello.client_url = options_.etcd_url;
   if (formation_) hello.formation = formation_->spec();
   hello.joins = formation_ && options_.join;
   return hello;
@@ -188,6 +189,7 @@ void Member::OnHello(const Hello& hello, HelloDone done) {
   }
   NoteStranger(hello);
   NoteAddress(hello);
+  NoteClientUrl(hello);
   if (!KnowsBoot(hello.member, hello.boot)) AskBack(hello, answer);
   done(std::move(answer));
 }
@@ -251,6 +253,7 @@ Status Member::OnHelloAnswer(const HelloAnswer& answer, const Dialled& dialled) 
       return {Code::kPermissionDenied, "'" + name + "' belongs to another cluster"};
     }
     if (!confirmed.ok()) return confirmed;
+    NoteClientUrl(answer.self);
     if (!answer.verifying) {
       next_boots_told_ = std::min(next_boots_told_, ports_.clock.Now() + kFormationPoll);
       return Status::Ok();

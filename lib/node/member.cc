@@ -193,6 +193,7 @@ void Member::SetPeers() {
              member->address == item.second.answers_at;
     });
     std::erase_if(unconfirmed_, [&](const auto& item) { return !IsMember(item.first); });
+    std::erase_if(client_urls_, [&](const auto& item) { return !IsMember(item.first); });
     for (const raft::Member& member : members()) {
       if (member.id != birth_.member) peers.push_back(PeerOf(member));
     }
@@ -369,6 +370,7 @@ NodeStatus Member::status() const {
   status.log_first_index = core.log().first_index().value;
   status.log_last_index = core.log().last_index().value;
   status.suspect = core.suspect();
+  status.no_space = core.space() != raft::Space::kEnough;
   status.errors = node_->DiskErrors();
   for (std::string& line : WhyCutOff()) status.errors.push_back(std::move(line));
   return status;

@@ -37,6 +37,8 @@ struct Hello {
   std::string expected_name;
   std::string zone;
   std::string address;  ///< address at which the caller can be reached
+  /// Where it serves clients of etcd's API ("http://host:port"); empty: it does not.
+  std::string client_url = {};
   /// The caller's list of members for a new cluster: "n1=host:port,n2=...", sorted by name; empty
   /// if formed.
   std::string formation;
@@ -97,6 +99,8 @@ struct MemberOptions {
   /// Only the transport knows what an address is; otherwise it is HOST:PORT.
   bool opaque_addresses = false;
   std::string zone;
+  /// What the others are told as Hello::client_url.
+  std::string etcd_url;
   std::vector<MemberAddress> cluster;  ///< as in --cluster; empty: a cluster of one
   /// The cluster exists already and this member was added to it (`raftkv member add`).
   bool join = false;
@@ -201,6 +205,9 @@ class Member {
   [[nodiscard]] std::vector<raft::Invitation> invited() const;
   /// Whether a leader is known that has committed in its term, as far as this member can tell.
   [[nodiscard]] bool HasSettledLeader() const;
+  /// Where `id`, this member or another one, serves clients of etcd's API; empty: it does not, or
+  /// has not said so yet.
+  [[nodiscard]] std::string client_url(NodeId id) const;
   /// The addresses at which `id` does not answer, as the end of "not connected to 'n3'"; empty if
   /// only the configured address is known.
   [[nodiscard]] std::string Whereabouts(NodeId id) const;
@@ -252,6 +259,7 @@ class Member {
   // --- Addresses of members (whereabouts.cc).
   void NoteAddress(const Hello& hello);
   void NotePlace(const Hello& self, const std::string& address);
+  void NoteClientUrl(const Hello& hello);
   void OnFound(const ForwardJoin& join);
   void TryAt(const raft::Member& member, const std::string& address);
   void NoteOwnAddress();
@@ -310,6 +318,8 @@ class Member {
   };
   std::map<NodeId, Place> places_;  ///< members of the configuration only
   MonoTime next_move_{};
+  /// Of members of the configuration only, as they said in their last hello.
+  std::map<NodeId, std::string> client_urls_;
   /// Peers that answer our hello but do not accept our messages yet, by name, and why.
   struct Unheard {
     MonoTime since{};

@@ -53,9 +53,16 @@ void Member::RemoveMember(const std::string& name, MonoTime deadline, DoneStatus
 void Member::UpdateMember(const std::string& name, const std::string& address, bool reset_boot,
                           MonoTime deadline, DoneStatus done) {
   if (Status not_serving = NotServing(); !not_serving.ok()) return done(not_serving);
+  raft::MembershipChange change;
+  for (const raft::Invitation& invitation : invited()) {
+    if (invitation.name != name || address.empty() || reset_boot) continue;
+    // Who has not joined yet is invited to another address.
+    change.uninvite.push_back(name);
+    change.invite.push_back({name, address, invitation.voter});
+    return node_->ChangeMembership(change, deadline, std::move(done));
+  }
   const Result<NodeId> id = IdOf(name);
   if (!id.ok()) return done(id.status());
-  raft::MembershipChange change;
   change.move.push_back({.id = *id, .address = address, .reset_boot = reset_boot});
   node_->ChangeMembership(change, deadline, std::move(done));
 }

@@ -84,6 +84,22 @@ void Member::NotePlace(const Hello& self, const std::string& address) {
   Wake();
 }
 
+/// For a hello, or an answer to one, that was not refused for good.
+void Member::NoteClientUrl(const Hello& hello) {
+  if (node_->core().configuration().Find(hello.member) == nullptr) return;
+  if (hello.client_url.empty()) {
+    client_urls_.erase(hello.member);
+  } else {
+    client_urls_[hello.member] = hello.client_url;
+  }
+}
+
+std::string Member::client_url(NodeId id) const {
+  if (id == birth_.member) return options_.etcd_url;
+  const auto known = client_urls_.find(id);
+  return known == client_urls_.end() ? "" : known->second;
+}
+
 /// Another member has found `join.id` at `join.address`.
 void Member::OnFound(const ForwardJoin& join) {
   const raft::Member* member = node_->core().configuration().Find(join.id);

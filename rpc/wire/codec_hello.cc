@@ -52,6 +52,7 @@ void Encode(const node::Hello& hello, wire::PeerHello::Builder to) {
   to.setZone(hello.zone.c_str());
   to.setJoins(hello.joins);
   to.setAddress(hello.address.c_str());
+  if (!hello.client_url.empty()) to.setClientUrl(hello.client_url.c_str());
 }
 
 Result<node::Hello> Decode(wire::PeerHello::Reader hello) {
@@ -80,7 +81,10 @@ Result<node::Hello> Decode(wire::PeerHello::Reader hello) {
   if (!zone.ok()) return zone.status();
   Result<std::string> address = TakeText(hello.getAddress(), kMaxAddressBytes, "address");
   if (!address.ok()) return address.status();
+  Result<std::string> client_url = TakeText(hello.getClientUrl(), kMaxAddressBytes, "client URL");
+  if (!client_url.ok()) return client_url.status();
   to.address = std::move(address).value();
+  to.client_url = std::move(client_url).value();
   to.name = std::move(name).value();
   to.zone = std::move(zone).value();
   to.joins = hello.getJoins();
@@ -162,6 +166,7 @@ void Encode(const EndpointStatus& status, wire::MemberStatus::Builder to) {
   to.setSnapshotIndex(status.snapshot_index);
   to.setDbBytes(status.db_bytes);
   to.setSuspect(status.node.suspect);
+  to.setNoSpace(status.node.no_space);
   auto members = to.initMembers(static_cast<capnp::uint>(status.members.size()));
   for (capnp::uint i = 0; i < members.size(); ++i) {
     members[i].setId(status.members[i].id);
@@ -191,6 +196,7 @@ EndpointStatus Decode(wire::MemberStatus::Reader status) {
   to.snapshot_index = status.getSnapshotIndex();
   to.db_bytes = status.getDbBytes();
   to.node.suspect = status.getSuspect();
+  to.node.no_space = status.getNoSpace();
   for (const auto member : status.getMembers()) {
     to.members.push_back({member.getId(), ToString(member.getName()), ToString(member.getAddress()),
                           member.getVoter()});

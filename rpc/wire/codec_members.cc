@@ -74,6 +74,7 @@ void Encode(const ClusterMember& member, wire::ClusterMember::Builder to) {
   to.setZone(AsText(member.zone));
   to.setRole(static_cast<wire::MemberRole>(member.role));
   to.setLeads(member.leads);
+  if (!member.client_url.empty()) to.setClientUrl(AsText(member.client_url));
 }
 
 ClusterMember Decode(wire::ClusterMember::Reader member) {
@@ -86,6 +87,7 @@ ClusterMember Decode(wire::ClusterMember::Reader member) {
       std::min<std::uint16_t>(static_cast<std::uint16_t>(member.getRole()),
                               static_cast<std::uint16_t>(MemberRole::kInvited)));
   to.leads = member.getLeads();
+  to.client_url = ToString(member.getClientUrl());
   return to;
 }
 

@@ -180,6 +180,7 @@ struct ClusterMember {
   zone @3 :Text;
   role @4 :MemberRole;
   leads @5 :Bool;
+  clientUrl @6 :Text;         # where it serves clients of etcd's API; empty: not, or not known
 }
 
 enum MemberRole {
@@ -206,6 +207,7 @@ struct MemberStatus {
   hashIndex @14 :UInt64;
   revision @15 :UInt64;       # of the store, as of appliedIndex or a little later
   compactedRevision @16 :UInt64;
+  noSpace @17 :Bool;
 
   struct Member {
     id @0 :UInt64;
@@ -238,6 +240,7 @@ struct PeerHello {
   zone @10 :Text;
   joins @11 :Bool;            # it waits to be added to an existing cluster
   address @12 :Text;          # where it can be reached, for members that do not know it yet
+  clientUrl @13 :Text;        # where it serves clients of etcd's API; empty: it does not
 }
 
 struct PeerAnswer {

@@ -33,6 +33,9 @@ struct ClusterMember {
   std::string zone;
   MemberRole role = MemberRole::kVoter;
   bool leads = false;
+  /// Where it serves clients of etcd's API, as it announced to the member that answered; empty: it
+  /// does not, or has not said so yet.
+  std::string client_url = {};
 };
 
 /// A change of an existing member.

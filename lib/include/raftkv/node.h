@@ -75,6 +75,9 @@ struct NodeOptions {
   QuorumOptions quorum;
   /// "host:port" of /metrics, /livez and /readyz; empty: not served.
   std::string http;
+  /// "host:port" of the etcd API: gRPC and its JSON gateway on one port; empty: not served. A build
+  /// without it (the CMake option RAFTKV_ETCD) answers InvalidArgument.
+  std::string etcd;
   /// Failure domain of this member, for QuorumOptions::Kind::kZones.
   std::string zone;
   /// Election timeouts are drawn from [election_timeout, 2 * election_timeout).
@@ -140,6 +143,8 @@ struct NodeStatus {
   std::uint64_t log_last_index = 0;
   /// The disk was damaged: the member neither votes nor counts towards a quorum until refilled.
   bool suspect = false;
+  /// The disk is full: only deletes, or no writes at all, are accepted here.
+  bool no_space = false;
   /// What is wrong at present, one line each: damage, no space left, unreachable members.
   std::vector<std::string> errors;
 };
@@ -164,6 +169,7 @@ class Node {
   /// The address actually listened on, with the port that was chosen.
   [[nodiscard]] virtual std::string listen_address() const = 0;
   [[nodiscard]] virtual std::string http_address() const = 0;
+  [[nodiscard]] virtual std::string etcd_address() const = 0;
   /// Waits until the node stops by itself (a failed disk) and returns the reason. DeadlineExceeded
   /// if it is still running after `timeout`, Cancelled if it was closed.
   virtual Status WaitForFailure(std::chrono::milliseconds timeout) = 0;

@@ -271,6 +271,7 @@ TEST(Codec, HandshakesComeBack) {
   answer.self.expected_member = NodeId(8);
   answer.self.expected_name = "n1";
   answer.self.formation = "n1=a:1,n2=b:2";
+  answer.self.client_url = "http://b:2379";
   answer.formed = Bytes(std::string("configuration"));
   capnp::MallocMessageBuilder builder;
   Encode(answer, builder.initRoot<wire::PeerAnswer>());
@@ -290,6 +291,7 @@ TEST(Codec, HandshakesComeBack) {
   EXPECT_EQ(back->self.expected_member, answer.self.expected_member);
   EXPECT_EQ(back->self.expected_name, answer.self.expected_name);
   EXPECT_EQ(back->self.formation, answer.self.formation);
+  EXPECT_EQ(back->self.client_url, answer.self.client_url);
 }
 
 TEST(Codec, WhoRefusesWhileItStartsHasAName) {
@@ -322,6 +324,7 @@ TEST(Codec, RefusesHellosThatWouldSpoilTheLog) {
   EXPECT_EQ(code_of([](node::Hello& h) { h.name = std::string(10000, 'n'); }),
             Code::kInvalidArgument);
   EXPECT_EQ(code_of([](node::Hello& h) { h.protocol_min = 9; }), Code::kInvalidArgument);
+  EXPECT_EQ(code_of([](node::Hello& h) { h.client_url = "http://a\n"; }), Code::kInvalidArgument);
 }
 
 TEST(Codec, AnUnknownCodeIsAnUnknownOutcome) {

@@ -50,6 +50,7 @@ WorldMember::WorldMember(NodeWorld& world, std::string name, std::string address
   node::MemberOptions options;
   options.name = name_;
   options.advertise = address_;
+  options.etcd_url = "http://" + address_ + ":2379";
   options.opaque_addresses = true;
   options.cluster = std::move(cluster);
   options.join = join;

@@ -285,6 +285,24 @@ TEST(Member, ANewcomerIsReachedByAClusterOfWhichItKnowsNobodyAnyMore) {
   EXPECT_TRUE(world.RunUntil([&] { return n3.member().members().size() == 2; }));
 }
 
+TEST(Member, EachOneKnowsWhereTheOthersServeEtcdsClients) {
+  NodeWorld world;
+  StartAll(world);
+  const auto url = [&](const std::string& asked, const std::string& of) {
+    return world.Find(asked)->member().client_url(world.Disk(of).birth.member);
+  };
+  for (const std::string& asked : kThree) {
+    for (const std::string& of : kThree) {
+      EXPECT_TRUE(world.RunUntil([&] { return url(asked, of) == "http://" + of + ":2379"; }))
+          << asked << " asked for " << of << " says '" << url(asked, of) << "'";
+    }
+  }
+  world.Crash("n2");
+  world.StartAt("n2-moved", "n2", kThree);
+  EXPECT_TRUE(world.RunUntil([&] { return url("n1", "n2") == "http://n2-moved:2379"; }));
+  EXPECT_EQ(world.Find("n1")->member().client_url(NodeId(12345)), "") << "no member";
+}
+
 TEST(Member, WhatAnOlderStartOfAPeerHasSentIsIgnored) {
   NodeWorld world;
   for (const char* name : {"n1", "n2", "n3"}) world.Start(name, {"n1", "n2", "n3"});
