@@ -36,6 +36,7 @@ struct ServeFlags {
   std::string cluster;
   std::string advertise;
   std::string http;
+  std::string etcd;
   std::string config;
   std::string log_level = "info";
   std::string log_format = "text";
@@ -83,6 +84,7 @@ Result<NodeOptions> OptionsOf(const ServeFlags& flags) {
   options.advertise = flags.advertise;
   options.cluster = std::move(cluster).value();
   options.http = flags.http;
+  options.etcd = flags.etcd;
   options.zone = flags.zone;
   options.join = flags.join;
   options.quorum = *quorum;
@@ -189,8 +191,8 @@ Exit RunServe(const ServeFlags& flags) {
     return Fail(bad ? Exit::kBadArguments : Exit::kError, opened.status().message());
   }
   const std::unique_ptr<Node> node = std::move(opened).value();
-  PrintLine(fmt::format("ready name={} listen={} http={}", flags.name, node->listen_address(),
-                        node->http_address()));
+  PrintLine(fmt::format("ready name={} listen={} http={} etcd={}", flags.name,
+                        node->listen_address(), node->http_address(), node->etcd_address()));
   // Whoever waits for the line learns of it here; the member is of use without it.
   static_cast<void>(FinishOutput());
   stop.SetOpen();
@@ -229,6 +231,9 @@ void AddIdentityFlags(CLI::App& verb, ServeFlags& flags) {
       "wildcard)")
       ->type_name("HOST:PORT");
   add("--http", flags.http, "address of /metrics, /livez and /readyz (default: not served)")
+      ->type_name("HOST:PORT");
+  add("--etcd", flags.etcd,
+      "address of the etcd v3 API, gRPC and JSON on one port (default: not served)")
       ->type_name("HOST:PORT");
   add("--config", flags.config, "TOML file that sets these flags")
       ->type_name("FILE")

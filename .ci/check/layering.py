@@ -47,6 +47,7 @@ _ROOMS = {
     "rpc/http": ("loop",),
     "rpc/server": ("wire", "loop"),
     "rpc/peers": ("wire", "loop", "server"),
+    "rpc/etcd": ("wire", "loop", "client", "server"),
 }
 
 _SERIALIZATION = ("raft", "kv", "node", "session", "storage", "rpc", "open")
@@ -68,6 +69,7 @@ _LIBRARIES = [
     (r"toml\+\+/", "toml++", ("cmd",)),
     (r"(xxhash|xxh_x86dispatch)\.h", "xxHash", ("base", "kv", "storage", "rpc")),
     (r"openssl/", "OpenSSL", _EDGES),
+    (r"(nghttp2|protozero)/", "nghttp2 and protozero", ("rpc",)),
     (r"(archive(_entry)?|zstd)\.h", "libarchive and zstd", ("storage",)),
     (r"(gtest|gmock|rapidcheck|benchmark)[/.]", "a test library", ()),
 ]

@@ -146,8 +146,12 @@ Status CheckAddresses(NodeOptions& options) {
   if (!options.listen.empty()) {
     if (Status status = CheckListen(options); !status.ok()) return status;
   }
-  if (options.http.empty()) return Status::Ok();
-  return ParseListenAddress("the HTTP address", options.http).status();
+  if (!options.http.empty()) {
+    const Status status = ParseListenAddress("the HTTP address", options.http).status();
+    if (!status.ok()) return status;
+  }
+  if (options.etcd.empty()) return Status::Ok();
+  return ParseListenAddress("the address of the etcd API", options.etcd).status();
 }
 
 /// It appears in log lines and in the configuration.
@@ -220,6 +224,7 @@ class OwnedNode final : public Node {
   NodeStatus status() override { return node_->status(); }
   [[nodiscard]] std::string listen_address() const override { return node_->listen_address(); }
   [[nodiscard]] std::string http_address() const override { return node_->http_address(); }
+  [[nodiscard]] std::string etcd_address() const override { return node_->etcd_address(); }
   Status WaitForFailure(std::chrono::milliseconds timeout) override {
     if (Status may = node_.MayBlock("WaitForFailure"); !may.ok()) return may;
     return node_->WaitForFailure(timeout);

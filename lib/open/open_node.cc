@@ -81,36 +81,53 @@ raftkv::Status OpenNode::Listen() {
   raftkv::Status status;
   RAFTKV_CHECK(loop_->Call([&] {
     metrics_ = std::make_unique<rpc::Metrics>(options_.name, RAFTKV_VERSION);
-    if (!options_.listen.empty()) {
-      rpc::ServerOptions server;
-      server.listen = options_.listen;
-      server.limits = options_.limits;
-      server.max_connections = options_.max_connections;
-      server.version = RAFTKV_VERSION;
-      server.log_sink = Sink();
-      auto listening = rpc::Server::Listen(*loop_, *this, server);
-      if (!listening.ok()) {
-        status = listening.status();
-        return;
-      }
-      server_ = *std::move(listening);
-      listen_address_ = server_->address();
-    }
-    if (options_.http.empty()) return;
-    rpc::HttpOptions http;
-    http.listen = options_.http;
-    http.log_sink = Sink();
-    const rpc::HttpHandlers handlers{[this] { return metrics_->Serialize(SnapshotForMetrics()); },
-                                     [this] { return ReadyToServe(); }};
-    auto listening = rpc::HttpServer::Listen(*loop_, handlers, http);
-    if (!listening.ok()) {
-      status = listening.status();
-      return;
-    }
-    http_ = *std::move(listening);
-    http_address_ = http_->address();
+    status = ListenForPeersAndClients();
+    if (status.ok()) status = ListenForHttp();
+    if (status.ok()) status = ListenForEtcd();
   }));
   return status;
+}
+
+raftkv::Status OpenNode::ListenForPeersAndClients() {
+  if (options_.listen.empty()) return raftkv::Status::Ok();
+  rpc::ServerOptions server;
+  server.listen = options_.listen;
+  server.limits = options_.limits;
+  server.max_connections = options_.max_connections;
+  server.version = RAFTKV_VERSION;
+  server.log_sink = Sink();
+  auto listening = rpc::Server::Listen(*loop_, *this, server);
+  if (!listening.ok()) return listening.status();
+  server_ = *std::move(listening);
+  listen_address_ = server_->address();
+  return raftkv::Status::Ok();
+}
+
+raftkv::Status OpenNode::ListenForHttp() {
+  if (options_.http.empty()) return raftkv::Status::Ok();
+  rpc::HttpOptions http;
+  http.listen = options_.http;
+  http.log_sink = Sink();
+  const rpc::HttpHandlers handlers{[this] { return metrics_->Serialize(SnapshotForMetrics()); },
+                                   [this] { return ReadyToServe(); }};
+  auto listening = rpc::HttpServer::Listen(*loop_, handlers, http);
+  if (!listening.ok()) return listening.status();
+  http_ = *std::move(listening);
+  http_address_ = http_->address();
+  return raftkv::Status::Ok();
+}
+
+raftkv::Status OpenNode::ListenForEtcd() {
+  if (options_.etcd.empty()) return raftkv::Status::Ok();
+  auto listening = EtcdDoor::Listen(*loop_, {.listen = options_.etcd,
+                                             .limits = options_.limits,
+                                             .election_timeout = options_.election_timeout,
+                                             .ready = [this] { return ReadyToServe(); },
+                                             .log_sink = Sink()});
+  if (!listening.ok()) return listening.status();
+  etcd_ = *std::move(listening);
+  etcd_address_ = etcd_->address();
+  return raftkv::Status::Ok();
 }
 
 raftkv::Status OpenNode::OpenStore() {
@@ -181,6 +198,23 @@ std::string OpenNode::Advertised() {
   return listen_address_;
 }
 
+/// Where clients of the etcd API reach this member: at the host at which others do, where that API
+/// listens on every address.
+std::string OpenNode::EtcdUrl() const {
+  const auto listens = ParseHostPort(etcd_address_);
+  if (!listens.ok()) return "";
+  if (!IsWildcard(*listens)) return "http://" + etcd_address_;
+  const auto advertised = ParseHostPort(options_.advertise);
+  const auto own = ParseHostPort(listen_address_);
+  HostPort reached = *listens;
+  if (advertised.ok()) {
+    reached.host = advertised->host;
+  } else if (own.ok()) {
+    reached.host = own->host;
+  }
+  return "http://" + ToText(reached);
+}
+
 void OpenNode::Assemble() {
   peers_ = MakePeers();
 
@@ -189,6 +223,7 @@ void OpenNode::Assemble() {
   member.advertise = Advertised();
   member.opaque_addresses = options_.transport != nullptr;
   member.zone = options_.zone;
+  member.etcd_url = EtcdUrl();
   member.cluster = options_.cluster;
   member.join = options_.join;
   member.quorum = RuleOf(options_.quorum);
@@ -216,6 +251,9 @@ void OpenNode::Assemble() {
   kv.seed = Entropy();
   kv.log_sink = Sink();
   kv_ = node::NewSessionKv(*loop_, *this, kv);
+  if (!etcd_) return;
+  rpc::Service& service = *this;
+  etcd_->Serve(*kv_, service, [this] { return member_ ? member_->status() : NodeStatus(); });
 }
 
 // --- The pump.
@@ -346,11 +384,15 @@ raftkv::Status OpenNode::Close() {
     changed_.NotifyAll();
   }
   if (opener_) opener_->Stop();
+  loop_->Call([this] {
+    if (etcd_) etcd_->SayGoodbye();
+  });
   HandOver();
   loop_->Call([this] {
     if (member_) Publish();  // a failure that the pump has not published yet
     if (member_) member_->Stop();
     if (store_) store_->StopCompletions();
+    etcd_.reset();
     if (kv_) kv_->Stop();
     http_.reset();
     peers_.reset();

@@ -13,6 +13,7 @@
 #include "lib/base/cancel_token.h"
 #include "lib/base/mutex.h"
 #include "lib/node/member.h"
+#include "lib/open/etcd_door.h"
 #include "lib/open/log_queue.h"
 #include "lib/session/session_kv.h"
 #include "rpc/http/http_server.h"
@@ -57,6 +58,7 @@ class OpenNode final : public Node,
   NodeStatus status() override;
   [[nodiscard]] std::string listen_address() const override { return listen_address_; }
   [[nodiscard]] std::string http_address() const override { return http_address_; }
+  [[nodiscard]] std::string etcd_address() const override { return etcd_address_; }
   raftkv::Status WaitForFailure(std::chrono::milliseconds timeout) override;
   Result<BackupInfo> Backup(const std::string& file, const BackupOptions& options) override;
   raftkv::Status Close() override;
@@ -65,9 +67,13 @@ class OpenNode final : public Node,
 
  private:
   raftkv::Status Listen();
+  raftkv::Status ListenForPeersAndClients();
+  raftkv::Status ListenForHttp();
+  raftkv::Status ListenForEtcd();
   raftkv::Status OpenStore();
   [[nodiscard]] std::unique_ptr<rpc::PeerNetwork> MakePeers();
   [[nodiscard]] std::string Advertised();
+  [[nodiscard]] std::string EtcdUrl() const;
   void Assemble();
   void SchedulePump();
   void PumpNow();
@@ -123,6 +129,7 @@ class OpenNode final : public Node,
   const OpenInternals internals_;
   std::string listen_address_;
   std::string http_address_;
+  std::string etcd_address_;
   std::unique_ptr<LogQueue> log_;
   std::unique_ptr<rpc::EventLoop> loop_;
 
@@ -135,6 +142,7 @@ class OpenNode final : public Node,
   std::unique_ptr<rpc::HttpServer> http_;
   /// Answers Cancelled once the node was closed.
   std::unique_ptr<node::StoppableKv> kv_;
+  std::unique_ptr<EtcdDoor> etcd_;  // uses kv_
   /// Hashes the content and measures the folder, which may take seconds.
   std::unique_ptr<storage::Worker> inspector_;
   /// For the inspector's work; a new one with each open of the store.

@@ -171,6 +171,7 @@ rpc::MetricsSnapshot OpenNode::SnapshotForMetrics() {
   rpc::MetricsSnapshot snapshot;
   snapshot.node.name = options_.name;
   if (server_) snapshot.connections = server_->connections();
+  if (etcd_) snapshot.etcd_connections = etcd_->connections();
   if (!member_) return snapshot;
   snapshot.node = member_->status();
   snapshot.failed = !member_->failure().ok();
@@ -227,7 +228,7 @@ Result<std::vector<ClusterMember>> OpenNode::Members() {
   for (const raft::Member& member : now.members) {
     const auto role = now.CountsAsVoter(member) ? MemberRole::kVoter : MemberRole::kLearner;
     members.push_back({member.id.value, member.name, member.address, member.zone, role,
-                       member.id == member_->leader()});
+                       member.id == member_->leader(), member_->client_url(member.id)});
   }
   for (const raft::Invitation& invited : now.invited) {
     members.push_back({0, invited.name, invited.address, {}, MemberRole::kInvited, false});

@@ -73,6 +73,8 @@ Metrics::Metrics(const std::string& name, const std::string& version)
       log_first_index_(AddGauge("raftkv_log_first_index", "The first index in the log")),
       log_last_index_(AddGauge("raftkv_log_last_index", "The last index in the log")),
       connections_(AddGauge("raftkv_connections", "Open connections from peers and clients")),
+      etcd_connections_(
+          AddGauge("raftkv_etcd_connections", "Open connections from clients of the etcd API")),
       dropped_(
           AddGauge("raftkv_dropped_peer_messages", "Messages to peers dropped since the start")),
       failed_(AddGauge("raftkv_failed", "1 if this member has stopped for good")),
@@ -95,6 +97,10 @@ Metrics::Metrics(const std::string& name, const std::string& version)
                       .Name("raftkv_peer_match_index")
                       .Help("On the leader: the highest log index known to be durable at a peer")
                       .Register(registry_)) {
+  AddLabelled(name, version);
+}
+
+void Metrics::AddLabelled(const std::string& name, const std::string& version) {
   auto& stages = prometheus::BuildHistogram()
                      .Name("raftkv_write_stage_seconds")
                      .Help("Time that requests spend in each stage")
@@ -169,6 +175,7 @@ std::string Metrics::Serialize(const MetricsSnapshot& snapshot) {
   log_first_index_.Set(static_cast<double>(node.log_first_index));
   log_last_index_.Set(static_cast<double>(node.log_last_index));
   connections_.Set(static_cast<double>(snapshot.connections));
+  etcd_connections_.Set(static_cast<double>(snapshot.etcd_connections));
   dropped_.Set(static_cast<double>(snapshot.dropped_peer_messages));
   failed_.Set(snapshot.failed ? 1 : 0);
   suspect_.Set(node.suspect ? 1 : 0);

@@ -27,6 +27,7 @@ struct MetricsSnapshot {
   /// The leader's view of the others; empty elsewhere.
   std::vector<std::pair<std::string, std::uint64_t>> peer_match;
   std::uint64_t connections = 0;
+  std::uint64_t etcd_connections = 0;
   std::uint64_t dropped_peer_messages = 0;
   bool failed = false;
   // About the data folder, since it was last opened.
@@ -59,6 +60,8 @@ class Metrics final : public node::Observer {
 
   prometheus::Gauge& AddGauge(const std::string& name, const std::string& help);
   prometheus::Counter& AddCounter(const std::string& name, const std::string& help);
+  /// Those with a fixed set of labels.
+  void AddLabelled(const std::string& name, const std::string& version);
 
   prometheus::Registry registry_;
   std::array<prometheus::Histogram*, kStages> stages_{};
@@ -82,6 +85,7 @@ class Metrics final : public node::Observer {
   prometheus::Gauge& log_first_index_;
   prometheus::Gauge& log_last_index_;
   prometheus::Gauge& connections_;
+  prometheus::Gauge& etcd_connections_;
   prometheus::Gauge& dropped_;
   prometheus::Gauge& failed_;
   prometheus::Gauge& suspect_;

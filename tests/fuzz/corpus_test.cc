@@ -95,6 +95,9 @@ TEST(CorpusFolder, HasNothingButSeedsOfTargets) {
   std::vector<std::string> targets;
   for (const Target& target : Targets()) targets.emplace_back(target.name);
   for (const auto& folder : fs::directory_iterator(CorpusFolder())) {
+#ifndef RAFTKV_ETCD
+    if (folder.path().filename().string().starts_with("etcd_")) continue;
+#endif
     EXPECT_EQ(std::count(targets.begin(), targets.end(), folder.path().filename().string()), 1)
         << folder.path();
   }

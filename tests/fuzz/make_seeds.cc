@@ -479,5 +479,9 @@ int main(int argc, char** argv) {
   SeedSealed();
   SeedStreams();
   SeedWals();
+#ifdef RAFTKV_ETCD
+  SeedEtcdMessages();
+  SeedEtcdHttp2();
+#endif
   return 0;
 }

@@ -14,5 +14,7 @@ void Seed(const std::string& target, unsigned char which, const std::string& nam
 void SeedRequests();
 void SeedReads();
 void SeedWatches();
+void SeedEtcdMessages();
+void SeedEtcdHttp2();
 
 }  // namespace raftkv::fuzz

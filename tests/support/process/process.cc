@@ -54,7 +54,9 @@ int NumberFromEnvironment(const char* variable, int otherwise) {
   int number = 0;
   const char* const end = text + std::strlen(text);
   const auto [rest, error] = std::from_chars(text, end, number);
-  RAFTKV_CHECK(error == std::errc() && rest == end && number > 0, variable, text);
+  RAFTKV_CHECK(error == std::errc(), variable, text);
+  RAFTKV_CHECK(rest == end, variable, text);
+  RAFTKV_CHECK(number > 0, variable, text);
   return number;
 }
 
