@@ -42,7 +42,7 @@ class PairPrinter {
  public:
   PairPrinter(const ClientFlags& flags, const GetFlags& get) : flags_(flags), get_(get) {}
 
-  /// The first answer is there, which shows `revision`. Once; later calls do nothing.
+  /// The first answer is there, of a store at `revision`. Once; later calls do nothing.
   void Begin(Client& client, std::uint64_t revision) {
     if (std::exchange(begun_, true) || flags_.format() != Format::kJson) return;
     std::cout << R"({"header":)" << Dump(HeaderJson(client.LastHeader(), revision))
@@ -174,11 +174,11 @@ Exit RunGet(const ClientFlags& flags, const GetFlags& get) {
       return printer.Cut({Code::kDeadlineExceeded,
                           "the range could not be read within the timeout; raise --timeout"});
     }
-    printer.Begin(**client, it.revision());
+    printer.Begin(**client, it.store_revision());
     printer.Pair(*it);
   }
   if (!it.status().ok()) return printer.Cut(it.status());
-  printer.Begin(**client, it.revision());
+  printer.Begin(**client, it.store_revision());
   printer.End(it.count(), it.more());
   const Exit printed = FinishOutput();
   const bool missing = get.count_only ? it.count() == 0 : printer.pairs() == 0;

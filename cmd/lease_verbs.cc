@@ -19,15 +19,13 @@
 #include "cmd/flags.h"
 #include "cmd/lease_id.h"
 #include "cmd/output.h"
+#include "lib/base/hex.h"
 
 namespace raftkv::cmd {
 namespace {
 
 using std::chrono::milliseconds;
 using std::chrono::steady_clock;
-
-/// As etcdctl and the messages of the library show it.
-std::string ShowId(std::uint64_t id) { return fmt::format("{:016x}", id); }
 
 bool IsWholeSeconds(milliseconds time) { return time.count() % 1000 == 0; }
 
@@ -91,10 +89,10 @@ Exit RunGrant(const ClientFlags& flags, const GrantFlags& grant) {
   if (!client.ok()) return Fail(Exit::kBadArguments, client.status().message());
   const auto lease = (*client)->kv().GrantLease(*ttl, grant.id.value, {flags.timeout.value});
   if (!lease.ok()) return Fail(lease.status());
-  PrintAnswer({"RESULT",
-               fmt::format("lease {} granted with TTL({})", ShowId(lease->id), ShowTtl(lease->ttl)),
-               LeaseJson(*lease)},
-              (*client)->LastHeader(), std::nullopt, flags);
+  PrintAnswer(
+      {"RESULT", fmt::format("lease {} granted with TTL({})", Hex(lease->id), ShowTtl(lease->ttl)),
+       LeaseJson(*lease)},
+      (*client)->LastHeader(), std::nullopt, flags);
   return FinishOutput();
 }
 
@@ -102,7 +100,7 @@ Exit RunRevoke(const ClientFlags& flags, std::uint64_t id, Client& client) {
   const auto result = client.kv().RevokeLease(id, {flags.timeout.value});
   if (!result.ok()) return Fail(result.status());
   PrintAnswer({"RESULT",
-               fmt::format("lease {} revoked", ShowId(id)),
+               fmt::format("lease {} revoked", Hex(id)),
                {{"id", id}, {"deleted", result->deleted}}},
               client.LastHeader(), result->revision, flags);
   return FinishOutput();
@@ -118,9 +116,9 @@ Exit RunTimeToLive(const ClientFlags& flags, std::uint64_t id, bool with_keys, C
   LeaseInfo lease;
   lease.id = id;
   if (!missing) lease = *read;
-  Answer answer{"RESULT", fmt::format("lease {} already expired", ShowId(id)), LeaseJson(lease)};
+  Answer answer{"RESULT", fmt::format("lease {} already expired", Hex(id)), LeaseJson(lease)};
   if (!missing) {
-    answer.simple = fmt::format("lease {} granted with TTL({}), remaining({})", ShowId(id),
+    answer.simple = fmt::format("lease {} granted with TTL({}), remaining({})", Hex(id),
                                 ShowTtl(lease.ttl), ShowRemaining(lease));
   }
   if (with_keys && !missing) {
@@ -160,8 +158,8 @@ Exit RunKeepAlive(const ClientFlags& flags, std::uint64_t id, bool once, Client&
     if (!lease.ok()) return Fail(lease.status());
     const bool gone = lease->ttl.count() == 0;
     const std::string text =
-        gone ? fmt::format("lease {} expired or revoked.", ShowId(id))
-             : fmt::format("lease {} keepalived with TTL({})", ShowId(id), ShowTtl(lease->ttl));
+        gone ? fmt::format("lease {} expired or revoked.", Hex(id))
+             : fmt::format("lease {} keepalived with TTL({})", Hex(id), ShowTtl(lease->ttl));
     PrintAnswer({"RESULT", text, LeaseJson(*lease)}, client.LastHeader(), std::nullopt, flags);
     const Exit printed = FinishOutput();
     if (gone) return Exit::kKeyMissing;
@@ -181,7 +179,7 @@ Exit RunLeaseList(const ClientFlags& flags) {
   switch (flags.format()) {
     case Format::kSimple:
       PrintLine(fmt::format("found {} leases", leases->size()));
-      for (const LeaseInfo& lease : *leases) PrintLine(ShowId(lease.id));
+      for (const LeaseInfo& lease : *leases) PrintLine(Hex(lease.id));
       break;
     case Format::kJson: {
       Json shown = Json::array();
@@ -193,7 +191,7 @@ Exit RunLeaseList(const ClientFlags& flags) {
     case Format::kTable: {
       std::vector<std::vector<std::string>> rows;
       for (const LeaseInfo& lease : *leases) {
-        rows.push_back({ShowId(lease.id), ShowTtl(lease.ttl), ShowRemaining(lease)});
+        rows.push_back({Hex(lease.id), ShowTtl(lease.ttl), ShowRemaining(lease)});
       }
       PrintTable({"ID", "TTL", "REMAINING"}, rows);
       break;

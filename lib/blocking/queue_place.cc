@@ -1,11 +1,10 @@
 #include "lib/blocking/queue_place.h"
 
 #include <algorithm>
-#include <array>
-#include <cstddef>
 #include <utility>
 #include <vector>
 
+#include "lib/base/hex.h"
 #include "lib/base/host_code.h"
 #include "lib/base/mutex.h"
 #include "lib/base/time.h"
@@ -26,15 +25,6 @@ constexpr milliseconds kToLeave{5000};
 milliseconds AttemptUntil(steady_clock::time_point deadline) {
   const auto left = std::chrono::ceil<milliseconds>(deadline - steady_clock::now());
   return std::clamp(left, milliseconds(0), kLongestAttempt);
-}
-
-/// As etcdctl shows it, but always of 16 digits.
-std::string LeaseHex(std::uint64_t lease) {
-  static constexpr std::array<char, 16> kDigits = {'0', '1', '2', '3', '4', '5', '6', '7',
-                                                   '8', '9', 'a', 'b', 'c', 'd', 'e', 'f'};
-  std::string text(16, '0');
-  for (std::size_t i = text.size(); i > 0; --i, lease >>= 4) text[i - 1] = kDigits.at(lease & 15);
-  return text;
 }
 
 bool IsDeletionOf(const WatchResponse& response, const std::string& key) {
@@ -97,7 +87,7 @@ struct QueuePlace::State {
 QueuePlace::QueuePlace(Session& session, const std::string& name)
     : kv_(session.kv()),
       prefix_(name + "/"),
-      state_(std::make_shared<State>(session.state_, prefix_ + LeaseHex(session.lease()))) {}
+      state_(std::make_shared<State>(session.state_, prefix_ + Hex(session.lease()))) {}
 
 QueuePlace::~QueuePlace() { LeaveAsync(kToLeave, nullptr); }
 

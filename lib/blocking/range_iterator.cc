@@ -69,7 +69,10 @@ struct RangeIterator::State {
     status = result.status();
     if (!status.ok()) return false;
     page = *std::move(result);
-    if (revision == 0) count = page.count;
+    if (revision == 0) {
+      count = page.count;
+      store_revision = page.store_revision;
+    }
     revision = page.revision;
     if (shows_all) count = shown + page.kvs.size();
     shown += page.kvs.size();
@@ -94,6 +97,7 @@ struct RangeIterator::State {
   std::uint64_t left;  ///< of the limit
   std::uint64_t shown = 0;
   std::uint64_t revision = 0;
+  std::uint64_t store_revision = 0;  ///< as of the first page
   std::uint64_t count = 0;
   std::future<Result<ScanResult>> next;
   ScanResult page;
@@ -127,6 +131,7 @@ KeyValue& RangeIterator::operator*() {
 
 const Status& RangeIterator::status() const { return state_->status; }
 std::uint64_t RangeIterator::revision() const { return state_->revision; }
+std::uint64_t RangeIterator::store_revision() const { return state_->store_revision; }
 std::uint64_t RangeIterator::count() const { return state_->count; }
 bool RangeIterator::more() const { return state_->page.more; }
 
@@ -151,6 +156,7 @@ Result<ScanResult> KV::ScanAll(KeyRange range, ScanOptions options) {
       all.count = it.count();
       all.more = it.more();
       all.revision = it.revision();
+      all.store_revision = it.store_revision();
       return all;
     }
     lost = it.status();

@@ -15,6 +15,7 @@ constexpr std::size_t kKeyAt = kCountAt + sizeof(std::uint64_t);
 }  // namespace
 
 void CompletePage(const ReadOp& read, ScanResult& page) {
+  page.store_revision = page.revision;
   if (read.revision != 0) page.revision = read.revision;
   if (!page.more || page.kvs.empty() || read.order.NeedsAll()) return;
   AppendBigEndian64(page.continuation, page.revision);

@@ -11,8 +11,9 @@
 
 namespace raftkv::kv {
 
-/// Completes `page`, as it was decoded, which answers `read`: the revision that it shows, and what
-/// asks for the page after it. That is of the same revision, whichever member answers it.
+/// Completes `page`, as it was decoded, which answers `read`: the revision that it shows, the one
+/// that the store had come to, and what asks for the page after it. That is of the same revision,
+/// whichever member answers it.
 void CompletePage(const ReadOp& read, ScanResult& page);
 /// Makes `read`, of the whole range, one of the next page. InvalidArgument: `continuation` is
 /// malformed, or of another range or revision.

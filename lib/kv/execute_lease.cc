@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "lib/base/check.h"
+#include "lib/base/hex.h"
 #include "lib/base/mutants.h"
 #include "lib/kv/execute.h"
 #include "lib/kv/lease_table.h"
@@ -38,7 +39,7 @@ Result<Ended> EndLease(std::uint64_t id, std::uint64_t revision, PendingWrite& p
     const auto counts = pending.CountsOf(key);
     if (!counts.ok()) return counts.status();
     if (counts->lease != id) {
-      return Status(Code::kCorruption, "a key is listed for the lease " + LeaseName(id) +
+      return Status(Code::kCorruption, "a key is listed for the lease " + Hex(id) +
                                            ", and its own record says otherwise");
     }
     const auto deleted = pending.DeleteData(key, revision);
@@ -56,7 +57,7 @@ void Grant(const ParsedOperation& operation, PendingWrite& pending, OperationRes
   LeaseTable& leases = pending.leases();
   if (leases.Find(operation.lease) != nullptr) {
     result.code = Code::kInvalidArgument;
-    result.message = ("there is a lease " + LeaseName(operation.lease)).append(kLeaseIsThere);
+    result.message = ("there is a lease " + Hex(operation.lease)).append(kLeaseIsThere);
     return;
   }
   const std::uint64_t id = operation.lease == 0 ? leases.NewId() : operation.lease;

@@ -5,6 +5,7 @@
 
 #include "lib/base/bytes.h"
 #include "lib/base/check.h"
+#include "lib/base/hex.h"
 #include "lib/base/random.h"
 #include "lib/kv/layout.h"
 #include "lib/kv/record.h"
@@ -44,14 +45,7 @@ Status CheckLeaseId(std::uint64_t id) {
 }
 
 Status NoSuchLease(std::uint64_t id) {
-  return {Code::kNotFound, "there is no lease " + LeaseName(id) + ": it has ended, or never was"};
-}
-
-std::string LeaseName(std::uint64_t id) {
-  constexpr std::string_view kDigits = "0123456789abcdef";
-  std::string name;
-  for (int shift = 60; shift >= 0; shift -= 4) name.push_back(kDigits[id >> shift & 0xf]);
-  return name;
+  return {Code::kNotFound, "there is no lease " + Hex(id) + ": it has ended, or never was"};
 }
 
 std::string LeaseKey(std::uint64_t id) { return WithId(kLeasePrefix, id); }

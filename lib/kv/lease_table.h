@@ -33,8 +33,6 @@ struct Lease {
 Status CheckLeaseTtl(std::uint64_t ttl_ms);
 Status CheckLeaseId(std::uint64_t id);
 Status NoSuchLease(std::uint64_t id);
-/// Its number as it is shown: 16 hexadecimal digits, as etcdctl has them.
-std::string LeaseName(std::uint64_t id);
 
 inline constexpr std::uint64_t kNoDeadline = UINT64_MAX;
 

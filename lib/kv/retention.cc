@@ -44,7 +44,7 @@ void Retention::Thin() {
 }
 
 std::uint64_t Retention::DueByTime(std::uint64_t now_ms) const {
-  const std::uint64_t keep_ms = std::max(settings_.history_ms, kLeastHistoryMs);
+  const std::uint64_t keep_ms = std::max(settings_.history_ms, kScanGraceMs);
   if (now_ms < keep_ms) return 0;
   const auto after = std::upper_bound(
       points_.begin(), points_.end(), now_ms - keep_ms,

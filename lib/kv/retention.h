@@ -14,8 +14,9 @@
 
 namespace raftkv::kv {
 
-/// What a `history` shorter than this means: a scan of several pages must find its revision.
-inline constexpr std::uint64_t kLeastHistoryMs = 30'000;
+/// How long a revision stays readable whatever `history` says: the leader looks this often, and a
+/// scan of a few pages must not end with Compacted because a look falls between two of them.
+inline constexpr std::uint64_t kScanGraceMs = 2'000;
 
 class Retention {
  public:

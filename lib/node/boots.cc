@@ -7,8 +7,8 @@
 #include <utility>
 
 #include "lib/base/check.h"
+#include "lib/base/hex.h"
 #include "lib/base/mutants.h"
-#include "lib/node/hex.h"
 #include "lib/node/member.h"
 #include "lib/node/node.h"
 

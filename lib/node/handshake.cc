@@ -4,8 +4,8 @@
 #include <utility>
 
 #include "lib/base/check.h"
+#include "lib/base/hex.h"
 #include "lib/node/formation.h"
-#include "lib/node/hex.h"
 #include "lib/node/member.h"
 #include "lib/node/node.h"
 #include "lib/raft/configuration.h"

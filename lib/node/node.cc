@@ -4,9 +4,9 @@
 #include <utility>
 
 #include "lib/base/check.h"
+#include "lib/base/hex.h"
 #include "lib/base/mutants.h"
 #include "lib/kv/request.h"
-#include "lib/node/hex.h"
 
 namespace raftkv::node {
 

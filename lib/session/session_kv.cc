@@ -45,12 +45,10 @@ TxnResult ToTxnResult(std::uint64_t revision, const kv::OperationResult& result)
   txn.results.reserve(result.txn->results.size());
   for (const kv::TxnOperationResult& each : result.txn->results) {
     OpResult& out = txn.results.emplace_back();
+    if (each.read.has_value()) out.found = *each.read;
     out.found.revision = revision;
-    if (each.read.has_value()) {
-      out.found = *each.read;
-      out.found.revision = revision;
-      continue;
-    }
+    out.found.store_revision = revision;
+    if (each.read.has_value()) continue;
     out.number = each.write.number;
     out.previous = each.write.previous;
     if (each.write.txn != nullptr) out.txn.push_back(ToTxnResult(revision, each.write));

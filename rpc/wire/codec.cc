@@ -199,7 +199,9 @@ Result<Decoded> Checked(Result<Message> message) {
 std::size_t EncodedWordsOf(const raft::Message& message) {
   std::size_t words = 0;
   if (const auto* append = std::get_if<raft::AppendEntries>(&message.body)) {
-    for (const raft::Entry& entry : append->entries) words += 4 + WordsOf(entry.payload);
+    for (const raft::Entry& entry : append->entries) {
+      words += capnp::sizeInWords<wire::Entry>() + WordsOf(entry.payload);
+    }
   }
   return words;
 }

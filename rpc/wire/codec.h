@@ -31,7 +31,8 @@ void Encode(const node::HelloAnswer& answer, wire::PeerAnswer::Builder to);
 Result<node::HelloAnswer> Decode(wire::PeerAnswer::Reader answer);
 
 void Encode(const Status& status, wire::Outcome::Builder to);
-/// An unknown code becomes UnknownOutcome: its meaning is unknown.
+/// An unknown code becomes UnknownOutcome: its meaning is unknown. Control characters in the
+/// message become spaces.
 Status Decode(wire::Outcome::Reader outcome);
 
 /// A member's status, sent with every answer to a client.

@@ -124,7 +124,7 @@ Result<node::HelloAnswer> Decode(wire::PeerAnswer::Reader answer) {
 
 void Encode(const Status& status, wire::Outcome::Builder to) {
   to.setCode(static_cast<std::uint16_t>(status.code()));
-  if (!status.message().empty()) to.setMessage(status.message().c_str());
+  if (!status.message().empty()) to.setMessage(AsText(status.message()));
 }
 
 Status Decode(wire::Outcome::Reader outcome) {
@@ -133,7 +133,12 @@ Status Decode(wire::Outcome::Reader outcome) {
     return {Code::kUnknownOutcome, "the member answered with the unknown code " +
                                        std::to_string(code) + "; does it run a newer version?"};
   }
-  return {static_cast<Code>(code), ToString(outcome.getMessage())};
+  std::string message = ToString(outcome.getMessage());
+  // It is one line, and will appear in log lines and on terminals.
+  std::replace_if(
+      message.begin(), message.end(), [](char c) { return static_cast<unsigned char>(c) < ' '; },
+      ' ');
+  return {static_cast<Code>(code), std::move(message)};
 }
 
 void Encode(const AnswerHeader& header, wire::AnswerHeader::Builder to) {

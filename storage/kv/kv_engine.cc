@@ -318,7 +318,15 @@ std::unique_ptr<kv::View> KvEngine::NewView(kv::ReadTier tier) {
 
 Status KvEngine::Write(const std::vector<kv::Mutation>& mutations) {
   RAFTKV_CHECK(db_ != nullptr);
-  rocksdb::WriteBatch batch;
+  // Sequence, count; of each mutation its tag, family, two lengths and the timestamp, at most.
+  constexpr std::size_t kHeaderBytes = 8 + 4;
+  constexpr std::size_t kMutationBytes = 1 + 5 + 2 * 5 + 8;
+  std::size_t bytes = kHeaderBytes;
+  for (const kv::Mutation& mutation : mutations) {
+    bytes += kMutationBytes + mutation.key.size() + mutation.value.size();
+  }
+  // All at once: of a large range delete it takes as much as twice that to grow.
+  rocksdb::WriteBatch batch(bytes);
   for (const kv::Mutation& mutation : mutations) {
     const rocksdb::Status added = Add(mutation, db_->DefaultColumnFamily(), batch);
     if (!added.ok()) return ToStatus(added, "write keys");

@@ -8,6 +8,7 @@
 #include "lib/base/check.h"
 #include "storage/disk/files.h"
 #include "storage/disk/open_rocksdb.h"
+#include "storage/log/closed_wals.h"
 #include "storage/log/log_format.h"
 
 namespace raftkv::storage {
@@ -16,8 +17,9 @@ namespace {
 
 constexpr std::size_t kStateWriteBufferBytes = 4 << 20;
 
-rocksdb::Options LogDatabaseOptions(const LogDbOptions& options, const OpenMode& mode) {
-  rocksdb::Options out = CommonOptions(options.env, "log", options.log_sink);
+rocksdb::Options LogDatabaseOptions(rocksdb::Env& env, const LogDbOptions& options,
+                                    const OpenMode& mode) {
+  rocksdb::Options out = CommonOptions(&env, "log", options.log_sink);
   out.wal_recovery_mode = mode.recovery;
   out.wal_filter = mode.watch;
   // Above it the family that pins the oldest write-ahead log is flushed: that is `state`, which is
@@ -55,9 +57,9 @@ std::vector<rocksdb::ColumnFamilyDescriptor> Families(const LogDbOptions& option
 
 }  // namespace
 
-LogHandles::LogHandles(std::unique_ptr<rocksdb::DB> db,
+LogHandles::LogHandles(std::unique_ptr<rocksdb::Env> env, std::unique_ptr<rocksdb::DB> db,
                        const std::vector<rocksdb::ColumnFamilyHandle*>& families)
-    : db_(std::move(db)), families_(families) {
+    : env_(std::move(env)), db_(std::move(db)), families_(families) {
   RAFTKV_CHECK(families_.size() == 3, families_.size());
 }
 
@@ -75,22 +77,26 @@ Status LogHandles::Close() {
 }
 
 Result<std::unique_ptr<LogHandles>> CreateLogHandles(const LogDbOptions& options) {
-  const rocksdb::Options database = LogDatabaseOptions(options, OpenMode{});
+  std::unique_ptr<rocksdb::Env> env = NewClosedWalEnv(*options.env);
+  const rocksdb::Options database = LogDatabaseOptions(*env, options, OpenMode{});
   OpenDatabase open;
   const rocksdb::Status made =
       OpenRocksdb(Opening::kMake, database, options.folder, Families(options, database), open);
   if (!made.ok()) return ToStatus(made, "make the log database " + options.folder);
-  return std::make_unique<LogHandles>(std::move(open.db), open.families);
+  return std::make_unique<LogHandles>(std::move(env), std::move(open.db), open.families);
 }
 
 Result<std::unique_ptr<LogHandles>> OpenLogHandles(const LogDbOptions& options, OpenMode mode) {
-  const rocksdb::Options database = LogDatabaseOptions(options, mode);
+  std::unique_ptr<rocksdb::Env> env;
+  if (!mode.read_only) env = NewClosedWalEnv(*options.env);
+  const rocksdb::Options database =
+      LogDatabaseOptions(env == nullptr ? *options.env : *env, options, mode);
   const Opening opening = mode.read_only ? Opening::kReadOnly : Opening::kThere;
   OpenDatabase open;
   const rocksdb::Status opened =
       OpenRocksdb(opening, database, options.folder, Families(options, database), open);
   if (!opened.ok()) return ToOpenStatus(opened, "open the log database " + options.folder);
-  return std::make_unique<LogHandles>(std::move(open.db), open.families);
+  return std::make_unique<LogHandles>(std::move(env), std::move(open.db), open.families);
 }
 
 }  // namespace raftkv::storage

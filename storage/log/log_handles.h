@@ -37,7 +37,8 @@ struct LogDbOptions {
 /// An open RocksDB and its families; closes in the right order.
 class LogHandles {
  public:
-  LogHandles(std::unique_ptr<rocksdb::DB> db,
+  /// `env`: the database's, if it is its own.
+  LogHandles(std::unique_ptr<rocksdb::Env> env, std::unique_ptr<rocksdb::DB> db,
              const std::vector<rocksdb::ColumnFamilyHandle*>& families);
   ~LogHandles();
   LogHandles(const LogHandles&) = delete;
@@ -50,6 +51,8 @@ class LogHandles {
   Status Close();
 
  private:
+  /// Ends after what runs on it.
+  std::unique_ptr<rocksdb::Env> env_;
   std::unique_ptr<rocksdb::DB> db_;
   /// default (unused), log, state
   std::vector<rocksdb::ColumnFamilyHandle*> families_;

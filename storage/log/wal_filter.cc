@@ -4,7 +4,7 @@
 
 #include <rocksdb/write_batch.h>
 
-#include "storage/log/wal_scan.h"
+#include "storage/log/wal_batch.h"
 
 namespace raftkv::storage {
 
@@ -31,8 +31,8 @@ rocksdb::WalFilter::WalProcessingOption WalStop::LogRecordFound(unsigned long lo
                                                                 const rocksdb::WriteBatch& batch,
                                                                 rocksdb::WriteBatch* /*new_batch*/,
                                                                 bool* /*batch_changed*/) {
-  const std::optional<BatchMark> mark = BatchMarkOf(batch.Data());
-  const bool wanted = mark.has_value() ? mark->number <= last_batch_ : batch.Count() == 0;
+  const Result<WalBatch> read = DecodeWalBatch(batch.Data());
+  const bool wanted = read.ok() && (!read->mark.has_value() || read->mark->number <= last_batch_);
   return wanted ? WalProcessingOption::kContinueProcessing : WalProcessingOption::kStopReplay;
 }
 

@@ -38,7 +38,7 @@ class WalWatch final : public rocksdb::WalFilter {
   std::uint64_t last_batch_ = 0;
 };
 
-/// Ends a recovery before the first batch with a number above `last_batch`.
+/// Ends a recovery before the first batch with a number above `last_batch`, or that is none.
 class WalStop final : public rocksdb::WalFilter {
  public:
   explicit WalStop(std::uint64_t last_batch) : last_batch_(last_batch) {}

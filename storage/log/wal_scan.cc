@@ -1,39 +1,14 @@
 #include "storage/log/wal_scan.h"
 
 #include <algorithm>
-
-#include <rocksdb/slice.h>
-#include <rocksdb/write_batch.h>
+#include <string_view>
 
 #include "storage/disk/log_file.h"
-#include "storage/log/log_format.h"
+#include "storage/log/wal_batch.h"
 
 namespace raftkv::storage {
 
 namespace {
-
-/// Of the representation of a WriteBatch; an empty one has nothing else.
-constexpr std::size_t kBatchHeaderBytes = 8 + 4;
-
-/// Finds the batch mark, which is the first put of every batch.
-class MarkFinder final : public rocksdb::WriteBatch::Handler {
- public:
-  rocksdb::Status PutCF(std::uint32_t, const rocksdb::Slice& key,
-                        const rocksdb::Slice& value) override {
-    if (key == rocksdb::Slice(kBatchKey.data(), kBatchKey.size())) {
-      Result<BatchMark> decoded = DecodeBatchMark(std::string_view(value.data(), value.size()));
-      if (decoded.ok()) mark = *decoded;
-    }
-    done_ = true;
-    return rocksdb::Status::OK();
-  }
-  bool Continue() override { return !done_; }
-
-  std::optional<BatchMark> mark;
-
- private:
-  bool done_ = false;
-};
 
 class Scanner {
  public:
@@ -48,7 +23,7 @@ class Scanner {
         scan_.state = WalState::kTorn;
       }
       if (scan_.state == WalState::kWhole) at = ScanIntact(file);
-      if (scan_.state != WalState::kWhole) ScanBehind(file, at);
+      if (scan_.state != WalState::kWhole && !malformed_) ScanBehind(file, at);
       if (scan_.state == WalState::kDamaged) break;
     }
     return scan_;
@@ -78,10 +53,8 @@ class Scanner {
           return at;
         case Fragment::Kind::kPadding: break;
         case Fragment::Kind::kIntact:
-          if (!Take(fragment)) {
-            const bool out_of_order = scan_.state == WalState::kWhole;
-            Found(out_of_order ? WalState::kTorn : scan_.state, file, at,
-                  out_of_order ? "a fragment is out of order" : "batches are missing before it");
+          if (const std::string wrong = Take(fragment); !wrong.empty()) {
+            Found(scan_.state == WalState::kWhole ? WalState::kTorn : scan_.state, file, at, wrong);
             return at;
           }
           break;
@@ -96,31 +69,38 @@ class Scanner {
     return mark.number > known + 1 && mark.number - 1 - mark.unsynced <= known;
   }
 
-  /// Adds an intact fragment to the batch; false: it does not belong here (state as it was), or
-  /// batches are missing before the one that it ends (state kTorn or kDamaged).
-  bool Take(const Fragment& fragment) {
+  /// Adds an intact fragment to the batch. Not empty, with what is wrong: it does not belong here
+  /// (state as it was), or not the batch that it ends (state kTorn or kDamaged).
+  std::string Take(const Fragment& fragment) {
     const bool begins = fragment.begins();
     const bool ends = fragment.ends();
-    if (begins == batch_.has_value()) return false;
+    if (begins == batch_.has_value()) return "a fragment is out of order";
     if (begins) batch_.emplace();
     batch_->append(fragment.payload);
-    if (!ends) return true;
-    const std::optional<BatchMark> mark = BatchMarkOf(*batch_);
-    const bool empty = batch_->size() == kBatchHeaderBytes;
+    if (!ends) return "";
+    const Result<WalBatch> batch = DecodeWalBatch(*batch_);
     batch_.reset();
-    // RocksDB's own, at the beginning of the first file after a cut.
-    if (empty) return true;
-    if (mark.has_value() && OnlyUnsyncedLost(*mark)) {
-      scan_.state = WalState::kTorn;
-      return false;
+    if (!batch.ok()) return Malformed(batch.status().message());
+    if (!batch->mark.has_value()) return "";
+    const BatchMark& mark = *batch->mark;
+    const bool follows = scan_.last_batch == 0 || mark.number == scan_.last_batch + 1;
+    if (OnlyUnsyncedLost(mark) || !follows) {
+      scan_.state = OnlyUnsyncedLost(mark) ? WalState::kTorn : WalState::kDamaged;
+      return "batches are missing before it";
     }
-    if (!mark.has_value() || (scan_.last_batch != 0 && mark->number != scan_.last_batch + 1)) {
-      scan_.state = WalState::kDamaged;
-      return false;
+    if (scan_.last_batch != 0 && batch->first_sequence <= last_sequence_) {
+      return Malformed("a record whose sequence number is not above that of the one before it");
     }
-    if (scan_.first_batch == 0) scan_.first_batch = mark->number;
-    scan_.last_batch = mark->number;
-    return true;
+    if (scan_.first_batch == 0) scan_.first_batch = mark.number;
+    scan_.last_batch = mark.number;
+    last_sequence_ = batch->last_sequence;
+    return "";
+  }
+
+  std::string Malformed(std::string what) {
+    scan_.state = WalState::kDamaged;
+    malformed_ = true;
+    return what;
   }
 
   /// Looks for the beginning of a later batch, or a whole one, at every offset from `at` on.
@@ -157,18 +137,13 @@ class Scanner {
   WalScan scan_;
   /// The batch that is being put together from fragments.
   std::optional<std::string> batch_;
+  /// Of the last intact batch before the first broken place.
+  std::uint64_t last_sequence_ = 0;
+  /// There is a batch that the log never wrote: what follows it makes no difference.
+  bool malformed_ = false;
 };
 
 }  // namespace
-
-std::optional<BatchMark> BatchMarkOf(std::string_view batch) {
-  if (batch.size() <= kBatchHeaderBytes) return std::nullopt;
-  // Enough for the mark; the rest may be long or missing.
-  rocksdb::WriteBatch beginning(std::string(batch.substr(0, 128)));
-  MarkFinder finder;
-  beginning.Iterate(&finder).PermitUncheckedError();
-  return finder.mark;
-}
 
 WalScan ScanWal(const std::vector<WalFile>& files, std::uint64_t flushed) {
   return Scanner(flushed).Scan(files);

@@ -12,12 +12,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
-#include <string_view>
 #include <vector>
-
-#include <raftkv/status.h>
-
-#include "storage/log/log_format.h"
 
 namespace raftkv::storage {
 
@@ -29,7 +24,8 @@ enum class WalState : std::uint8_t {
   /// The last, unsynced batches are broken or missing, and nothing else is: only a machine that
   /// lost its memory leaves that.
   kTorn,
-  /// Something that was synced is broken or missing.
+  /// Something that was synced is broken or missing, or there is something that the log never
+  /// wrote.
   kDamaged,
 };
 
@@ -60,9 +56,5 @@ struct WalScan {
 /// `files`: the live ones, in the order of their numbers. `flushed`: the last batch that is in the
 /// tables.
 WalScan ScanWal(const std::vector<WalFile>& files, std::uint64_t flushed = 0);
-
-/// The mark of a batch, from the first bytes of its representation; nullopt if they do not contain
-/// it.
-std::optional<BatchMark> BatchMarkOf(std::string_view batch);
 
 }  // namespace raftkv::storage

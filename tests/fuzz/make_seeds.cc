@@ -12,7 +12,6 @@
 
 #include <capnp/rpc.capnp.h>
 #include <capnp/serialize.h>
-#include <rocksdb/write_batch.h>
 
 #include "lib/base/bytes.h"
 #include "lib/base/check.h"
@@ -413,20 +412,38 @@ void SeedArchives() {
   Seed("archive", "without-trailer", two.substr(0, two.size() - 36));
 }
 
-/// A batch, in a fragment of a write-ahead log.
-std::string LogFragment(std::uint64_t number) {
-  rocksdb::WriteBatch batch;
-  const storage::BatchMark mark{.number = number, .last_index = Index(number)};
-  batch.Put(std::string(storage::kBatchKey), storage::EncodeBatchMark(mark)).PermitUncheckedError();
-  batch.Put("k", "v").PermitUncheckedError();
-  const std::string& payload = batch.Data();
-  const std::string checked = '\1' + payload;  // the type of a whole record
-  const std::uint32_t masked = storage::MaskedCrc32c(checked);
+std::string LittleEndian(std::uint64_t number, int bytes) {
   std::string out;
-  for (int shift = 0; shift < 32; shift += 8) out.push_back(static_cast<char>(masked >> shift));
-  out.push_back(static_cast<char>(payload.size()));
-  out.push_back(static_cast<char>(payload.size() >> 8));
-  return out + checked;
+  for (int i = 0; i < bytes; ++i) out.push_back(static_cast<char>(number >> (8 * i)));
+  return out;
+}
+
+/// A batch, as RocksDB writes it to a write-ahead log: its mark, a put, a delete and a range
+/// delete.
+std::string LogBatch(std::uint64_t number) {
+  constexpr char kLogId = 1;
+  constexpr char kStateId = 2;
+  const auto text = [](std::string_view bytes) {
+    return std::string(1, static_cast<char>(bytes.size())).append(bytes);
+  };
+  const storage::BatchMark mark{.number = number, .last_index = Index(number)};
+  std::string out = LittleEndian(100 * number, 8) + LittleEndian(4, 4);
+  out += {5, kStateId};
+  out += text(storage::kBatchKey) + text(storage::EncodeBatchMark(mark));
+  out += {5, kLogId};
+  out += text("k") + text("v");
+  out += {4, kStateId};
+  out += text("k");
+  out += {14, kLogId};
+  return out + text("k") + text("l");
+}
+
+/// In a fragment.
+std::string LogFragment(std::uint64_t number) {
+  const std::string payload = LogBatch(number);
+  const std::string checked = '\1' + payload;  // the type of a whole record
+  return LittleEndian(storage::MaskedCrc32c(checked), 4) + LittleEndian(payload.size(), 2) +
+         checked;
 }
 
 void SeedWals() {
@@ -438,6 +455,7 @@ void SeedWals() {
   Seed("wal", "cut-short", first + second.substr(0, 20));
   Seed("wal", "torn", first + std::string(second.size(), '\0') + second);
   Seed("wal", "padding", first + std::string(30, '\0'));
+  Seed("wal", "batch", LogBatch(4));
 }
 
 void SeedSealed() {

@@ -136,11 +136,15 @@ struct ScanResult {
   /// options, if they name one.
   std::uint64_t revision = 0;
   /// If not empty: pass it in ScanOptions to read the next page at the same revision, from any
-  /// member and also after a restart, until that revision is compacted: after 30 s at the earliest,
-  /// unless `history-bytes` or a full disk ends it sooner (see KV::ChangeSettingAsync). A scan that
-  /// starts at the last key + '\0' without it reads a newer state. Empty if nothing follows, or if
-  /// the order is not by key.
+  /// member and also after a restart, until that revision is compacted: once newer ones have been
+  /// there for as long as the setting `history` says, and for 2 s at least, unless a compact,
+  /// `history-bytes` or a full disk ends it sooner (see KV::ChangeSettingAsync). A scan that starts
+  /// at the last key + '\0' without it reads a newer state. Empty if nothing follows, or if the
+  /// order is not by key.
   std::string continuation = {};
+  /// Revision that the store of the member had come to when it answered: above `revision` where an
+  /// earlier state is shown.
+  std::uint64_t store_revision = 0;
 };
 
 /// The keys k with begin <= k < end; an empty `end` has no upper bound.
@@ -392,6 +396,8 @@ class RangeIterator {
   [[nodiscard]] const Status& status() const;
   /// Of the state that is shown; 0 until the first page is there.
   [[nodiscard]] std::uint64_t revision() const;
+  /// ScanResult::store_revision of the first page; 0 until it is there.
+  [[nodiscard]] std::uint64_t store_revision() const;
   /// Once Next() has returned false: as ScanResult::count and ScanResult::more.
   [[nodiscard]] std::uint64_t count() const;
   [[nodiscard]] bool more() const;
@@ -500,8 +506,10 @@ class KV {
   /// it is that high already. InvalidArgument: the store has not come to that revision yet.
   virtual void CompactAsync(std::uint64_t revision, WriteOptions options,
                             Callback<WriteResult> done) = 0;
-  /// `history`: how long the past can be read ("10m"; "0s": only as long as scans of several pages
-  /// need, 30 s). `history-bytes`: how much of it is kept at most, on the disk ("256MiB").
+  /// `history`: how long the past can be read ("10m"; "0s": the latest state only). What was
+  /// overwritten goes 2 s later at the earliest, so that a scan of a few pages can end; one that
+  /// takes longer than both, while keys are written, ends with Compacted. `history-bytes`: how much
+  /// of the past is kept at most, on the disk ("256MiB").
   /// `event-bytes`: how much memory the newest events take at each member ("32MiB").
   /// InvalidArgument: there is no such setting, or it cannot have that value.
   virtual void ChangeSettingAsync(std::string name, std::string value, WriteOptions options,

@@ -1,8 +1,11 @@
 // Does every member show the past that is kept, until it is compacted, whoever was killed or came
 // later?
+#include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <memory>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -63,6 +66,20 @@ TEST_F(HistoryVerbs, EveryMemberShowsThePast) {
     Expect(get(second + 1), "");
     Expect(get(first - 1), "");
     ExpectError(get(second + 2), 3, "future revision");
+  }
+}
+
+// As in etcd.
+TEST_F(HistoryVerbs, TheHeaderTellsTheRevisionOfTheStoreAndTheKeyItsOwn) {
+  const std::uint64_t first = Put("key", "one");
+  const std::uint64_t second = Put("key", "two");
+  for (const std::uint64_t asked : {first, second, std::uint64_t{0}}) {
+    const RunResult result =
+        cluster_.Cli({"get", "key", "--rev", std::to_string(asked), "-w", "json"});
+    const Json json = Json::parse(result.out, nullptr, /*allow_exceptions=*/false);
+    ASSERT_FALSE(json.is_discarded()) << result.out << result.err;
+    EXPECT_EQ(json["header"]["revision"], second) << asked;
+    EXPECT_EQ(json["kvs"][0]["mod_revision"], asked == 0 ? second : asked);
   }
 }
 
@@ -202,6 +219,106 @@ TEST_F(HistoryVerbs, SettingsAreThoseOfTheCluster) {
   ExpectError({"settings", "get", "histroy"}, 3, "there is no setting");
   const RunResult json = cluster_.Cli({"settings", "get", "history", "-w", "json"});
   EXPECT_NE(json.out.find(R"("settings":{"history":"90s"})"), std::string::npos) << json.out;
+}
+
+class NoHistory : public HistoryVerbs {
+ protected:
+  static constexpr int kKeys = 20;
+
+  void SetUp() override {
+    HistoryVerbs::SetUp();
+    client_ = cluster_.Connect();
+    one_pair_.timeout = 60s;
+    one_pair_.page_bytes = 1;
+    for (int i = 0; i < kKeys; ++i) {
+      ASSERT_NE(Write("m" + std::to_string(10 + i)), 0U);
+    }
+    Expect({"settings", "set", "history=0s"}, "OK\n");
+  }
+
+  /// The revision; 0: it failed.
+  std::uint64_t Write(const std::string& key) {
+    const auto put = client_->kv().Put(key, "value", {60s});
+    EXPECT_TRUE(put.ok()) << put.status().ToString();
+    return put.ok() ? put->revision : 0;
+  }
+  /// Whether the revisions below `revision` go at each member.
+  bool WaitUntilCompacted(std::uint64_t revision) {
+    return WaitFor(60s, [&] {
+      for (std::size_t member = 0; member < cluster_.size(); ++member) {
+        const auto status = cluster_.Status(member);
+        if (!status.ok() || status->node.compacted_revision < revision) return false;
+      }
+      return true;
+    });
+  }
+
+  std::unique_ptr<Client> client_;
+  ScanOptions one_pair_;
+};
+
+TEST_F(HistoryVerbs, WithoutAHistoryTheLatestIsKeptAndNothingElse) {
+  Expect({"settings", "set", "history=0s"}, "OK\n");
+  const std::uint64_t first = Put("key", "one");
+  const std::uint64_t last = Put("key", "two");
+  ASSERT_NE(first, 0U);
+  RunResult past;
+  EXPECT_TRUE(WaitFor(60s, [&] {
+    past = cluster_.Cli({"get", "key", "--rev", std::to_string(first)});
+    return past.exit_code == 4;
+  }));
+  EXPECT_NE(past.err.find("has been compacted"), std::string::npos) << past.err;
+  EXPECT_EQ(past.out, "");
+  Expect({"get", "key"}, "key\ntwo\n");
+  Expect({"get", "key", "--rev", std::to_string(last)}, "key\ntwo\n");
+}
+
+// The compacted revision itself can be read, however long a scan of it takes.
+TEST_F(NoHistory, AScanOfAnIdleStoreEnds) {
+  const std::uint64_t revision = Write("z");
+  auto page = client_->kv().Scan(KeyRange::Prefix("m"), one_pair_);
+  ASSERT_TRUE(page.ok()) << page.status().ToString();
+  ASSERT_TRUE(WaitUntilCompacted(revision));
+  int pairs = 1;
+  while (!page->continuation.empty()) {
+    ASSERT_EQ(page->kvs.size(), 1U);
+    ScanOptions next = one_pair_;
+    next.continuation = page->continuation;
+    page = client_->kv().Scan(KeyRange::Prefix("m"), next);
+    ASSERT_TRUE(page.ok()) << page.status().ToString();
+    EXPECT_EQ(page->revision, revision);
+    ++pairs;
+  }
+  EXPECT_EQ(pairs, kKeys);
+}
+
+TEST_F(NoHistory, AScanThatIsOvertakenEndsWithCompactedAndShowsNoMixture) {
+  const auto page = client_->kv().Scan(KeyRange::Prefix("m"), one_pair_);
+  ASSERT_TRUE(page.ok()) << page.status().ToString();
+  ASSERT_FALSE(page->continuation.empty());
+  ASSERT_TRUE(WaitUntilCompacted(Write("m29")));
+  ScanOptions next = one_pair_;
+  next.continuation = page->continuation;
+  const auto lost = client_->kv().Scan(KeyRange::Prefix("m"), next);
+  EXPECT_EQ(lost.code(), Code::kCompacted) << lost.status().ToString();
+}
+
+TEST_F(NoHistory, AScanOfSeveralPagesEndsWhileKeysAreWritten) {
+  const std::uint64_t before = Write("m29");
+  std::atomic<bool> stopping{false};
+  std::thread writer([&] {
+    while (!stopping) Write("m29");
+  });
+  // Over several looks of the leader.
+  const auto end = std::chrono::steady_clock::now() + 6s;
+  while (std::chrono::steady_clock::now() < end && !HasFailure()) {
+    const auto all = client_->kv().ScanAll(KeyRange::Prefix("m"), one_pair_);
+    EXPECT_EQ(all.code(), Code::kOk) << all.status().ToString();
+    EXPECT_EQ(all.ok() ? all->kvs.size() : 0, static_cast<std::size_t>(kKeys));
+  }
+  EXPECT_TRUE(WaitUntilCompacted(before + 1)) << "the past goes meanwhile";
+  stopping = true;
+  writer.join();
 }
 
 }  // namespace

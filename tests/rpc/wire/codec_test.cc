@@ -118,6 +118,29 @@ TEST(Codec, EveryPeerMessageComesBack) {
   }
 }
 
+TEST(Codec, NoMessageTakesMoreThanItsEstimate) {
+  raft::AppendEntries append{Term(9), Index(4), Term(3), Index(2), 17, {}};
+  for (std::uint64_t i = 5; i < 1005; ++i) append.entries.push_back(MakeEntry(i, 9, "x"));
+  const node::PeerMessage message = raft::Message{kFrom, kTo, append};
+  // One segment: pointers from one to another take words of their own.
+  capnp::MallocMessageBuilder builder(1 << 16);
+  Encode(message, builder.initRoot<wire::PeerMessage>());
+  EXPECT_GE(EncodedWords(message) + 1, builder.sizeInWords());
+}
+
+// A message that began with a zero byte was sent as an empty one, another frame than none.
+TEST(Codec, AnOutcomeIsOneLineAndCutShortByNothing) {
+  const auto decoded = [](const std::string& text) {
+    capnp::MallocMessageBuilder builder;
+    Encode(Status(Code::kUnavailable, text), builder.initRoot<wire::Outcome>());
+    return Decode(builder.getRoot<wire::Outcome>().asReader()).message();
+  };
+  EXPECT_EQ(decoded(""), "");
+  EXPECT_EQ(decoded("no leader"), "no leader");
+  EXPECT_EQ(decoded(std::string("\0leader", 7)), " leader");
+  EXPECT_EQ(decoded("two\nlines\x1b[2J"), "two lines [2J");
+}
+
 TEST(Codec, AnUnknownKindIsDropped) {
   capnp::MallocMessageBuilder builder;
   builder.initRoot<wire::PeerMessage>().setUnknown();

@@ -45,15 +45,6 @@ void CrashFs::Crash() {
   frozen_ = true;
 }
 
-void CrashFs::FailSilently() {
-  const std::lock_guard lock(mutex_);
-  silent_ = true;
-}
-
-rocksdb::IOStatus CrashFs::GoneInFile() const {
-  return frozen_ && silent_ ? IOStatus::OK() : PowerGone();
-}
-
 bool CrashFs::crashed() const {
   const std::lock_guard lock(mutex_);
   return frozen_;
@@ -76,7 +67,6 @@ void CrashFs::Reboot(std::uint64_t seed) {
   root_ = Survive(root_, chance, done);
   ++generation_;
   frozen_ = false;
-  silent_ = false;
   in_background_ = false;
   crash_at_ = 0;
   locks_.clear();

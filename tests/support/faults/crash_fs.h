@@ -33,10 +33,6 @@ class CrashFs final : public rocksdb::FileSystem {
   void CrashAt(std::uint64_t operation);
   /// The power goes now.
   void Crash();
-  /// Until the reboot, writes and syncs of open files that come after the power went seem to
-  /// succeed, and do nothing: the caller looks at crashed(). RocksDB asserts that it does not sync
-  /// a log file whose last write failed, and its flushes do that if they come at the wrong moment.
-  void FailSilently();
   [[nodiscard]] bool crashed() const;
   /// The operation that CrashAt() chose was one of RocksDB's own threads (a compaction), which no
   /// call waits for.
@@ -138,8 +134,6 @@ class CrashFs final : public rocksdb::FileSystem {
   enum class Power : std::uint8_t { kOn, kGoesNow, kGone };
   /// To be called by each operation that writes or syncs.
   Power Operate(std::uint64_t generation);
-  /// What a write or sync of an open file answers without power.
-  [[nodiscard]] IOStatus GoneInFile() const;
   bool Dead(std::uint64_t generation) const { return frozen_ || generation != generation_; }
   [[nodiscard]] InodePtr Find(const std::string& path) const;
   [[nodiscard]] std::optional<Place> FindPlace(const std::string& path) const;
@@ -159,7 +153,6 @@ class CrashFs final : public rocksdb::FileSystem {
   std::uint64_t operations_ = 0;
   std::uint64_t crash_at_ = 0;  ///< 0: never
   bool frozen_ = false;
-  bool silent_ = false;
   bool in_background_ = false;  ///< the operation at crash_at_
   std::set<std::string> locks_;
 };

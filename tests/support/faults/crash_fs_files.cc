@@ -42,11 +42,11 @@ IOStatus CrashRandomAccessFile::Read(std::uint64_t offset, std::size_t n, const 
 IOStatus CrashWritableFile::Append(const Slice& data, const IOOptions&, IODebugContext*) {
   const std::lock_guard lock(fs_.mutex_);
   const CrashFs::Power power = fs_.Operate(generation_);
-  if (power == CrashFs::Power::kGone) return fs_.GoneInFile();
+  if (power == CrashFs::Power::kGone) return PowerGone();
   const std::size_t size =
       power == CrashFs::Power::kOn ? data.size() : fs_.random_.Below(data.size() + 1);
   inode_->data.append(data.data(), size);
-  return power == CrashFs::Power::kOn ? IOStatus::OK() : fs_.GoneInFile();
+  return power == CrashFs::Power::kOn ? IOStatus::OK() : PowerGone();
 }
 
 IOStatus CrashWritableFile::Truncate(std::uint64_t size, const IOOptions&, IODebugContext*) {
@@ -61,12 +61,12 @@ IOStatus CrashWritableFile::Close(const IOOptions&, IODebugContext*) { return IO
 
 IOStatus CrashWritableFile::Flush(const IOOptions&, IODebugContext*) {
   const std::lock_guard lock(fs_.mutex_);
-  return fs_.Dead(generation_) ? fs_.GoneInFile() : IOStatus::OK();
+  return fs_.Dead(generation_) ? PowerGone() : IOStatus::OK();
 }
 
 IOStatus CrashWritableFile::Sync(const IOOptions&, IODebugContext*) {
   const std::lock_guard lock(fs_.mutex_);
-  if (fs_.Operate(generation_) != CrashFs::Power::kOn) return fs_.GoneInFile();
+  if (fs_.Operate(generation_) != CrashFs::Power::kOn) return PowerGone();
   inode_->synced = inode_->data.size();
   return IOStatus::OK();
 }

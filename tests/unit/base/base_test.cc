@@ -8,6 +8,7 @@
 
 #include "lib/base/bytes.h"
 #include "lib/base/check.h"
+#include "lib/base/hex.h"
 #include "lib/base/ids.h"
 #include "lib/base/random.h"
 
@@ -94,6 +95,14 @@ TEST(Bytes, ANumberThatIsCutOffIsNotTaken) {
   EXPECT_EQ(in.size(), 4U);
   EXPECT_EQ(TakeBigEndian32(in), 0x01020304U);
   EXPECT_EQ(TakeBigEndian32(in), std::nullopt);
+}
+
+TEST(Hex, IsSixteenDigitsWhateverTheId) {
+  EXPECT_EQ(Hex(std::uint64_t{0}), "0000000000000000");
+  EXPECT_EQ(Hex(std::uint64_t{0xabc}), "0000000000000abc");
+  EXPECT_EQ(Hex(std::uint64_t{0x0123456789abcdef}), "0123456789abcdef");
+  EXPECT_EQ(Hex(~std::uint64_t{0}), "ffffffffffffffff");
+  EXPECT_EQ(Hex(NodeId(77)), "000000000000004d");
 }
 
 TEST(Random, TheSameSeedDrawsTheSame) {

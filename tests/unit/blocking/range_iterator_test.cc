@@ -34,6 +34,7 @@ class ScriptedKv final : public test::IdleKv {
     page.count = 100;
     page.more = !continuation.empty();
     page.revision = 7;
+    page.store_revision = continuation.empty() ? 9 : 8;
     page.continuation = std::move(continuation);
     return page;
   }
@@ -56,10 +57,13 @@ TEST(RangeIterator, ShowsAllPagesAndCountsThem) {
               ScriptedKv::Page({"d", "e"}, "")};
   RangeIterator it = kv.Range(KeyRange::Prefix(""));
   EXPECT_EQ(it.revision(), 0U);
+  EXPECT_EQ(it.store_revision(), 0U);
   ASSERT_TRUE(it.Next());
   EXPECT_EQ(it.revision(), 7U);
+  EXPECT_EQ(it.store_revision(), 8U);
   EXPECT_EQ((*it).key, "a");
   EXPECT_EQ(Rest(it), "bcde");
+  EXPECT_EQ(it.store_revision(), 8U) << "as of the first page";
   EXPECT_TRUE(it.status().ok());
   EXPECT_EQ(it.count(), 5U);
   EXPECT_FALSE(it.more());

@@ -238,9 +238,29 @@ TEST(KvRetention, TimeDecidesWhatMayGo) {
   Settings settings;
   settings.history_ms = 0;
   retention.Set(settings);
-  EXPECT_EQ(retention.Due(1000 * 1000, 0, false), 10U + 970) << "scans need some of it";
-  EXPECT_EQ(retention.Due(1000 * 2000, 0, false), 1010U) << "in the end the latest only";
+  EXPECT_EQ(retention.Due(1000 * 1000, 0, false), 10U + 998) << "a scan needs a moment";
+  EXPECT_EQ(retention.Due(1000 * 1000 + 1999, 0, false), 10U + 999);
+  EXPECT_EQ(retention.Due(1000 * 1000 + 2000, 0, false), 1010U) << "the latest only";
   EXPECT_EQ(retention.Due(1000 * 2000, 1010, false), 0U) << "an idle store is left alone";
+}
+
+TEST(KvRetention, AShortHistoryIsAsLongAsItSays) {
+  Retention retention;
+  for (std::uint64_t second = 0; second <= 1000; ++second) {
+    retention.Note(1000 * second, 10 + second, 100);
+  }
+  const auto due_with = [&](std::uint64_t history_ms) {
+    Settings settings;
+    settings.history_ms = history_ms;
+    retention.Set(settings);
+    return retention.Due(1000 * 1000, 0, false);
+  };
+  EXPECT_EQ(due_with(29'000), 10U + 971);
+  EXPECT_EQ(due_with(5'000), 10U + 995);
+  EXPECT_EQ(due_with(2'001), 10U + 997);
+  EXPECT_EQ(due_with(2'000), 10U + 998);
+  EXPECT_EQ(due_with(1'999), 10U + 998);
+  EXPECT_EQ(due_with(0), 10U + 998);
 }
 
 TEST(KvRetention, BytesDecideWhereTimeDoesNot) {

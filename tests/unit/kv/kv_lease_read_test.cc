@@ -187,7 +187,6 @@ TEST(KvLeaseRow, ComesBackAsItWas) {
   }
   EXPECT_EQ(LeaseKey(0x0102), std::string("l\0\0\0\0\0\0\x01\x02", 9));
   EXPECT_EQ(AttachedKey(0x0102, "key"), std::string("k\0\0\0\0\0\0\x01\x02key", 12));
-  EXPECT_EQ(LeaseName(0xabc), "0000000000000abc");
 }
 
 TEST(KvLeaseRow, WhatMakesNoSenseIsDamage) {

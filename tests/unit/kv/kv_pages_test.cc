@@ -76,6 +76,8 @@ TEST_F(KvPages, OfThePastShowThat) {
   scan_.revision = 3;
   const ScanResult first = First();
   EXPECT_EQ(first.revision, 3U);
+  EXPECT_EQ(first.store_revision, log_.store().revisions().revision);
+  EXPECT_GT(first.store_revision, 3U);
   EXPECT_TRUE(first.more);
   const auto second = Next(log_, first);
   ASSERT_TRUE(second.ok()) << second.status().ToString();
