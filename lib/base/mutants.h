@@ -72,6 +72,19 @@ namespace raftkv {
   X(kNoSync, 48, "nothing is synced")                                                    \
   X(kRevisionOfEntry, 49, "calls that share an entry share a revision")                  \
   X(kEventsAtBoundDropped, 50, "a compaction drops the events at its bound")             \
+  X(kRingSkipsTrimmed, 50, "what has just left the ring is not read from the log")       \
+  X(kCompactedWhileRead, 50, "what goes while the log of events is read is not missed")  \
+  X(kInstallSkipsEvents, 50, "who waits over an install gets what comes after it")       \
+  X(kRingOutlivesInstall, 50, "the ring of events is kept over an install")              \
+  X(kProgressOvertakes, 51, "a watcher in line is told the progress of its member")      \
+  X(kProgressOfMember, 51, "a progress notice has the revision of the member")           \
+  X(kResumeRepeatsRevision, 52, "a watch that resumes in a revision gets it all again")  \
+  X(kPageEndsRevision, 52, "a page that is full counts as the end of its revision")      \
+  X(kRevisionSplitByPage, 52, "a revision is told in parts where a page ends")           \
+  X(kFutureWatchGetsOlder, 53, "a watch from a future revision begins now")              \
+  X(kFutureWatchNotWoken, 53, "a watch misses the very revision that it waits for")      \
+  X(kResumesAtMembersNow, 53, "a watch resumes behind, at the revision of its member")   \
+  X(kWatchBeginsBehind, 53, "a watch begins where its member is, without a barrier")     \
   X(kCountsOfFormerLife, 54, "a key that is created again keeps its counts")             \
   X(kRangeDeleteKeepsCounts, 55, "the cache of counts misses range deletes")             \
   X(kClockFollowsWallClock, 56, "the cluster clock jumps with a wall clock")             \
@@ -79,17 +92,20 @@ namespace raftkv {
   X(kExpireUnchecked, 57, "an expiry ends a lease without a look at its deadline")       \
   X(kRenewalNotWritten, 58, "a keep-alive is answered, and forgotten by a restart")      \
   X(kOverwriteStaysAttached, 59, "a key stays with a lease that it was taken from")      \
+  X(kLeasesNotLoaded, 60, "a state that is opened comes without its leases")             \
   X(kLimitBeforeFilter, 61, "the limit of a range is taken before its filters")          \
   X(kCountAfterLimit, 61, "a limited range counts only what it shows")                   \
   X(kReversePageRepeats, 61, "a further page of a reverse scan repeats a key")           \
   X(kReversePageSkips, 61, "a further page of a reverse scan skips keys")                \
   X(kMultiGetOfTwoStates, 62, "the rest of a multi-get is read from a newer state")      \
   X(kPastShowsDeleted, 62, "a read at a revision shows what was deleted before")         \
+  X(kPastAtBoundDropped, 63, "a compaction drops what a read at its bound sees")         \
   X(kBoundNotPersisted, 64, "a compact is applied and its bound not written")            \
   X(kTxnMissesOwnWrites, 65, "reads in a transaction miss its own writes")               \
   X(kTxnRefusedByHalves, 65, "a refused transaction keeps the writes before")            \
   X(kCompareOfMissingValue, 65, "a missing key is compared as if it had no bytes")       \
   X(kTxnRetryEvaluates, 66, "a retried transaction looks at its compares again")         \
+  X(kReadAskedAnew, 67, "a read's question takes the place of one that is under way")    \
   X(kVoteForgotten, 1, "a restarted member forgets its term and whom it voted for")      \
   X(kCommitWithoutMajority, 2, "a leader commits what only it has")
 

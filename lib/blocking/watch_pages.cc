@@ -1,5 +1,7 @@
 #include "lib/blocking/watch_pages.h"
 
+#include "lib/base/mutants.h"
+
 namespace raftkv {
 namespace {
 
@@ -31,11 +33,12 @@ void WatchPages::Take(WatchPage page, std::deque<WatchResponse>& responses) {
     open_bytes_ += BytesOf(event);
     open_.events.push_back(std::move(event));
   }
-  const bool is_whole = position_.next > open_.revision;
+  const bool is_whole = position_.next > open_.revision || RAFTKV_MUTANT(kRevisionSplitByPage);
   if (is_whole) Emit(responses, /*more=*/false);
   // Behind all events, by one position: it cannot overtake any. A member that is behind, or a watch
   // of what is to come, has nothing to tell.
-  const std::uint64_t through = position_.next - 1;
+  const std::uint64_t through =
+      RAFTKV_MUTANT(kProgressOfMember) ? page.revision : position_.next - 1;
   const bool is_news = through >= told_ && page.revision >= through && position_.delivered == 0;
   if (!is_empty || !is_news || !(begins || tells_progress_)) return;
   told_ = through;

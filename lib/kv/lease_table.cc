@@ -6,6 +6,7 @@
 #include "lib/base/bytes.h"
 #include "lib/base/check.h"
 #include "lib/base/hex.h"
+#include "lib/base/mutants.h"
 #include "lib/base/random.h"
 #include "lib/kv/layout.h"
 #include "lib/kv/record.h"
@@ -81,6 +82,7 @@ Result<Lease> DecodeLease(std::string_view engine_key, std::string_view record) 
 
 Status LeaseTable::Load(View& view) {
   RAFTKV_CHECK(leases_.empty(), leases_.size());
+  if (RAFTKV_MUTANT(kLeasesNotLoaded)) return Status::Ok();
   Status damage;
   Status status = view.Scan(LeasesFrom(0), EndOfLeases(), [&](auto key, auto record) {
     const auto lease = DecodeLease(key, record);

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "lib/base/check.h"
+#include "lib/base/mutants.h"
 #include "lib/kv/command.capnp.h"
 #include "lib/kv/message_reader.h"
 
@@ -202,6 +203,10 @@ Result<WatchPage> DecodeWatchResponse(std::string_view bytes, const WatchOp& op)
   if (status.code() == Code::kInvalidArgument) return Status(Code::kCorruption, status.message());
   if (!status.ok()) return status;
   return page;
+}
+
+WatchPageBuilder::WatchPageBuilder(const WatchOp& op) : op_(op), position_(op.position) {
+  if (RAFTKV_MUTANT(kResumeRepeatsRevision)) position_.delivered = 0;
 }
 
 bool WatchPageBuilder::Wants(std::uint64_t revision, ChangeKind kind, std::string_view key) {

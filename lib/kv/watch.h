@@ -75,7 +75,7 @@ Result<WatchPage> DecodeWatchResponse(std::string_view bytes, const WatchOp& op)
 /// on with them.
 class WatchPageBuilder {
  public:
-  explicit WatchPageBuilder(const WatchOp& op) : op_(op), position_(op.position) {}
+  explicit WatchPageBuilder(const WatchOp& op);
 
   /// Of the next change, not below the position's revision: whether it is an event that has not
   /// been delivered yet. The caller then adds it.

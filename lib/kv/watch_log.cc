@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "lib/base/check.h"
+#include "lib/base/mutants.h"
 #include "lib/kv/layout.h"
 #include "lib/kv/revisions.h"
 #include "lib/kv/watch.h"
@@ -23,9 +24,8 @@ class LogReader {
         ChangeSetsFrom(from), EndOfChangeSets(),
         [this](std::string_view key, std::string_view value) { return Row(key, value); });
     // After the read: what was dropped while it went on may be missing in it.
-    if (const std::uint64_t lowest = view_.LowestRevision(); from < lowest) {
-      return CompactedStatus(from, lowest);
-    }
+    const std::uint64_t lowest = view_.LowestRevision();
+    if (from < lowest && !RAFTKV_MUTANT(kCompactedWhileRead)) return CompactedStatus(from, lowest);
     if (!scanned.ok()) return scanned;
     if (failure_.ok() && !stopped_) page_.CompleteThrough(last_);
     return failure_;

@@ -148,6 +148,7 @@ void Member::BecomeFormed(ClusterId cluster, Bytes formation, raft::InitialState
   config.max_pending_bytes = options_.max_pending_bytes;
   config.log_keep_entries = options_.log_keep_entries;
   config.log_keep_bytes = options_.log_keep_bytes;
+  config.watches = options_.watches;
   config.snapshots.bytes_per_second = options_.snapshot_bytes_per_second;
   config.snapshots.measure_round_trip = options_.messages_may_be_lost;
   config.messages_may_be_lost = options_.messages_may_be_lost;

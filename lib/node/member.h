@@ -17,6 +17,7 @@
 #include <raftkv/status.h>
 
 #include "lib/node/ports.h"
+#include "lib/node/watch_hub.h"
 #include "lib/raft/raft.h"
 
 namespace raftkv::node {
@@ -117,6 +118,7 @@ struct MemberOptions {
   std::uint64_t log_keep_entries = 100'000;  ///< see NodeConfig
   std::uint64_t log_keep_bytes = 256 << 20;
   std::uint64_t snapshot_bytes_per_second = 0;  ///< see SnapshotSender::Options
+  WatchHubOptions watches;                      ///< see NodeConfig
   bool messages_may_be_lost = false;            ///< see NodeConfig
 };
 

@@ -1,6 +1,7 @@
 // How does a watch begin, and where are its events from? (part of Node)
 #include <utility>
 
+#include "lib/base/mutants.h"
 #include "lib/node/node.h"
 
 namespace raftkv::node {
@@ -27,6 +28,7 @@ void Node::Watch(const Bytes& request, MonoTime deadline, Done<Bytes> done) {
   Result<kv::WatchOp> op = kv::DecodeWatchRequest(request.view(), config_.limits);
   if (!op.ok()) return done(op.status());
   if (op->resumes) return watches_.Add(*std::move(op), deadline, std::move(done));
+  if (RAFTKV_MUTANT(kWatchBeginsBehind) && op->position.next == 0) return done(watches_.Begin());
   // It begins: behind everything that was acknowledged, a compaction too, so that every member
   // answers alike.
   Confirm(reads_, request.size(), deadline,

@@ -4,6 +4,8 @@
 #include <iterator>
 #include <utility>
 
+#include "lib/base/mutants.h"
+
 namespace raftkv::node {
 
 namespace {
@@ -57,6 +59,7 @@ void ReadQueue::Ask(raft::Raft& core, MonoTime now) {
   for (Question& question : questions_) {
     if (now - question.sent_at < Patience(question)) continue;
     // The question or its answer was lost, or is still in transit, or the leader has changed.
+    if (RAFTKV_MUTANT(kReadAskedAnew)) question.context = next_context_++;
     if (!core.RequestReadIndex(question.context, lease_).ok()) {
       no_leader_until_ = now + kPauseAfterRefusal;
       return;

@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "lib/base/check.h"
+#include "lib/base/mutants.h"
 
 namespace raftkv::node {
 
@@ -52,6 +53,12 @@ void WatchHub::Add(kv::WatchOp op, MonoTime deadline, Done<Bytes> done) {
   Watcher& watcher = *owned;
   watcher.number = next_number_++;
   watcher.op = std::move(op);
+  if (RAFTKV_MUTANT(kFutureWatchGetsOlder) && !watcher.op.resumes && next > revision_) {
+    watcher.op.position = {.next = revision_ + 1, .delivered = 0};
+  }
+  if (RAFTKV_MUTANT(kResumesAtMembersNow) && watcher.op.resumes && next > revision_) {
+    watcher.op.position = {.next = revision_ + 1, .delivered = 0};
+  }
   watcher.deadline = deadline;
   watcher.done = std::move(done);
   watcher.bytes = bytes;
@@ -133,16 +140,19 @@ void WatchHub::OnInstalled(kv::Revisions revisions) {
   RAFTKV_CHECK(revisions.revision >= revision_, revisions.revision, revision_);
   const std::uint64_t before = std::exchange(revision_, revisions.revision);
   compacted_ = std::max(compacted_, revisions.compacted);
-  ring_.clear();
-  ring_bytes_ = 0;
-  ring_begin_ = revision_ + 1;
+  if (!RAFTKV_MUTANT(kRingOutlivesInstall)) {
+    ring_.clear();
+    ring_bytes_ = 0;
+    ring_begin_ = revision_ + 1;
+  }
   idle_by_key_.clear();
   idle_by_range_.clear();
   for (const auto& [number, watcher] : watchers_) {
     if (watcher->state != State::kIdle) continue;
     WatchPosition& position = watcher->op.position;
     // It has seen what was applied before; the rest is in the new log.
-    if (position.next <= before) position = {.next = before + 1, .delivered = 0};
+    const std::uint64_t seen = RAFTKV_MUTANT(kInstallSkipsEvents) ? revision_ : before;
+    if (position.next <= seen) position = {.next = seen + 1, .delivered = 0};
     if (position.next <= revision_) {
       BecomeDue(*watcher);
     } else {
@@ -157,8 +167,10 @@ void WatchHub::Wake(const kv::Change& change, std::uint64_t before) {
   std::vector<Watcher*> wanting;
   const auto add = [&](const WatcherSet& watchers) {
     for (Watcher* const watcher : watchers) {
-      const bool is_wanted = change.revision >= watcher->op.position.next &&
-                             watcher->op.Passes(change.kind, change.key);
+      const std::uint64_t first =
+          watcher->op.position.next + (RAFTKV_MUTANT(kFutureWatchNotWoken) ? 1 : 0);
+      const bool is_wanted =
+          change.revision >= first && watcher->op.Passes(change.kind, change.key);
       if (is_wanted) wanting.push_back(watcher);
     }
   };
@@ -178,6 +190,12 @@ void WatchHub::Wake(const kv::Change& change, std::uint64_t before) {
 }
 
 // --- Pages.
+
+bool WatchHub::IsInRing(const Watcher& watcher) const {
+  const std::uint64_t next = watcher.op.position.next;
+  if (RAFTKV_MUTANT(kRingSkipsTrimmed) && !ring_.empty() && next + 1 == ring_begin_) return true;
+  return next >= ring_begin_;
+}
 
 void WatchHub::Pump(MonoTime now) {
   Expire(now);
@@ -236,7 +254,7 @@ std::uint64_t WatchHub::ServeFromRing(Watcher& watcher) {
                         .counts = change.counts});
       if (full) break;
     }
-    if (!full) page.CompleteThrough(LastRevision(*entry));
+    if (!full || RAFTKV_MUTANT(kPageEndsRevision)) page.CompleteThrough(LastRevision(*entry));
   }
   std::uint64_t work = kAnswerWork + looked_at * kChangeWork + page.size_bytes() / kBytesAWork;
   if (!page.empty()) {
@@ -301,7 +319,8 @@ void WatchHub::Expire(MonoTime now) {
 void WatchHub::AnswerNothing(Watcher& watcher) {
   if (Status may = ports_.may_say_nothing_came(); !may.ok()) return Answer(watcher, may);
   WatchPosition position = watcher.op.position;
-  if (watcher.state == State::kIdle && position.next <= revision_) {
+  const bool has_seen_all = watcher.state == State::kIdle || RAFTKV_MUTANT(kProgressOvertakes);
+  if (has_seen_all && position.next <= revision_) {
     position = {.next = revision_ + 1, .delivered = 0};
   }
   Answer(watcher, kv::EncodeWatchResponse({}, position, revision_));

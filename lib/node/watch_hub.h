@@ -89,7 +89,11 @@ class WatchHub {
     std::size_t bytes = 0;
     State state = State::kIdle;
   };
-  using WatcherSet = std::set<Watcher*>;
+  /// In the order in which they came, not of their addresses: a run is the same each time.
+  struct Earlier {
+    bool operator()(const Watcher* a, const Watcher* b) const { return a->number < b->number; }
+  };
+  using WatcherSet = std::set<Watcher*, Earlier>;
   /// Begin and end of a range; without an end it has no upper bound.
   using Bounds = std::pair<std::string, std::string>;
 
@@ -106,9 +110,7 @@ class WatchHub {
   void AnswerNothing(Watcher& watcher);
   void Answer(Watcher& watcher, Result<Bytes> answer);
   void Trim();
-  [[nodiscard]] bool IsInRing(const Watcher& watcher) const {
-    return watcher.op.position.next >= ring_begin_;
-  }
+  [[nodiscard]] bool IsInRing(const Watcher& watcher) const;
 
   const WatchHubOptions options_;
   const Ports ports_;

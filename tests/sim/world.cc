@@ -18,6 +18,7 @@ namespace {
 constexpr Nanos kElectionBound = 20 * kSecond;
 constexpr Nanos kWriteBound = 30 * kSecond;
 constexpr Nanos kConvergeBound = 20 * kSecond;
+constexpr Nanos kWatchBound = 10 * kSecond;
 constexpr Nanos kAnswerBound = 3 * kSecond;
 /// Of the search for an order.
 constexpr std::uint64_t kHistorySteps = 200'000;
@@ -44,7 +45,9 @@ World::World(const Plan& plan, const TraceSink& sink)
       reads_(*this),
       changes_(*this),
       refusals_(*this),
+      watched_(*this),
       clients_(*this),
+      watchers_(*this),
       nemesis_(*this),
       lasting_(*this) {
   network_.Start(plan_.network);
@@ -75,6 +78,7 @@ World::World(const Plan& plan, const TraceSink& sink)
 
 World::~World() {
   clients_.Stop();
+  watchers_.Stop();
   // What still waits may point to what goes first.
   scheduler_.Clear();
 }
@@ -171,6 +175,7 @@ void World::Crash(Host& host) {
   host.process->LoseOrKeepWrites();
   network_.HostDown(host);
   clients_.HostDown(host);
+  watchers_.HostDown(host);
   host.process.reset();
   host.paused = false;
   for (const Event& event : std::exchange(host.deferred, {})) Forget(event);
@@ -250,6 +255,7 @@ void World::Handle(const Event& event) {
     AtProcess(event);
   }
   clients_.RunPosted();
+  watchers_.RunPosted();
 }
 
 void World::AfterEvent(Host& host) {
@@ -324,6 +330,7 @@ void World::RunSafetyPhase() {
   for (const auto& host : hosts_) host->least_write = plan_.disk.least_write;
   nemesis_.Start();
   clients_.Start();
+  watchers_.Start();
   RunUntil(now() + plan_.safety_time);
 }
 
@@ -376,6 +383,7 @@ void World::RunLivenessPhase() {
     return;
   }
   reads_.OnWell();
+  watchers_.Hurry();
   clients_.WriteOnceEach();
   const Nanos write_bound = now() + kWriteBound;
   while (outcome_.ok && !clients_.Done() && now() < write_bound)
@@ -385,9 +393,13 @@ void World::RunLivenessPhase() {
   if (!RunUntilTrue(now() + kConvergeBound, &World::Converged) && outcome_.ok) {
     Fail("liveness", "the members do not converge though faults have stopped");
   }
+  if (!RunUntilTrue(now() + kWatchBound, &World::WatchersCaughtUp) && outcome_.ok) {
+    Fail("watch completeness", watchers_.WhoIsBehind());
+  }
+  watchers_.End();
   // What a member was asked before has its answer by now, also if nobody waits for it any more.
   RunUntil(now() + kAnswerBound);
-  if (outcome_.ok && !clients_.AllAnswered()) {
+  if (outcome_.ok && !(clients_.AllAnswered() && watchers_.AllAnswered())) {
     Fail("every request ends", "a member has forgotten a request");
   }
 }
@@ -401,13 +413,18 @@ void World::CheckHistory() {
   }
 }
 
+void World::CompareWithModel() {
+  const Model model = reads_.CompareWithModel();
+  if (outcome_.ok) watched_.CompareWithModel(model);
+}
+
 Outcome World::Run() {
   const std::uint64_t cpu_start = CpuNanos();
   RunSafetyPhase();
   if (outcome_.ok && plan_.lasting != Fault::kCount) RunLastingPhase();
   if (outcome_.ok) RunLivenessPhase();
   if (outcome_.ok) changes_.CompareWithLog();
-  if (outcome_.ok) reads_.CompareWithModel();
+  if (outcome_.ok) CompareWithModel();
   if (outcome_.ok) refusals_.CompareWithLog();
   if (outcome_.ok) CheckHistory();
   clients_.CountRaw();

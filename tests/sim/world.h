@@ -15,6 +15,7 @@
 
 #include "lib/base/random.h"
 #include "tests/sim/clients/clients.h"
+#include "tests/sim/clients/watchers.h"
 #include "tests/sim/cluster/host.h"
 #include "tests/sim/cluster/network.h"
 #include "tests/sim/cluster/scheduler.h"
@@ -25,6 +26,7 @@
 #include "tests/sim/judges/checks.h"
 #include "tests/sim/judges/reads.h"
 #include "tests/sim/judges/refusals.h"
+#include "tests/sim/judges/watched.h"
 #include "tests/sim/program/stats.h"
 
 namespace raftkv::sim {
@@ -53,8 +55,10 @@ struct Chances {
         disk(seed ^ 0x3f00),
         clients(seed ^ 0x4a00),
         nemesis(seed ^ 0x5b00),
-        lasting(seed ^ 0x6c00) {}
-  Random identity, network, disk, clients, nemesis, lasting;
+        lasting(seed ^ 0x6c00),
+        watches(seed ^ 0x7e00),
+        leases(seed ^ 0x8f00) {}
+  Random identity, network, disk, clients, nemesis, lasting, watches, leases;
 };
 
 class World {
@@ -74,7 +78,9 @@ class World {
   Reads& reads() { return reads_; }
   Changes& changes() { return changes_; }
   Refusals& refusals() { return refusals_; }
+  Watched& watched() { return watched_; }
   Clients& clients() { return clients_; }
+  Watchers& watchers() { return watchers_; }
   Stats& stats() { return stats_; }
   [[nodiscard]] Nanos now() const { return scheduler_.now(); }
   [[nodiscard]] const std::vector<MemberAddress>& cluster() const { return cluster_; }
@@ -141,6 +147,8 @@ class World {
   void RunLivenessPhase();
   bool HasLeader();
   bool Converged();
+  bool WatchersCaughtUp() { return watchers_.CaughtUp(); }
+  void CompareWithModel();
   void CheckHistory();
 
   const Plan plan_;
@@ -158,7 +166,9 @@ class World {
   Reads reads_;
   Changes changes_;
   Refusals refusals_;
+  Watched watched_;
   Clients clients_;
+  Watchers watchers_;
   Nemesis nemesis_;
   Lasting lasting_;
   std::vector<LostDisk> lost_disks_;

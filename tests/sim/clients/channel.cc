@@ -26,13 +26,13 @@ void SimLoop::RunPosted() {
 
 // --- The channel.
 
-SimChannel::SimChannel(World& world, std::string name, std::uint32_t follow_leader_ppm,
-                       std::uint32_t drop_answer_ppm)
+SimChannel::SimChannel(World& world, std::string name, const SimChannelOptions& options)
     : world_(world),
       name_(std::move(name)),
-      follow_leader_ppm_(follow_leader_ppm),
-      drop_answer_ppm_(drop_answer_ppm),
-      current_(world.chance().clients.Below(world.hosts().size())) {}
+      options_(options),
+      current_(options_.chance.Below(world_.hosts().size())) {}
+
+Nanos SimChannel::Delay() { return world_.network().Delay(options_.delays); }
 
 SimChannel::Attempt* SimChannel::Find(std::uint64_t number) {
   for (Attempt& attempt : attempts_) {
@@ -48,7 +48,7 @@ void SimChannel::Begin(bool write, MonoTime deadline, Ask ask, End end) {
   const std::uint64_t number = next_number_++;
   const Nanos end_at = deadline.time_since_epoch().count() - kSecond;
   *place = Attempt{number, current_, write, false, std::move(end), std::move(ask)};
-  world_.At(world_.network().Delay(), [this, number] { Arrive(number); });
+  world_.At(Delay(), [this, number] { Arrive(number); });
   world_.At(std::max<Nanos>(0, end_at - world_.now()), [this, number] { Lost(number); });
 }
 
@@ -57,7 +57,7 @@ void SimChannel::Arrive(std::uint64_t number) {
   if (attempt == nullptr || blocked_[attempt->host] > 0) return;
   Host& host = world_.host(attempt->host);
   if (!host.running()) {
-    world_.At(world_.network().Delay(), [this, number] { Lost(number); });
+    world_.At(Delay(), [this, number] { Lost(number); });
     return;
   }
   attempt->sent = true;
@@ -92,16 +92,16 @@ bool SimChannel::AllAnswered() const {
 
 void SimChannel::Answered(std::uint64_t number, Host& host, const Answer& answer) {
   if (Find(number) == nullptr || blocked_[host.index] > 0) return;
-  Random& random = world_.chance().clients;
-  if (!world_.calm() && Chance(random, drop_answer_ppm_)) {
+  Random& random = options_.chance;
+  if (!world_.calm() && Chance(random, options_.drop_answer_ppm)) {
     world_.Count(Fault::kAnswerDropped);
-    world_.At(world_.network().Delay(), [this, number] { Lost(number); });
+    world_.At(Delay(), [this, number] { Lost(number); });
     return;
   }
   const Host* const leader = world_.FindHost(host.process->member().leader());
-  const bool follow = leader != nullptr && Chance(random, follow_leader_ppm_);
+  const bool follow = leader != nullptr && Chance(random, options_.follow_leader_ppm);
   const std::size_t next = follow ? leader->index : host.index;
-  world_.At(world_.network().Delay(), [this, number, next, answer] {
+  world_.At(Delay(), [this, number, next, answer] {
     if (Find(number) != nullptr) current_ = next;
     Finish(number, answer);
   });
@@ -136,7 +136,7 @@ void SimChannel::MoveOn(std::size_t from) {
   if (current_ != from) return;
   // Mostly to somebody who may be there.
   for (int i = 0; i < 4; ++i) {
-    current_ = world_.chance().clients.Below(world_.hosts().size());
+    current_ = options_.chance.Below(world_.hosts().size());
     if (!world_.host(current_).out) return;
   }
 }
@@ -144,11 +144,11 @@ void SimChannel::MoveOn(std::size_t from) {
 void SimChannel::HostDown(const Host& host) {
   for (const Attempt& attempt : attempts_) {
     if (attempt.number == 0 || !attempt.sent || attempt.host != host.index) continue;
-    world_.At(world_.network().Delay(), [this, number = attempt.number] { Lost(number); });
+    world_.At(Delay(), [this, number = attempt.number] { Lost(number); });
   }
 }
 
-// --- The three calls.
+// --- The calls.
 
 namespace {
 
@@ -176,6 +176,8 @@ void SimChannel::OpenSession(MonoTime deadline, node::Done<std::uint64_t> done) 
 }
 
 void SimChannel::Submit(Bytes request, MonoTime deadline, node::SubmitDone done) {
+  const auto header = kv::ValidateRequest(request.view(), Limits());
+  if (header.ok()) world_.reads().OnSent(header->session, header->sequence);
   const auto ask = [this, request = std::move(request), deadline](
                        Host& host, std::function<void(Answer)> answer) {
     const MonoTime now(Duration(world_.now() + kSecond));
@@ -220,14 +222,18 @@ void SimChannel::Read(Bytes request, node::ReadPolicy policy, MonoTime deadline,
 }
 
 void SimChannel::Watch(Bytes request, MonoTime deadline, node::Done<Bytes> done) {
-  const auto ask = [request = std::move(request), deadline, this](
+  const auto ask = [this, request = std::move(request), deadline](
                        Host& host, std::function<void(Answer)> answer) {
     const MonoTime now(Duration(world_.now() + kSecond));
-    const auto answered = [answer = std::move(answer)](const Result<Bytes>& bytes) {
+    // The answer has a way to go, and the host's clock may be slow.
+    const Duration wait = (deadline - now) * 3 / 5;
+    const auto answered = [this, request, &host,
+                           answer = std::move(answer)](const Result<Bytes>& bytes) {
+      if (!world_.clients().stopped()) world_.watched().OnAnswer(host, request, bytes);
       if (!bytes.ok()) return answer({bytes.status(), {}, 0});
       answer({Status::Ok(), *bytes, 0});
     };
-    host.process->member().Watch(request, LocalDeadline(host, now, deadline), answered);
+    host.process->member().Watch(request, LocalDeadline(host, now, now + wait), answered);
   };
   Begin(false, deadline, ask, [done = std::move(done)](const Answer& answer) mutable {
     if (answer.status.ok()) return done(answer.bytes);

@@ -30,10 +30,17 @@ class SimLoop final : public node::Loop {
   std::deque<OnceFunction<void()>> posted_;
 };
 
+/// How a channel behaves, and where its chance is from.
+struct SimChannelOptions {
+  std::uint32_t follow_leader_ppm = 0;
+  std::uint32_t drop_answer_ppm = 0;
+  Random& chance;
+  Random& delays;
+};
+
 class SimChannel final : public node::Channel {
  public:
-  SimChannel(World& world, std::string name, std::uint32_t follow_leader_ppm,
-             std::uint32_t drop_answer_ppm);
+  SimChannel(World& world, std::string name, const SimChannelOptions& options);
 
   void OpenSession(MonoTime deadline, node::Done<std::uint64_t> done) override;
   void Submit(Bytes request, MonoTime deadline, node::SubmitDone done) override;
@@ -52,7 +59,7 @@ class SimChannel final : public node::Channel {
   void Stop() { attempts_.clear(); }
 
  private:
-  /// What the three kinds of calls have in common; `end` gets the answer, once.
+  /// What all kinds of calls have in common; `end` gets the answer, once.
   struct Answer {
     Status status;
     Bytes bytes;
@@ -79,11 +86,11 @@ class SimChannel final : public node::Channel {
   /// The connection broke, or nobody was there.
   void Lost(std::uint64_t number);
   void MoveOn(std::size_t from);
+  [[nodiscard]] Nanos Delay();
 
   World& world_;
   const std::string name_;
-  const std::uint32_t follow_leader_ppm_;
-  const std::uint32_t drop_answer_ppm_;
+  const SimChannelOptions options_;
   std::size_t current_ = 0;
   std::uint64_t next_number_ = 1;
   std::vector<Attempt> attempts_;

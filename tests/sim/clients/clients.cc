@@ -24,8 +24,11 @@ bool SaysFailed(Code code) {
 
 Clients::Client::Client(World& world, std::uint32_t client_id, const ClientPlan& plan)
     : id(client_id),
-      channel(world, "c" + std::to_string(client_id), plan.follow_leader_ppm,
-              plan.drop_answer_ppm) {}
+      channel(world, "c" + std::to_string(client_id),
+              {.follow_leader_ppm = plan.follow_leader_ppm,
+               .drop_answer_ppm = plan.drop_answer_ppm,
+               .chance = world.chance().clients,
+               .delays = world.chance().network}) {}
 
 Clients::Clients(World& world) : world_(world), loop_(world) {}
 Clients::~Clients() = default;
@@ -56,13 +59,14 @@ void Clients::Start() {
     raw_.push_back(std::make_unique<RawClient>(world_, id));
     RawNext(*raw_.back());
   }
+  LeasedNext();
 }
 
 void Clients::RawNext(RawClient& client) {
   const Nanos wait = Between(world_.chance().clients, 0, 2 * world_.plan().clients.mean_interval);
   world_.At(wait, [this, &client] {
     if (ending_) return;
-    if (NextOperation() && world_.now() >= lull_until_) client.Step();
+    if (NextOperation() && !Lulls()) client.Step();
     RawNext(client);
   });
 }
@@ -86,7 +90,7 @@ void Clients::Next(Client& client) {
     if (ending_) return;
     const bool takes_place = NextOperation();
     if (Chance(world_.chance().clients, kReopenPpm)) Open(client);  // and its open calls end
-    if (takes_place && client.open < kMaxOpen && world_.now() >= lull_until_) Operate(client);
+    if (takes_place && client.open < kMaxOpen && !Lulls()) Operate(client);
     Next(client);
   });
 }
@@ -111,6 +115,7 @@ void Clients::Return(const Host& host) {
 }
 
 void Clients::Lull(Nanos time) { lull_until_ = world_.now() + time; }
+bool Clients::Lulls() const { return world_.now() < lull_until_; }
 
 void Clients::Stop() {
   stopped_ = true;

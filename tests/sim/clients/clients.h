@@ -45,6 +45,7 @@ class Clients {
   void Return(const Host& host);
   /// They do nothing of their own for so long.
   void Lull(Nanos time);
+  [[nodiscard]] bool Lulls() const;
   /// `newer` took over from `older`, which does not know it yet. One client writes at the one; once
   /// that is acknowledged, another reads it at the other.
   void ReadBehind(Host& older, Host& newer);
@@ -80,6 +81,8 @@ class Clients {
   void CheckWriteOrder(std::uint64_t asked_at, std::uint64_t revision, bool changed);
   [[nodiscard]] std::uint64_t WriteFloor() const { return write_floor_; }
   [[nodiscard]] bool stopped() const { return stopped_; }
+  /// A call that ends so says that it got no answer.
+  [[nodiscard]] static bool GotNoAnswer(Code code);
 
  private:
   struct Client {
@@ -125,6 +128,20 @@ class Clients {
   void Txn(Client& client);
   void ReadTxn(Client& client);
   void EndTxn(const Call& call, const Result<TxnResult>& result);
+  // Writes with leases (clients/leased.cc).
+  void LeasedNext();
+  void UseLeased(Client& client);
+  [[nodiscard]] Call BeginLeased(Client& client, OpKind kind);
+  template <class T>
+  void EndLeased(const Call& call, const Result<T>& result, std::uint64_t revision, bool changed);
+  [[nodiscard]] std::string NewLeasedValue();
+  void GrantLease(Client& client);
+  void KeepAlive(Client& client);
+  void RevokeLease(Client& client);
+  void PutLeased(Client& client);
+  void SwapLeased(Client& client);
+  void IncrementLeased(Client& client);
+  void LeasedTxn(Client& client);
   [[nodiscard]] KeyRange DrawRange();
   [[nodiscard]] KeyRange DrawScanned();
   void Scan(Client& client);
@@ -158,6 +175,8 @@ class Clients {
   Client* reader_ = nullptr;
   std::vector<std::unique_ptr<RawClient>> raw_;
   std::uint64_t values_ = 0;
+  std::uint64_t leased_values_ = 0;
+  std::uint64_t leased_steps_ = 0;
   /// The highest revision of an acknowledged write, and of each key those of its acknowledged puts
   /// with the time at which they were.
   std::uint64_t write_floor_ = 0;

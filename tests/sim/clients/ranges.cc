@@ -16,14 +16,13 @@ constexpr Nanos kLongestPage = 3 * kSecond;
 /// What has to be sorted does not always fit into an answer that is smaller.
 constexpr std::size_t kRoomToSort = 1 << 20;
 
-/// The call says that it got no answer.
-bool GotNoAnswer(Code code) {
+}  // namespace
+
+bool Clients::GotNoAnswer(Code code) {
   return code == Code::kUnavailable || code == Code::kDeadlineExceeded ||
          code == Code::kSessionExpired || code == Code::kNotLeader || code == Code::kCancelled ||
          code == Code::kNoSpace || code == Code::kUnknownOutcome;
 }
-
-}  // namespace
 
 void Clients::DrawOrder(ScanOptions& options) {
   Random& random = world_.chance().clients;
@@ -90,8 +89,9 @@ void Clients::Compact(Client& client) {
   const std::uint64_t revision = 1 + world_.chance().clients.Below(write_floor_);
   ++client.open;
   client.kv->CompactAsync(
-      revision, {Timeout()}, [this, &client](const Result<WriteResult>& result) {
+      revision, {Timeout()}, [this, &client, revision](const Result<WriteResult>& result) {
         if (stopped_) return;
+        if (result.ok()) world_.watched().OnCompacted(revision);
         const bool expected =
             result.ok() || result.code() == Code::kCompacted || GotNoAnswer(result.code());
         if (!expected) {

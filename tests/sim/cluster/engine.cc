@@ -124,7 +124,8 @@ void SimEngine::RaiseLowestRevision(std::uint64_t revision) {
     const auto after = versions.upper_bound(revision);
     if (after != versions.begin()) {
       const auto seen = std::prev(after);
-      versions.erase(versions.begin(), seen->second.has_value() ? seen : after);
+      const bool stays = seen->second.has_value() && !RAFTKV_MUTANT(kPastAtBoundDropped);
+      versions.erase(versions.begin(), stays ? seen : after);
     }
     at = versions.empty() ? past_->versions.erase(at) : std::next(at);
   }

@@ -83,6 +83,7 @@ node::MemberOptions Process::Options() const {
   options.core = world_.plan().core;
   options.core.lease_reads = host_.lease_reads;
   options.log_keep_entries = world_.plan().log_keep_entries;
+  options.watches = world_.plan().watches.hub;
   return options;
 }
 
@@ -317,7 +318,7 @@ void Process::FinishApply() {
   }
   applied.index = store_->applied();
   applied.revisions = store_->revisions();
-  applied.event_bytes = store_->settings().event_bytes;
+  applied.event_bytes = world_.plan().watches.hub.event_bytes;
   applied.replicated_time_ms = store_->replicated_time_ms();
   if (Chance(world_.chance().disk, world_.plan().disk.flush_ppm)) {
     host_.disk.Flush(applied.index);
@@ -355,9 +356,11 @@ void Process::Read(Bytes request, std::size_t max_bytes, std::uint64_t clock_ms,
 
 void Process::ReadEvents(kv::WatchOp op, std::uint64_t last, node::Done<kv::WatchLogPage> done) {
   if (!PortCall()) return;
-  AfterRead(Around(world_.chance().disk, world_.plan().disk.mean_apply),
+  world_.stats().Count(WatchCount::kLogReads);
+  AfterRead(Around(world_.chance().watches, world_.plan().disk.mean_apply),
             [this, op = std::move(op), last, done = std::move(done)]() mutable {
-              done(kv::ReadWatchLog(host_.disk.engine, op, last));
+              done(kv::ReadWatchLog(host_.disk.engine, op, last,
+                                    world_.plan().watches.max_visited_bytes));
             });
 }
 

@@ -16,8 +16,9 @@ constexpr Nanos kMaxBackoff = 500 * kMillisecond;
 
 }  // namespace
 
-Nanos Network::Delay() {
-  Random& random = world_.chance().network;
+Nanos Network::Delay() { return Delay(world_.chance().network); }
+
+Nanos Network::Delay(Random& random) const {
   if (Chance(random, plan_->late_ppm)) return Between(random, plan_->min_delay, plan_->max_delay);
   return plan_->min_delay + Between(random, 0, 2 * (plan_->mean_delay - plan_->min_delay));
 }

@@ -45,6 +45,8 @@ class Network {
   void Break(Host& from, Host& to);
 
   Nanos Delay();
+  /// The same, drawn from elsewhere.
+  [[nodiscard]] Nanos Delay(Random& random) const;
 
  private:
   struct Flight {

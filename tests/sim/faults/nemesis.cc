@@ -281,11 +281,18 @@ bool Nemesis::CutClient() {
   for (std::size_t i = 0; i < world_hosts().size(); ++i) {
     if (chance().Below(2) == 0) cut.push_back(i);
   }
-  for (const std::size_t host : cut) world_.clients().Block(client, host);
+  const std::vector<std::size_t> watchers = world_.watchers().DrawSome();
+  for (const std::size_t host : cut) {
+    world_.clients().Block(client, host);
+    for (const std::size_t watcher : watchers) world_.watchers().Block(watcher, host);
+  }
   const auto healed = std::make_shared<bool>(false);
-  const auto once = [this, client, cut, healed] {
+  const auto once = [this, client, cut, watchers, healed] {
     if (std::exchange(*healed, true)) return;
-    for (const std::size_t host : cut) world_.clients().Unblock(client, host);
+    for (const std::size_t host : cut) {
+      world_.clients().Unblock(client, host);
+      for (const std::size_t watcher : watchers) world_.watchers().Unblock(watcher, host);
+    }
   };
   undo_.emplace_back(once);
   world_.At(Between(chance(), 100 * kMillisecond, 3 * kSecond), once);

@@ -182,6 +182,33 @@ void DrawReads(Plan& plan) {
   plan.clients.large_ppm = static_cast<std::uint32_t>(OneOf(random, {0, 0, 20'000}));
 }
 
+/// Half of the seeds have watchers, and most of those have writes with leases by session clients.
+/// From a stream of its own, too: the other half are the runs that they were.
+void DrawWatches(Plan& plan) {
+  Random random{plan.seed ^ 0x7761746368000000};
+  if (random.Below(2) == 0) return;
+  WatchPlan& watches = plan.watches;
+  watches.watchers = static_cast<int>(Between(random, 1, 6));
+  watches.drop_answer_ppm = static_cast<std::uint32_t>(OneOf(random, {0, 20'000, 200'000}));
+  watches.move_ppm = static_cast<std::uint32_t>(OneOf(random, {0, 20'000, 300'000}));
+  watches.pause_ppm = static_cast<std::uint32_t>(OneOf(random, {0, 10'000, 100'000}));
+  watches.reconnect_ppm = static_cast<std::uint32_t>(OneOf(random, {0, 20'000, 200'000}));
+  watches.mean_compact = OneOf(random, {0, 2 * kSecond, 200 * kMillisecond, 30 * kMillisecond});
+  watches.most_kept = static_cast<std::uint64_t>(OneOf(random, {0, 5, 40}));
+  watches.max_visited_bytes =
+      static_cast<std::size_t>(OneOf(random, {kv::kChangeSetBytes, kv::kChangeSetBytes, 0, 500}));
+  node::WatchHubOptions& hub = watches.hub;
+  hub.event_bytes =
+      static_cast<std::uint64_t>(OneOf(random, {32 << 20, 32 << 20, 0, 1'000, 5'000}));
+  hub.work_a_step = static_cast<std::uint64_t>(OneOf(random, {50'000, 50'000, 1}));
+  hub.step = Duration(OneOf(random, {kMillisecond, kMillisecond, 4 * kMillisecond}));
+  // One has to wait for room, where they all are at the same member.
+  const Nanos room = std::max(1, watches.watchers - 1);
+  hub.max_watchers = static_cast<std::size_t>(OneOf(random, {16 * 1024, 16 * 1024, room}));
+  plan.clients.mean_leased =
+      OneOf(random, {0, 100 * kMillisecond, 250 * kMillisecond, 600 * kMillisecond});
+}
+
 /// From a stream of its own, so that what else a seed draws stays as it is.
 void DrawPieces(Plan& plan) {
   Random random{plan.seed ^ 0x7069656365730000};
@@ -219,6 +246,9 @@ void LeaveOut(const Overrides& overrides, Plan& plan) {
   leave_out(Fault::kSlowDisk, plan.disk.slow_ppm);
   leave_out(Fault::kBootsLost, plan.disk.boots_lost_ppm);
   leave_out(Fault::kAnswerDropped, plan.clients.drop_answer_ppm);
+  leave_out(Fault::kAnswerDropped, plan.watches.drop_answer_ppm);
+  if (overrides.without_watchers) plan.watches = {};
+  if (overrides.without_leased) plan.clients.mean_leased = 0;
   leave_out(Fault::kSessionIdle, plan.clients.idle_ppm);
   if (plan.lasting != Fault::kCount && overrides.Without(plan.lasting)) {
     plan.lasting = Fault::kCount;
@@ -285,6 +315,7 @@ Plan DrawPlan(std::uint64_t seed, const Overrides& overrides) {
   DrawLasting(plan);
   DrawPieces(plan);
   DrawReads(plan);
+  DrawWatches(plan);
   LeaveOut(overrides, plan);
   return plan;
 }

@@ -9,7 +9,9 @@
 #include "lib/base/check.h"
 #include "lib/base/random.h"
 #include "lib/base/time.h"
+#include "lib/kv/change_set.h"
 #include "lib/kv/store.h"
+#include "lib/node/watch_hub.h"
 #include "lib/raft/raft.h"
 #include "tests/sim/cluster/scheduler.h"
 #include "tests/sim/faults/faults.h"
@@ -25,6 +27,8 @@ struct Overrides {
   /// By number: what the nemesis does, and what the clients do.
   std::set<std::uint64_t> skipped_faults = {};
   std::set<std::uint64_t> skipped_operations = {};
+  bool without_watchers = false;
+  bool without_leased = false;
   [[nodiscard]] bool Without(Fault fault) const {
     return (without >> static_cast<unsigned>(fault) & 1) != 0;
   }
@@ -75,6 +79,22 @@ struct ClientPlan {
   /// What bounded reads allow.
   std::chrono::milliseconds max_staleness{800};
   std::uint32_t large_ppm = 0;  ///< of the values of mixed requests
+  /// Between two calls of session clients that have to do with leases; 0: there are none.
+  Nanos mean_leased = 0;
+};
+
+struct WatchPlan {
+  int watchers = 0;
+  std::uint32_t drop_answer_ppm = 0;
+  /// After a page: the next one is asked for elsewhere, or much later, or by another session.
+  std::uint32_t move_ppm = 0;
+  std::uint32_t pause_ppm = 0;
+  std::uint32_t reconnect_ppm = 0;
+  /// Between two compacts, which keep at most so many revisions; 0: there are none.
+  Nanos mean_compact = 0;
+  std::uint64_t most_kept = 0;
+  node::WatchHubOptions hub = {};
+  std::size_t max_visited_bytes = kv::kChangeSetBytes;  ///< of the log, by one page
 };
 
 struct Plan {
@@ -91,6 +111,7 @@ struct Plan {
   NetworkPlan network;
   DiskPlan disk;
   ClientPlan clients;
+  WatchPlan watches;
   kv::StoreOptions store;
   raft::Options core;
   /// Leases are off on some members, and election timeouts differ.

@@ -440,6 +440,7 @@ void Checks::OnRevisions(const Host& host, Index index, const kv::Revisions& rev
   kv::Revisions& known = revisions_[index.value];
   if (known.revision == 0) known = revisions;
   compacted_ = std::max(compacted_, revisions.compacted);
+  revision_ = std::max(revision_, revisions.revision);
   if (known.revision == revisions.revision && known.compacted == revisions.compacted) return;
   Fail("equal revisions", host.name + " is at revision " + std::to_string(revisions.revision) +
                               ", compacted to " + std::to_string(revisions.compacted) +

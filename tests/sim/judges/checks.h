@@ -43,6 +43,8 @@ class Checks {
   void OnRevisions(const Host& host, Index index, const kv::Revisions& revisions);
   /// The highest bound below which some member ever refused to read.
   [[nodiscard]] std::uint64_t compacted() const { return compacted_; }
+  /// The highest one that some member ever came to.
+  [[nodiscard]] std::uint64_t revision() const { return revision_; }
   void OnApplied(const Host& host, const std::vector<raft::Entry>& entries, std::uint64_t state,
                  bool data_changed);
   /// The first answer to the entry at `index` is kept.
@@ -138,6 +140,7 @@ class Checks {
   std::vector<std::uint64_t> states_;
   std::vector<kv::Revisions> revisions_;
   std::uint64_t compacted_ = 0;
+  std::uint64_t revision_ = kv::kFirstRevision;
   /// (session, sequence) -> the entry that carried it out; only looked up, never walked through.
   std::unordered_map<std::uint64_t, Index> carried_out_;
 };

@@ -32,7 +32,31 @@ void Model::Put(std::string_view key, std::string value, std::uint64_t lease) {
   now.value = std::move(value);
   now.mod_revision = revision_ + 1;
   if (now.version++ == 0) now.create_revision = revision_ + 1;
-  past_[std::string(key)][revision_ + 1] = now;
+  Note(std::string(key), now);
+}
+
+/// The revision that the call at hand takes makes this of `key`; nullopt: nothing is left of it.
+void Model::Note(const std::string& key, std::optional<Value> value) {
+  past_[key][revision_ + 1] = value;
+  Events& events = events_[revision_ + 1];
+  std::erase_if(events, [&key](const Event& event) { return event.key == key; });
+  Event& event = events.emplace_back();
+  event.key = key;
+  if (value.has_value()) {
+    event.put = {
+        key,         value->value, value->mod_revision, value->create_revision, value->version,
+        value->lease};
+  }
+}
+
+std::optional<KeyValue> Model::ValueAt(std::string_view key, std::uint64_t revision) const {
+  const auto values = past_.find(key);
+  if (values == past_.end()) return std::nullopt;
+  const auto after = values->second.upper_bound(revision);
+  if (after == values->second.begin() || !std::prev(after)->second.has_value()) return std::nullopt;
+  const Value& value = *std::prev(after)->second;
+  return KeyValue{std::string(key),      value.value,   value.mod_revision,
+                  value.create_revision, value.version, value.lease};
 }
 
 void Model::Put(const kv::ParsedOperation& put) {
@@ -56,8 +80,10 @@ Model::Keys Model::KeysAt(std::uint64_t revision) const {
   return keys;
 }
 
-void Model::TakeBackTo(Keys keys) {
+void Model::TakeBackTo(Keys keys, Events events) {
   keys_ = std::move(keys);
+  events_.erase(revision_ + 1);
+  if (!events.empty()) events_[revision_ + 1] = std::move(events);
   for (auto& [key, values] : past_) {
     const auto found = keys_.find(key);
     if (found == keys_.end()) {
@@ -86,7 +112,7 @@ std::string Model::Delete(const kv::RangeView& range, std::int64_t told, bool& c
   const std::int64_t deleted =
       static_cast<std::int64_t>(std::erase_if(keys_, [&](const auto& item) {
         if (!IsIn(range, item.first)) return false;
-        past_[item.first][revision_ + 1] = std::nullopt;
+        Note(item.first, std::nullopt);
         return true;
       }));
   changed = deleted > 0;

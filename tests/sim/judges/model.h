@@ -42,6 +42,15 @@ class Model {
   [[nodiscard]] std::string Overdue(std::uint64_t well_ms, std::uint64_t now_ms,
                                     std::uint64_t slack_ms) const;
   [[nodiscard]] std::uint64_t revision() const { return revision_; }
+  /// What one revision made of one key, which is the last that it did to it.
+  struct Event {
+    std::string key;
+    std::optional<KeyValue> put;  ///< nullopt: it was deleted
+  };
+  using Events = std::vector<Event>;
+  /// Of each revision, in the order of its operations.
+  [[nodiscard]] const std::map<std::uint64_t, Events>& events() const { return events_; }
+  [[nodiscard]] std::optional<KeyValue> ValueAt(std::string_view key, std::uint64_t revision) const;
 
  private:
   struct Value {
@@ -74,6 +83,7 @@ class Model {
   void Put(const kv::ParsedOperation& put);
   /// It keeps something of a key that is not there.
   [[nodiscard]] bool LacksKey(const kv::ParsedOperation& put) const;
+  void Note(const std::string& key, std::optional<Value> value);
   // --- Leases.
   [[nodiscard]] bool LacksLease(std::uint64_t id) const { return id != 0 && !leases_.contains(id); }
   std::string CarryLease(const kv::ParsedOperation& operation, const kv::OperationResult& result,
@@ -93,12 +103,13 @@ class Model {
                        const kv::TxnOperationResult* told, bool& changed, bool& refused);
   std::string Upkeep(const kv::ParsedOperation& operation, const kv::OperationResult* result);
   [[nodiscard]] Keys KeysAt(std::uint64_t revision) const;
-  /// The call at hand is as if it had only done what led to `keys`.
-  void TakeBackTo(Keys keys);
+  /// The call at hand is as if it had only done what led to `keys`, and to these events.
+  void TakeBackTo(Keys keys, Events events);
 
   Keys keys_;
   /// What each key became at each revision that changed it.
   std::map<std::string, std::map<std::uint64_t, std::optional<Value>>, std::less<>> past_;
+  std::map<std::uint64_t, Events> events_;
   std::uint64_t compacted_ = 0;
   std::uint64_t revision_ = 1;
   std::map<std::uint64_t, Lease> leases_;

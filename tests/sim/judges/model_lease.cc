@@ -28,7 +28,7 @@ std::int64_t Model::EndLease(std::uint64_t id) {
   leases_.erase(id);
   return static_cast<std::int64_t>(std::erase_if(keys_, [&](const auto& item) {
     if (item.second.lease != id) return false;
-    past_[item.first][revision_ + 1] = std::nullopt;
+    Note(item.first, std::nullopt);
     return true;
   }));
 }

@@ -61,10 +61,12 @@ std::string Model::CheckPrevious(const kv::RangeView& range,
 std::string Model::CarryTxn(const kv::ParsedTxn& txn, const kv::OperationResult& result,
                             bool& changed) {
   Keys before = keys_;
+  const auto noted = events_.find(revision_ + 1);
+  Events events = noted == events_.end() ? Events() : noted->second;
   bool refused = false;
   std::string wrong = RunTxn(txn, before, result.txn.get(), changed, refused);
   if (refused) {
-    TakeBackTo(std::move(before));
+    TakeBackTo(std::move(before), std::move(events));
     changed = false;
     const bool told = (result.code == Code::kInvalidArgument || result.code == Code::kNotFound) &&
                       result.txn == nullptr;

@@ -104,7 +104,7 @@ void Reads::OnAnswer(const Host& host, const Question& question, const Bytes& an
   answers_.emplace(reflects.value, Answer{host.name, question.request, answer});
 }
 
-void Reads::CompareWithModel() {
+Model Reads::CompareWithModel() {
   const DiskPlan& disk = world_.plan().disk;
   const bool may_end_early =
       disk.max_answer_bytes < kUsualAnswer || disk.max_visited_bytes < kUsualAnswer;
@@ -146,6 +146,7 @@ void Reads::CompareWithModel() {
   });
   const std::string overdue = model.Overdue(ToMs(well_at_), ToMs(world_.now()), kLeaseSlackMs);
   if (well_at_ != 0 && !overdue.empty()) world_.Fail("leases end", overdue);
+  return model;
 }
 
 }  // namespace raftkv::sim

@@ -20,13 +20,12 @@
 #include "lib/node/ports.h"
 #include "tests/sim/cluster/host.h"
 #include "tests/sim/cluster/scheduler.h"
+#include "tests/sim/judges/model.h"
 
 namespace raftkv::sim {
 
 /// What a read may be behind by, on a clock that is slow by as much as clocks may be.
 inline Nanos InTrueTime(Duration staleness) { return staleness.count() * 5 / 4; }
-
-class Model;
 
 class Reads {
  public:
@@ -62,8 +61,8 @@ class Reads {
   void OnShown(Shown shown);
 
   /// At the end: compares every answer with the state at its index, and every write's answer with
-  /// what the committed log says.
-  void CompareWithModel();
+  /// what the committed log says. Returns the model, which has carried out all of it.
+  Model CompareWithModel();
 
   /// A request leaves its client for the first time.
   void OnSent(std::uint64_t session, std::uint64_t sequence);

@@ -79,6 +79,10 @@ std::string Describe(const Stats& stats) {
   }
   Add(out, "%.2f a simulated second, without those of single messages\n",
       seconds > 0 ? static_cast<double>(SumOfFaults(stats)) / seconds : 0);
+  Add(out, "\n%-34s %10s\n", "watchers", "times");
+  for (std::size_t i = 0; i < Stats::kWatchCounts; ++i) {
+    Add(out, "%-34s %10llu\n", WatchCountName(static_cast<WatchCount>(i)), N(stats.watches[i]));
+  }
   return out;
 }
 
@@ -95,6 +99,10 @@ std::string WhatIsMissing(const Stats& stats) {
     if (stats.faults[i] == 0) {
       return std::string("this never happened: ") + FaultName(static_cast<Fault>(i));
     }
+  }
+  for (std::size_t i = 0; i < Stats::kWatchCounts; ++i) {
+    if (stats.watches[i] != 0) continue;
+    return std::string("watchers never saw this: ") + WatchCountName(static_cast<WatchCount>(i));
   }
   return {};
 }

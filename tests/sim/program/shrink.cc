@@ -38,6 +38,10 @@ class Shrinker {
     }
   }
   void LeaveOutKinds() {
+    for (const auto without : {&Overrides::without_watchers, &Overrides::without_leased}) {
+      Overrides less = story_.overrides;
+      if (!std::exchange(less.*without, true)) Try(std::move(less));
+    }
     for (std::size_t i = 0; i < kFaultKinds; ++i) {
       if (story_.overrides.Without(static_cast<Fault>(i))) continue;
       Overrides without = story_.overrides;
