@@ -143,6 +143,7 @@ class World {
   void Stopped(Host& host);
   void RunSafetyPhase();
   bool MayLast() { return lasting_.MayBegin(); }
+  void NoteRead(Nanos begun, bool answered) { lasting_.NoteRead(begun, answered); }
   void RunLastingPhase();
   void RunLivenessPhase();
   bool HasLeader();

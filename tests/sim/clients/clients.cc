@@ -218,6 +218,7 @@ Clients::Call Clients::Begin(Client& client, OpKind kind, test::ClientOp op,
   history_.set_time_ms(static_cast<std::uint64_t>(world_.now() / kMillisecond));
   const bool stale = kind == OpKind::kLocalGet || kind == OpKind::kBoundedGet;
   Call call{&client, kind, 0, key, write_floor_, !stale};
+  call.begun = world_.now();
   if (kind == OpKind::kGet || kind == OpKind::kLeaseGet) call.floor = FloorOf(key, world_.now());
   if (kind == OpKind::kBoundedGet) {
     call.floor = FloorOf(key, world_.now() - InTrueTime(world_.plan().clients.max_staleness));
@@ -465,6 +466,9 @@ void Clients::EndGet(const Call& call, const Result<KeyValue>& result) {
   } else if (call.recorded) {
     history_.Fail(call.id);
   }
+  // One that its client gave up says nothing about the cluster.
+  const bool given_up = result.code() == Code::kCancelled;
+  if (call.kind == OpKind::kGet && !given_up) world_.NoteRead(call.begun, answered);
   End(call, answered ? OpOutcome::kOk : OpOutcome::kFailed);
 }
 

@@ -103,6 +103,7 @@ class Clients {
     bool recorded = true;        ///< stands in the history
     std::uint64_t pages_of = 0;  ///< a further page of a scan: the revision of the first
     std::uint64_t past = 0;      ///< what it asks for was there at this revision; 0: the latest
+    Nanos begun = 0;
   };
 
   static constexpr int kMaxOpen = 4;  ///< calls of a client

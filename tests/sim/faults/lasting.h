@@ -26,6 +26,8 @@ class Lasting {
   /// To be called now and then until End(): fails the run where what is asked for does not hold.
   void Look();
   void End();
+  /// A linearizable read ended that a client began then; `answered` or not.
+  void NoteRead(Nanos begun, bool answered);
 
   static constexpr Nanos kTime = 20 * kSecond;
   static constexpr Nanos kLookEvery = 50 * kMillisecond;
