@@ -152,6 +152,14 @@ void AddClientFlags(Program& program) {
                                "print keys and values as hexadecimal escapes, such as \\x68\\x69"));
   WithEnvironment(app.add_flag("--json-strings", flags.json_strings,
                                "print keys and values in JSON as text instead of base64"));
+  WithEnvironment(app.add_option("--cacert", flags.tls.cacert,
+                                 "CA of the members' certificates (default: no TLS)"))
+      ->type_name("FILE");
+  WithEnvironment(app.add_option("--cert", flags.tls.cert,
+                                 "certificate of this client, for members with --client-cert-auth"))
+      ->type_name("FILE");
+  WithEnvironment(app.add_option("--key", flags.tls.key, "private key of --cert"))
+      ->type_name("FILE");
 }
 
 std::optional<std::uint32_t> ParseNumber(std::string_view text) {
@@ -198,6 +206,7 @@ Result<QuorumOptions> ParseQuorum(std::string_view text) {
 Result<std::unique_ptr<Client>> Connect(const ClientFlags& flags, ClientOptions options) {
   options.endpoints = flags.endpoint_list();
   options.cluster = flags.cluster_id;
+  options.tls = flags.tls;
   return Client::Connect(std::move(options));
 }
 

@@ -71,6 +71,7 @@ struct ClientFlags {
   std::string write_out = "simple";
   bool hex = false;
   bool json_strings = false;
+  ClientTlsOptions tls;
 
   [[nodiscard]] Format format() const;
   [[nodiscard]] std::vector<std::string> endpoint_list() const;
@@ -115,6 +116,7 @@ void AddMemberVerbs(Program& program);
 void AddSnapshotVerbs(Program& program);
 void AddBenchVerbs(Program& program);
 void AddRekeyVerb(Program& program);
+void AddCertVerb(Program& program);
 void AddMaelstromVerb(Program& program);
 
 }  // namespace raftkv::cmd

@@ -68,6 +68,7 @@ Exit Main(int argc, char** argv) {
   AddSnapshotVerbs(program);
   AddBenchVerbs(program);
   AddRekeyVerb(program);
+  AddCertVerb(program);
   AddMaelstromVerb(program);
   AddVersionVerb(program);
   const Status parsed = ParseCommandLine(program, argc, argv);

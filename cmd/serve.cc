@@ -53,6 +53,8 @@ struct ServeFlags {
   BytesFlag scrub_rate{NodeOptions().scrub_bytes_per_second};
   std::string encryption_key_file;
   BytesFlag disk_reserve{NodeOptions().disk_reserve_bytes};
+  NodeTlsOptions tls;
+  bool insecure = false;
 };
 
 Result<unsigned> ParsePercent(std::string_view text) {
@@ -98,6 +100,8 @@ Result<NodeOptions> OptionsOf(const ServeFlags& flags) {
   options.scrub_bytes_per_second = flags.scrub_rate.value;
   options.encryption_key_file = flags.encryption_key_file;
   options.disk_reserve_bytes = flags.disk_reserve.value;
+  options.tls = flags.tls;
+  options.insecure = flags.insecure;
   options.log_level = LogLevelOf(flags.log_level).value();
   options.log_sink = NewLogSink(flags.log_format == "json", flags.name);
   return options;
@@ -113,11 +117,14 @@ void RaiseFileLimit() {
 
 // SIGTERM and SIGINT, blocked in every thread and waited for in one of their own, which sees to it
 // that the process ends whatever the others hang in: a resolver, a disk, a pipe that nobody reads.
-// To end at once loses nothing; an orderly end only makes the next start faster.
+// To end at once loses nothing; an orderly end only makes the next start faster. With files that
+// can be read again, SIGHUP asks for that.
 class StopSignals {
  public:
   // Before the first thread starts: threads inherit the mask.
-  StopSignals() {
+  explicit StopSignals(bool reloads) : reloads_(reloads) {
+    // A shell that ignores it in the background would have it ignored here as well.
+    if (reloads) signal(SIGHUP, SIG_DFL);
     sigset_t set = Set();
     pthread_sigmask(SIG_BLOCK, &set, nullptr);
     // check:allow detach: it waits for as long as the process lives
@@ -133,6 +140,12 @@ class StopSignals {
     return came_;
   }
 
+  // Whether SIGHUP came since the last call.
+  bool TakeReload() {
+    const MutexLock lock(mutex_);
+    return std::exchange(reload_, false);
+  }
+
   // From here on a signal gives the process time to close the member.
   void SetOpen() {
     const MutexLock lock(mutex_);
@@ -144,21 +157,32 @@ class StopSignals {
   static constexpr std::chrono::seconds kToOpen{2};
   static constexpr std::chrono::seconds kToClose{30};
 
-  static sigset_t Set() {
+  [[nodiscard]] sigset_t Set() const {
     sigset_t set{};
     sigemptyset(&set);
     sigaddset(&set, SIGTERM);
     sigaddset(&set, SIGINT);
+    if (reloads_) sigaddset(&set, SIGHUP);
     return set;
+  }
+
+  // The one that ends the process.
+  int WaitForEnd(const sigset_t& set) {
+    int came = 0;
+    while (true) {
+      if (sigwait(&set, &came) != 0) continue;
+      if (came != SIGHUP) return came;
+      const MutexLock lock(mutex_);
+      reload_ = true;
+    }
   }
 
   [[noreturn]] void Watch() {
     pthread_setname_np(pthread_self(), "raftkv-signals");
     sigset_t set = Set();
-    int signal = 0;
-    while (sigwait(&set, &signal) != 0) {
-    }
+    const int signal = WaitForEnd(set);
     // The next one ends the process at once.
+    sigdelset(&set, SIGHUP);
     pthread_sigmask(SIG_UNBLOCK, &set, nullptr);
     MutexLock lock(mutex_);
     came_ = true;
@@ -170,9 +194,11 @@ class StopSignals {
     while (true) raise(signal);
   }
 
+  const bool reloads_;
   Mutex mutex_;
   Condition changed_;
   bool came_ RAFTKV_GUARDED_BY(mutex_) = false;
+  bool reload_ RAFTKV_GUARDED_BY(mutex_) = false;
   std::chrono::seconds grace_ RAFTKV_GUARDED_BY(mutex_) = kToOpen;
 };
 
@@ -181,8 +207,9 @@ Exit RunServe(const ServeFlags& flags) {
   if (!options.ok()) return Fail(Exit::kBadArguments, options.status().message());
   if (const Status clock = storage::CheckWallClock(); !clock.ok())
     return Fail(Exit::kError, clock.message());
-  StopSignals& stop = *new StopSignals();  // never destroyed: its thread lives on
-  signal(SIGPIPE, SIG_IGN);                // whoever reads our stderr may go away
+  // Never destroyed: its thread lives on.
+  StopSignals& stop = *new StopSignals(/*reloads=*/!flags.tls.cert.empty());
+  signal(SIGPIPE, SIG_IGN);  // whoever reads our stderr may go away
   RaiseFileLimit();
 
   auto opened = Node::Open(std::move(options).value());
@@ -200,6 +227,7 @@ Exit RunServe(const ServeFlags& flags) {
   IdleMemory memory;
   while (!stop.Wait()) {
     memory.Look();
+    if (stop.TakeReload()) static_cast<void>(node->ReloadTls());  // which logs what came of it
     const Status failure = node->WaitForFailure(std::chrono::milliseconds(0));
     if (failure.code() == Code::kDeadlineExceeded) continue;
     return Fail(Exit::kError, failure.message());
@@ -300,6 +328,31 @@ void AddTimingAndDiskFlags(CLI::App& verb, ServeFlags& flags) {
       ->default_str("16MiB");
 }
 
+void AddTlsFlags(CLI::App& verb, ServeFlags& flags) {
+  const auto add = [&verb](const std::string& name, std::string& value, const std::string& help) {
+    WithEnvironment(verb.add_option(name, value, help))->type_name("FILE");
+  };
+  add("--tls-cert", flags.tls.cert,
+      "certificate of this member, for TLS on all ports (default: no TLS)");
+  add("--tls-key", flags.tls.key, "private key of --tls-cert");
+  add("--tls-ca", flags.tls.ca, "CA of the certificates of clients");
+  WithEnvironment(verb.add_flag("--client-cert-auth", flags.tls.client_cert_auth,
+                                "refuse clients without a certificate of --tls-ca"));
+  add("--peer-tls-cert", flags.tls.peer_cert,
+      "certificate of this member for the other members (default: --tls-cert)");
+  add("--peer-tls-key", flags.tls.peer_key, "private key of --peer-tls-cert");
+  add("--peer-tls-ca", flags.tls.peer_ca,
+      "CA of the certificates of members: whoever has one is a member (default: --tls-ca)");
+  WithEnvironment(verb.add_option("--tls-min-version", flags.tls.min_version,
+                                  "lowest version of TLS that is spoken"))
+      ->check(CLI::IsMember({"1.2", "1.3"}))
+      ->capture_default_str();
+  WithEnvironment(
+      verb.add_flag("--insecure", flags.insecure,
+                    "do not warn that --listen can be reached by other machines without "
+                    "TLS"));
+}
+
 }  // namespace
 
 void AddServeVerb(Program& program) {
@@ -307,6 +360,7 @@ void AddServeVerb(Program& program) {
   CLI::App* verb = program.app.add_subcommand("serve", "run a member of a cluster");
   AddIdentityFlags(*verb, *flags);
   AddTimingAndDiskFlags(*verb, *flags);
+  AddTlsFlags(*verb, *flags);
   verb->callback([&program, verb, flags] {
     program.run = [verb, flags] {
       if (!flags->config.empty()) {

@@ -42,12 +42,13 @@ _ROOMS = {
     "storage/local_log": ("disk", "folder", "log"),
     "storage/member": ("disk", "cipher", "folder", "log", "kv", "snapshot"),
     "rpc/wire": (),
-    "rpc/loop": ("wire",),
-    "rpc/client": ("wire", "loop"),
-    "rpc/http": ("loop",),
-    "rpc/server": ("wire", "loop"),
-    "rpc/peers": ("wire", "loop", "server"),
-    "rpc/etcd": ("wire", "loop", "client", "server"),
+    "rpc/tls": (),
+    "rpc/loop": ("wire", "tls"),
+    "rpc/client": ("wire", "tls", "loop"),
+    "rpc/http": ("tls", "loop"),
+    "rpc/server": ("wire", "tls", "loop"),
+    "rpc/peers": ("wire", "tls", "loop", "server"),
+    "rpc/etcd": ("wire", "tls", "loop", "client", "server"),
 }
 
 _SERIALIZATION = ("raft", "kv", "node", "session", "storage", "rpc", "open")

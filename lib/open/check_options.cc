@@ -12,6 +12,7 @@
 #include "lib/node/formation.h"
 #include "lib/open/open_node.h"
 #include "lib/raft/quorum.h"
+#include "rpc/tls/tls_setup.h"
 #include "storage/disk/machine.h"
 #include "storage/disk/open_rocksdb.h"
 
@@ -180,6 +181,8 @@ Status CheckOptions(NodeOptions& options) {
   if (options.reserved_signal < 0 || options.reserved_signal >= SIGRTMAX) {
     return Invalid("reserved_signal is not a signal");
   }
+  const bool has_peers = options.cluster.size() > 1 || options.join;
+  if (const Status status = rpc::CheckTls(options.tls, has_peers); !status.ok()) return status;
   if (const Status status = CheckLimits(options.limits); !status.ok()) return status;
   if (const Status status = CheckLogAndSnapshots(options); !status.ok()) return status;
   if (const Status status = CheckTimes(options); !status.ok()) return status;
@@ -228,6 +231,10 @@ class OwnedNode final : public Node {
   Status WaitForFailure(std::chrono::milliseconds timeout) override {
     if (Status may = node_.MayBlock("WaitForFailure"); !may.ok()) return may;
     return node_->WaitForFailure(timeout);
+  }
+  Status ReloadTls() override {
+    if (Status may = node_.MayBlock("ReloadTls"); !may.ok()) return may;
+    return node_->ReloadTls();
   }
   Result<BackupInfo> Backup(const std::string& file, const BackupOptions& options) override {
     if (Status may = node_.MayBlock("Backup"); !may.ok()) return may;

@@ -7,6 +7,9 @@
 #ifdef RAFTKV_ETCD
 #include "rpc/etcd/door.h"
 #include "rpc/etcd/services.h"
+#include "rpc/loop/rate_limit.h"
+#include "rpc/loop/sockets.h"
+#include "rpc/tls/plain_guard.h"
 #endif
 
 namespace raftkv {
@@ -29,6 +32,7 @@ class EtcdDoorImpl final : public EtcdDoor {
     door.http2.max_message_bytes = options_.limits.max_request_bytes + kRequestSlackBytes;
     door.http2.max_unfinished_bytes = 2 * door.http2.max_message_bytes;
     door.http2.max_queued_bytes = 2 * door.http2.max_message_bytes;
+    door.wrap = [this](kj::Own<kj::AsyncIoStream> stream) { return Wrap(kj::mv(stream)); };
     door.healthy = options_.ready;
     door.log_sink = options_.log_sink;
     auto listening = etcd::Door::Listen(loop_, std::move(door));
@@ -45,6 +49,7 @@ class EtcdDoorImpl final : public EtcdDoor {
                                                                .kv = kv,
                                                                .service = service,
                                                                .status = std::move(status),
+                                                               .dialer = options_.dialer,
                                                                .limits = options_.limits,
                                                                .log_sink = options_.log_sink},
                                                  std::move(services));
@@ -55,7 +60,24 @@ class EtcdDoorImpl final : public EtcdDoor {
   [[nodiscard]] std::size_t connections() const override { return door_->connections(); }
 
  private:
+  kj::Promise<etcd::WrappedStream> Wrap(kj::Own<kj::AsyncIoStream> stream) {
+    std::string remote = rpc::PeerAddressOf(*stream);
+    if (options_.tls != nullptr) {
+      return options_.tls->Accept(kj::mv(stream), std::move(remote))
+          .then([](kj::Own<rpc::TlsStream>&& secure) {
+            std::string protocol = secure->protocol();
+            return etcd::WrappedStream{.stream = kj::mv(secure), .protocol = std::move(protocol)};
+          });
+    }
+    return etcd::WrappedStream{
+        .stream = kj::heap<rpc::PlainGuard>(kj::mv(stream), [this, remote = std::move(remote)] {
+          refused_.Log(options_.log_sink, loop_.Now(), node::LogSeverity::kWarn,
+                       "closed the etcd connection from " + remote + ": " + rpc::kSpeaksTls);
+        })};
+  }
+
   rpc::EventLoop& loop_;
+  rpc::RateLimitedLog refused_;
   const EtcdDoorOptions options_;
   std::unique_ptr<etcd::Services> services_;
   std::unique_ptr<etcd::Door> door_;  // last: its calls end before what serves them

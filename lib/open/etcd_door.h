@@ -16,12 +16,18 @@
 #include "lib/node/ports.h"
 #include "rpc/loop/event_loop.h"
 #include "rpc/server/service.h"
+#include "rpc/tls/tls_dialer.h"
+#include "rpc/tls/tls_port.h"
 
 namespace raftkv {
 
 struct EtcdDoorOptions {
   /// "host:port"; port 0: any free one.
   std::string listen;
+  /// Outlives the door; null: plain text.
+  rpc::TlsPort* tls = nullptr;
+  /// Of connections to the other members; null: plain text.
+  std::shared_ptr<const rpc::TlsDialer> dialer = nullptr;
   Limits limits;
   std::chrono::milliseconds election_timeout;
   /// Ok, or why the member cannot serve now. Runs on the loop.

@@ -67,7 +67,8 @@ raftkv::Status OpenNode::Start() {
   // Created before damage is found: then there might be no thread left.
   opener_ = std::make_unique<storage::Worker>("raftkv-opener", 1);
   // Ports first: if one is taken, nothing has been changed on disk.
-  raftkv::Status status = Listen();
+  raftkv::Status status = OpenTls();
+  if (status.ok()) status = Listen();
   if (status.ok()) status = OpenStore();
   if (status.ok()) {
     RAFTKV_CHECK(loop_->Call([this] { Assemble(); }));
@@ -95,11 +96,16 @@ raftkv::Status OpenNode::ListenForPeersAndClients() {
   server.limits = options_.limits;
   server.max_connections = options_.max_connections;
   server.version = RAFTKV_VERSION;
+  tls_native_ = NewTlsPort({.protocols = {rpc::kTlsNative}, .peers = true});
+  server.tls = tls_native_.get();
+  server.insecure = options_.insecure;
   server.log_sink = Sink();
   auto listening = rpc::Server::Listen(*loop_, *this, server);
   if (!listening.ok()) return listening.status();
   server_ = *std::move(listening);
   listen_address_ = server_->address();
+  const std::string& exposed = server_->exposed();
+  if (!exposed.empty()) Sink()(node::LogSeverity::kWarn, "this member " + exposed);
   return raftkv::Status::Ok();
 }
 
@@ -107,6 +113,8 @@ raftkv::Status OpenNode::ListenForHttp() {
   if (options_.http.empty()) return raftkv::Status::Ok();
   rpc::HttpOptions http;
   http.listen = options_.http;
+  tls_http_ = NewTlsPort({.protocols = {rpc::kTlsHttp1}});
+  http.tls = tls_http_.get();
   http.log_sink = Sink();
   const rpc::HttpHandlers handlers{[this] { return metrics_->Serialize(SnapshotForMetrics()); },
                                    [this] { return ReadyToServe(); }};
@@ -119,7 +127,10 @@ raftkv::Status OpenNode::ListenForHttp() {
 
 raftkv::Status OpenNode::ListenForEtcd() {
   if (options_.etcd.empty()) return raftkv::Status::Ok();
+  tls_etcd_ = NewTlsPort({.protocols = {rpc::kTlsHttp2, rpc::kTlsHttp1}});
   auto listening = EtcdDoor::Listen(*loop_, {.listen = options_.etcd,
+                                             .tls = tls_etcd_.get(),
+                                             .dialer = tls_dialer_,
                                              .limits = options_.limits,
                                              .election_timeout = options_.election_timeout,
                                              .ready = [this] { return ReadyToServe(); },
@@ -171,6 +182,7 @@ std::unique_ptr<rpc::PeerNetwork> OpenNode::MakePeers() {
   rpc::PeersOptions options;
   options.seed = Entropy();
   options.link.log_sink = Sink();
+  options.tls = tls_dialer_;
   auto peers = std::make_unique<rpc::Peers>(*loop_, options);
   peers->SetOwner(*this);
   if (server_) peers->SetServer(*server_);
@@ -203,7 +215,8 @@ std::string OpenNode::Advertised() {
 std::string OpenNode::EtcdUrl() const {
   const auto listens = ParseHostPort(etcd_address_);
   if (!listens.ok()) return "";
-  if (!IsWildcard(*listens)) return "http://" + etcd_address_;
+  const std::string scheme = tls_etcd_ == nullptr ? "http://" : "https://";
+  if (!IsWildcard(*listens)) return scheme + etcd_address_;
   const auto advertised = ParseHostPort(options_.advertise);
   const auto own = ParseHostPort(listen_address_);
   HostPort reached = *listens;
@@ -212,7 +225,7 @@ std::string OpenNode::EtcdUrl() const {
   } else if (own.ok()) {
     reached.host = own->host;
   }
-  return "http://" + ToText(reached);
+  return scheme + ToText(reached);
 }
 
 void OpenNode::Assemble() {
@@ -397,9 +410,13 @@ raftkv::Status OpenNode::Close() {
     http_.reset();
     peers_.reset();
     server_.reset();
+    tls_etcd_.reset();
+    tls_http_.reset();
+    tls_native_.reset();
     member_.reset();
   });
   // Off the loop, which still takes (and drops) what the disk threads post.
+  if (tls_worker_) tls_worker_->Stop();
   inspections_.Cancel();
   if (inspector_) inspector_->Stop();
   // After a failure everything is left as it is: only a restart can tell what is really on disk.

@@ -7,6 +7,7 @@
 #include <atomic>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include <raftkv/node.h>
 
@@ -19,9 +20,13 @@
 #include "rpc/http/http_server.h"
 #include "rpc/http/metrics.h"
 #include "rpc/loop/event_loop.h"
+#include "rpc/loop/rate_limit.h"
 #include "rpc/peers/peer_network.h"
 #include "rpc/server/server.h"
 #include "rpc/server/service.h"
+#include "rpc/tls/tls_dialer.h"
+#include "rpc/tls/tls_port.h"
+#include "rpc/tls/tls_source.h"
 #include "storage/disk/worker.h"
 #include "storage/member/open.h"
 
@@ -34,6 +39,8 @@ struct OpenInternals {
   std::string machine_boot;
   bool sync = true;
   Duration scrub_pause = std::chrono::minutes(1);
+  /// How often the TLS files are looked at.
+  Duration tls_look = std::chrono::seconds(3);
 };
 
 raft::QuorumRule RuleOf(const QuorumOptions& quorum);
@@ -60,12 +67,20 @@ class OpenNode final : public Node,
   [[nodiscard]] std::string http_address() const override { return http_address_; }
   [[nodiscard]] std::string etcd_address() const override { return etcd_address_; }
   raftkv::Status WaitForFailure(std::chrono::milliseconds timeout) override;
+  raftkv::Status ReloadTls() override;
   Result<BackupInfo> Backup(const std::string& file, const BackupOptions& options) override;
   raftkv::Status Close() override;
   /// Synced writes of the log since the open.
   [[nodiscard]] std::uint64_t sync_count() const { return store_ ? store_->sync_count() : 0; }
 
  private:
+  raftkv::Status OpenTls();
+  /// Null without TLS.
+  [[nodiscard]] std::unique_ptr<rpc::TlsPort> NewTlsPort(rpc::TlsAccepts accepts);
+  void WatchTlsFiles();
+  void TakeTls(const Result<rpc::TlsSetupPtr>& loaded);
+  [[nodiscard]] std::vector<std::string> TlsWarnings() const;
+  [[nodiscard]] rpc::TlsSnapshot SnapshotOfTls() const;
   raftkv::Status Listen();
   raftkv::Status ListenForPeersAndClients();
   raftkv::Status ListenForHttp();
@@ -132,9 +147,17 @@ class OpenNode final : public Node,
   std::string etcd_address_;
   std::unique_ptr<LogQueue> log_;
   std::unique_ptr<rpc::EventLoop> loop_;
+  /// Null without TLS. Reads changed files, on its worker.
+  std::unique_ptr<rpc::TlsReload> tls_reload_;
+  std::unique_ptr<storage::Worker> tls_worker_;
+  std::shared_ptr<const rpc::TlsDialer> tls_dialer_;
 
   // --- Owned by the loop, except for opening and flushing the store.
   std::unique_ptr<rpc::Metrics> metrics_;
+  std::unique_ptr<rpc::TlsSource> tls_;  ///< null without TLS; the ports use it
+  std::unique_ptr<rpc::TlsPort> tls_native_;
+  std::unique_ptr<rpc::TlsPort> tls_http_;
+  std::unique_ptr<rpc::TlsPort> tls_etcd_;
   std::unique_ptr<storage::Store> store_;
   std::unique_ptr<rpc::PeerNetwork> peers_;
   std::unique_ptr<node::Member> member_;

@@ -172,6 +172,7 @@ rpc::MetricsSnapshot OpenNode::SnapshotForMetrics() {
   snapshot.node.name = options_.name;
   if (server_) snapshot.connections = server_->connections();
   if (etcd_) snapshot.etcd_connections = etcd_->connections();
+  snapshot.tls = SnapshotOfTls();
   if (!member_) return snapshot;
   snapshot.node = member_->status();
   snapshot.failed = !member_->failure().ok();
@@ -214,6 +215,10 @@ void OpenNode::FillStatus(EndpointStatus& status) {
     }
   }
   if (!member_->failure().ok()) status.node.errors.push_back(member_->failure().message());
+  for (std::string& warning : TlsWarnings()) status.node.errors.push_back(std::move(warning));
+  if (server_ && !server_->exposed().empty()) {
+    status.node.errors.push_back("it " + server_->exposed());
+  }
   if (status.node.leader.empty()) status.node.errors.push_back("no leader is known");
 }
 

@@ -13,6 +13,8 @@
 #include "rpc/client/spread_kv.h"
 #include "rpc/loop/event_loop.h"
 #include "rpc/loop/sockets.h"
+#include "rpc/tls/tls_dialer.h"
+#include "rpc/tls/tls_setup.h"
 
 namespace raftkv::rpc {
 namespace {
@@ -26,9 +28,12 @@ std::uint64_t RandomSeed() {
 
 class RemoteClient final : public Client {
  public:
-  RemoteClient(const ClientOptions& options, std::unique_ptr<EventLoop> loop)
+  /// Without `tls` it is plain text.
+  RemoteClient(const ClientOptions& options, std::shared_ptr<const TlsDialer> tls,
+               std::unique_ptr<EventLoop> loop)
       : endpoints_(options.endpoints),
         cluster_id_(options.cluster),
+        tls_(std::move(tls)),
         pin_(std::make_shared<ClusterPin>(cluster_id_)),
         loop_(std::move(loop)) {
     loop_->Call([&] { Build(options); });
@@ -78,6 +83,7 @@ class RemoteClient final : public Client {
       RemoteChannelOptions channel;
       channel.endpoints = options.endpoints;
       channel.pin = pin_;
+      channel.tls = tls_;
       channel.follow_leader = options.follow_leader;
       channel.on_header = [this](const AnswerHeader& header) { Remember(header); };
       channels_.push_back(std::make_unique<RemoteChannel>(*loop_, std::move(channel)));
@@ -100,7 +106,7 @@ class RemoteClient final : public Client {
   kj::Promise<void> AskStatus(const std::string& endpoint, std::chrono::milliseconds timeout,
                               bool with_hash, StatusPromise result) {
     auto asked =
-        ClientLink::Open(*loop_, endpoint, std::make_shared<ClusterPin>(cluster_id_), timeout)
+        ClientLink::Open(*loop_, endpoint, std::make_shared<ClusterPin>(cluster_id_), timeout, tls_)
             .then([this, timeout, with_hash, result](std::shared_ptr<ClientLink>&& link) {
               auto request = link->service().statusRequest();
               request.setWithHash(with_hash);
@@ -138,12 +144,13 @@ class RemoteClient final : public Client {
  public:
   Result<std::shared_ptr<node::BackupFeed>> BeginBackup(
       std::chrono::milliseconds timeout) override {
-    return BeginRemoteBackup(*loop_, endpoints_, pin_, timeout);
+    return BeginRemoteBackup(*loop_, endpoints_, pin_, timeout, tls_);
   }
 
  private:
   const std::vector<std::string> endpoints_;
-  const ClusterId cluster_id_;             // as the options name it
+  const ClusterId cluster_id_;  // as the options name it
+  const std::shared_ptr<const TlsDialer> tls_;
   const std::shared_ptr<ClusterPin> pin_;  // its inside is of the loop
   std::unique_ptr<EventLoop> loop_;
   std::unique_ptr<SpreadKv> spread_;
@@ -199,14 +206,21 @@ Result<std::unique_ptr<Client>> Client::Connect(ClientOptions options) {
     return raftkv::Status(Code::kInvalidArgument,
                           "connections must be 1 to " + std::to_string(rpc::kMaxConnections));
   }
+  if (raftkv::Status tls = rpc::CheckTls(options.tls); !tls.ok()) return tls;
   rpc::EventLoopOptions loop_options;
   loop_options.thread_name = "raftkv-client";
   loop_options.reserved_signal = options.reserved_signal;
   return OpenOrUnavailable([&]() -> Result<std::unique_ptr<Client>> {
+    std::shared_ptr<const rpc::TlsDialer> tls;
+    if (rpc::IsOn(options.tls)) {
+      auto dialer = rpc::NewClientDialer(options.tls);
+      if (!dialer.ok()) return dialer.status();
+      tls = *std::move(dialer);
+    }
     auto loop = rpc::EventLoop::Start(std::move(loop_options));
     if (!loop.ok()) return loop.status();
     return std::unique_ptr<Client>(std::make_unique<rpc::OwnedClient>(
-        std::make_unique<rpc::RemoteClient>(options, std::move(loop).value())));
+        std::make_unique<rpc::RemoteClient>(options, std::move(tls), std::move(loop).value())));
   });
 }
 

@@ -46,8 +46,9 @@ ClientLink::ClientLink(EventLoop& loop, std::string address, std::shared_ptr<Clu
 
 kj::Promise<std::shared_ptr<ClientLink>> ClientLink::Open(EventLoop& loop, std::string address,
                                                           std::shared_ptr<ClusterPin> pin,
-                                                          Duration timeout) {
-  auto dialed = Dial(loop, address, timeout, kMaxAnswerBytes);
+                                                          Duration timeout,
+                                                          std::shared_ptr<const TlsDialer> tls) {
+  auto dialed = Dial(loop, address, timeout, kMaxAnswerBytes, std::move(tls));
   auto open = dialed.then([&loop, address, pin](std::unique_ptr<Outbound>&& connection) {
     auto link =
         Share(loop, std::make_unique<ClientLink>(loop, address, pin, std::move(connection)));

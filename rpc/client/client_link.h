@@ -19,10 +19,10 @@ class ClientLink {
  public:
   /// Connects and completes the handshake, all within `timeout`. A failure's description says why.
   /// A member of another cluster than the pin's counts as a failure; the first accepted member sets
-  /// the pin.
-  static kj::Promise<std::shared_ptr<ClientLink>> Open(EventLoop& loop, std::string address,
-                                                       std::shared_ptr<ClusterPin> pin,
-                                                       Duration timeout);
+  /// the pin. Without `tls` it is plain text.
+  static kj::Promise<std::shared_ptr<ClientLink>> Open(
+      EventLoop& loop, std::string address, std::shared_ptr<ClusterPin> pin, Duration timeout,
+      std::shared_ptr<const TlsDialer> tls = nullptr);
 
   ClientLink(EventLoop& loop, std::string address, std::shared_ptr<ClusterPin> pin,
              std::unique_ptr<Outbound> connection);

@@ -97,8 +97,8 @@ Result<Source> SourceOf(const std::shared_ptr<ClientLink>& link,
 
 kj::Promise<void> Ask(EventLoop& loop, const std::string& endpoint,
                       const std::shared_ptr<ClusterPin>& pin, Duration timeout,
-                      const SourcePromise& result) {
-  return ClientLink::Open(loop, endpoint, pin, timeout)
+                      const std::shared_ptr<const TlsDialer>& tls, const SourcePromise& result) {
+  return ClientLink::Open(loop, endpoint, pin, timeout, tls)
       .then([result](std::shared_ptr<ClientLink>&& link) {
         link->CallBegan();
         return link->service()
@@ -115,11 +115,12 @@ kj::Promise<void> Ask(EventLoop& loop, const std::string& endpoint,
 }
 
 Result<Source> AskAndWait(EventLoop& loop, const std::string& endpoint,
-                          const std::shared_ptr<ClusterPin>& pin, Duration timeout) {
+                          const std::shared_ptr<ClusterPin>& pin, Duration timeout,
+                          const std::shared_ptr<const TlsDialer>& tls) {
   auto result = std::make_shared<std::promise<Result<Source>>>();
   auto future = result->get_future();
-  loop.Post([&loop, endpoint, pin, timeout, result = std::move(result)] {
-    loop.Spawn(Ask(loop, endpoint, pin, timeout, result));
+  loop.Post([&loop, endpoint, pin, timeout, tls, result = std::move(result)] {
+    loop.Spawn(Ask(loop, endpoint, pin, timeout, tls, result));
   });
   try {
     return future.get();
@@ -132,7 +133,8 @@ Result<Source> AskAndWait(EventLoop& loop, const std::string& endpoint,
 
 Result<std::shared_ptr<node::BackupFeed>> BeginRemoteBackup(
     EventLoop& loop, const std::vector<std::string>& endpoints,
-    const std::shared_ptr<ClusterPin>& pin, std::chrono::milliseconds timeout) {
+    const std::shared_ptr<ClusterPin>& pin, std::chrono::milliseconds timeout,
+    const std::shared_ptr<const TlsDialer>& tls) {
   const MonoTime deadline = loop.Now() + BoundedTimeout(timeout);
   if (BoundedTimeout(timeout) == timeout.zero()) {
     return Status(Code::kDeadlineExceeded, "the timeout leaves no time to find a member");
@@ -142,7 +144,7 @@ Result<std::shared_ptr<node::BackupFeed>> BeginRemoteBackup(
     Code code = Code::kDeadlineExceeded;
     for (const std::string& endpoint : endpoints) {
       const Duration left = std::max<Duration>(deadline - loop.Now(), std::chrono::milliseconds(1));
-      Result<Source> source = AskAndWait(loop, endpoint, pin, std::min(left, kConnectTimeout));
+      Result<Source> source = AskAndWait(loop, endpoint, pin, std::min(left, kConnectTimeout), tls);
       if (source.ok()) {
         return std::shared_ptr<node::BackupFeed>(
             std::make_shared<LoopBackupFeed>(loop, *std::move(source)));

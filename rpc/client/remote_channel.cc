@@ -76,7 +76,7 @@ kj::Promise<void> RemoteChannel::TryNext(std::shared_ptr<Round> round) {
     round->failures += address + " (" + why + ')';
     return TryNext(round);
   };
-  return ClientLink::Open(loop_, address, options_.pin, options_.connect_timeout)
+  return ClientLink::Open(loop_, address, options_.pin, options_.connect_timeout, options_.tls)
       .then(
           [this, at, failed](LinkPtr&& link) {
             if (link->header().cluster == ClusterId{}) {
@@ -94,7 +94,7 @@ kj::Promise<void> RemoteChannel::GoToLeader(LinkPtr link) {
     EndRound(std::move(link));
     return kj::READY_NOW;
   }
-  return ClientLink::Open(loop_, leader, options_.pin, options_.connect_timeout)
+  return ClientLink::Open(loop_, leader, options_.pin, options_.connect_timeout, options_.tls)
       .then(
           [this, link, leader](LinkPtr&& to_leader) {
             if (to_leader->header().cluster != ClusterId{}) return EndRound(std::move(to_leader));
@@ -146,7 +146,7 @@ void RemoteChannel::Heard(const LinkPtr& link, const AnswerHeader& header) {
 void RemoteChannel::Follow(const std::string& leader) {
   if (following_ || loop_.Now() < follow_not_before_) return;
   following_ = true;
-  tasks_.add(ClientLink::Open(loop_, leader, options_.pin, options_.connect_timeout)
+  tasks_.add(ClientLink::Open(loop_, leader, options_.pin, options_.connect_timeout, options_.tls)
                  .then(
                      [this, leader](LinkPtr&& link) {
                        following_ = false;

@@ -20,6 +20,8 @@ struct RemoteChannelOptions {
   /// Nothing is sent to members of other clusters, nor to one whose cluster has not formed yet,
   /// since its id is not known. Never null.
   std::shared_ptr<ClusterPin> pin = std::make_shared<ClusterPin>();
+  /// Null: plain text.
+  std::shared_ptr<const TlsDialer> tls = nullptr;
   bool follow_leader = true;
   /// Continue with the next endpoint if one says that it cannot serve (and not which one can).
   bool move_on_refusal = false;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <memory>
 
 #include <raftkv/kv.h>
 #include <raftkv/node.h>
@@ -9,6 +10,7 @@
 #include "lib/node/ports.h"
 #include "rpc/loop/event_loop.h"
 #include "rpc/server/service.h"
+#include "rpc/tls/tls_dialer.h"
 
 namespace raftkv::etcd {
 
@@ -22,8 +24,10 @@ struct Backend {
   rpc::Service& service;
   /// The part of the status that costs nothing.
   std::function<NodeStatus()> status;
-  Limits limits;
-  node::LogSink log_sink;
+  /// Of connections to the other members; null: plain text.
+  std::shared_ptr<const rpc::TlsDialer> dialer = nullptr;
+  Limits limits = {};
+  node::LogSink log_sink = {};
 };
 
 }  // namespace raftkv::etcd

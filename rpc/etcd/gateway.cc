@@ -54,6 +54,8 @@ bool AsksForClose(kj::StringPtr connection) {
   return text == "close" || text == "Close";
 }
 
+}  // namespace
+
 /// Malformed requests are answered; nothing is written to the host's stderr.
 class QuietGatewayErrors final : public kj::HttpServerErrorHandler {
  public:
@@ -62,8 +64,6 @@ class QuietGatewayErrors final : public kj::HttpServerErrorHandler {
     return kj::READY_NOW;
   }
 };
-
-}  // namespace
 
 Gateway::Gateway(SessionOwner& owner, std::function<Status()> healthy)
     : owner_(owner), healthy_(std::move(healthy)) {

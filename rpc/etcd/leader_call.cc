@@ -25,6 +25,7 @@ class LeaderConnections {
     rpc::RemoteChannelOptions options;
     options.endpoints = {address};
     options.pin = std::make_shared<rpc::ClusterPin>(ClusterId(backend_.status().cluster_id));
+    options.tls = backend_.dialer;
     const std::uint64_t number = next_++;
     auto& channel = channels_[number];
     channel = std::make_unique<rpc::RemoteChannel>(backend_.loop, std::move(options));

@@ -11,6 +11,7 @@
 #include "rpc/loop/descriptors.h"
 #include "rpc/loop/outbound.h"
 #include "rpc/loop/sockets.h"
+#include "rpc/tls/plain_guard.h"
 
 namespace raftkv::rpc {
 namespace {
@@ -115,15 +116,26 @@ class HttpServerImpl final : public HttpServer, private kj::TaskSet::ErrorHandle
     const std::uint64_t number = ++last_number_;
     auto closed = kj::newPromiseAndFulfiller<void>();
     connections_.emplace(number, kj::mv(closed.fulfiller));
-    auto served =
-        loop_.timer()
-            .timeoutAfter(ToKj(options_.connection_life), server_.listenHttp(kj::mv(stream)))
-            .exclusiveJoin(kj::mv(closed.promise));
+    auto served = loop_.timer()
+                      .timeoutAfter(ToKj(options_.connection_life), Serve(kj::mv(stream)))
+                      .exclusiveJoin(kj::mv(closed.promise));
     // A request that cannot be parsed, a lost connection, one that is too old: all are treated
     // alike.
     tasks_.add(served.catch_([](kj::Exception&&) {}).attach(kj::defer([this, number] {
       connections_.erase(number);
     })));
+  }
+
+  kj::Promise<void> Serve(kj::Own<kj::AsyncIoStream> stream) {
+    std::string remote = PeerAddressOf(*stream);
+    if (options_.tls != nullptr) {
+      return options_.tls->Accept(kj::mv(stream), std::move(remote))
+          .then([this](kj::Own<TlsStream>&& secure) { return server_.listenHttp(kj::mv(secure)); });
+    }
+    return server_.listenHttp(
+        kj::heap<PlainGuard>(kj::mv(stream), [this, remote = std::move(remote)] {
+          acceptor_.LogRefused("closed the HTTP connection from " + remote + ": " + kSpeaksTls);
+        }));
   }
 
   bool CloseOldest(const std::string& why) {

@@ -10,6 +10,7 @@
 
 #include "lib/node/ports.h"
 #include "rpc/loop/event_loop.h"
+#include "rpc/tls/tls_port.h"
 
 namespace raftkv::rpc {
 
@@ -23,6 +24,8 @@ struct HttpOptions {
   Duration request_timeout = std::chrono::seconds(5);
   /// For a connection, whatever it does.
   Duration connection_life = std::chrono::seconds(60);
+  /// Shakes hands on all connections; outlives the server. Null: plain text.
+  TlsPort* tls = nullptr;
   node::LogSink log_sink;
 };
 

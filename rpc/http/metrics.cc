@@ -184,6 +184,7 @@ std::string Metrics::Serialize(const MetricsSnapshot& snapshot) {
   damage_found_.Set(static_cast<double>(snapshot.damage_found));
   disk_full_.Set(static_cast<double>(snapshot.space));
   disk_hangs_.Set(snapshot.disk_hangs ? 1 : 0);
+  tls_.Show(snapshot.tls);
   std::map<std::string, double> leader;
   if (!node.leader.empty()) leader[node.leader] = 1;
   Replace(leader_, "leader", leader_gauges_, leader);

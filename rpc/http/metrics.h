@@ -18,6 +18,7 @@
 #include <raftkv/node.h>
 
 #include "lib/node/ports.h"
+#include "rpc/http/tls_metrics.h"
 
 namespace raftkv::rpc {
 
@@ -36,6 +37,7 @@ struct MetricsSnapshot {
   std::uint64_t damage_found = 0;
   raft::Space space = raft::Space::kEnough;
   bool disk_hangs = false;
+  TlsSnapshot tls = {};
 };
 
 /// Used on the loop only.
@@ -64,6 +66,7 @@ class Metrics final : public node::Observer {
   void AddLabelled(const std::string& name, const std::string& version);
 
   prometheus::Registry registry_;
+  TlsMetrics tls_{registry_};
   std::array<prometheus::Histogram*, kStages> stages_{};
   prometheus::Histogram& wal_sync_seconds_;
   prometheus::Counter& wal_syncs_;

@@ -4,8 +4,17 @@
 #include <kj/debug.h>
 
 #include "rpc/loop/sockets.h"
+#include "rpc/tls/plain_guard.h"
 
 namespace raftkv::rpc {
+namespace {
+
+/// Which says more than that its bytes are no message.
+kj::Exception SpeaksTls() {
+  return {kj::Exception::Type::FAILED, __FILE__, __LINE__, kj::heapString(kSpeaksTls)};
+}
+
+}  // namespace
 
 CheckedStream::CheckedStream(kj::AsyncIoStream& stream, std::size_t max_message_bytes)
     : ahead_(stream), inner_(ahead_), max_message_bytes_(max_message_bytes) {
@@ -18,7 +27,7 @@ CheckedStream::~CheckedStream() noexcept(false) { end_->fulfill(End{"closed here
 
 void CheckedStream::Finish(const kj::Exception& exception) {
   const bool lost = exception.getType() == kj::Exception::Type::DISCONNECTED;
-  end_->fulfill({ShortReason(exception), !lost});
+  end_->fulfill({ShortReason(exception), !lost, ahead_.began_as_tls()});
 }
 
 kj::Promise<kj::Maybe<capnp::MessageReaderAndFds>> CheckedStream::tryReadMessage(
@@ -51,8 +60,10 @@ kj::Promise<kj::Maybe<capnp::MessageReaderAndFds>> CheckedStream::tryReadMessage
             [this](kj::Exception&& exception) -> kj::Maybe<capnp::MessageReaderAndFds> {
               reading_ = false;
               ahead_.EndMessage();
-              Finish(exception);
-              kj::throwFatalException(kj::mv(exception));
+              kj::Exception why =
+                  ahead_.began_as_tls() ? SpeaksTls() : kj::Exception(kj::mv(exception));
+              Finish(why);
+              kj::throwFatalException(kj::mv(why));
             });
 }
 

@@ -53,6 +53,8 @@ class CheckedStream final : public capnp::MessageStream {
     /// The other side sent something other than a message of the protocol, or one that is too
     /// large.
     bool offence = false;
+    /// The offence: it speaks TLS, on a connection without.
+    bool speaks_tls = false;
   };
   /// Resolves once, when the connection ended; call it once.
   kj::Promise<End> Ended() { return kj::mv(ended_); }

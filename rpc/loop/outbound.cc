@@ -93,7 +93,8 @@ kj::Promise<std::string> Outbound::Ended() {
 }
 
 kj::Promise<std::unique_ptr<Outbound>> Dial(EventLoop& loop, const std::string& address,
-                                            Duration timeout, std::size_t max_message_bytes) {
+                                            Duration timeout, std::size_t max_message_bytes,
+                                            std::shared_ptr<const TlsDialer> tls) {
   const Result<HostPort> parsed = ParseHostPort(address);
   if (!parsed.ok()) {
     return kj::Exception(kj::Exception::Type::FAILED, __FILE__, __LINE__,
@@ -104,8 +105,12 @@ kj::Promise<std::unique_ptr<Outbound>> Dial(EventLoop& loop, const std::string& 
                      .then([&loop](std::vector<SocketAddress>&& addresses) {
                        return ConnectToAny(loop, std::move(addresses));
                      })
-                     .then([max_message_bytes](kj::Own<kj::AsyncIoStream>&& stream) {
+                     .then([tls, host = parsed->host](Stream&& stream) -> kj::Promise<Stream> {
                        ConfigureSocket(*stream);
+                       if (tls == nullptr) return kj::mv(stream);
+                       return tls->Connect(kj::mv(stream), host);
+                     })
+                     .then([max_message_bytes](Stream&& stream) {
                        return std::make_unique<Outbound>(kj::mv(stream), max_message_bytes);
                      });
   return loop.timer().timeoutAfter(ToKj(timeout), kj::mv(connect));

@@ -10,6 +10,7 @@
 #include "rpc/loop/checked_stream.h"
 #include "rpc/loop/event_loop.h"
 #include "rpc/loop/tcp_progress.h"
+#include "rpc/tls/tls_dialer.h"
 #include "rpc/wire/raftkv.capnp.h"
 
 namespace raftkv::rpc {
@@ -39,9 +40,11 @@ class Outbound {
 };
 
 /// Resolves the name again and connects to whichever of its addresses answers first: each gets
-/// kHeadStart before the next one is tried as well. Fails after `timeout`.
+/// kHeadStart before the next one is tried as well. Then `tls` shakes hands; null: plain text.
+/// Fails after `timeout`.
 kj::Promise<std::unique_ptr<Outbound>> Dial(EventLoop& loop, const std::string& address,
-                                            Duration timeout, std::size_t max_message_bytes);
+                                            Duration timeout, std::size_t max_message_bytes,
+                                            std::shared_ptr<const TlsDialer> tls = nullptr);
 
 inline kj::Duration ToKj(Duration duration) { return duration.count() * kj::NANOSECONDS; }
 

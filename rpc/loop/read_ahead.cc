@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "lib/base/check.h"
+#include "rpc/tls/plain_guard.h"
 
 namespace raftkv::rpc {
 
@@ -48,6 +50,7 @@ kj::Promise<std::size_t> ReadAhead::tryRead(void* buffer, std::size_t min_bytes,
   return inner_.tryRead(buffer_.data(), min_rest, kBufferBytes)
       .then([this, rest, taken, max_rest](std::size_t size) {
         end_ = size;  // fewer than wanted only at the end of the stream
+        if (!std::exchange(began_, true)) began_as_tls_ = BeginsAsTls(buffer_.data(), size);
         message_bytes_ += size;
         return taken + Take(rest, max_rest);
       });

@@ -36,6 +36,8 @@ class ReadAhead final : public kj::AsyncIoStream {
   /// Bytes of the current message that are present or have room reserved; a lower bound.
   [[nodiscard]] std::size_t message_bytes() const { return message_bytes_; }
   [[nodiscard]] bool waits_for_budget() const { return waits_for_budget_; }
+  /// The first bytes of the connection were those of TLS, which is no message.
+  [[nodiscard]] bool began_as_tls() const { return began_as_tls_; }
 
   kj::Promise<std::size_t> tryRead(void* buffer, std::size_t min_bytes,
                                    std::size_t max_bytes) override;
@@ -63,6 +65,8 @@ class ReadAhead final : public kj::AsyncIoStream {
   kj::Own<ByteBudget::Hold> hold_;  ///< of the current message
   bool waits_for_budget_ = false;
   std::size_t message_bytes_ = 0;
+  bool began_ = false;
+  bool began_as_tls_ = false;
   std::array<kj::byte, kBufferBytes> buffer_;  // [begin_, end_) is not taken yet
   std::size_t begin_ = 0;
   std::size_t end_ = 0;

@@ -54,6 +54,18 @@ void SetPort(sockaddr* address, std::uint16_t port) {
   }
 }
 
+bool IsLoopbackSocket(int fd) {
+  sockaddr_storage bound{};
+  socklen_t size = sizeof bound;
+  if (getsockname(fd, reinterpret_cast<sockaddr*>(&bound), &size) != 0) return false;
+  if (bound.ss_family == AF_INET6) {
+    const in6_addr& address = reinterpret_cast<sockaddr_in6*>(&bound)->sin6_addr;
+    return IN6_IS_ADDR_LOOPBACK(&address);
+  }
+  constexpr std::uint32_t kLoopbackNet = 127;
+  return ntohl(reinterpret_cast<sockaddr_in*>(&bound)->sin_addr.s_addr) >> 24 == kLoopbackNet;
+}
+
 struct Bound {
   std::vector<kj::AutoCloseFd> fds;
   int error = 0;  ///< without a socket, or with a port that another program has
@@ -131,6 +143,12 @@ Result<Listener> Listen(const std::string& address, std::string_view option, Dur
   listener.fd = kj::mv(bound.fds.front());
   for (std::size_t i = 1; i < bound.fds.size(); ++i) listener.more.push_back(kj::mv(bound.fds[i]));
   return listener;
+}
+
+bool IsLoopback(const Listener& listener) {
+  return IsLoopbackSocket(listener.fd.get()) &&
+         std::all_of(listener.more.begin(), listener.more.end(),
+                     [](const kj::AutoCloseFd& fd) { return IsLoopbackSocket(fd.get()); });
 }
 
 void ConfigureSocket(kj::AsyncIoStream& stream) {

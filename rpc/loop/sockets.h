@@ -32,6 +32,9 @@ struct Listener {
 Result<Listener> Listen(const std::string& address, std::string_view option,
                         Duration look_up = kLookUpPatience);
 
+/// Whether only programs on this machine can connect to it.
+[[nodiscard]] bool IsLoopback(const Listener& listener);
+
 /// TCP_NODELAY; keepalive and TCP_USER_TIMEOUT, so that a peer that vanished silently is noticed
 /// within about ten seconds.
 void ConfigureSocket(kj::AsyncIoStream& stream);

@@ -56,11 +56,11 @@ void PeerLink::RunLast(OnceFunction<void()> work) { peers_.loop_.RunLast(std::mo
 void PeerLink::Open() {
   connection_tasks_.emplace(static_cast<kj::TaskSet::ErrorHandler&>(*this));
   // A failure arrives in taskFailed.
-  connection_tasks_->add(
-      Dial(peers_.loop_, address(), peers_.options_.connect_timeout, kMaxAnswerBytes)
-          .then([this](std::unique_ptr<Outbound>&& connection) {
-            Connected(std::move(connection));
-          }));
+  connection_tasks_->add(Dial(peers_.loop_, address(), peers_.options_.connect_timeout,
+                              kMaxAnswerBytes, peers_.options_.tls)
+                             .then([this](std::unique_ptr<Outbound>&& connection) {
+                               Connected(std::move(connection));
+                             }));
 }
 
 void PeerLink::Connected(std::unique_ptr<Outbound> connection) {

@@ -14,6 +14,7 @@
 #include "rpc/peers/peer_network.h"
 #include "rpc/server/server.h"
 #include "rpc/server/service.h"
+#include "rpc/tls/tls_dialer.h"
 
 namespace raftkv::rpc {
 
@@ -25,6 +26,8 @@ struct PeersOptions {
   /// Bytes put into one call (a larger message goes alone).
   std::size_t max_batch_bytes = 4 << 20;
   Duration connect_timeout = std::chrono::seconds(1);
+  /// As a member; null: plain text.
+  std::shared_ptr<const TlsDialer> tls = nullptr;
   /// For the jitter of the back-off.
   std::uint64_t seed = 1;
 };

@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <optional>
+#include <utility>
 
 #include <kj/debug.h>
 
+#include "lib/base/address.h"
 #include "lib/base/check.h"
 #include "rpc/loop/pending.h"
 #include "rpc/loop/sockets.h"
@@ -87,7 +89,8 @@ class BootstrapServer final : public wire::Bootstrap::Server {
   }
 
   std::string RefusalOf(wire::ClientHello::Reader hello, const AnswerHeader& header) const {
-    if (shared_->connection->kind() == Connection::Kind::kPeer) {
+    const bool of_peer = shared_->connection->security().kind == ConnectionSecurity::Kind::kPeer;
+    if (of_peer || shared_->connection->kind() == Connection::Kind::kPeer) {
       return "this connection belongs to a peer; open another one for a client";
     }
     // Each would be kept for as long as the connection lasts.
@@ -117,6 +120,10 @@ class BootstrapServer final : public wire::Bootstrap::Server {
     std::string refusal;
     if (!hello.ok()) {
       refusal = hello.status().message();
+    } else if (shared_->connection->security().kind == ConnectionSecurity::Kind::kClient) {
+      refusal =
+          "only a connection between certificates of the peer CA is one of a peer; start the peer "
+          "with --peer-tls-cert, --peer-tls-key and --peer-tls-ca";
     } else if (shared_->connection->kind() == Connection::Kind::kClient) {
       refusal = "this connection belongs to a client; open another one for a peer";
     } else if (const NodeId known = shared_->connection->peer();
@@ -173,6 +180,12 @@ class BootstrapServer final : public wire::Bootstrap::Server {
   node::Boot boot_;  ///< of the peer
 };
 
+/// The address, and the name by the certificate if there is one.
+std::string RemoteOf(kj::AsyncIoStream& stream, const Identity& identity) {
+  const std::string name = identity.name();
+  return PeerAddressOf(stream) + (name.empty() ? "" : " (" + Quoted(name) + ")");
+}
+
 capnp::ReaderOptions Unbounded() {
   // CheckedStream sets the current limits.
   capnp::ReaderOptions options;
@@ -183,9 +196,10 @@ capnp::ReaderOptions Unbounded() {
 }  // namespace
 
 Connection::Connection(ConnectionOwner& owner, std::uint64_t number,
-                       kj::Own<kj::AsyncIoStream> stream)
+                       kj::Own<kj::AsyncIoStream> stream, ConnectionSecurity security)
     : number_(number),
-      remote_(PeerAddressOf(*stream)),
+      security_(std::move(security)),
+      remote_(RemoteOf(*stream, security_.identity)),
       max_message_bytes_(owner.options().limits.max_request_bytes + kMessageSlackBytes),
       shared_(std::make_shared<Shared>(Shared{owner, this, true})),
       stream_(kj::mv(stream)),

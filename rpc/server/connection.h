@@ -12,11 +12,23 @@
 #include "rpc/loop/event_loop.h"
 #include "rpc/server/held_replies.h"
 #include "rpc/server/server.h"
+#include "rpc/tls/certificate.h"
 #include "rpc/wire/raftkv.capnp.h"
 
 namespace raftkv::rpc {
 
 class Connection;
+
+/// What TLS has shown of the other side.
+struct ConnectionSecurity {
+  enum class Kind : std::uint8_t {
+    kPlain,   ///< nothing: any side may say what it is
+    kClient,  ///< no peer
+    kPeer,    ///< nothing but a peer
+  };
+  Kind kind = Kind::kPlain;
+  Identity identity = {};
+};
 
 /// Bytes of answers that wait on one connection. Above this nothing more is read from it, and
 /// further answers are not kept: so it is exceeded by one answer at most, and by small ones.
@@ -61,7 +73,8 @@ class Connection {
     bool alive;
   };
 
-  Connection(ConnectionOwner& owner, std::uint64_t number, kj::Own<kj::AsyncIoStream> stream);
+  Connection(ConnectionOwner& owner, std::uint64_t number, kj::Own<kj::AsyncIoStream> stream,
+             ConnectionSecurity security = {});
   ~Connection() noexcept;
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
@@ -89,9 +102,11 @@ class Connection {
   [[nodiscard]] NodeId peer() const { return peer_; }
   void set_peer(NodeId peer) { peer_ = peer; }
   [[nodiscard]] const std::string& remote() const { return remote_; }
+  [[nodiscard]] const ConnectionSecurity& security() const { return security_; }
 
  private:
   const std::uint64_t number_;
+  const ConnectionSecurity security_;
   const std::string remote_;
   const std::size_t max_message_bytes_;
   Kind kind_ = Kind::kUnknown;

@@ -23,6 +23,7 @@ class ServerImpl final : public Server, private ConnectionOwner, private kj::Tas
       : loop_(loop),
         service_(service),
         options_(WithinDescriptors(std::move(options))),
+        exposed_(ExposureOf(options_, listener)),
         tasks_(*this),
         acceptor_(
             loop, std::move(listener), options_.log_sink,
@@ -35,6 +36,7 @@ class ServerImpl final : public Server, private ConnectionOwner, private kj::Tas
 
   const std::string& address() const override { return acceptor_.address(); }
   std::size_t connections() const override { return connections_.size(); }
+  const std::string& exposed() const override { return exposed_; }
   std::size_t unfinished_bytes() const override {
     return client_budget_.used() + peer_budget_.used();
   }
@@ -64,6 +66,13 @@ class ServerImpl final : public Server, private ConnectionOwner, private kj::Tas
     return options;
   }
 
+  static std::string ExposureOf(const ServerOptions& options, const Listener& listener) {
+    if (options.tls != nullptr || options.insecure || IsLoopback(listener)) return "";
+    return "listens on " + listener.address +
+           " without TLS, so whoever can connect can read and write everything, and take part as a "
+           "member: set --tls-cert, --tls-key and --tls-ca, or --insecure if this is intended";
+  }
+
   /// This may be running inside a call of that very connection.
   void CloseLater(std::uint64_t number) {
     tasks_.add(kj::evalLater([this, number] { Close(number); }));
@@ -72,14 +81,39 @@ class ServerImpl final : public Server, private ConnectionOwner, private kj::Tas
   void Accept(kj::Own<kj::AsyncIoStream> stream) {
     const std::string full =
         "all " + std::to_string(options_.max_connections) + " connections are in use";
-    if (connections_.size() >= options_.max_connections && !CloseOldestStranger(full)) {
+    const std::size_t open = connections_.size() + shaking_.size();
+    if (open >= options_.max_connections && !CloseOldestStranger(full)) {
       acceptor_.LogRefused("closed a new connection from " + PeerAddressOf(*stream) + ": " + full);
       return;
     }
     ConfigureSocket(*stream);
+    if (options_.tls == nullptr) return Admit(kj::mv(stream), {});
+    ShakeHands(kj::mv(stream));
+  }
+
+  void ShakeHands(kj::Own<kj::AsyncIoStream> stream) {
     const std::uint64_t number = ++last_number_;
-    auto connection =
-        std::make_unique<Connection>(static_cast<ConnectionOwner&>(*this), number, kj::mv(stream));
+    std::string remote = PeerAddressOf(*stream);
+    auto closed = kj::newPromiseAndFulfiller<void>();
+    shaking_.emplace(number, kj::mv(closed.fulfiller));
+    auto shaken = options_.tls->Accept(kj::mv(stream), std::move(remote))
+                      .then(
+                          [this](kj::Own<TlsStream>&& secure) {
+                            using Kind = ConnectionSecurity::Kind;
+                            const Kind kind = secure->is_peer() ? Kind::kPeer : Kind::kClient;
+                            ConnectionSecurity security{kind, secure->identity()};
+                            Admit(kj::mv(secure), std::move(security));
+                          },
+                          [](kj::Exception&&) {});  // refused, as the port has logged
+    tasks_.add(shaken.exclusiveJoin(kj::mv(closed.promise)).attach(kj::defer([this, number] {
+      shaking_.erase(number);
+    })));
+  }
+
+  void Admit(kj::Own<kj::AsyncIoStream> stream, ConnectionSecurity security) {
+    const std::uint64_t number = ++last_number_;
+    auto connection = std::make_unique<Connection>(static_cast<ConnectionOwner&>(*this), number,
+                                                   kj::mv(stream), std::move(security));
     tasks_.add(connection->Ended().then(
         [this, number](CheckedStream::End&& end) { Remove(number, end); }));
     tasks_.add(loop_.timer()
@@ -93,6 +127,14 @@ class ServerImpl final : public Server, private ConnectionOwner, private kj::Tas
     const auto oldest = std::find_if(connections_.begin(), connections_.end(), [](const auto& at) {
       return at.second->kind() == Connection::Kind::kUnknown;
     });
+    const bool shakes = !shaking_.empty() &&
+                        (oldest == connections_.end() || shaking_.begin()->first < oldest->first);
+    if (shakes) {
+      acceptor_.LogRefused("closed a connection during its TLS handshake: " + why);
+      shaking_.begin()->second->fulfill();
+      shaking_.erase(shaking_.begin());
+      return true;
+    }
     if (oldest == connections_.end()) return false;
     acceptor_.LogRefused("closed the connection from " + oldest->second->remote() +
                          ", which had not completed its handshake: " + why);
@@ -148,9 +190,11 @@ class ServerImpl final : public Server, private ConnectionOwner, private kj::Tas
     const auto found = connections_.find(number);
     if (found == connections_.end()) return;
     if (end.offence) {
-      LogOffence("closed the connection from " + found->second->remote() +
-                 ": it sent something other than a raftkv message, or one that is too large (" +
-                 end.reason + ')');
+      LogOffence("closed the connection from " + found->second->remote() + ": " +
+                 (end.speaks_tls ? end.reason
+                                 : "it sent something other than a raftkv message, or one that is "
+                                   "too large (" +
+                                       end.reason + ')'));
     }
     Close(number);
   }
@@ -196,6 +240,7 @@ class ServerImpl final : public Server, private ConnectionOwner, private kj::Tas
   EventLoop& loop_;
   Service& service_;
   const ServerOptions options_;
+  const std::string exposed_;
 
   // They outlive the connections.
   ByteBudget client_budget_{options_.max_unfinished_bytes};
@@ -203,6 +248,8 @@ class ServerImpl final : public Server, private ConnectionOwner, private kj::Tas
   HeldReplies replies_;
   std::map<std::uint64_t, std::unique_ptr<Connection>> connections_;
   std::map<NodeId, std::uint64_t> peers_;  // the latest connection of each
+  /// TLS handshakes, by age; fulfilled to close one.
+  std::map<std::uint64_t, kj::Own<kj::PromiseFulfiller<void>>> shaking_;
   std::uint64_t last_number_ = 0;
   RateLimitedLog offences_;
   kj::TaskSet tasks_;

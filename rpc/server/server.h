@@ -1,10 +1,11 @@
 // Who may connect to this member, and what happens to connections that misbehave?
 //
 // One address for peers and clients. A connection completes a handshake as a peer or as a client,
-// or it is closed at the deadline of the handshake. There are limits for the number of connections;
-// for the bytes of messages (each, and all incomplete ones together) and the time to complete one;
-// for the number and bytes of calls; and for the bytes of answers and the time within which some of
-// them must be read.
+// or it is closed at the deadline of the handshake. With TLS (rpc/tls/tls_port.h) that comes
+// before, and who has not shown the certificate of a peer is not taken for one. There are limits
+// for the number of connections; for the bytes of messages (each, and all incomplete ones together)
+// and the time to complete one; for the number and bytes of calls; and for the bytes of answers and
+// the time within which some of them must be read.
 //
 // Some of the connections are reserved for peers, so that clients cannot keep a cluster from
 // working. The handshake shows which kind a connection is, so:
@@ -29,6 +30,7 @@
 #include "rpc/loop/event_loop.h"
 #include "rpc/server/held_replies.h"
 #include "rpc/server/service.h"
+#include "rpc/tls/tls_port.h"
 
 namespace raftkv::rpc {
 
@@ -48,6 +50,10 @@ struct ServerOptions {
   /// A connection is closed if answers wait and the other side reads nothing of them for this long.
   /// So is one whose message stays incomplete (large ones have longer).
   Duration write_timeout = std::chrono::seconds(10);
+  /// Shakes hands on all connections; outlives the server. Null: plain text.
+  TlsPort* tls = nullptr;
+  /// Plain text is what is wanted, whoever can connect.
+  bool insecure = false;
   /// Version of the program, sent to clients.
   std::string version;
   node::LogSink log_sink;
@@ -70,6 +76,8 @@ class Server {
   /// With the port that was chosen.
   [[nodiscard]] virtual const std::string& address() const = 0;
   [[nodiscard]] virtual std::size_t connections() const = 0;
+  /// Empty, or a warning: other machines can connect, and there is no TLS.
+  [[nodiscard]] virtual const std::string& exposed() const = 0;
   /// Bytes of answers that wait to be read.
   [[nodiscard]] virtual std::size_t queued_bytes() const = 0;
   /// Bytes of incomplete messages.

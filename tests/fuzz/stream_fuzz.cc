@@ -9,6 +9,7 @@
 
 #include "rpc/loop/checked_stream.h"
 #include "tests/fuzz/fuzz.h"
+#include "tests/fuzz/wait_scope.h"
 
 namespace raftkv::fuzz {
 namespace {
@@ -88,8 +89,7 @@ std::uint64_t CountMessages(kj::WaitScope& scope, std::string_view bytes, std::s
 }  // namespace raftkv::fuzz
 
 RAFTKV_FUZZ_TARGET(stream) {
-  static kj::EventLoop loop;
-  static kj::WaitScope scope(loop);
+  kj::WaitScope& scope = TheWaitScope();
   const std::uint64_t messages = CountMessages(scope, input, 1 << 20);
   RAFTKV_CHECK(messages <= input.size() / 8, messages);
   // However they come.

@@ -15,6 +15,7 @@
 #include <raftkv/kv.h>
 #include <raftkv/node.h>
 #include <raftkv/status.h>
+#include <raftkv/tls.h>
 
 namespace raftkv {
 
@@ -36,6 +37,8 @@ struct ClientOptions {
   bool follow_leader = true;
   /// See NodeOptions::reserved_signal.
   int reserved_signal = 0;
+  /// TLS to the members; see <raftkv/tls.h>.
+  ClientTlsOptions tls = {};
 };
 
 /// A member's own view, as `raftkv endpoint status` prints it.
@@ -64,8 +67,8 @@ class BackupFeed;
 class Client {
  public:
   /// Connects in the background: an unreachable cluster is reported by the first call.
-  /// InvalidArgument if an endpoint is malformed, Unavailable if the system has no thread or
-  /// descriptor left.
+  /// InvalidArgument if an endpoint is malformed or the files of ClientOptions::tls cannot be used,
+  /// Unavailable if the system has no thread or descriptor left.
   static Result<std::unique_ptr<Client>> Connect(ClientOptions options);
 
   virtual ~Client() = default;

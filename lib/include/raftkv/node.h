@@ -15,6 +15,7 @@
 
 #include <raftkv/kv.h>
 #include <raftkv/status.h>
+#include <raftkv/tls.h>
 
 namespace raftkv {
 
@@ -108,6 +109,10 @@ struct NodeOptions {
   /// File with the key that encrypts all data on disk (AES-256); empty: not encrypted. Chosen when
   /// the data folder is created; `raftkv rekey` changes it.
   std::string encryption_key_file;
+  /// TLS on all ports and between the members; see <raftkv/tls.h>.
+  NodeTlsOptions tls = {};
+  /// Silences the warning about an address without TLS that others than this machine can reach.
+  bool insecure = false;
   Limits limits;
   /// Maximum number of connections; half of them, at most 128, are reserved for other members.
   std::uint32_t max_connections = 1024;
@@ -173,6 +178,10 @@ class Node {
   /// Waits until the node stops by itself (a failed disk) and returns the reason. DeadlineExceeded
   /// if it is still running after `timeout`, Cancelled if it was closed.
   virtual Status WaitForFailure(std::chrono::milliseconds timeout) = 0;
+  /// Reads the files of NodeOptions::tls again now, for new connections, instead of when it is
+  /// noticed that they have changed (within seconds). InvalidArgument: they cannot be used, so
+  /// those that were read before stay in use; or the node has no TLS.
+  virtual Status ReloadTls() = 0;
   /// Writes the state of this member to `file`, atomically, while it continues to work: see
   /// <raftkv/backup.h>. An existing file is replaced. IOError, NoSpace: the file cannot be written.
   /// Unavailable: this member has less than it once had (see Consistency::kLocal), or nothing yet.

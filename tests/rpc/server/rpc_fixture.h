@@ -21,6 +21,8 @@
 #include "rpc/peers/peers.h"
 #include "rpc/server/server.h"
 #include "rpc/server/service.h"
+#include "rpc/tls/tls_dialer.h"
+#include "rpc/tls/tls_port.h"
 
 namespace raftkv::rpc {
 
@@ -219,7 +221,8 @@ class TestServer {
  public:
   explicit TestServer(std::string name = "n1", std::uint64_t id = 11,
                       std::string listen = "127.0.0.1:0",
-                      std::function<void(ServerOptions&)> change = nullptr)
+                      std::function<void(ServerOptions&)> change = nullptr,
+                      const NodeTlsOptions& tls = {})
       : loop_(StartLoop()),
         member_(std::make_unique<FakeMember>(*loop_, std::move(name), NodeId(id), ClusterId(5))) {
     ServerOptions options;
@@ -228,6 +231,7 @@ class TestServer {
     options.log_sink = log.Sink();
     if (change) change(options);
     loop_->Call([&] {
+      if (IsOn(tls)) OpenTls(tls, options);
       auto server = Server::Listen(*loop_, *member_, options);
       ASSERT_TRUE(server.ok()) << server.status().ToString();
       server_ = std::move(server).value();
@@ -238,6 +242,7 @@ class TestServer {
     loop_->Call([this] {
       peers_.reset();
       server_.reset();
+      tls_port_.reset();
       member_.reset();
     });
     loop_->Stop();
@@ -266,6 +271,10 @@ class TestServer {
   }
   Peers& MakePeers(PeersOptions options = {}) {
     options.link.log_sink = log.Sink();
+    if (tls_) {
+      options.tls = std::make_shared<TlsDialer>([source = tls_.get()] { return source->current(); },
+                                                kTlsPeer);
+    }
     loop_->Call([&] {
       peers_ = std::make_unique<Peers>(*loop_, options);
       peers_->SetOwner(*member_);
@@ -277,11 +286,28 @@ class TestServer {
   /// On the loop.
   Server& server() { return *server_; }
   const std::string& address() const { return address_; }
+  /// On the loop; null without TLS.
+  TlsSource& tls() { return *tls_; }
 
   LogLines log;
 
  private:
+  void OpenTls(const NodeTlsOptions& tls, ServerOptions& options) {
+    const auto setup = LoadTls(tls, /*has_peers=*/true);
+    ASSERT_TRUE(setup.ok()) << setup.status().ToString();
+    tls_ = std::make_unique<TlsSource>(*setup);
+    TlsPortOptions port;
+    port.accepts = {.protocols = {kTlsNative}, .peers = true};
+    port.log = [sink = log.Sink()](const std::string& line) {
+      sink(node::LogSeverity::kWarn, line);
+    };
+    tls_port_ = std::make_unique<TlsPort>(loop_->timer(), *tls_, std::move(port));
+    options.tls = tls_port_.get();
+  }
+
   std::unique_ptr<EventLoop> loop_;
+  std::unique_ptr<TlsSource> tls_;
+  std::unique_ptr<TlsPort> tls_port_;
   std::unique_ptr<FakeMember> member_;
   std::unique_ptr<Server> server_;
   std::unique_ptr<Peers> peers_;
@@ -291,11 +317,17 @@ class TestServer {
 /// A client's channel on a loop of its own.
 class TestChannel {
  public:
-  explicit TestChannel(std::vector<std::string> endpoints, bool follow_leader = true)
+  explicit TestChannel(std::vector<std::string> endpoints, bool follow_leader = true,
+                       const ClientTlsOptions& tls = {})
       : loop_(StartLoop()) {
     RemoteChannelOptions options;
     options.endpoints = std::move(endpoints);
     options.follow_leader = follow_leader;
+    if (IsOn(tls)) {
+      auto dialer = NewClientDialer(tls);
+      EXPECT_TRUE(dialer.ok()) << dialer.status().ToString();
+      options.tls = *dialer;
+    }
     loop_->Call([&] { channel_ = std::make_unique<RemoteChannel>(*loop_, options); });
   }
   ~TestChannel() {

@@ -31,6 +31,7 @@ ProcessCluster::ProcessCluster(ProcessClusterOptions options, const std::string&
   for (std::size_t i = founders; i < options_.members; ++i) SetJoins(i);
   ClientOptions client;
   client.endpoints = addresses_;
+  client.tls = options_.client_tls;
   auto connected = Client::Connect(client);
   RAFTKV_CHECK(connected.ok(), connected.status().ToString());
   status_client_ = std::move(connected).value();
@@ -124,6 +125,7 @@ std::optional<int> ProcessCluster::Terminate(std::size_t member,
 }
 
 std::unique_ptr<Client> ProcessCluster::Connect(std::size_t first, ClientOptions options) {
+  options.tls = options_.client_tls;
   for (std::size_t i = 0; i < size(); ++i) {
     options.endpoints.push_back(address((first + i) % size()));
   }
@@ -136,6 +138,7 @@ std::unique_ptr<Client> ProcessCluster::ConnectOnlyTo(std::size_t member) {
   ClientOptions options;
   options.endpoints = {address(member)};
   options.follow_leader = false;
+  options.tls = options_.client_tls;
   auto client = Client::Connect(std::move(options));
   RAFTKV_CHECK(client.ok(), client.status().ToString());
   return std::move(client).value();
@@ -197,6 +200,10 @@ std::vector<EndpointStatus> ProcessCluster::WaitUntilEqual(std::chrono::millisec
 
 RunResult ProcessCluster::Cli(std::vector<std::string> arguments, RunOptions options) const {
   options.environment.emplace("RAFTKV_ENDPOINTS", endpoints());
+  const ClientTlsOptions& tls = options_.client_tls;
+  if (!tls.cacert.empty()) options.environment.emplace("RAFTKV_CACERT", tls.cacert);
+  if (!tls.cert.empty()) options.environment.emplace("RAFTKV_CERT", tls.cert);
+  if (!tls.key.empty()) options.environment.emplace("RAFTKV_KEY", tls.key);
   return RunRaftkv(std::move(arguments), options);
 }
 

@@ -31,6 +31,8 @@ struct ProcessClusterOptions {
   /// A leader stays one on a machine whose disk takes a second for a sync: for tests that ask it
   /// for something once, and are not about elections.
   bool steady = false;
+  /// Of all clients, the program's verbs among them.
+  ClientTlsOptions client_tls = {};
 };
 
 /// Members are called n1, n2, ... and numbered from 0. Start them from one thread that lives on
