@@ -125,6 +125,8 @@ class World {
 
   void Count(Fault fault) { stats_.Count(fault); }
   void Fail(const char* checker, std::string message);
+  /// See Lasting::NoteRead().
+  void NoteRead(Nanos begun, bool answered) { lasting_.NoteRead(begun, answered); }
   [[nodiscard]] bool failed() const { return !outcome_.ok; }
   /// Each step, or only the story.
   [[nodiscard]] bool tracing() const { return tracing_; }
@@ -143,7 +145,6 @@ class World {
   void Stopped(Host& host);
   void RunSafetyPhase();
   bool MayLast() { return lasting_.MayBegin(); }
-  void NoteRead(Nanos begun, bool answered) { lasting_.NoteRead(begun, answered); }
   void RunLastingPhase();
   void RunLivenessPhase();
   bool HasLeader();

@@ -14,7 +14,7 @@ namespace {
 using std::chrono::milliseconds;
 
 /// Of a page, once faults have stopped.
-constexpr milliseconds kLastTimeout{300};
+constexpr milliseconds kHurriedTimeout{300};
 constexpr Nanos kRest = 200 * kMillisecond;
 constexpr milliseconds kCompactTimeout{3000};
 /// Changes that a watch of the recent past begins with, and that one of what is to come waits for.
@@ -89,7 +89,7 @@ std::vector<std::size_t> Watchers::DrawSome() {
 
 void Watchers::Hurry() {
   hurries_ = true;
-  for (const auto& watcher : watchers_) watcher->ask.timeout = kLastTimeout;
+  for (const auto& watcher : watchers_) watcher->ask.timeout = kHurriedTimeout;
 }
 
 bool Watchers::CaughtUp() const { return WhoIsBehind().empty(); }
@@ -165,7 +165,7 @@ void Watchers::Begin(Watcher& watcher) {
   watcher.ask.previous = told.previous;
   watcher.ask.page_bytes = kPageBytes[random.Below(std::size(kPageBytes))];
   watcher.ask.timeout = kTimeouts[random.Below(std::size(kTimeouts))];
-  if (hurries_) watcher.ask.timeout = kLastTimeout;
+  if (hurries_) watcher.ask.timeout = kHurriedTimeout;
   watcher.pages_left = 5 + random.Below(200);
   watcher.pages.emplace(told.start, tells_progress, told.max_response_bytes);
   if (world_.telling()) {
