@@ -99,13 +99,14 @@ TEST_F(TlsCluster, ACertificateOfAClientIsNotThatOfAMember) {
   wrong.peer_cert = kit_.crt("client");
   wrong.peer_key = kit_.key("client");
   const TempFolder folder;
-  std::vector<std::string> arguments = {"serve",
-                                        "--data-dir",
-                                        folder / "data",
-                                        "--listen",
-                                        "127.0.0.1:0",
-                                        "--cluster",
-                                        "default=127.0.0.1:7001,n2=127.0.0.1:7002"};
+  std::vector<std::string> arguments = {
+      "serve",
+      "--data-dir",
+      folder / "data",
+      "--listen",
+      "127.0.0.1:0",
+      "--cluster",
+      "default=127.0.0.1:7001,n2=127.0.0.1:7002,n3=127.0.0.1:7003"};
   const auto flags = Flags(wrong);
   arguments.insert(arguments.end(), flags.begin(), flags.end());
   const RunResult run = RunRaftkv(arguments);

@@ -91,7 +91,7 @@ TEST(TlsFlags, WhatIsWrongIsOneLineAndExitCode128) {
       {{"--tls-cert", crt, "--tls-key", key, "--client-cert-auth"}, "needs --tls-ca"},
       {{"--tls-cert", crt, "--tls-key", key, "--tls-min-version", "1.1"}, "--tls-min-version"},
       {{"--tls-cert", crt, "--tls-key", key, "--cluster",
-        "default=127.0.0.1:7001,n2=127.0.0.1:7002"},
+        "default=127.0.0.1:7001,n2=127.0.0.1:7002,n3=127.0.0.1:7003"},
        "--peer-tls-ca"},
       {{"--tls-cert", "/nowhere", "--tls-key", key}, "--tls-cert /nowhere: cannot be read"},
       {{"--tls-cert", key, "--tls-key", key}, "holds a private key instead of a certificate"},
