@@ -127,7 +127,8 @@ raftkv::Status OpenNode::ListenForHttp() {
 
 raftkv::Status OpenNode::ListenForEtcd() {
   if (options_.etcd.empty()) return raftkv::Status::Ok();
-  tls_etcd_ = NewTlsPort({.protocols = {rpc::kTlsHttp2, rpc::kTlsHttp1}});
+  // Who can speak both is no client of gRPC, which offer HTTP/2 alone: it comes for the gateway.
+  tls_etcd_ = NewTlsPort({.protocols = {rpc::kTlsHttp1, rpc::kTlsHttp2}});
   auto listening = EtcdDoor::Listen(*loop_, {.listen = options_.etcd,
                                              .tls = tls_etcd_.get(),
                                              .dialer = tls_dialer_,

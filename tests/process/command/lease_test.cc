@@ -218,7 +218,8 @@ TEST_F(LeaseVerbs, TxnTextTakesLeases) {
   };
   refused("\nput t 2 --lease=dead\n", 8, "there is no lease 000000000000dead");
   refused("\nput t 2 --lease=xyz\n", 3, "line 2: --lease: 'xyz' is not the ID of a lease");
-  refused("\nget t --lease=b1\n", 3, "line 2: --lease is a flag of put");
+  refused("\nget t --lease=b1\n", 3,
+          "line 2: --lease, --ignore-value and --ignore-lease are flags of put");
   refused("lease(\"t\") = \"t\"\n", 3, "line 1: 't' is not the ID of a lease");
   Expect({"get", "t", "--print-value-only"}, "1\n");
   Expect({"lease", "revoke", "b1"}, "lease 00000000000000b1 revoked\n");
