@@ -13,6 +13,7 @@
 #include "rpc/etcd/http2_session.h"
 #include "rpc/etcd/method.h"
 #include "tests/fuzz/fuzz.h"
+#include "tests/fuzz/wait_scope.h"
 
 namespace raftkv::fuzz {
 namespace {
@@ -171,8 +172,7 @@ void RunSession(kj::WaitScope& scope, FuzzedDoor& door, std::string_view bytes, 
 }  // namespace raftkv::fuzz
 
 RAFTKV_FUZZ_TARGET(etcd_http2) {
-  static kj::EventLoop loop;
-  static kj::WaitScope scope(loop);
+  kj::WaitScope& scope = TheWaitScope();
   static FuzzedDoor door;
   if (input.empty()) return;
   switch (TakeCase(input, 3)) {
